@@ -1,0 +1,43 @@
+"""The topics: names, direction and what kind of log each is. Contract section 1.
+
+Names here are without the prefix (setting `TOPIC_PREFIX`), which goes before each as it is.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+
+class Topic(StrEnum):
+    """A topic by its default name."""
+
+    ORDERS = "orders.events.v1"
+    SUB_ORDERS = "sub-orders.events.v1"
+    STOCK = "stock.events.v1"
+    COMMANDS = "commands.v1"
+    MOVEMENTS = "stock.movements.v1"
+    LEVELS = "stock.levels.v1"
+    STATUS = "orders.status.v1"
+    ELIGIBILITY = "orders.archive-eligibility.v1"
+    DRIFT = "stock.drift.v1"
+    ALERTS = "orders.alerts.v1"
+    DEAD_LETTERS = "dead-letters.v1"
+    STATE = "stockfreeze.state.v1"
+
+
+INPUTS = (Topic.ORDERS, Topic.SUB_ORDERS, Topic.STOCK, Topic.COMMANDS)
+OUTPUTS = (
+    Topic.MOVEMENTS,
+    Topic.LEVELS,
+    Topic.STATUS,
+    Topic.ELIGIBILITY,
+    Topic.DRIFT,
+    Topic.ALERTS,
+    Topic.DEAD_LETTERS,
+    Topic.STATE,
+)
+COMPACTED = frozenset({Topic.LEVELS, Topic.STATUS, Topic.STATE})
+
+RECORD_BYTES_MAX = 8 * 1024 * 1024
+"""Dead letters and state may be this large; their topics and the producers must allow it."""

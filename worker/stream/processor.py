@@ -1,0 +1,74 @@
+"""What the engine asks of the program it hosts: records in; outputs, dirty state and an outcome out.
+
+The engine knows no domain. Everything here is synchronous and does no I/O: the engine may call it between any two awaits, throw the whole object away
+when a transaction fails, and build another one from the state topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+
+class Outcome(StrEnum):
+    """How an input record ended. Every record ends as exactly one of these, and is counted as such in the state."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    STALE = "stale"
+    DEAD_LETTERED = "dead_lettered"
+
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class InputRecord(Protocol):
+    """A record as read. aiokafka's `ConsumerRecord` is one. `topic` is the full name; `timestamp` is in milliseconds."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Headers: ...
+
+
+class OutputRecord(NamedTuple):
+    """A record to write, in the partition of the processor. `topic` is the full name; the state topic is one like the others (value None: tombstone)."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Processor(Protocol):
+    """The state of one partition, and what a record does to it."""
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one record of the state topic, in order; a later record of a key replaces an earlier one. Engine keys are not passed."""
+
+    def restored(self, stream_time_ms: int) -> None:
+        """The restore is complete; `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none)."""
+
+    def waits(self, record: InputRecord) -> bool:
+        """Whether the record must wait until every other input has been read up to its timestamp, or to its end."""
+
+    def process(self, record: InputRecord) -> Outcome:
+        """Apply one record. An exception is a broken invariant or a defect: the partition stops before anything commits."""
+
+    def flush(self) -> list[OutputRecord]:
+        """All outputs and dirty state since the last flush. The engine sends them in the transaction that has the input offsets."""
+
+
+class StateVersionError(Exception):
+    """A state record was written by a newer version of the program: this one must not guess what it means."""
