@@ -1,0 +1,103 @@
+"""Where the broker's jars come from: Maven Central through `mvn`, once per content of `pom.xml`, kept in the project's cache."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+HERE = Path(__file__).resolve().parent
+CACHE = HERE.parents[1] / ".cache" / "kafka"
+POM = HERE / "pom.xml"
+JAVA_VERSION_MIN = 17
+FETCH_TIMEOUT_S = 600
+
+
+class KafkaUnavailable(Exception):
+    """Apache Kafka cannot be had on this machine. The message is one sentence that says what is missing."""
+
+
+def kafka_version() -> str:
+    """The pinned version of Apache Kafka, such as "4.1.2"."""
+    version = ElementTree.parse(POM).findtext(".//{*}properties/{*}kafka.version")  # noqa: S314 - a file of this repository
+    if version is None:
+        message = f"{POM} has no property kafka.version"
+        raise KafkaUnavailable(message)
+    return version
+
+
+def jars() -> Path:
+    """The folder with the jars of Apache Kafka, fetched when they are not in the cache yet.
+
+    Processes that call this at the same time wait for the one that fetches. Raises `KafkaUnavailable`: no Java 17, no Maven, or no answer from the repository.
+    """
+    require_java()
+    folder = _folder()
+    if folder.is_dir():
+        return folder
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "fetch.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.is_dir():
+            _fetch(folder)
+    return folder
+
+
+def missing() -> str | None:
+    """What keeps Apache Kafka from running here, in words, or None. Fetches nothing."""
+    try:
+        require_java()
+        if not _folder().is_dir():
+            _require_maven()
+    except KafkaUnavailable as error:
+        return str(error)
+    return None
+
+
+def require_java() -> str:
+    """The path of a Java that can run the broker. Raises `KafkaUnavailable`."""
+    java = shutil.which("java")
+    if java is None:
+        message = f"Java {JAVA_VERSION_MIN} or newer is not installed (no `java` on the PATH)"
+        raise KafkaUnavailable(message)
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr  # noqa: S603
+    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    if found is None or int(found[1]) < JAVA_VERSION_MIN:
+        message = f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {told.splitlines()[0] if told else 'silent about its version'}"
+        raise KafkaUnavailable(message)
+    return java
+
+
+def _require_maven() -> str:
+    maven = shutil.which("mvn")
+    if maven is None:
+        message = "Maven is not installed (no `mvn` on the PATH), and the jars of Apache Kafka are not in the cache"
+        raise KafkaUnavailable(message)
+    return maven
+
+
+def _folder() -> Path:
+    # Named by the recipe: another version or another dependency is another folder, and a half-done one has another name.
+    return CACHE / f"libs-{kafka_version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
+
+
+def _fetch(folder: Path) -> None:
+    half_done = Path(tempfile.mkdtemp(prefix="fetching-", dir=CACHE))
+    command = [_require_maven(), "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={half_done}"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
+        if done.returncode != 0:
+            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            message = f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}"
+            raise KafkaUnavailable(message)
+        half_done.rename(folder)
+    except subprocess.TimeoutExpired as error:
+        message = f"Maven did not fetch Apache Kafka {kafka_version()} within {FETCH_TIMEOUT_S} s"
+        raise KafkaUnavailable(message) from error
+    finally:
+        shutil.rmtree(half_done, ignore_errors=True)

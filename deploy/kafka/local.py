@@ -1,0 +1,249 @@
+"""One or three nodes of Apache Kafka as processes of this machine: format, start, wait until they answer, stop, kill, pause.
+
+Tests start clusters here and break their nodes on purpose; `make kafka` keeps one in the foreground. No process outlives the one that started it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from deploy.kafka.jars import HERE, jars, require_java
+from deploy.kafka.settings import Ports, node_settings, properties_text
+
+# Any fixed value: the identity of a cluster that nobody else joins.
+CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+_PROBE_TIMEOUT_S = 2.0
+_PROBE_INTERVAL_S = 0.1
+_LOG_LINES_SHOWN = 20
+# Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that retries could be given the broker's own port.
+_FREE_PORTS = range(20_000, 32_000)
+_PR_SET_PDEATHSIG = 1
+
+
+class KafkaStartError(Exception):
+    """A node did not come up. The message says why, with the end of its log."""
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nothing listens now. Raises `KafkaStartError` if none of 100 tried is free."""
+    for port in random.sample(_FREE_PORTS, 100):
+        if port_is_free(port):
+            return port
+    message = "no free port found on 127.0.0.1"
+    raise KafkaStartError(message)
+
+
+def port_is_free(port: int) -> bool:
+    """Whether a server could listen on this port of 127.0.0.1."""
+    with socket.socket() as probe:
+        # As the broker does: connections of the last owner that are still closing do not count.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def brokers_known_to(port: int) -> int:
+    """How many brokers the one at this port of 127.0.0.1 lists as alive, or 0 if it does not answer a metadata request."""
+    client = b"stockfreeze-probe"
+    # Metadata v1 without topics: api key 3, version 1, correlation id 1, client id, an empty array.
+    request = struct.pack(f">hhih{len(client)}si", 3, 1, 1, len(client), client, 0)
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S) as connection:
+            connection.settimeout(_PROBE_TIMEOUT_S)
+            connection.sendall(struct.pack(">i", len(request)) + request)
+            with connection.makefile("rb") as answer:
+                # Size, correlation id, and the length of the array of brokers.
+                head = answer.read(12)
+    except OSError:
+        return 0
+    return int(struct.unpack(">iii", head)[2]) if len(head) == 12 else 0
+
+
+class KafkaNode:
+    """One broker and controller in a process. `data_dir` holds its log directory, its settings and what it printed (`node.log`)."""
+
+    def __init__(self, node_id: int, ports: Sequence[Ports], data_dir: Path, heap: str) -> None:
+        """Does nothing yet. `ports` are those of all nodes; `heap` is Java's -Xmx, such as "1g"."""
+        self.node_id = node_id
+        self.ports = ports[node_id - 1]
+        self.log_path = data_dir / "node.log"
+        self._settings_path = data_dir / "server.properties"
+        self._data_dir = data_dir
+        self._heap = heap
+        self._settings = node_settings(node_id, ports, data_dir / "log")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether the process lives (a paused one does)."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the node, while it runs."""
+        return self._process.pid if self._process is not None and self.running else None
+
+    def launch(self) -> None:
+        """Format the log directory if it is new and start the process; returns before it answers. Raises `KafkaStartError`."""
+        if self.running:
+            return
+        taken = [port for port in self.ports if not port_is_free(port)]
+        if taken:
+            message = f"port {taken[0]} of 127.0.0.1 is taken by another program"
+            raise KafkaStartError(message)
+        self._data_dir.mkdir(parents=True, exist_ok=True)
+        self._settings_path.write_text(properties_text(self._settings))
+        if not (self._data_dir / "log" / "meta.properties").exists():
+            self._format()
+        with self.log_path.open("ab") as log:
+            # In a session of its own: the Ctrl-C of a terminal goes to the parent alone, which then stops the node in order.
+            self._process = subprocess.Popen(  # noqa: S603
+                self._java("kafka.Kafka", str(self._settings_path), heap=self._heap),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - makes one system call that was looked up before the fork
+            )
+
+    def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
+        """Wait until the node answers and lists that many brokers. Raises `KafkaStartError` when it ended or time is over."""
+        deadline = time.monotonic() + timeout_s
+        while brokers_known_to(self.ports.clients) < brokers:
+            if not self.running:
+                raise KafkaStartError(self._failure("ended while starting"))
+            if time.monotonic() > deadline:
+                raise KafkaStartError(self._failure(f"did not answer at 127.0.0.1:{self.ports.clients} within {timeout_s:.0f} s"))
+            time.sleep(_PROBE_INTERVAL_S)
+
+    def start(self) -> None:
+        """Start and wait until the node answers; used to bring back one that was stopped or killed."""
+        self.launch()
+        self.await_ready()
+
+    def stop(self) -> None:
+        """Shut down in order (SIGTERM); kill after `STOP_TIMEOUT_S`."""
+        if self._process is None:
+            return
+        self.resume()
+        self._process.terminate()
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+
+    def kill(self) -> None:
+        """End the process at once (SIGKILL), as a crash would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def pause(self) -> None:
+        """Freeze the process (SIGSTOP): connections stay open and nothing answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a frozen process go on."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
+    def _format(self) -> None:
+        command = self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._settings_path), heap="256m")
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
+        if done.returncode != 0:
+            message = f"Apache Kafka could not format {self._data_dir}:\n{(done.stdout + done.stderr).strip()}"
+            raise KafkaStartError(message)
+
+    def _java(self, main_class: str, *arguments: str, heap: str) -> list[str]:
+        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
+        return [require_java(), f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError", logging, "-cp", f"{jars()}/*", main_class, *arguments]
+
+    def _failure(self, what: str) -> str:
+        tail = self.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
+        return "\n".join([f"Apache Kafka node {self.node_id} {what}. The end of {self.log_path}:", *tail])
+
+
+class KafkaCluster:
+    """One or more nodes, as a context manager: entering starts them and waits until they know each other, leaving ends them.
+
+    Without a `data_dir` the data is in a temporary folder and gone at the end, and nodes are killed; with one they are shut down in order.
+    """
+
+    def __init__(self, nodes: int = 1, *, port: int | None = None, data_dir: Path | None = None, heap: str = "1g") -> None:
+        """`port` is where the first node takes clients (a free one if None); the other ports are free ones."""
+        self._temporary = data_dir is None
+        self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
+        ports = [Ports(clients=free_port(), controller=free_port(), sasl=free_port()) for _ in range(nodes)]
+        if port is not None:
+            ports[0] = ports[0]._replace(clients=port)
+        self.nodes = [KafkaNode(number, ports, self._data_dir / f"node-{number}", heap) for number in range(1, nodes + 1)]
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """Where clients connect without authentication: "127.0.0.1:20001,127.0.0.1:20002"."""
+        return ",".join(f"127.0.0.1:{node.ports.clients}" for node in self.nodes)
+
+    @property
+    def sasl_bootstrap_servers(self) -> str:
+        """Where clients connect with SASL_PLAINTEXT, mechanism PLAIN, `SASL_USER` and `SASL_PASSWORD`."""
+        return ",".join(f"127.0.0.1:{node.ports.sasl}" for node in self.nodes)
+
+    def start(self) -> None:
+        """Start every node and wait until each one lists all. Raises `KafkaStartError` or `KafkaUnavailable`, leaving nothing behind."""
+        try:
+            for node in self.nodes:
+                node.launch()
+            for node in self.nodes:
+                node.await_ready(brokers=len(self.nodes))
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End every node; a temporary data folder is removed."""
+        for node in self.nodes:
+            if self._temporary:
+                node.kill()
+            else:
+                node.stop()
+        if self._temporary:
+            shutil.rmtree(self._data_dir, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        """Start."""
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop, whatever happened."""
+        self.stop()
+
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def _die_with_parent() -> None:
+    # Runs in the child before it becomes Java. Elsewhere than on Linux a killed parent leaves the node behind.
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
