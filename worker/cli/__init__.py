@@ -1,0 +1,1 @@
+"""The command `stockfreeze`: one module per command, each with a click command named `command`."""

@@ -1,0 +1,72 @@
+"""What every command shares: the settings, `--json`, and how a refusal is told.
+
+A refusal is one sentence on stderr and exit code 2. A command is given its settings by `with_settings`, returns its
+exit code (0, or 1 when it found something wrong), and raises `Refusal` for what it cannot do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import update_wrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
+
+import click
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
+
+Arguments = ParamSpec("Arguments")
+
+_CONFIG_KEY = "stockfreeze.config"
+
+
+class Refusal(click.ClickException):
+    """The command cannot do what was asked: one sentence for the user, exit code 2."""
+
+    exit_code = 2
+
+
+def _remember_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    """Keep the file where the commands below find it; one given to a command goes before one given to the group."""
+    if value is not None:
+        context.meta[_CONFIG_KEY] = value
+    return value
+
+
+config_option = click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    expose_value=False,
+    callback=_remember_config,
+    help="TOML file with settings; the environment (STOCKFREEZE_…) goes before it.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
+
+
+def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> Callable[Arguments, int]:
+    """Give a command `--config`, and the settings as its first argument. Settings that are wrong are a `Refusal`."""
+
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        return command(load(), *args, **kwargs)
+
+    return config_option(update_wrapper(wrapper, command))
+
+
+def load() -> Settings:
+    """Load the settings of the running command: `--config` and the environment.
+
+    Raises:
+        Refusal: a setting is wrong.
+
+    """
+    # Imported here, as it takes a good part of a second that `--help` need not wait for.
+    from worker.settings import SettingsError, load_settings
+
+    try:
+        return load_settings(click.get_current_context().meta.get(_CONFIG_KEY), os.environ)
+    except SettingsError as error:
+        raise Refusal(str(error)) from error

@@ -1,0 +1,367 @@
+"""The settings: what each is called, what it means, and what is refused. Contract section 9.
+
+One class is the definition; the README's table and `stockfreeze run --help` are made from it. A value comes from the
+environment (`STOCKFREEZE_…`), else from the TOML file (the same name in lower case), else it is the default. Everything
+is checked before anything starts, and whatever is wrong, a name that nobody knows included, is one sentence that names
+the setting.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import ssl
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from schemas.topics import Topic
+from worker.domain.rules import AccountRules, CountOrigin, CountPolicy, Rules
+
+ENVIRONMENT_PREFIX = "STOCKFREEZE_"
+PORT_MAX = 65_535
+ID_CHARACTERS_MAX = 128
+
+_SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
+_SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
+_SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
+
+
+class SettingsError(Exception):
+    """A setting is wrong, unknown or does not fit another one. The text is one sentence that names the setting."""
+
+
+def _refuse_boolean(value: object) -> object:
+    if isinstance(value, bool):
+        raise PydanticCustomError("boolean", "Input should be a whole number")
+    return value
+
+
+def _check_servers(value: str) -> str:
+    for server in value.split(","):
+        match = _SERVER.fullmatch(server.strip())
+        if match is None or not 1 <= int(match[1]) <= PORT_MAX:
+            raise PydanticCustomError("servers", "Input should be host:port, or several of them separated by commas")
+    return ",".join(server.strip() for server in value.split(","))
+
+
+def _check_id(value: str) -> str:
+    if not 1 <= len(value) <= ID_CHARACTERS_MAX or _CONTROL.search(value):
+        raise PydanticCustomError("id", "Input should be 1 to 128 characters, none of them a control character")
+    return value
+
+
+def _check_file(value: Path) -> Path:
+    if not value.is_file():
+        raise PydanticCustomError("file", "Input should be the path of a file that exists")
+    return value
+
+
+Integer = Annotated[int, BeforeValidator(_refuse_boolean)]
+Id = Annotated[str, AfterValidator(_check_id)]
+ExistingFile = Annotated[Path, AfterValidator(_check_file)]
+KafkaName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]*$", max_length=200)]
+Buffer = Annotated[Integer, Field(ge=0, le=1_000_000_000)]
+RetentionDays = Annotated[Integer, Field(ge=1, le=36_500)]
+
+
+class AccountSettings(BaseModel):
+    """What a table `[accounts."ID"]` of the file may set for one account; what it leaves out is as for all accounts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    buffer: Buffer | None = None
+    default_warehouse: Id | None = None
+    count_policy: CountPolicy | None = None
+    count_origin: CountOrigin | None = None
+    retention_days: RetentionDays | None = None
+
+
+class Settings(BaseSettings):
+    """All settings, checked. `load_settings` makes them; a test may make them itself, which reads nothing else."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = Field(
+        "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, separated by commas."
+    )
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to speak to the brokers."
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", description="How to log in, with a `SASL_…` security protocol."
+    )
+    sasl_username: str | None = Field(None, min_length=1, description="User name to log in with.")
+    sasl_password: SecretStr | None = Field(None, min_length=1, description="Password to log in with. Never printed.")
+    ssl_cafile: ExistingFile | None = Field(
+        None, description="PEM file with the authorities to trust; without one, those of the system."
+    )
+    ssl_certfile: ExistingFile | None = Field(None, description="PEM file with the client's certificate.")
+    ssl_keyfile: ExistingFile | None = Field(None, description="PEM file with the key of the client's certificate.")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of that key. Never printed.")
+    ssl_check_hostname: bool = Field(
+        True, description="Whether a broker's certificate must name the host it was reached by."
+    )
+    app_id: Annotated[KafkaName, Field(min_length=1)] = Field(
+        "stockfreeze",
+        description="Name of the consumer group, and prefix of the transactional ids. One for all workers of a system.",
+    )
+    group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
+        None,
+        description="Static membership: a unique name of this worker that survives restarts, such as a StatefulSet pod's.",
+    )
+    topic_prefix: KafkaName = Field("", description="Goes before each topic's name, as it is.")
+    partitions: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
+        8, description="Partitions of every topic, for `topics create`. Cannot be changed later."
+    )
+    replication_factor: Annotated[Integer, Field(ge=-1, le=100)] = Field(
+        -1, description="Copies of every partition, for `topics create`; -1: the brokers' own default."
+    )
+    web_host: str = Field(
+        "127.0.0.1", min_length=1, description="Address that the pages, health and metrics listen on."
+    )
+    web_port: Annotated[Integer, Field(ge=0, le=PORT_MAX)] = Field(
+        6066, description="Their port; 0: any free one, which the log names."
+    )
+    buffer: Buffer = Field(0, description="Units of each SKU and warehouse held back from `publishable`.")
+    default_warehouse: Id = Field("default", description="Warehouse of an order's line that names none.")
+    count_policy: CountPolicy = Field(
+        "adopt",
+        description="`adopt`: a newer count becomes the base; `report`: only the first does, later ones are compared.",
+    )
+    count_origin: CountOrigin = Field(
+        "any", description="Whose counts may become the base: `erp`, `wms`, or `any` of both."
+    )
+    retention_days: RetentionDays = Field(90, description="Days that a finished order is kept for late events.")
+    breaker_bad_max: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
+        500,
+        description="A partition stops when so many of its last `BREAKER_WINDOW` records were dead letters; 0: never.",
+    )
+    breaker_window: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
+        1000, description="Records that `BREAKER_BAD_MAX` looks back on."
+    )
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="`auto`: readable on a terminal, else JSON lines."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least severe message that is logged."
+    )
+    accounts: dict[Id, AccountSettings] = Field(
+        default_factory=dict,
+        description='Only in the file: tables `[accounts."ID"]` with `buffer`, `default_warehouse`, `count_policy`, '
+        "`count_origin`, `retention_days` of one account.",
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read nothing by itself: `load_settings` passes what it read, and knows where each value came from."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _check_fit(self) -> Settings:
+        login = self.security_protocol.startswith("SASL_")
+        encrypted = self.security_protocol.endswith("SSL")
+        if login and (self.sasl_username is None or self.sasl_password is None):
+            missing = "SASL_USERNAME" if self.sasl_username is None else "SASL_PASSWORD"
+            raise SettingsError(f"setting {missing} is needed, as SECURITY_PROTOCOL is {self.security_protocol}")
+        for name in sorted(self.model_fields_set):
+            if name.startswith("sasl_") and not login:
+                raise SettingsError(f"setting {name.upper()} needs SECURITY_PROTOCOL to be SASL_PLAINTEXT or SASL_SSL")
+            if name.startswith("ssl_") and not encrypted:
+                raise SettingsError(f"setting {name.upper()} needs SECURITY_PROTOCOL to be SSL or SASL_SSL")
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise SettingsError("setting SSL_CERTFILE is needed, as SSL_KEYFILE is set")
+        if self.breaker_bad_max > self.breaker_window:
+            raise SettingsError(f"setting BREAKER_BAD_MAX must be at most BREAKER_WINDOW, {self.breaker_window}")
+        return self
+
+    def client_options(self) -> dict[str, object]:
+        """Make the connection arguments of an aiokafka client.
+
+        Raises:
+            SettingsError: the certificate files cannot be loaded.
+
+        """
+        options: dict[str, object] = {
+            "bootstrap_servers": self.bootstrap_servers,
+            "security_protocol": self.security_protocol,
+        }
+        if self.security_protocol.startswith("SASL_") and self.sasl_password is not None:
+            options["sasl_mechanism"] = self.sasl_mechanism
+            options["sasl_plain_username"] = self.sasl_username
+            options["sasl_plain_password"] = self.sasl_password.get_secret_value()
+        if self.security_protocol.endswith("SSL"):
+            options["ssl_context"] = self._ssl_context()
+        return options
+
+    def rules(self) -> Rules:
+        """Make the rules of every account, as the domain takes them."""
+        defaults = AccountRules(
+            buffer=self.buffer,
+            default_warehouse=self.default_warehouse,
+            count_policy=self.count_policy,
+            count_origin=self.count_origin,
+            retention_days=self.retention_days,
+        )
+        return Rules(
+            defaults=defaults,
+            accounts={
+                account_id: AccountRules(
+                    buffer=defaults.buffer if own.buffer is None else own.buffer,
+                    default_warehouse=own.default_warehouse or defaults.default_warehouse,
+                    count_policy=own.count_policy or defaults.count_policy,
+                    count_origin=own.count_origin or defaults.count_origin,
+                    retention_days=own.retention_days or defaults.retention_days,
+                )
+                for account_id, own in self.accounts.items()
+            },
+        )
+
+    def topic(self, topic: Topic) -> str:
+        """Return the full name of a topic: prefix and name."""
+        return f"{self.topic_prefix}{topic.value}"
+
+    def _ssl_context(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self.ssl_cafile)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(
+                f"setting SSL_CAFILE: {self.ssl_cafile} is not a PEM file with certificates ({error})"
+            ) from error
+        context.check_hostname = self.ssl_check_hostname
+        if self.ssl_certfile is not None:
+            password = None if self.ssl_key_password is None else self.ssl_key_password.get_secret_value()
+            try:
+                # An empty password rather than none: without one, OpenSSL would ask for it on the terminal.
+                context.load_cert_chain(self.ssl_certfile, self.ssl_keyfile, password or "")
+            except (OSError, ssl.SSLError) as error:
+                raise SettingsError(
+                    f"settings SSL_CERTFILE, SSL_KEYFILE: certificate and key cannot be loaded ({error})"
+                ) from error
+        return context
+
+
+class SettingRow(NamedTuple):
+    """One setting, for a table: its environment variable, its default and its meaning.
+
+    The key in the file is the name without the prefix, in lower case.
+    """
+
+    name: str
+    default: str
+    description: str
+
+
+def settings_table() -> list[SettingRow]:
+    """List all settings in the order of their definition, for the README and `stockfreeze run --help`."""
+    return [_row(name, field) for name, field in Settings.model_fields.items()]
+
+
+def _row(name: str, field: FieldInfo) -> SettingRow:
+    in_file_only = name == "accounts"
+    shown = '[accounts."ID"]' if in_file_only else f"{ENVIRONMENT_PREFIX}{name.upper()}"
+    default = "" if in_file_only or field.default is None else str(field.default)
+    return SettingRow(shown, default, field.description or "")
+
+
+def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
+    """Read the file, if one is given, and the environment over it, and check everything.
+
+    Raises:
+        SettingsError: a file that cannot be read, a name that nobody knows, or a value that is refused.
+
+    """
+    from_file = {} if config is None else _read_file(config)
+    from_environment = _read_environment(environ)
+    try:
+        settings = Settings(**{**from_file, **from_environment})
+    except ValidationError as error:
+        raise SettingsError(_sentence(error.errors(include_url=False)[0], config, from_environment)) from None
+    settings.client_options()
+    return settings
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"the configuration file {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"the configuration file {path} is not TOML: {error}") from error
+    for name in values:
+        if name not in Settings.model_fields:
+            raise SettingsError(f"unknown setting {name} in {path}{_hint(name, Settings.model_fields)}")
+    return values
+
+
+def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    values: dict[str, str] = {}
+    for variable, value in environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or _is_service_link(variable, value):
+            continue
+        name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+        if name == "accounts":
+            raise SettingsError(
+                f'setting ACCOUNTS cannot come from {variable}: accounts are tables [accounts."ID"] of the --config file'
+            )
+        if name not in Settings.model_fields or variable != variable.upper():
+            variables = [
+                f"{ENVIRONMENT_PREFIX}{field.upper()}" for field in Settings.model_fields if field != "accounts"
+            ]
+            raise SettingsError(f"unknown environment variable {variable}{_hint(variable.upper(), variables)}")
+        values[name] = value
+    return values
+
+
+def _is_service_link(variable: str, value: str) -> bool:
+    """Say whether Kubernetes put the variable there, as it does for every Service: one named `stockfreeze…` has our prefix."""
+    if variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields:
+        return False
+    return bool(_SERVICE_LINK.search(variable)) or (variable.endswith("_PORT") and bool(_SERVICE_URL.match(value)))
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return f" (did you mean {close[0]})" if close else ""
+
+
+def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mapping[str, str]) -> str:
+    """Say which setting is wrong, where it came from, what it must be and what it is."""
+    name, *inner = (str(part) for part in error["loc"])
+    if name in from_environment:
+        where = f"setting {name.upper()} (environment variable {ENVIRONMENT_PREFIX}{name.upper()})"
+    elif inner:
+        where = f"setting {'.'.join([name, *inner])} in {config}"
+        if error["type"] == "extra_forbidden":
+            return f"unknown {where}{_hint(inner[-1], AccountSettings.model_fields)}"
+    else:
+        where = f"setting {name.upper()} ({name} in {config})"
+    return f"{where} {_requirement(error, secret=name in ('sasl_password', 'ssl_key_password'))}"
+
+
+def _requirement(error: ErrorDetails, *, secret: bool) -> str:
+    text = error["msg"].replace("Input should", "must").replace("String should", "must").split(", unable to parse")[0]
+    return text if secret else f"{text}, not {error.get('input')!r}"
