@@ -51,8 +51,7 @@ def _watch(cluster: KafkaCluster) -> None:
         time.sleep(_WATCH_INTERVAL_S)
         for node in cluster.nodes:
             if not node.running:
-                message = f"node {node.node_id} ended by itself; see {node.log_path}"
-                raise KafkaStartError(message)
+                raise KafkaStartError(f"node {node.node_id} ended by itself; see {node.log_path}")
 
 
 def _directions(servers: str, data_dir: Path) -> str:

@@ -26,8 +26,7 @@ def kafka_version() -> str:
     """The pinned version of Apache Kafka, such as "4.1.2"."""
     version = ElementTree.parse(POM).findtext(".//{*}properties/{*}kafka.version")  # noqa: S314 - a file of this repository
     if version is None:
-        message = f"{POM} has no property kafka.version"
-        raise KafkaUnavailable(message)
+        raise KafkaUnavailable(f"{POM} has no property kafka.version")
     return version
 
 
@@ -63,21 +62,18 @@ def require_java() -> str:
     """The path of a Java that can run the broker. Raises `KafkaUnavailable`."""
     java = shutil.which("java")
     if java is None:
-        message = f"Java {JAVA_VERSION_MIN} or newer is not installed (no `java` on the PATH)"
-        raise KafkaUnavailable(message)
+        raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is not installed (no `java` on the PATH)")
     told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr  # noqa: S603
     found = re.search(r'version "(?:1\.)?(\d+)', told)
     if found is None or int(found[1]) < JAVA_VERSION_MIN:
-        message = f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {told.splitlines()[0] if told else 'silent about its version'}"
-        raise KafkaUnavailable(message)
+        raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {told.splitlines()[0] if told else 'silent about its version'}")
     return java
 
 
 def _require_maven() -> str:
     maven = shutil.which("mvn")
     if maven is None:
-        message = "Maven is not installed (no `mvn` on the PATH), and the jars of Apache Kafka are not in the cache"
-        raise KafkaUnavailable(message)
+        raise KafkaUnavailable("Maven is not installed (no `mvn` on the PATH), and the jars of Apache Kafka are not in the cache")
     return maven
 
 
@@ -93,11 +89,9 @@ def _fetch(folder: Path) -> None:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
         if done.returncode != 0:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            message = f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}"
-            raise KafkaUnavailable(message)
+            raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}")
         half_done.rename(folder)
     except subprocess.TimeoutExpired as error:
-        message = f"Maven did not fetch Apache Kafka {kafka_version()} within {FETCH_TIMEOUT_S} s"
-        raise KafkaUnavailable(message) from error
+        raise KafkaUnavailable(f"Maven did not fetch Apache Kafka {kafka_version()} within {FETCH_TIMEOUT_S} s") from error
     finally:
         shutil.rmtree(half_done, ignore_errors=True)

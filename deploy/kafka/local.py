@@ -5,23 +5,23 @@ Tests start clusters here and break their nodes on purpose; `make kafka` keeps o
 
 from __future__ import annotations
 
-import ctypes
 import random
 import shutil
 import signal
 import socket
 import struct
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from deploy.kafka.jars import HERE, jars, require_java
 from deploy.kafka.settings import Ports, node_settings, properties_text
+from worker.demo.children import child_process
 
 # Any fixed value: the identity of a cluster that nobody else joins.
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
@@ -32,7 +32,6 @@ _PROBE_INTERVAL_S = 0.1
 _LOG_LINES_SHOWN = 20
 # Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that retries could be given the broker's own port.
 _FREE_PORTS = range(20_000, 32_000)
-_PR_SET_PDEATHSIG = 1
 
 
 class KafkaStartError(Exception):
@@ -44,8 +43,7 @@ def free_port() -> int:
     for port in random.sample(_FREE_PORTS, 100):
         if port_is_free(port):
             return port
-    message = "no free port found on 127.0.0.1"
-    raise KafkaStartError(message)
+    raise KafkaStartError("no free port found on 127.0.0.1")
 
 
 def port_is_free(port: int) -> bool:
@@ -89,6 +87,7 @@ class KafkaNode:
         self._data_dir = data_dir
         self._heap = heap
         self._settings = node_settings(node_id, ports, data_dir / "log")
+        self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -105,24 +104,16 @@ class KafkaNode:
         """Format the log directory if it is new and start the process; returns before it answers. Raises `KafkaStartError`."""
         if self.running:
             return
+        self.kill()  # one that ended by itself is still on the stack
         taken = [port for port in self.ports if not port_is_free(port)]
         if taken:
-            message = f"port {taken[0]} of 127.0.0.1 is taken by another program"
-            raise KafkaStartError(message)
+            raise KafkaStartError(f"port {taken[0]} of 127.0.0.1 is taken by another program")
         self._data_dir.mkdir(parents=True, exist_ok=True)
         self._settings_path.write_text(properties_text(self._settings))
         if not (self._data_dir / "log" / "meta.properties").exists():
             self._format()
-        with self.log_path.open("ab") as log:
-            # In a session of its own: the Ctrl-C of a terminal goes to the parent alone, which then stops the node in order.
-            self._process = subprocess.Popen(  # noqa: S603
-                self._java("kafka.Kafka", str(self._settings_path), heap=self._heap),
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - makes one system call that was looked up before the fork
-            )
+        command = self._java("kafka.Kafka", str(self._settings_path), heap=self._heap)
+        self._process = self._running.enter_context(child_process(command, log=self.log_path))
 
     def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
         """Wait until the node answers and lists that many brokers. Raises `KafkaStartError` when it ended or time is over."""
@@ -141,22 +132,17 @@ class KafkaNode:
 
     def stop(self) -> None:
         """Shut down in order (SIGTERM); kill after `STOP_TIMEOUT_S`."""
-        if self._process is None:
-            return
-        self.resume()
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+        if self._process is not None:
+            self.resume()
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(STOP_TIMEOUT_S)
+        self.kill()
 
     def kill(self) -> None:
         """End the process at once (SIGKILL), as a crash would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._running.close()
+        self._process = None
 
     def pause(self) -> None:
         """Freeze the process (SIGSTOP): connections stay open and nothing answers."""
@@ -172,8 +158,7 @@ class KafkaNode:
         command = self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._settings_path), heap="256m")
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
         if done.returncode != 0:
-            message = f"Apache Kafka could not format {self._data_dir}:\n{(done.stdout + done.stderr).strip()}"
-            raise KafkaStartError(message)
+            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{(done.stdout + done.stderr).strip()}")
 
     def _java(self, main_class: str, *arguments: str, heap: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
@@ -238,12 +223,3 @@ class KafkaCluster:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Stop, whatever happened."""
         self.stop()
-
-
-_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-
-def _die_with_parent() -> None:
-    # Runs in the child before it becomes Java. Elsewhere than on Linux a killed parent leaves the node behind.
-    if _libc is not None:
-        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
