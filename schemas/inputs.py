@@ -1,10 +1,12 @@
 """The input events, as they stand on the wire: the one definition of their shape.
 
-Each class is one `type` of contract section 2. msgspec decodes and validates what it can in one pass; what a type cannot say (distinct SKUs,
-`part` at most `parts`, control characters in ids, RFC 3339 times) is checked in `schemas.decoding`, the only place that should build these from bytes.
+Each class is one `type` of contract section 2. msgspec decodes and validates what it can in one pass; what a type
+cannot say (distinct SKUs, `part` at most `parts`, control characters in ids, RFC 3339 times) is checked in
+`schemas.decoding`, the only place that should build these from bytes.
 
-After decoding, an event is in its normal form: `occurred_at` and `as_of` are UTC with milliseconds and a final `Z`, `source` is dropped, a stated
-default is None. Two events with equal content therefore encode to equal bytes, which is what identity is computed from.
+After decoding, an event is in its normal form: `occurred_at` and `as_of` are UTC with milliseconds and a final `Z`,
+`source` is dropped, a stated default is None. What is None is not encoded. Two events with equal content therefore
+encode to equal bytes, which is what identity is computed from, and a new optional field changes no older identity.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ QUANTITY_MAX = 1_000_000_000
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Text = Annotated[str, Meta(max_length=1000)]
-Time = Annotated[str, Meta(max_length=64, extra_json_schema={"format": "date-time"})]
+Time = Annotated[str, Meta(max_length=1000, extra_json_schema={"format": "date-time"})]
 Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
 SignedQuantity = Annotated[int, Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
 Reserved = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
@@ -26,8 +28,10 @@ SplitReason = Literal["warehouse", "carrier", "compliance", "availability", "sel
 Origin = Literal["erp", "wms", "marketplace"]
 
 
-class OrderLine(msgspec.Struct, gc=False):
-    """One line of an order: `quantity` units of `sku`, from `warehouse_id` or, without one, from the account's default warehouse."""
+class OrderLine(msgspec.Struct, gc=False, omit_defaults=True):
+    """One line of an order: `quantity` units of `sku`, from `warehouse_id` or, without one, from the account's default
+    warehouse.
+    """
 
     sku: Id
     quantity: Quantity
@@ -45,7 +49,7 @@ OrderLines = Annotated[list[OrderLine], Meta(min_length=1, max_length=1000)]
 Lines = Annotated[list[Line], Meta(min_length=1, max_length=1000)]
 
 
-class Child(msgspec.Struct, gc=False):
+class Child(msgspec.Struct, gc=False, omit_defaults=True):
     """One part that a sub-order was split into; without a warehouse it has its parent's."""
 
     sub_order_id: Id
@@ -53,7 +57,7 @@ class Child(msgspec.Struct, gc=False):
     warehouse_id: Id | None = None
 
 
-class Count(msgspec.Struct, gc=False):
+class Count(msgspec.Struct, gc=False, omit_defaults=True):
     """What one origin counted of one SKU; negative where an ERP says so."""
 
     sku: Id
@@ -61,7 +65,7 @@ class Count(msgspec.Struct, gc=False):
     reserved: Reserved | None = None
 
 
-class Event(msgspec.Struct, tag_field="type", kw_only=True):
+class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
     """What every input has. `occurred_at` is when it happened in the world, not when it was recorded."""
 
     event_id: Id
@@ -143,7 +147,9 @@ class SubOrderReturnStarted(SubOrderEvent, tag="sub_order.return_started", kw_on
 
 
 class SubOrderReturned(SubOrderEvent, tag="sub_order.returned", kw_only=True):
-    """Goods are back: `restock` says whether they can be sold again, `warehouse_id` where they are (none: the sub-order's)."""
+    """Goods are back: `restock` says whether they can be sold again, `warehouse_id` where they are (none: the
+    sub-order's).
+    """
 
     return_id: Id
     restock: bool

@@ -1,7 +1,8 @@
 """The output events, as they stand on the wire: the one definition of their shape.
 
-The JSON Schemas are generated from these types. Hot records (movements, levels, statuses) are encoded by `schemas.encoding` from templates; tests hold
-the two equal. A field that is `UNSET` is absent from the JSON; a field that is None is there as `null`, which means "not known" (a stock never counted).
+The JSON Schemas are generated from these types. Hot records (movements, levels, statuses) are encoded by
+`schemas.encoding` from templates; tests hold the two equal. A field that is `UNSET` is absent from the JSON; a field
+that is None is there as `null`, which means "not known" (a stock never counted).
 """
 
 from __future__ import annotations
@@ -44,7 +45,11 @@ Severity = Literal["info", "warning", "critical"]
 
 
 class OutputEvent(msgspec.Struct, tag_field="type", kw_only=True):
-    """What every output has. `event_id` is `topic/partition/offset/number` of its source, so it is the same after a crash; `cause` is the input's `event_id`."""
+    """What every output has.
+
+    `event_id` is `topic/partition/offset/number` of its source, so it is the same after a crash; `cause` is the input's
+    `event_id`.
+    """
 
     event_id: str
     account_id: str

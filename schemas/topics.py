@@ -8,7 +8,6 @@ from __future__ import annotations
 from enum import StrEnum
 
 
-
 class Topic(StrEnum):
     """A topic by its default name."""
 

@@ -1,0 +1,1 @@
+"""The wire contracts: types of all events, topics, decoding, encoding, generated schemas, examples."""

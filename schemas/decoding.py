@@ -1,0 +1,274 @@
+"""From the bytes of a record to an event in its normal form, or the reason why not: contract section 2.
+
+The fast way is one pass of msgspec over the bytes. It answers for almost every record, and it never takes what the
+contract refuses except for invalid UTF-8 in fields nobody knows, which is looked for here. It does refuse some records
+that are good (a repeated key whose first value is bad, a repeated `type`) and may name a bad field where the JSON
+behind it is broken. So after any error the record is read again without types, and that reading decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Final, Literal, NamedTuple, NoReturn, TypeGuard, get_args
+
+import msgspec
+
+from schemas.inputs import (
+    Command,
+    Event,
+    InputEvent,
+    OrdersEvent,
+    StockAdjusted,
+    StockCounted,
+    StockEvent,
+    SubOrdersEvent,
+    SubOrderSplit,
+)
+from schemas.times import read_time
+from schemas.topics import Topic
+
+RefusalCode = Literal["undecodable", "unknown_type", "invalid"]
+
+ID_LENGTH_MAX = 128
+"""Code points."""
+
+_MESSAGE_LENGTH_MAX = 300
+_BACKSLASH = 0x5C
+_DELETE = 0x7F
+_INTEGER_DIGITS_MAX = 40
+_BEYOND_ANY_INTEGER = 10**_INTEGER_DIGITS_MAX
+_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f]")
+_FIELD_PATH = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+
+
+class Refused(Exception):  # noqa: N818  # a verdict on a record, not a failure of ours
+    """A record that is no event: `code` is the dead letter's, `message` one sentence for its header `error`."""
+
+    def __init__(self, code: RefusalCode, message: str) -> None:
+        super().__init__(message)
+        self.code: Final[RefusalCode] = code
+        self.message: Final = message
+
+
+class Decoded(NamedTuple):
+    """An event in its normal form, and its times in UTC milliseconds; `as_of_ms` is 0 for all but counts."""
+
+    event: InputEvent
+    occurred_at_ms: int
+    as_of_ms: int
+
+
+def _types_of(union: object) -> dict[str, type[Event]]:
+    return {str(cls.__struct_config__.tag): cls for cls in get_args(union)}
+
+
+_TYPES: Final = {
+    Topic.ORDERS: _types_of(OrdersEvent),
+    Topic.SUB_ORDERS: _types_of(SubOrdersEvent),
+    Topic.STOCK: _types_of(StockEvent),
+    Topic.COMMANDS: _types_of(Command),
+}
+_HOMES: Final = {tag: topic for topic, types in _TYPES.items() for tag in types}
+_DECODE: Final = {
+    Topic.ORDERS: msgspec.json.Decoder[InputEvent](OrdersEvent).decode,
+    Topic.SUB_ORDERS: msgspec.json.Decoder[InputEvent](SubOrdersEvent).decode,
+    Topic.STOCK: msgspec.json.Decoder[InputEvent](StockEvent).decode,
+    Topic.COMMANDS: msgspec.json.Decoder[InputEvent](Command).decode,
+}
+_SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+def decode(topic: Topic, value: bytes | None) -> Decoded:
+    """Reads a record of an input topic.
+
+    Raises Refused, and nothing else, if it is not an event of that topic; the code is the first that fits of
+    undecodable, unknown_type, invalid.
+    """
+    if value is None:
+        raise Refused("undecodable", "The record has no value.")
+    try:
+        event = _DECODE[topic](value)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = _decode_untyped(topic, value)
+    if not value.isascii() or _BACKSLASH in value or _DELETE in value:
+        text = _utf8(value)
+        if _BACKSLASH in value or _CONTROL_CHARACTER.search(text):
+            _check_ids(event, "")
+    as_of_ms = 0
+    if isinstance(event, StockCounted):
+        as_of_ms = _check_count(event)
+    elif isinstance(event, StockAdjusted):
+        _check_adjustment(event)
+    elif isinstance(event, SubOrderSplit):
+        _check_split(event)
+    event.source = None
+    try:
+        event.occurred_at, occurred_at_ms = read_time(event.occurred_at)
+    except ValueError as error:
+        _refuse_field("occurred_at", str(error))
+    return Decoded(event, occurred_at_ms, as_of_ms)
+
+
+def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
+    """Returns the (account_id, order_id) that a record which may be refused for any reason speaks of (contract section
+    7).
+
+    None if its value does not decode to an object with a valid order_id and a valid account_id equal to its key. Raises
+    nothing.
+    """
+    fields = _fields_or_none(value)
+    if fields is None or key is None:
+        return None
+    account_id, order_id = fields.get("account_id"), fields.get("order_id")
+    if not _is_id(account_id) or not _is_id(order_id) or account_id.encode() != key:
+        return None
+    return account_id, order_id
+
+
+def event_id_of(value: bytes | None) -> str | None:
+    """Returns the record's event_id if the value decodes to an object that has a valid one, else None.
+
+    Raises nothing.
+    """
+    fields = _fields_or_none(value)
+    event_id = None if fields is None else fields.get("event_id")
+    return event_id if _is_id(event_id) else None
+
+
+# The slow way: without types, to say why, or to find that nothing is wrong.
+
+
+def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
+    fields = _fields(value)
+    tag = fields.get("type")
+    if tag is None:
+        raise Refused("unknown_type", "The field type is missing.")
+    if not isinstance(tag, str):
+        raise Refused("unknown_type", "The field type is not a string.")
+    cls = _TYPES[topic].get(tag)
+    if cls is None:
+        home = _HOMES.get(tag)
+        told = f"belongs to {home}" if home else "is not known"
+        raise Refused("unknown_type", f"The field type says {_shortened(repr(tag))}, which {told}.")
+    try:
+        return msgspec.convert(fields, cls)  # type: ignore[return-value]  # _TYPES holds members of InputEvent only
+    except msgspec.ValidationError as error:
+        raise Refused("invalid", _sentence(error)) from None
+
+
+def _fields_or_none(value: bytes | None) -> dict[str, object] | None:
+    try:
+        return None if value is None else _fields(value)
+    except Refused:
+        return None
+
+
+def _fields(value: bytes) -> dict[str, object]:
+    """Reads a JSON object; of a repeated key the last counts. Raises Refused (undecodable)."""
+    text = _utf8(value)
+    try:
+        fields = json.loads(text, parse_int=_integer, parse_constant=_refuse_constant)
+        _SYNTAX.decode(value)  # what json takes and JSON does not: lone surrogates
+    except RecursionError:
+        raise Refused("undecodable", "The value is JSON nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        raise Refused("undecodable", f"The value is not JSON: {error}.") from None
+    except msgspec.DecodeError:
+        raise Refused("undecodable", "The value is not UTF-8 JSON: it holds a lone surrogate.") from None
+    if not isinstance(fields, dict):
+        raise Refused("undecodable", "The value is JSON, but not an object.")
+    return fields
+
+
+def _utf8(value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise Refused("undecodable", f"The value is not UTF-8: {error.reason} at byte {error.start}.") from None
+
+
+def _integer(digits: str) -> int:
+    """Keeps what no field can hold from costing time: the conversion of long integers is quadratic, and Python refuses
+    it.
+    """
+    return int(digits) if len(digits) < _INTEGER_DIGITS_MAX else _BEYOND_ANY_INTEGER
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Refused("undecodable", f"The value is not JSON: it holds {name}.")
+
+
+# What the types cannot say.
+
+
+def _is_id(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and 1 <= len(value) <= ID_LENGTH_MAX and _CONTROL_CHARACTER.search(value) is None
+
+
+def _check_ids(part: msgspec.Struct, path: str) -> None:
+    """Refuses control characters in every id of an event, the nested ones included."""
+    for name in part.__struct_fields__:
+        value = getattr(part, name)
+        if isinstance(value, list):
+            for number, entry in enumerate(value):
+                _check_ids(entry, f"{path}{name}[{number}].")
+        elif (name == "sku" or name.endswith("_id")) and value is not None:
+            found = _CONTROL_CHARACTER.search(value)
+            if found:
+                _refuse_field(f"{path}{name}", f"holds the control character U+{ord(found[0]):04X}")
+
+
+def _check_count(event: StockCounted) -> int:
+    if event.part > event.parts:
+        _refuse_field("part", f"is {event.part}, more than the field parts, {event.parts}")
+    seen = set[str]()
+    for number, count in enumerate(event.counts):
+        if count.sku in seen:
+            _refuse_field(f"counts[{number}].sku", f"repeats {_shortened(repr(count.sku))}: a count has each SKU once")
+        seen.add(count.sku)
+    if event.absent == "unknown":
+        event.absent = None
+    try:
+        event.as_of, as_of_ms = read_time(event.as_of)
+    except ValueError as error:
+        _refuse_field("as_of", str(error))
+    return as_of_ms
+
+
+def _check_adjustment(event: StockAdjusted) -> None:
+    if event.delta == 0:
+        _refuse_field("delta", "is 0")
+
+
+def _check_split(event: SubOrderSplit) -> None:
+    seen = {event.sub_order_id}
+    for number, child in enumerate(event.children):
+        if child.sub_order_id in seen:
+            told = "the parent's own" if child.sub_order_id == event.sub_order_id else "that of another child"
+            _refuse_field(f"children[{number}].sub_order_id", f"is {told}")
+        seen.add(child.sub_order_id)
+
+
+# Sentences.
+
+
+def _refuse_field(path: str, problem: str) -> NoReturn:
+    raise Refused("invalid", f"The field {path} {problem}.") from None
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    """Turns what msgspec says into a sentence: "Expected `int` >= 1 - at `$.lines[0].quantity`", "Object missing
+    required field `sku`".
+    """
+    text = str(error)
+    match = _FIELD_PATH.fullmatch(text)
+    problem, path = (match["problem"], match["path"]) if match else (text, "")
+    missing = problem.removeprefix("Object missing required field `")
+    if missing != problem:
+        return f"The field {path + '.' if path else ''}{missing.removesuffix('`')} is missing."
+    return f"The field {path} is wrong: {_shortened(problem[:1].lower() + problem[1:])}."
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _MESSAGE_LENGTH_MAX else text[:_MESSAGE_LENGTH_MAX] + "…"

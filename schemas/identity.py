@@ -1,0 +1,27 @@
+"""What makes two records the same event: contract section 2, "Identity".
+
+An event remembers others by 16 bytes: a hash of its id and one of its content. They are kept in the state, so how they
+are computed is part of the state's format: changing it would turn every repeat of an older event into a conflict. A new
+optional field does not, as absent fields are not encoded.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from xxhash import xxh3_64_digest
+
+from schemas.inputs import InputEvent, StockCounted
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def identity_of(event: InputEvent) -> tuple[bytes, bytes]:
+    """Returns the hash of the event's id and that of its content, 8 bytes each.
+
+    The event must be in its normal form, as decoded. The content of a snapshot's part is what it says of the stock: the
+    same part may be sent again under another event_id.
+    """
+    content: object = event
+    if isinstance(event, StockCounted):
+        content = (event.parts, event.as_of, event.absent, event.counts)
+    return xxh3_64_digest(event.event_id.encode()), xxh3_64_digest(_encode(content))
