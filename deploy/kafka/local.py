@@ -5,7 +5,7 @@ Tests start clusters here and break their nodes on purpose; `make kafka` keeps o
 
 from __future__ import annotations
 
-import random
+import secrets
 import shutil
 import signal
 import socket
@@ -40,7 +40,7 @@ class KafkaStartError(Exception):
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which nothing listens now. Raises `KafkaStartError` if none of 100 tried is free."""
-    for port in random.sample(_FREE_PORTS, 100):
+    for port in secrets.SystemRandom().sample(_FREE_PORTS, 100):
         if port_is_free(port):
             return port
     raise KafkaStartError("no free port found on 127.0.0.1")

@@ -1,0 +1,77 @@
+"""Fixtures of all tests, and what a run says about the brokers it did without.
+
+A test that asks for `broker` runs once on every kind of broker; with the marker `apache` on Apache Kafka alone. What cannot run here is skipped, and
+listed with its reason at the end. With `STOCKFREEZE_REQUIRE_APACHE_KAFKA=1` (as in CI) a run that cannot use Apache Kafka fails before it begins.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator
+
+import pytest
+
+from tests.brokers import Broker, BrokerKind, Brokers, Names, unique_names, why_not
+
+REQUIRE_APACHE_KAFKA = "STOCKFREEZE_REQUIRE_APACHE_KAFKA"
+_left_out = pytest.StashKey[dict[tuple[BrokerKind, str], list[str]]]()
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[Brokers]:
+    """All brokers of the run; most tests want `broker`."""
+    running = Brokers()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def broker(request: pytest.FixtureRequest, brokers: Brokers) -> Broker:
+    """A running broker, shared with other tests: use `names` for everything made on it."""
+    return brokers.get(request.param)
+
+
+@pytest.fixture
+def names() -> Names:
+    """A topic prefix and an application id of this test alone."""
+    return unique_names()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "broker" not in metafunc.fixturenames:
+        return
+    apache = pytest.param(BrokerKind.APACHE, id="apache", marks=pytest.mark.apache)
+    embedded = pytest.param(BrokerKind.EMBEDDED, id="embedded")
+    only_apache = metafunc.definition.get_closest_marker("apache") is not None
+    metafunc.parametrize("broker", [apache] if only_apache else [apache, embedded], indirect=True, scope="session")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out: dict[tuple[BrokerKind, str], list[str]] = defaultdict(list)
+    for item in items:
+        kind = _kind_of(item)
+        reason = None if kind is None or config.option.collectonly else why_not(kind)
+        if kind is None or reason is None:
+            continue
+        if kind is BrokerKind.APACHE and os.environ.get(REQUIRE_APACHE_KAFKA) == "1":
+            raise pytest.UsageError(f"{REQUIRE_APACHE_KAFKA} is set, and Apache Kafka cannot run here: {reason}")
+        item.add_marker(pytest.mark.skip(reason=f"no {kind} broker: {reason}"))
+        left_out[kind, reason].append(item.nodeid)
+    config.stash[_left_out] = left_out
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for (kind, reason), tests in config.stash.get(_left_out, {}).items():
+        terminalreporter.section(f"{len(tests)} tests were skipped: no {kind} broker", yellow=True)
+        terminalreporter.write_line(f"Why: {reason}")
+        terminalreporter.write_line("These say nothing about this run:")
+        for test in sorted(tests):
+            terminalreporter.write_line(f"  {test}")
+
+
+def _kind_of(item: pytest.Item) -> BrokerKind | None:
+    # The mark comes first: a parametrised test has it from its parameter, one with a cluster of its own from itself.
+    if item.get_closest_marker("apache") is not None:
+        return BrokerKind.APACHE
+    return BrokerKind.EMBEDDED if "broker" in getattr(item, "fixturenames", ()) else None
