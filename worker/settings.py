@@ -36,6 +36,7 @@ from worker.domain.rules import AccountRules, CountOrigin, CountPolicy, Rules
 ENVIRONMENT_PREFIX = "STOCKFREEZE_"
 PORT_MAX = 65_535
 ID_CHARACTERS_MAX = 128
+COPIES_MAX = 100
 
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -70,6 +71,12 @@ def _check_id(value: str) -> str:
 def _check_file(value: Path) -> Path:
     if not value.is_file():
         raise PydanticCustomError("file", "Input should be the path of a file that exists")
+    return value
+
+
+def _check_copies(value: int) -> int:
+    if value != -1 and not 1 <= value <= COPIES_MAX:
+        raise PydanticCustomError("copies", "Input should be at least 1, or -1 for the brokers' default")
     return value
 
 
@@ -124,13 +131,13 @@ class Settings(BaseSettings):
     )
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
-        description="Static membership: a unique name of this worker that survives restarts, such as a StatefulSet pod's.",
+        description="Static membership: a unique name of this worker that survives restarts, as a StatefulSet's pods have.",
     )
     topic_prefix: KafkaName = Field("", description="Goes before each topic's name, as it is.")
     partitions: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
         8, description="Partitions of every topic, for `topics create`. Cannot be changed later."
     )
-    replication_factor: Annotated[Integer, Field(ge=-1, le=100)] = Field(
+    replication_factor: Annotated[Integer, AfterValidator(_check_copies)] = Field(
         -1, description="Copies of every partition, for `topics create`; -1: the brokers' own default."
     )
     web_host: str = Field(
@@ -325,7 +332,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
         name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
         if name == "accounts":
             raise SettingsError(
-                f'setting ACCOUNTS cannot come from {variable}: accounts are tables [accounts."ID"] of the --config file'
+                f'{variable} is not read: accounts are tables [accounts."ID"] of the configuration file'
             )
         if name not in Settings.model_fields or variable != variable.upper():
             variables = [
@@ -337,7 +344,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_service_link(variable: str, value: str) -> bool:
-    """Say whether Kubernetes put the variable there, as it does for every Service: one named `stockfreeze…` has our prefix."""
+    """Say whether Kubernetes put the variable there, as it does for a Service: one named `stockfreeze…` has our prefix."""
     if variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields:
         return False
     return bool(_SERVICE_LINK.search(variable)) or (variable.endswith("_PORT") and bool(_SERVICE_URL.match(value)))

@@ -1,0 +1,1 @@
+"""What the operator sees of a worker: metrics, health and the log."""
