@@ -1,4 +1,5 @@
-"""What `stockfreeze demo` needs and nothing else does: an embedded broker, real orders turned into events, and a screen.
+"""What only `stockfreeze demo` needs: an embedded broker, real orders turned into events, and a screen.
 
-Nothing outside this package and the tests imports it: a production worker runs without it and without its optional dependency.
+Nothing outside this package and the tests imports it: a production worker runs without it and without its optional
+dependency.
 """

@@ -1,4 +1,6 @@
-"""The embedded broker: noida-db, one small binary that speaks Kafka with transactions. For the demo and for tests without Java, never for production.
+"""The embedded broker: noida-db, one small binary that speaks Kafka with transactions.
+
+It is for the demo and for tests without Java, never for production.
 
 What it does not do, seen with 0.2.3: it does not expire dead members of a consumer group, and it does not long-poll.
 """
@@ -33,8 +35,9 @@ class BrokerUnavailable(RuntimeError):
 def embedded_broker(port: int | None = None, data_dir: Path | None = None) -> Iterator[str]:
     """Run the embedded broker for the length of the block and give its bootstrap servers (`host:port`).
 
-    Without `port` it takes a free one, without `data_dir` a temporary directory that is removed at the end. The process is killed at the end of the
-    block and does not outlive this process. Raises BrokerUnavailable when noida-db is not installed or does not answer in time.
+    Without `port` it takes a free one, without `data_dir` a temporary directory that is removed at the end. The process
+    is killed at the end of the block and does not outlive this process. Raises BrokerUnavailable when noida-db is not
+    installed or does not answer in time.
     """
     binary = _binary()
     with ExitStack() as stack:
@@ -72,7 +75,7 @@ def _binary() -> Path:
     spec = find_spec("noida_db")
     if spec is None or spec.origin is None:
         raise BrokerUnavailable(
-            "the embedded broker is not installed: pip install stockfreeze[demo], or name a Kafka with --bootstrap-servers"
+            "the embedded broker is not installed: pip install stockfreeze[demo], or use a Kafka by --bootstrap-servers"
         )
     binary = Path(spec.origin).with_name("noida-db")
     if not binary.is_file():
@@ -97,6 +100,8 @@ def _answers(port: int, process: subprocess.Popen[bytes]) -> bool:
 
 
 def _last_words(log: Path) -> str:
-    """The last lines the broker wrote, without the dynamic linker's warning, which it prints wherever glibc is older than its build's."""
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip() and "weak version" not in line]
+    """The last lines the broker wrote, without the linker's warning about a glibc older than its build's."""
+    lines = [
+        line for line in log.read_text(errors="replace").splitlines() if line.strip() and "weak version" not in line
+    ]
     return " / ".join(lines[-3:]) or "it said nothing"

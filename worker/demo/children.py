@@ -1,8 +1,9 @@
 """Child processes that never outlive this one.
 
-A demo that leaves a broker behind is worse than no demo. A child here is ended in three ways: by its context manager, by `atexit` when an exception
-skips that, and by the kernel (Linux) when this process is killed in a way that runs no code at all. It leads a process group of its own, so that Ctrl-C
-in the terminal reaches only this process, which then ends its children in order.
+A demo that leaves a broker behind is worse than no demo. A child here is ended in three ways: by its context manager,
+by `atexit` when an exception skips that, and by the kernel (Linux) when this process is killed in a way that runs no
+code at all. It leads a process group of its own, so that Ctrl-C in the terminal reaches only this process, which then
+ends its children in order.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if sys.platform == "linux":
         sys.exit("the parent is gone")
 os.execvp(sys.argv[2], sys.argv[2:])
 """
-# A launcher, not a `preexec_fn`: that one runs Python between fork and exec, which can deadlock in a process with threads.
+# A launcher, not a `preexec_fn`: that runs Python between fork and exec, which can deadlock in a process with threads.
 
 
 @contextmanager
@@ -33,8 +34,8 @@ def child_process(
 ) -> Iterator[subprocess.Popen[bytes]]:
     """Run `command` with its output in `log` until the block ends, then end it and its whole process group.
 
-    With `stop_seconds` it first gets SIGTERM and that long to leave by itself. On Linux the kernel also kills it when the *thread* that started it
-    ends: start children from a thread that lives as long as they should.
+    With `stop_seconds` it first gets SIGTERM and that long to leave by itself. On Linux the kernel also kills it when
+    the *thread* that started it ends: start children from a thread that lives as long as they should.
     """
     launcher = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), *command]
     with log.open("ab") as output:
