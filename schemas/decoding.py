@@ -42,7 +42,7 @@ _CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f]")
 _FIELD_PATH = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 
 
-class Refused(Exception):  # noqa: N818  # a verdict on a record, not a failure of ours
+class Refused(Exception):
     """A record that is no event: `code` is the dead letter's, `message` one sentence for its header `error`."""
 
     def __init__(self, code: RefusalCode, message: str) -> None:
@@ -76,6 +76,7 @@ _DECODE: Final = {
     Topic.STOCK: msgspec.json.Decoder[InputEvent](StockEvent).decode,
     Topic.COMMANDS: msgspec.json.Decoder[InputEvent](Command).decode,
 }
+_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, SubOrderSplit})
 _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -95,13 +96,8 @@ def decode(topic: Topic, value: bytes | None) -> Decoded:
         text = _utf8(value)
         if _BACKSLASH in value or _CONTROL_CHARACTER.search(text):
             _check_ids(event, "")
-    as_of_ms = 0
-    if isinstance(event, StockCounted):
-        as_of_ms = _check_count(event)
-    elif isinstance(event, StockAdjusted):
-        _check_adjustment(event)
-    elif isinstance(event, SubOrderSplit):
-        _check_split(event)
+    # Not isinstance, which the metaclass of structs makes costly.
+    as_of_ms = _check_further(event) if type(event) in _CHECKED_FURTHER else 0
     event.source = None
     try:
         event.occurred_at, occurred_at_ms = read_time(event.occurred_at)
@@ -111,8 +107,7 @@ def decode(topic: Topic, value: bytes | None) -> Decoded:
 
 
 def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
-    """Returns the (account_id, order_id) that a record which may be refused for any reason speaks of (contract section
-    7).
+    """Returns the (account_id, order_id) that a record, refused for whatever reason, speaks of: contract section 7.
 
     None if its value does not decode to an object with a valid order_id and a valid account_id equal to its key. Raises
     nothing.
@@ -189,9 +184,7 @@ def _utf8(value: bytes) -> str:
 
 
 def _integer(digits: str) -> int:
-    """Keeps what no field can hold from costing time: the conversion of long integers is quadratic, and Python refuses
-    it.
-    """
+    """Reads an integer of JSON; one too long for any field costs no time, and Python would refuse to convert it."""
     return int(digits) if len(digits) < _INTEGER_DIGITS_MAX else _BEYOND_ANY_INTEGER
 
 
@@ -219,6 +212,18 @@ def _check_ids(part: msgspec.Struct, path: str) -> None:
                 _refuse_field(f"{path}{name}", f"holds the control character U+{ord(found[0]):04X}")
 
 
+def _check_further(event: InputEvent) -> int:
+    """Checks what one field says of another; returns the `as_of` of a count in milliseconds, else 0."""
+    match event:
+        case StockCounted():
+            return _check_count(event)
+        case StockAdjusted(delta=0):
+            _refuse_field("delta", "is 0")
+        case SubOrderSplit():
+            _check_split(event)
+    return 0
+
+
 def _check_count(event: StockCounted) -> int:
     if event.part > event.parts:
         _refuse_field("part", f"is {event.part}, more than the field parts, {event.parts}")
@@ -234,11 +239,6 @@ def _check_count(event: StockCounted) -> int:
     except ValueError as error:
         _refuse_field("as_of", str(error))
     return as_of_ms
-
-
-def _check_adjustment(event: StockAdjusted) -> None:
-    if event.delta == 0:
-        _refuse_field("delta", "is 0")
 
 
 def _check_split(event: SubOrderSplit) -> None:
@@ -258,9 +258,7 @@ def _refuse_field(path: str, problem: str) -> NoReturn:
 
 
 def _sentence(error: msgspec.ValidationError) -> str:
-    """Turns what msgspec says into a sentence: "Expected `int` >= 1 - at `$.lines[0].quantity`", "Object missing
-    required field `sku`".
-    """
+    """Makes a sentence of, for example, "Expected `int` >= 1 - at `$.lines[0].quantity`"."""
     text = str(error)
     match = _FIELD_PATH.fullmatch(text)
     problem, path = (match["problem"], match["path"]) if match else (text, "")

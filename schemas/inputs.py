@@ -29,9 +29,7 @@ Origin = Literal["erp", "wms", "marketplace"]
 
 
 class OrderLine(msgspec.Struct, gc=False, omit_defaults=True):
-    """One line of an order: `quantity` units of `sku`, from `warehouse_id` or, without one, from the account's default
-    warehouse.
-    """
+    """Units of one SKU of an order, from a warehouse or, without one, from the account's default warehouse."""
 
     sku: Id
     quantity: Quantity
@@ -75,14 +73,20 @@ class Event(msgspec.Struct, tag_field="type", kw_only=True, omit_defaults=True):
 
 
 class OrderEvent(Event, kw_only=True):
+    """What every event of an order has."""
+
     order_id: Id
 
 
 class SubOrderEvent(OrderEvent, kw_only=True):
+    """What every event of a sub-order has."""
+
     sub_order_id: Id
 
 
 class OrderCreated(OrderEvent, tag="order.created", kw_only=True):
+    """A buyer ordered `lines`; it counts as revision 0 of the order."""
+
     lines: OrderLines
 
 
@@ -94,10 +98,14 @@ class OrderAmended(OrderEvent, tag="order.amended", kw_only=True):
 
 
 class OrderCancelled(OrderEvent, tag="order.cancelled", kw_only=True):
+    """The order is cancelled: everything of it that has not shipped, now and later."""
+
     reason: Text | None = None
 
 
 class SubOrderCreated(SubOrderEvent, tag="sub_order.created", kw_only=True):
+    """A part of the order, shipped as one from one warehouse."""
+
     warehouse_id: Id
     lines: Lines
     carrier: Text | None = None
@@ -111,26 +119,38 @@ class SubOrderSplit(SubOrderEvent, tag="sub_order.split", kw_only=True):
 
 
 class SubOrderLabelIssued(SubOrderEvent, tag="sub_order.label_issued", kw_only=True):
+    """A shipping label was made: the sub-order is no longer on hold."""
+
     tracking_number: Text | None = None
 
 
 class SubOrderShipped(SubOrderEvent, tag="sub_order.shipped", kw_only=True):
+    """The goods left the warehouse at `occurred_at`: frozen units are released."""
+
     tracking_number: Text | None = None
 
 
 class SubOrderInTransit(SubOrderEvent, tag="sub_order.in_transit", kw_only=True):
+    """The carrier has the goods; they are shipped, if no event said so before."""
+
     tracking_number: Text | None = None
 
 
 class SubOrderOnHold(SubOrderEvent, tag="sub_order.on_hold", kw_only=True):
+    """Work on the sub-order is stopped (arbitration, not accepted) until a later event resumes it."""
+
     reason: Text | None = None
 
 
 class SubOrderDelivered(SubOrderEvent, tag="sub_order.delivered", kw_only=True):
+    """The buyer has the goods."""
+
     reason: Text | None = None
 
 
 class SubOrderFailedToDeliver(SubOrderEvent, tag="sub_order.failed_to_deliver", kw_only=True):
+    """The buyer did not take the goods; they are shipped until returned."""
+
     reason: Text | None = None
 
 
@@ -142,13 +162,17 @@ class SubOrderCancelled(SubOrderEvent, tag="sub_order.cancelled", kw_only=True):
 
 
 class SubOrderReturnStarted(SubOrderEvent, tag="sub_order.return_started", kw_only=True):
+    """The buyer sends goods back: the return `return_id` is under way until it is returned."""
+
     return_id: Id
     lines: Lines | None = None
 
 
 class SubOrderReturned(SubOrderEvent, tag="sub_order.returned", kw_only=True):
-    """Goods are back: `restock` says whether they can be sold again, `warehouse_id` where they are (none: the
-    sub-order's).
+    """Goods are back.
+
+    `lines`: which (none: those of its return, else all that was shipped and is not yet returned). `restock`: whether
+    they can be sold again. `warehouse_id`: where they are (none: the sub-order's).
     """
 
     return_id: Id

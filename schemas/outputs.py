@@ -97,6 +97,8 @@ class UnitRow(msgspec.Struct):
 
 
 class OrderStatusChanged(OutputEvent, tag="order.status_changed", kw_only=True):
+    """The latest status of an order, of each of its sub-orders, and where its units stand."""
+
     order_id: str
     status: OrderStatus
     placed: bool
@@ -106,11 +108,15 @@ class OrderStatusChanged(OutputEvent, tag="order.status_changed", kw_only=True):
 
 
 class ArchiveEligible(OutputEvent, tag="archive.eligible", kw_only=True):
+    """The order may be archived: it became so, or an `archive.requested` asked."""
+
     order_id: str
     statuses: dict[str, SubOrderStatus]
 
 
 class ArchiveRevoked(OutputEvent, tag="archive.revoked", kw_only=True):
+    """The order may no longer be archived: something of it is open again."""
+
     order_id: str
     statuses: dict[str, SubOrderStatus]
 
@@ -123,6 +129,8 @@ class Blocking(msgspec.Struct):
 
 
 class ArchiveRejected(OutputEvent, tag="archive.rejected", kw_only=True):
+    """The answer to an `archive.requested` for an order that may not be archived, and why."""
+
     order_id: str
     statuses: dict[str, SubOrderStatus]
     code: Literal["NOT_FOUND", "VALIDATION_ERROR", "RETURN_IN_PROGRESS", "DEAD_LETTERED"]
@@ -139,6 +147,8 @@ class Suspect(msgspec.Struct, omit_defaults=True):
 
 
 class DriftDetected(OutputEvent, tag="drift.detected", kw_only=True):
+    """A count differs from what the previous count and the known movements lead to expect."""
+
     measure: Literal["on_hand", "reserved"]
     origin: Origin
     snapshot_id: str
@@ -160,6 +170,8 @@ class Missing(msgspec.Struct):
 
 
 class DriftSummary(OutputEvent, tag="drift.summary", kw_only=True):
+    """How a whole snapshot compares with the ledger, once all its parts are in."""
+
     origin: Origin
     snapshot_id: str
     warehouse_id: str
@@ -172,6 +184,8 @@ class DriftSummary(OutputEvent, tag="drift.summary", kw_only=True):
 
 
 class AlertRaised(OutputEvent, tag="alert.raised", kw_only=True):
+    """A condition that somebody should look at began; it is raised again only after it ceased."""
+
     alert: Alert
     severity: Severity
     detail: str

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 TIME_PATTERN: Final = (
-    "^([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
+    "^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])[Tt ]"
     "([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)([.][0-9]+)?"
     "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
@@ -24,13 +24,12 @@ TIME_PATTERN: Final = (
 
 _RFC3339 = re.compile(TIME_PATTERN)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)  # whose isoformat takes a third of the time
 _SECOND_MS = 1_000
 _MINUTE_MS = 60_000
 _DAY_MINUTES = 24 * 60
-_ERA_MS = 146_097 * _DAY_MINUTES * _MINUTE_MS  # 400 years, after which the calendar repeats
-_MS_MIN = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MILLISECOND
-_MS_MAX = (datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC) - _EPOCH) // _MILLISECOND
+_DAY_MS = _DAY_MINUTES * _MINUTE_MS
+_ERA_MS = 146_097 * _DAY_MS  # 400 years, after which the calendar repeats
 
 
 def read_time(text: str) -> tuple[str, int]:
@@ -40,41 +39,45 @@ def read_time(text: str) -> tuple[str, int]:
     """
     # The normal spelling itself, which most producers write: with the punctuation in its places, fromisoformat takes
     # nothing else. (From Python 3.13 on it takes the hour 24, which RFC 3339 does not have.)
-    if text[4:20:3] == "--T::." and text[23:] == "Z" and text[11:13] != "24":
+    if len(text) == 24 and text[4:20:3] == "--T::." and text[23] == "Z" and (text[12] != "4" or text[11] != "2"):
         try:
-            return text, (datetime.fromisoformat(text) - _EPOCH) // _MILLISECOND
+            since = datetime.fromisoformat(text) - _EPOCH
+            return text, since.days * _DAY_MS + since.seconds * _SECOND_MS + since.microseconds // 1_000
         except ValueError:
-            pass  # said in full below
+            pass  # _read_any says what is wrong
     return _read_any(text)
 
 
 def time_text(ms: int) -> str:
     """Returns the normal spelling of a time given as milliseconds since 1970 in UTC; its year must be 1 to 9999."""
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    return (_EPOCH_WITHOUT_ZONE + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds") + "Z"
 
 
 def _read_any(text: str) -> tuple[str, int]:
-    match = _RFC3339.fullmatch(text)
-    if match is None:
+    if _RFC3339.fullmatch(text) is None:
         raise ValueError("is not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z")
-    year, month, day, hour, minute, second, fraction, offset, _ = match.groups()
-    is_leap = second == "60"
+    spelled, further_ms = text.upper(), 0
+    is_leap = text[17:19] == "60"
+    if is_leap:
+        spelled, further_ms = f"{spelled[:17]}59{spelled[19:]}", _SECOND_MS
+    if text.startswith("0000"):  # which datetime does not have, and which a time of year 1 may be written in
+        spelled, further_ms = f"0400{spelled[4:]}", further_ms - _ERA_MS
     try:
-        # datetime has no year 0, in which a time east of year 1 may lie: read it one era later.
-        local = datetime(int(year) or 400, int(month), int(day), int(hour), int(minute), tzinfo=UTC)
+        ms = _ms_of(datetime.fromisoformat(spelled))
     except ValueError:
         raise ValueError("names a day that its month does not have") from None
-    ms = (local - _EPOCH) // _MILLISECOND - _offset_ms(offset) - (_ERA_MS if year == "0000" else 0)
     if is_leap and ms // _MINUTE_MS % _DAY_MINUTES != _DAY_MINUTES - 1:
         raise ValueError("names a leap second that is not at 23:59:60 UTC")
-    ms += int(second) * _SECOND_MS + int((fraction or ".")[1:4].ljust(3, "0"))
+    ms += further_ms
     if not _MS_MIN <= ms <= _MS_MAX:
         raise ValueError("lies outside the years 1 to 9999 in UTC")
     return time_text(ms), ms
 
 
-def _offset_ms(offset: str) -> int:
-    if offset in {"Z", "z"}:
-        return 0
-    size = (int(offset[1:3]) * 60 + int(offset[4:6])) * _MINUTE_MS
-    return -size if offset[0] == "-" else size
+def _ms_of(moment: datetime) -> int:
+    since = moment - _EPOCH
+    return since.days * _DAY_MS + since.seconds * _SECOND_MS + since.microseconds // 1_000
+
+
+_MS_MIN = _ms_of(datetime(1, 1, 1, tzinfo=UTC))
+_MS_MAX = _ms_of(datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC))

@@ -86,7 +86,10 @@ def test_any_json_is_an_event_or_refused(topic: Topic, document: object) -> None
 
 
 @given(
-    st.sampled_from([CREATED, AMENDED, COUNTED, ADJUSTED, SPLIT]), field_names, json_values, ensure_ascii=st.booleans()
+    fields=st.sampled_from([CREATED, AMENDED, COUNTED, ADJUSTED, SPLIT]),
+    name=field_names,
+    value=json_values,
+    ensure_ascii=st.booleans(),
 )
 def test_any_value_in_any_field_is_an_event_or_refused(
     fields: dict[str, Any], name: str, value: object, *, ensure_ascii: bool
@@ -131,12 +134,12 @@ def test_repeated_keys_mean_what_their_last_values_mean(pairs: list[tuple[str, o
         assert decode(Topic.ORDERS, value) == decode(Topic.ORDERS, last)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=140), ensure_ascii=st.booleans())
-@example("", ensure_ascii=False)
-@example("😀" * 128, ensure_ascii=True)
-@example("😀" * 129, ensure_ascii=True)
-@example("\x80", ensure_ascii=False)
-@example("\xa0", ensure_ascii=False)
+@given(text=st.text(st.characters(exclude_categories=["Cs"]), max_size=140), ensure_ascii=st.booleans())
+@example(text="", ensure_ascii=False)
+@example(text="😀" * 128, ensure_ascii=True)
+@example(text="😀" * 129, ensure_ascii=True)
+@example(text="\x80", ensure_ascii=False)
+@example(text="\xa0", ensure_ascii=False)
 def test_an_id_is_1_to_128_code_points_without_control_characters(text: str, *, ensure_ascii: bool) -> None:
     good = 1 <= len(text) <= 128 and not any(ord(sign) < 0x20 or 0x7F <= ord(sign) <= 0x9F for sign in text)
     places: list[tuple[Topic, dict[str, Any]]] = [
