@@ -1,0 +1,126 @@
+"""What the commands that ask a broker share: connecting, the system's partitions, progress on stderr, and errors as one
+sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from schemas.topics import Topic
+from worker.cli.context import Refusal
+
+if TYPE_CHECKING:
+    from worker.edges.cluster import Cluster
+    from worker.edges.state_reader import NewProcessor, PartitionState
+    from worker.edges.topic_reader import TopicReader
+    from worker.settings import Settings
+
+Answer = TypeVar("Answer")
+
+
+def ask(question: Coroutine[object, object, Answer]) -> Answer:
+    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`."""
+    from aiokafka.errors import KafkaError
+
+    from worker.edges.admin import TopicsMissing
+    from worker.edges.cluster import ClusterError
+    from worker.edges.connecting import BrokerUnreachable
+    from worker.edges.state_reader import StateUnreadable
+    from worker.edges.topic_reader import ReadStalled
+
+    # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
+    logger = logging.getLogger("aiokafka")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    try:
+        return asyncio.run(question)
+    except (BrokerUnreachable, ClusterError, ReadStalled, StateUnreadable, TopicsMissing) as error:
+        raise Refusal(str(error)) from error
+    except KafkaError as error:
+        raise Refusal(f"Kafka answered with an error: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A system that can be asked: all its topics are there, with `partition_count` partitions each."""
+
+    settings: Settings
+    cluster: Cluster
+    reader: TopicReader
+    partition_count: int
+
+    @property
+    def new_processor(self) -> NewProcessor:
+        """What restores the state of a partition."""
+        from worker.edges.state_reader import processors
+
+        return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
+
+    async def state_of(self, partition: int) -> PartitionState:
+        """The state of a partition as it is now."""
+        from worker.edges.state_reader import read_state
+
+        return await read_state(self.reader, self.settings.topic(Topic.STATE), partition, self.new_processor)
+
+    def partition_of(self, account_id: str) -> int:
+        """The partition of an account."""
+        from worker.edges.partitioning import partition_of
+
+        return partition_of(account_id, self.partition_count)
+
+
+@asynccontextmanager
+async def asked(settings: Settings) -> AsyncIterator[Asked]:
+    """Connect to the system that the settings name, for the length of the block."""
+    from worker.edges.admin import common_partition_count
+    from worker.edges.cluster import open_cluster
+    from worker.edges.topic_reader import TopicReader
+
+    options = settings.client_options()
+    async with open_cluster(options) as cluster:
+        names = [settings.topic(topic) for topic in Topic]
+        partition_count = common_partition_count(names, await cluster.partition_counts())
+        with ReadingBar() as bar:
+            async with TopicReader(options, bar) as reader:
+                yield Asked(settings, cluster, reader, partition_count)
+
+
+class ReadingBar:
+    """A progress bar on stderr for the read that is going on; nothing where stderr is no terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("offsets"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> ReadingBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
+        """Show how far the read of a partition is."""
+        if self._task is None:
+            self._task = self._progress.add_task("")
+        self._progress.update(
+            self._task, description=f"{topic}/{partition}", total=end - start, completed=position - start
+        )

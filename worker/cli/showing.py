@@ -1,0 +1,45 @@
+"""How the commands show an answer: JSON for programs, tables for people."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+
+import click
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+PIPED_WIDTH = 200
+"""Columns of a table that does not go to a terminal: what reads it there should not find cells cut."""
+
+
+def print_json(data: object) -> None:
+    """Print a value (dataclasses, named tuples' dicts, enums, plain values) as indented JSON."""
+    click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
+
+
+def console() -> Console:
+    """Where tables go: stdout, without markup, as wide as the terminal."""
+    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print rows under a title. Numbers stand right; None is shown as `-`."""
+    held = [list(row) for row in rows]
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for index, name in enumerate(columns):
+        is_number = bool(held) and all(isinstance(row[index], int) or row[index] is None for row in held)
+        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in held:
+        table.add_row(*(cell if isinstance(cell, Text) else Text(_shown(cell)) for cell in row))
+    console().print(table)
+
+
+def _shown(cell: object) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    return str(cell)

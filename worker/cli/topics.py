@@ -1,0 +1,141 @@
+"""`stockfreeze topics`: create the topics as they must be, or say what is wrong with those that are there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from schemas.topics import Topic
+from worker.cli.asking import ask
+from worker.cli.context import json_option, with_settings
+from worker.cli.showing import print_json, print_table
+from worker.settings import Settings
+
+
+@click.group()
+def command() -> None:
+    """Create or check the topics."""
+
+
+@command.command(
+    "create", epilog="Example: STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create"
+)
+@json_option
+@with_settings
+def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
+    """Create the topics that are missing, with PARTITIONS partitions and REPLICATION_FACTOR copies.
+
+    Levels, status and state are compacted; all others keep their records for ever. Outputs may be 8 MiB a record,
+    inputs 4 MiB. A write waits for all copies but one. Topics that exist stay as they are; when one of them has another
+    partition count, nothing is created and the exit code is 1.
+    """
+    existed, other = ask(_create(settings))
+    if other:
+        found = ", ".join(f"{name} has {count}" for name, count in other.items())
+        click.echo(
+            f"stockfreeze: nothing was created: PARTITIONS is {settings.partitions}, but {found}; "
+            f"set PARTITIONS to that count, or choose another TOPIC_PREFIX.",
+            err=True,
+        )
+        return 1
+    created = [name for topic in Topic if (name := settings.topic(topic)) not in existed]
+    if as_json:
+        print_json({"created": created, "existed": sorted(existed), "partitions": settings.partitions})
+        return 0
+    rows = [(name, "existed" if name in existed else "created") for topic in Topic for name in [settings.topic(topic)]]
+    print_table(f"Topics with {settings.partitions} partitions", ("topic", ""), rows)
+    return 0
+
+
+@command.command("check", epilog="Example: stockfreeze topics check --json")
+@json_option
+@with_settings
+def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
+    """Check that all topics exist, with equal partition counts and the configuration they need.
+
+    The partition count must also be the one that the state was built with. Exit code 1 when something is wrong; each
+    line says what to do.
+    """
+    reports = ask(_check(settings))
+    is_wrong = any(report["problems"] for report in reports)
+    if as_json:
+        print_json({"ok": not is_wrong, "topics": reports})
+        return int(is_wrong)
+    print_table(
+        "Topics",
+        ("topic", "partitions", "cleanup", "record bytes", "what is wrong"),
+        [
+            (
+                report["name"],
+                report["partitions"],
+                report["configs"].get("cleanup.policy"),
+                report["configs"].get("max.message.bytes"),
+                "; ".join(report["problems"]) or "nothing",
+            )
+            for report in reports
+        ],
+    )
+    click.echo("topics: something is wrong, see the table." if is_wrong else "topics: all is well.")
+    return int(is_wrong)
+
+
+async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
+    from worker.edges.admin import other_partition_counts, spec_of
+    from worker.edges.cluster import open_cluster
+
+    names = {settings.topic(topic): topic for topic in Topic}
+    async with open_cluster(settings.client_options()) as cluster:
+        found = {name: count for name, count in (await cluster.partition_counts()).items() if name in names}
+        other = other_partition_counts(found, settings.partitions)
+        if not other:
+            missing = {name: topic for name, topic in names.items() if name not in found}
+            await cluster.create(
+                [
+                    spec_of(topic, name, settings.partitions, settings.replication_factor)
+                    for name, topic in missing.items()
+                ]
+            )
+    return set(found), other
+
+
+async def _check(settings: Settings) -> list[dict[str, Any]]:
+    from worker.edges.admin import CHECKED_CONFIGS, TopicFacts, judge_topics
+    from worker.edges.cluster import open_cluster
+
+    async with open_cluster(settings.client_options()) as cluster:
+        found = await cluster.partition_counts()
+        present = [name for topic in Topic if (name := settings.topic(topic)) in found]
+        configs = await cluster.configs(present, CHECKED_CONFIGS)
+    facts = [
+        TopicFacts(topic, name, found.get(name), configs.get(name, {}))
+        for topic in Topic
+        for name in [settings.topic(topic)]
+    ]
+    recorded = await _recorded_counts(settings, found.get(settings.topic(Topic.STATE), 0))
+    return [
+        {
+            "name": report.facts.name,
+            "partitions": report.facts.partition_count,
+            "configs": dict(report.facts.configs),
+            "problems": list(report.problems),
+        }
+        for report in judge_topics(facts, recorded)
+    ]
+
+
+async def _recorded_counts(settings: Settings, partition_count: int) -> dict[int, int]:
+    """The partition counts that the state was built with, where it has recorded one."""
+    from worker.cli.asking import ReadingBar
+    from worker.edges.state_reader import read_recorded_partition_count
+    from worker.edges.topic_reader import TopicReader
+
+    recorded: dict[int, int] = {}
+    if partition_count:
+        with ReadingBar() as bar:
+            async with TopicReader(settings.client_options(), bar) as reader:
+                for partition in range(partition_count):
+                    count = await read_recorded_partition_count(reader, settings.topic(Topic.STATE), partition)
+                    if count is not None:
+                        recorded[partition] = count
+    return recorded

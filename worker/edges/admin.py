@@ -1,0 +1,159 @@
+"""What the topics must be like, and what is wrong with those that are there. Decisions only: `worker.edges.cluster`
+asks and creates.
+
+Why these configurations:
+
+- Levels, status and state are compacted, and only compacted: deletion by age would lose a key that has not changed for
+  long.
+- Journal and dead letters are kept for ever: the journal's sums are the stock (contract section 10), and a dead letter
+  waits for an operator. The other outputs are created so too; who needs less may set it. So are the inputs: nothing is
+  lost while a worker is down, however long, and with the state they are the only store of truth. For them any retention
+  is accepted.
+- Outputs may be 8 MiB a record. Inputs may be 4 MiB: a count of 5000 SKUs with the longest ids takes 3 MiB, and a dead
+  letter, which is an input with more headers, must always fit.
+- A write is acknowledged by all but one of the copies (by the one there is, with one or two): one broker may be away
+  without stopping the partitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
+from worker.edges.cluster import TopicSpec
+
+INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
+KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
+BROKER_DEFAULT: Final = -1
+
+CLEANUP: Final = "cleanup.policy"
+RETENTION_MS: Final = "retention.ms"
+RETENTION_BYTES: Final = "retention.bytes"
+MESSAGE_BYTES: Final = "max.message.bytes"
+IN_SYNC: Final = "min.insync.replicas"
+CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicFacts:
+    """What is there of one topic; `partition_count` None: the topic is missing."""
+
+    topic: Topic
+    name: str
+    partition_count: int | None
+    configs: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TopicReport:
+    """A topic and what is wrong with it, each a sentence that says what to do. None: all is well."""
+
+    facts: TopicFacts
+    problems: Sequence[str]
+
+
+def spec_of(topic: Topic, name: str, partition_count: int, replication_factor: int) -> TopicSpec:
+    """How a topic is created."""
+    configs = {MESSAGE_BYTES: str(message_bytes_of(topic))}
+    if topic in COMPACTED:
+        configs[CLEANUP] = "compact"
+    else:
+        configs |= {CLEANUP: "delete", RETENTION_MS: "-1", RETENTION_BYTES: "-1"}
+    if replication_factor != BROKER_DEFAULT:
+        configs[IN_SYNC] = str(max(1, replication_factor - 1))
+    return TopicSpec(name, partition_count, replication_factor, configs)
+
+
+def message_bytes_of(topic: Topic) -> int:
+    """The greatest record that the topic is created for."""
+    return INPUT_RECORD_BYTES_MAX if topic in INPUTS else RECORD_BYTES_MAX
+
+
+def other_partition_counts(found: Mapping[str, int], wanted: int) -> dict[str, int]:
+    """The existing topics whose partition count is another one: they cannot be used, as every account would have
+    several places.
+    """
+    return {name: count for name, count in sorted(found.items()) if count != wanted}
+
+
+class TopicsMissing(Exception):
+    """The topics of a system are not all there with one partition count; the message is one sentence that says what to
+    do.
+    """
+
+
+def common_partition_count(names: Sequence[str], found: Mapping[str, int]) -> int:
+    """The partition count of a system's topics.
+
+    Raises TopicsMissing where one is missing, or has another count than the others.
+    """
+    for name in names:
+        if name not in found:
+            raise TopicsMissing(f"topic {name} is missing: check TOPIC_PREFIX, or run `stockfreeze topics create`")
+    counts = {found[name] for name in names}
+    if len(counts) > 1:
+        raise TopicsMissing("the topics have different partition counts: `stockfreeze topics check` shows them")
+    return counts.pop()
+
+
+def judge_topics(topics: Sequence[TopicFacts], recorded_counts: Mapping[int, int]) -> list[TopicReport]:
+    """Judge all topics together.
+
+    `recorded_counts` is the partition count that each partition of the state has recorded, for those that have: the
+    state was built with it.
+    """
+    expected = expected_partition_count(topics, recorded_counts)
+    return [TopicReport(facts, _problems(facts, expected, recorded_counts)) for facts in topics]
+
+
+def expected_partition_count(topics: Sequence[TopicFacts], recorded_counts: Mapping[int, int]) -> int | None:
+    """The count that all topics should have: the recorded one, else the most frequent (the smaller of two); None
+    without topics.
+    """
+    votes = list(recorded_counts.values()) or [facts.partition_count for facts in topics if facts.partition_count]
+    return max(sorted(set(votes)), key=votes.count) if votes else None
+
+
+def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[int, int]) -> list[str]:
+    if facts.partition_count is None:
+        return ["missing: run `stockfreeze topics create`"]
+    problems = []
+    if facts.partition_count != expected:
+        why = "the state was built with" if recorded_counts else "the other topics have"
+        problems.append(
+            f"{facts.partition_count} partitions, but {why} {expected}: accounts would move; make the topic anew with {expected} and copy its records"
+        )
+    if facts.topic is Topic.STATE and len(set(recorded_counts.values())) > 1:
+        counts = ", ".join(str(count) for count in sorted(set(recorded_counts.values())))
+        problems.append(
+            f"its partitions were built for different partition counts ({counts}): it is a mixture of systems"
+        )
+    return problems + _config_problems(facts.topic, facts.configs)
+
+
+def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
+    problems = []
+    wanted = "compact" if topic in COMPACTED else "delete"
+    if (cleanup := configs.get(CLEANUP, wanted)) != wanted:
+        why = (
+            "records would be lost by age"
+            if topic in COMPACTED
+            else "all but the last record of an account would be lost"
+        )
+        problems.append(f"{CLEANUP} is {cleanup}, so {why}: set it to {wanted}")
+    if topic in KEPT_FOR_EVER:
+        problems += [
+            f"{name} is {configs[name]}, but it must be kept for ever: set it to -1"
+            for name in (RETENTION_MS, RETENTION_BYTES)
+            if configs.get(name, "-1") != "-1"
+        ]
+    bytes_max = int(configs.get(MESSAGE_BYTES, message_bytes_of(topic)))
+    if topic in INPUTS and bytes_max > INPUT_RECORD_BYTES_MAX:
+        problems.append(
+            f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; set it to {INPUT_RECORD_BYTES_MAX} or less"
+        )
+    if topic in (Topic.DEAD_LETTERS, Topic.STATE) and bytes_max < RECORD_BYTES_MAX:
+        problems.append(f"{MESSAGE_BYTES} is {bytes_max}: set it to {RECORD_BYTES_MAX}")
+    return problems

@@ -1,0 +1,131 @@
+"""What is asked of the cluster itself: which topics there are, how they are configured, to create them, and what a
+group has committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    GroupLoadInProgressError,
+    NotCoordinatorForGroupError,
+    TopicAlreadyExistsError,
+    for_code,
+)
+
+from worker.edges import connecting
+
+REQUEST_TIMEOUT_MS = 10_000
+CREATED_SECONDS_MAX = 15.0
+COORDINATOR_SECONDS_MAX = 10.0
+RETRY_SECONDS = 0.2
+
+
+class ClusterError(Exception):
+    """The cluster refused what was asked; the message is one sentence."""
+
+
+class TopicSpec(NamedTuple):
+    """A topic to create. `replication_factor` -1 is the brokers' own default."""
+
+    name: str
+    partition_count: int
+    replication_factor: int
+    configs: Mapping[str, str]
+
+
+class Cluster:
+    """Asks one cluster. Made by `open_cluster`."""
+
+    def __init__(self, admin: AIOKafkaAdminClient) -> None:
+        self._admin = admin
+
+    async def partition_counts(self) -> dict[str, int]:
+        """All topics and how many partitions they have. Asks for all of them: asking for one by name may create it."""
+        return {topic["topic"]: len(topic["partitions"]) for topic in await self._admin.describe_topics()}
+
+    async def configs(self, topics: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
+        """The values of the configurations `names` of existing topics. What a broker does not tell is left out."""
+        wanted = dict.fromkeys(names, "")
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics]
+        told: dict[str, dict[str, str]] = {}
+        for response in await self._admin.describe_configs(resources) if resources else []:
+            for code, message, _, topic, entries in response.resources:
+                if code:
+                    raise ClusterError(
+                        f"the configuration of {topic} cannot be read: {message or for_code(code).__name__}"
+                    )
+                told[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
+        return told
+
+    async def create(self, specs: Sequence[TopicSpec]) -> None:
+        """Create topics and wait until they can be written; one that appeared meanwhile is no error.
+
+        Raises ClusterError.
+        """
+        if not specs:
+            return
+        response: Any = await self._admin.create_topics(
+            [
+                NewTopic(spec.name, spec.partition_count, spec.replication_factor, topic_configs=dict(spec.configs))
+                for spec in specs
+            ],
+            timeout_ms=REQUEST_TIMEOUT_MS,
+        )
+        for topic, code, message in response.topic_errors:
+            if code not in (0, TopicAlreadyExistsError.errno):
+                raise ClusterError(f"{topic} cannot be created: {message or for_code(code).__name__}")
+        await self._wait_for({spec.name for spec in specs})
+
+    async def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """The offsets that a consumer group has committed, per topic and partition."""
+        waiting_ends = asyncio.get_running_loop().time() + COORDINATOR_SECONDS_MAX
+        while True:
+            try:
+                offsets = await self._admin.list_consumer_group_offsets(group)
+            except (
+                GroupCoordinatorNotAvailableError,
+                GroupLoadInProgressError,
+                NotCoordinatorForGroupError,
+            ) as error:
+                # A fresh cluster answers so until its first group has made it create the topic of the offsets.
+                if asyncio.get_running_loop().time() > waiting_ends:
+                    raise ClusterError(f"the offsets of group {group} cannot be read: {error}") from error
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return {
+                    (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0
+                }
+
+    async def _wait_for(self, names: set[str]) -> None:
+        waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
+        while True:
+            described = await self._admin.describe_topics()
+            led = {
+                topic["topic"]
+                for topic in described
+                if topic["partitions"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
+            }
+            if names <= led:
+                return
+            if asyncio.get_running_loop().time() > waiting_ends:
+                missing = ", ".join(sorted(names - led))
+                raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
+            await asyncio.sleep(RETRY_SECONDS)
+
+
+@asynccontextmanager
+async def open_cluster(client_options: Mapping[str, object]) -> AsyncIterator[Cluster]:
+    """Connect for the length of the block. Raises BrokerUnreachable."""
+    admin = AIOKafkaAdminClient(**client_options, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    try:
+        await connecting.start(admin, client_options)
+        yield Cluster(admin)
+    finally:
+        await connecting.close(asyncio.ensure_future(admin.close()))

@@ -1,0 +1,82 @@
+"""Starting a Kafka client within a bound, and saying why when it cannot be started.
+
+aiokafka tells the reason of a failed start (refused, wrong password, wrong certificate) to its log only and raises one
+error for all of them, so the last complaint of its log goes into the sentence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Protocol
+
+from aiokafka.errors import KafkaError
+
+CONNECT_SECONDS_MAX = 10.0
+CLOSE_SECONDS_MAX = 5.0
+
+
+class BrokerUnreachable(Exception):
+    """No broker could be talked to; the message is one sentence that names the address and the reason."""
+
+
+class Client(Protocol):
+    """What starts by connecting: an aiokafka consumer, producer or admin client."""
+
+    async def start(self) -> None: ...
+
+
+class _LastComplaint(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__(level=logging.WARNING)
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.text = record.getMessage()
+
+
+@asynccontextmanager
+async def _complaints() -> AsyncIterator[_LastComplaint]:
+    handler = _LastComplaint()
+    logger = logging.getLogger("aiokafka")
+    logger.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+
+
+def address_of(client_options: Mapping[str, object]) -> str:
+    """The bootstrap servers as one text."""
+    servers = client_options.get("bootstrap_servers", "127.0.0.1:9092")
+    return (
+        servers
+        if isinstance(servers, str)
+        else ",".join(map(str, servers))
+        if isinstance(servers, list)
+        else str(servers)
+    )
+
+
+async def start(client: Client, client_options: Mapping[str, object]) -> None:
+    """Start `client`.
+
+    Raises BrokerUnreachable after at most CONNECT_SECONDS_MAX; the caller closes the client in any case.
+    """
+    async with _complaints() as complaint:
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS_MAX):
+                await client.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            reason = complaint.text or str(error) or f"no answer within {CONNECT_SECONDS_MAX:.0f} s"
+            raise BrokerUnreachable(f"Kafka cannot be reached at {address_of(client_options)}: {reason}") from error
+
+
+async def close(stopping: asyncio.Future[None] | asyncio.Task[None]) -> None:
+    """Wait for a client's end, but not longer than CLOSE_SECONDS_MAX: a command that is done does not hang on a broker
+    that is gone.
+    """
+    with suppress(TimeoutError, KafkaError, OSError):
+        await asyncio.wait_for(stopping, CLOSE_SECONDS_MAX)

@@ -1,0 +1,121 @@
+"""Reading the state of a partition without taking part: the ledger, the positions and the formats, as of one offset of
+the state topic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from worker.domain.ledger import Ledger
+from worker.domain.rules import Rules
+from worker.edges.processor import PartitionProcessor
+from worker.edges.topic_reader import Record, TopicReader
+from worker.stream.positions import (
+    ENGINE_KEYS,
+    FORMAT_KEY,
+    POSITIONS_KEY,
+    Position,
+    decode_format,
+    decode_positions,
+)
+from worker.stream.processor import StateVersionError
+
+NewProcessor = Callable[[int], PartitionProcessor]
+"""Makes the processor of a partition."""
+
+
+class StateUnreadable(Exception):
+    """A state record cannot be read, or is from a newer version; the message is one sentence that names the place."""
+
+
+@dataclass(slots=True)
+class PartitionState:
+    """The state of a partition at offset `end` of the state topic.
+
+    `partition_count` is the recorded one (None: nothing recorded yet); `stream_time_ms` -1: nothing was ever processed.
+    """
+
+    ledger: Ledger
+    end: int
+    records: int = 0
+    positions: dict[str, Position] = field(default_factory=dict)
+    stream_time_ms: int = -1
+    partition_count: int | None = None
+
+    @property
+    def cut(self) -> dict[str, int]:
+        """The next offset of each input topic."""
+        return {topic: position.next_offset for topic, position in self.positions.items()}
+
+
+def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
+    """What makes the processors of a system."""
+    return lambda partition: PartitionProcessor(
+        partition=partition, partition_count=partition_count, prefix=prefix, rules=rules
+    )
+
+
+async def read_state(reader: TopicReader, topic: str, partition: int, new_processor: NewProcessor) -> PartitionState:
+    """Read the committed state of a partition as it is now. Raises StateUnreadable."""
+    bounds = await reader.bounds(topic, partition)
+    processor = new_processor(partition)
+    state = PartitionState(processor.ledger, bounds.stable_end)
+
+    def take(records: Sequence[Record]) -> None:
+        for record in records:
+            try:
+                _take(record, processor, state)
+            except (StateVersionError, msgspec.DecodeError, ValueError, TypeError) as error:
+                raise StateUnreadable(
+                    f"{topic}/{partition}/{record.offset} (key {record.key!r}) cannot be read: {error}"
+                ) from error
+        state.records += len(records)
+
+    await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
+    processor.restored(state.stream_time_ms)
+    return state
+
+
+async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) -> dict[str, int] | None:
+    """The last positions written at or after offset `start` of the state topic, None without any."""
+    last: list[bytes] = []
+
+    def take(records: Sequence[Record]) -> None:
+        last[:] = [record.value for record in records if record.key == POSITIONS_KEY and record.value is not None][
+            -1:
+        ] or last
+
+    bounds = await reader.bounds(topic, partition)
+    # To the end of all, waiting for what is open: its outputs may be in other topics already.
+    await reader.read(topic, partition, start=max(start, bounds.start), end=bounds.end, take=take)
+    if not last:
+        return None
+    positions, _ = decode_positions(last[0])
+    return {name: position.next_offset for name, position in positions.items()}
+
+
+async def read_recorded_partition_count(reader: TopicReader, topic: str, partition: int) -> int | None:
+    """The partition count that a partition of the state was built with, None while it has none."""
+    found: list[bytes] = []
+
+    def take(records: Sequence[Record]) -> None:
+        found.extend(record.value for record in records if record.key == FORMAT_KEY and record.value is not None)
+
+    bounds = await reader.bounds(topic, partition)
+    await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
+    return decode_format(found[-1]) if found else None
+
+
+def _take(record: Record, processor: PartitionProcessor, state: PartitionState) -> None:
+    key, value = record.key, record.value
+    if key is None:
+        raise ValueError("a state record must have a key")
+    if not key.startswith(ENGINE_KEYS):
+        processor.restore(key, value)
+    elif value is not None and key == POSITIONS_KEY:
+        state.positions, state.stream_time_ms = decode_positions(value)
+    elif value is not None and key == FORMAT_KEY:
+        state.partition_count = decode_format(value)

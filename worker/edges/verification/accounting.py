@@ -1,0 +1,121 @@
+"""Whether every input record is accounted for: positions, outcomes, committed offsets and dead letters of one
+partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worker.edges.topic_reader import Bounds, Record
+from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.sources import Cut
+from worker.stream.positions import Position
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """What is known of one input topic's partition.
+
+    `committed_before` and `committed_after` are the group's offsets before and after the state was read (None: none): a
+    running system moves on between.
+    """
+
+    topic: str
+    position: Position | None
+    committed_before: int | None
+    committed_after: int | None
+    bounds: Bounds
+
+
+def check_input(facts: InputFacts, findings: Findings) -> None:
+    """Invariant 7, the group's offset and the topic's ends."""
+    position = facts.position
+    next_offset = 0 if position is None else position.next_offset
+    if position is not None:
+        parts = (position.applied, position.duplicate, position.stale, position.dead_lettered, position.gaps)
+        if sum(parts) != next_offset:
+            told = "{} applied + {} duplicate + {} stale + {} dead-lettered + {} gaps".format(*parts)
+            message = f"{told} = {sum(parts)}, but {next_offset} offsets were consumed"
+            findings.add(Check.ACCOUNTING, facts.topic, message)
+    before, after = facts.committed_before or 0, facts.committed_after or 0
+    if not before <= next_offset <= after:
+        committed = "nothing" if facts.committed_after is None else f"offset {facts.committed_after}"
+        findings.add(
+            Check.ACCOUNTING, facts.topic, f"the group has committed {committed}, but the state is at {next_offset}"
+        )
+    if next_offset > facts.bounds.end:
+        message = f"the state is at offset {next_offset}, but the topic ends at {facts.bounds.end}: it was made anew or lost records"
+        findings.add(Check.POSITION, facts.topic, message)
+    if position is not None and next_offset < facts.bounds.start:
+        message = (
+            f"offsets {next_offset} to {facts.bounds.start - 1} were deleted from the topic before they were consumed"
+        )
+        findings.add(Check.POSITION, facts.topic, message)
+
+
+class DeadLetterSource(NamedTuple):
+    """Where a dead letter's record came from. `is_replay`: it is a replay, so the source is that of the first one."""
+
+    topic: str
+    offset: int
+    is_replay: bool
+
+
+class DeadLetters:
+    """Takes the dead letters of a partition in order and counts those before the cut.
+
+    A replay that was refused again keeps the source of the first one, so it does not tell whether it is before the cut.
+    The dead letters stand in the order of their transactions: the first whose source is beyond the cut ends those
+    before it, and `sure_end` (the topic's end before the state was read) tells which are surely before. On a system
+    that stands still the two are the same.
+    """
+
+    def __init__(self, topic: str, partition: int, cut: Cut, sure_end: int) -> None:
+        self.topic = topic
+        self.findings = Findings(partition)
+        self.beyond: dict[str, int] = {}
+        self.count_min = 0
+        self.count_max = 0
+        self._cut = cut
+        self._sure_end = sure_end
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take the next records."""
+        for record in records:
+            try:
+                source = source_of(record, self.findings.partition)
+            except ValueError as error:
+                place = f"{self.topic}/{self.findings.partition}/{record.offset}"
+                self.findings.add(Check.FORMAT, "", f"not a dead letter: {error}", place)
+                continue
+            next_offset = self._cut.get(source.topic, 0)
+            if source.offset >= next_offset:
+                self.beyond[source.topic] = max(source.offset, self.beyond.get(source.topic, -1))
+            if not self.beyond:
+                self.count_max += 1
+                if record.offset < self._sure_end or not source.is_replay:
+                    self.count_min = self.count_max
+
+    def check(self, dead_lettered: int) -> None:
+        """Compare with the count of the state."""
+        if not self.count_min <= dead_lettered <= self.count_max:
+            message = f"{self.count_max} dead letters, but {dead_lettered} records ended as one"
+            self.findings.add(Check.DEAD_LETTERS, self.topic, message)
+
+
+def source_of(record: Record, partition: int) -> DeadLetterSource:
+    """Read a dead letter's headers. Raises ValueError where they are not what the worker writes."""
+    # The last of a name counts nowhere: the worker's own headers stand first, the record's own follow.
+    headers: dict[str, bytes] = {}
+    for name, value in record.headers:
+        headers.setdefault(name, value)
+    try:
+        topic = headers["source-topic"].decode()
+        source_partition, offset = int(headers["source-partition"]), int(headers["source-offset"])
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"its source headers are missing or wrong ({error})") from error
+    if source_partition != partition:
+        raise ValueError(f"its source is partition {source_partition}, not this one")
+    return DeadLetterSource(topic, offset, "replay-of" in headers)

@@ -1,0 +1,255 @@
+"""The verification of one partition: what is read when, and again if the system moved on meanwhile.
+
+A round reads the group's offsets, the state, levels, statuses, dead letters and the rest of the journal, in this order;
+outputs up to the end they have after the state was read, transactions that are open by then included. The state's
+positions are the cut (see `sources`). What is read of compacted topics can differ only because compaction or a
+transaction's markers were caught half-way; so while the system moves, a difference counts only when the last round,
+with a cut of its own, finds it too. The journal is read once: each round goes on where the one before met its cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from schemas.topics import INPUTS, Topic
+from worker.edges.cluster import Cluster
+from worker.edges.partitioning import partition_of
+from worker.edges.state_reader import NewProcessor, PartitionState, StateUnreadable, read_cut, read_state
+from worker.edges.topic_reader import Bounds, Take, TopicReader
+from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input
+from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.journal import Journal
+from worker.edges.verification.levels import Levels
+from worker.edges.verification.sources import Cut, unknown_sources
+from worker.edges.verification.statuses import Statuses
+from worker.edges.verification.stock import Stock, compare_stock, open_units_of
+
+ROUNDS_MAX = 5
+SETTLE_SECONDS = 0.5
+"""How long a system must stand still for its differences to count without another round: longer than markers take to be
+written.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """The system that is verified: its group, its topics by full name, their partition count, and what restores its
+    state.
+    """
+
+    app_id: str
+    prefix: str
+    partition_count: int
+    new_processor: NewProcessor
+
+    def topic(self, topic: Topic) -> str:
+        """The full name of a topic."""
+        return f"{self.prefix}{topic.value}"
+
+
+@dataclass(slots=True)
+class PartitionReport:
+    """What was read of a partition, and what is wrong.
+
+    `unsettled`: keys and orders that changed faster than they could be read, and were not judged.
+    """
+
+    partition: int
+    findings: Findings
+    rounds: int = 1
+    orders: int = 0
+    stock_keys: int = 0
+    movements: int = 0
+    dead_letters: int = 0
+    unsettled: int = 0
+    outcomes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a round reads with."""
+
+    cluster: Cluster
+    reader: TopicReader
+    system: System
+    partition: int
+
+    async def bounds(self, topic: Topic) -> Bounds:
+        return await self.reader.bounds(self.system.topic(topic), self.partition)
+
+    async def read_to_end(self, topic: Topic, take: Take, start: int | None = None) -> int:
+        """Read all there is, open transactions included. Returns the end."""
+        bounds = await self.bounds(topic)
+        first = bounds.start if start is None else start
+        await self.reader.read(self.system.topic(topic), self.partition, start=first, end=bounds.end, take=take)
+        return bounds.end
+
+    async def committed(self) -> dict[str, int]:
+        """What the group has committed of this partition, by topic."""
+        offsets = await self.cluster.committed(self.system.app_id)
+        return {topic: offset for (topic, partition), offset in offsets.items() if partition == self.partition}
+
+    async def stamp(self) -> tuple[Bounds, dict[str, int]]:
+        """What changes whenever the system moves."""
+        return await self.bounds(Topic.STATE), await self.committed()
+
+
+async def verify_partition(cluster: Cluster, reader: TopicReader, system: System, partition: int) -> PartitionReport:
+    """Verify one partition. Raises ReadStalled, ClusterError or an error of Kafka when it cannot be read."""
+    reading = _Reading(cluster, reader, system, partition)
+    journal = Journal(system.topic(Topic.MOVEMENTS), partition)
+    for number in range(1, ROUNDS_MAX + 1):
+        stamp = await reading.stamp()
+        report = await _run_round(reading, journal)
+        report.rounds = number
+        if not report.findings and not report.unsettled:
+            break
+        await asyncio.sleep(SETTLE_SECONDS)
+        if await reading.stamp() == stamp:
+            break
+    await _check_kept(reading, report.findings)
+    report.findings.extend(journal.findings)
+    return report
+
+
+async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
+    findings = Findings(reading.partition)
+    report = PartitionReport(reading.partition, findings)
+    system, partition = reading.system, reading.partition
+    committed_before = await reading.committed()
+    sure_end = (await reading.bounds(Topic.DEAD_LETTERS)).stable_end
+    try:
+        state = await read_state(reading.reader, system.topic(Topic.STATE), partition, system.new_processor)
+    except StateUnreadable as error:
+        findings.add(
+            Check.FORMAT,
+            system.topic(Topic.STATE),
+            f"the partition was not judged, as its state cannot be read: {error}",
+        )
+        return report
+    committed_after = await reading.committed()
+    _check_format(system, state, findings)
+    cut = state.cut
+
+    levels = Levels(system.topic(Topic.LEVELS), partition, cut)
+    statuses = Statuses(system.topic(Topic.STATUS), partition, cut, state.ledger.orders())
+    dead_letters = DeadLetters(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
+    await reading.read_to_end(Topic.LEVELS, levels.take)
+    await reading.read_to_end(Topic.STATUS, statuses.take)
+    await reading.read_to_end(Topic.DEAD_LETTERS, dead_letters.take)
+    journal.start(cut)
+    journal.end(await reading.read_to_end(Topic.MOVEMENTS, journal.take, journal.next_offset))
+
+    await _check_inputs(reading, state, committed_before, committed_after, findings)
+    dead_letters.check(sum(position.dead_lettered for position in state.positions.values()))
+    report.stock_keys = _check_stock(journal, levels, state, findings)
+    statuses.conclude(state.ledger.orders())
+    _check_placement(system, statuses, levels, journal, state, findings)
+    for taken in (levels, statuses, dead_letters):
+        findings.extend(taken.findings)
+    beyond = _newest(levels.beyond, statuses.beyond, dead_letters.beyond, journal.beyond)
+    await _check_sources(reading, state, beyond, findings)
+
+    report.orders, report.movements, report.dead_letters = statuses.orders, journal.movements, dead_letters.count_max
+    report.unsettled = len(levels.unsettled()) + len(statuses.unsettled())
+    report.outcomes = _outcomes(state)
+    return report
+
+
+def _check_format(system: System, state: PartitionState, findings: Findings) -> None:
+    subject = system.topic(Topic.STATE)
+    if state.partition_count is None and (state.positions or state.records):
+        findings.add(Check.FORMAT, subject, "the state has not recorded the partition count it was built with")
+    elif state.partition_count not in (None, system.partition_count):
+        message = (
+            f"the state was built with {state.partition_count} partitions, but the topics have {system.partition_count}"
+        )
+        findings.add(Check.FORMAT, subject, message)
+
+
+async def _check_inputs(
+    reading: _Reading,
+    state: PartitionState,
+    committed_before: dict[str, int],
+    committed_after: dict[str, int],
+    findings: Findings,
+) -> None:
+    for topic in INPUTS:
+        name = reading.system.topic(topic)
+        check_input(
+            InputFacts(
+                topic=name,
+                position=state.positions.get(name),
+                committed_before=committed_before.get(name),
+                committed_after=committed_after.get(name),
+                bounds=await reading.bounds(topic),
+            ),
+            findings,
+        )
+
+
+def _check_stock(journal: Journal, levels: Levels, state: PartitionState, findings: Findings) -> int:
+    in_state = {
+        (view.account_id, view.warehouse_id, view.sku): Stock(view.on_hand, view.frozen)
+        for view in state.ledger.levels()
+    }
+    open_units = open_units_of(
+        ((order.account_id, warehouse_id, sku), still_open)
+        for order in state.ledger.orders()
+        for _, warehouse_id, sku, still_open, _, _ in order.units
+    )
+    return compare_stock(journal.stocks(), levels.stocks, in_state, open_units, levels.unsettled(), findings)
+
+
+def _check_placement(
+    system: System, statuses: Statuses, levels: Levels, journal: Journal, state: PartitionState, findings: Findings
+) -> None:
+    tellers: tuple[tuple[str, Iterable[str]], ...] = (
+        (levels.topic, (key[0] for key in levels.stocks)),
+        (statuses.topic, statuses.accounts()),
+        (journal.topic, (key[0] for key in journal.stocks())),
+        (system.topic(Topic.STATE), (order.account_id for order in state.ledger.orders())),
+    )
+    for topic, accounts in tellers:
+        for account_id in sorted(set(accounts)):
+            own = partition_of(account_id, system.partition_count)
+            if own != findings.partition:
+                message = (
+                    f"account {account_id} belongs to partition {own}, but has records in {topic}/{findings.partition}"
+                )
+                findings.add(Check.PLACEMENT, account_id, message)
+
+
+async def _check_sources(reading: _Reading, state: PartitionState, beyond: Cut, findings: Findings) -> None:
+    if not beyond:
+        return
+    topic = reading.system.topic(Topic.STATE)
+    later = await read_cut(reading.reader, topic, reading.partition, state.end) or state.cut
+    for source, offset, next_offset in unknown_sources(beyond, later):
+        message = f"there are outputs of {source}/{reading.partition}/{offset}, but the state has consumed only up to offset {next_offset}"
+        findings.add(Check.UNKNOWN_SOURCE, source, message)
+
+
+async def _check_kept(reading: _Reading, findings: Findings) -> None:
+    for topic in (Topic.MOVEMENTS, Topic.DEAD_LETTERS):
+        start = (await reading.bounds(topic)).start
+        if start > 0:
+            name = reading.system.topic(topic)
+            findings.add(
+                Check.DELETED, name, f"its records before offset {start} were deleted, so sums and counts cannot agree"
+            )
+
+
+def _newest(*parts: Cut) -> Cut:
+    newest: dict[str, int] = {}
+    for part in parts:
+        for topic, offset in part.items():
+            newest[topic] = max(offset, newest.get(topic, -1))
+    return newest
+
+
+def _outcomes(state: PartitionState) -> dict[str, int]:
+    names = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
+    return {name: sum(getattr(position, name) for position in state.positions.values()) for name in names}

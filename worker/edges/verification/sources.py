@@ -1,0 +1,46 @@
+"""Where an output comes from, and whether that is before the cut: outputs name their source as
+`topic/partition/offset/number`.
+
+A running system writes while it is being read. The state is read first; the input positions in it are the *cut*. An
+output whose source lies at or beyond the cut is newer than the state that was read, and is left out of the comparison.
+It must be told by a later state, which is checked at the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+Cut = Mapping[str, int]
+"""The next offset of each input topic, by full name. A topic that is not in it has not been read."""
+
+
+class Sources:
+    """Tells the sources of one partition apart, and remembers the newest beyond the cut."""
+
+    def __init__(self, partition: int, cut: Cut) -> None:
+        self._partition = str(partition)
+        self._cut = cut
+        self.beyond: dict[str, int] = {}
+        """Greatest source offset seen at or after the cut, by topic."""
+
+    def parse(self, event_id: str) -> tuple[str, int, int]:
+        """Topic, offset and number of an output's source. Raises ValueError if it is not one of this partition."""
+        topic, partition, offset, number = event_id.rsplit("/", 3)
+        if partition != self._partition:
+            raise ValueError(f"its source {event_id} is not in this partition")
+        return topic, int(offset), int(number)
+
+    def is_before_cut(self, topic: str, offset: int) -> bool:
+        """Whether the state that was read has consumed the record at `offset`. If not, it is remembered."""
+        if offset < self._cut.get(topic, 0):
+            return True
+        if offset > self.beyond.get(topic, -1):
+            self.beyond[topic] = offset
+        return False
+
+
+def unknown_sources(beyond: Mapping[str, int], later: Cut) -> list[tuple[str, int, int]]:
+    """Of the newest sources beyond a cut, those that a later cut does not cover either: (topic, offset, the later cut's
+    next offset).
+    """
+    return [(topic, offset, later.get(topic, 0)) for topic, offset in beyond.items() if offset >= later.get(topic, 0)]

@@ -1,0 +1,159 @@
+"""The status records of a partition as of the cut, compared with the orders of the state.
+
+The topic keeps the last status of every order there ever was, so it is not held: of the state's orders a fingerprint is
+kept, and each record is compared as it passes. What stays in memory is bounded by the orders of the state, and by what
+is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+
+from worker.domain.views import OrderView, UnitRow
+from worker.edges.topic_reader import Record
+from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.sources import Cut, Sources
+from worker.edges.verification.stock import path_of
+
+OrderKey = tuple[str, str]
+"""Account, order."""
+
+
+class StatusEntry(msgspec.Struct, gc=False):
+    """What is compared of an `order.status_changed`."""
+
+    event_id: str
+    account_id: str
+    order_id: str
+    status: str
+    placed: bool
+    eligible: bool
+    sub_orders: dict[str, str]
+    units: list[dict[str, str | int | None]]
+
+
+_decode = msgspec.json.Decoder(StatusEntry).decode
+_Facts = tuple[str, bool, bool, tuple[tuple[str, str], ...], tuple[tuple[str, ...], ...]]
+
+
+def _facts_of_view(view: OrderView) -> _Facts:
+    return _facts(view.status, view.placed, view.eligible, view.sub_orders, view.units)
+
+
+def _facts_of_record(entry: StatusEntry) -> _Facts:
+    rows = (
+        tuple(unit.get(name) for name in ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled"))
+        for unit in entry.units
+    )
+    return _facts(entry.status, entry.placed, entry.eligible, entry.sub_orders, rows)
+
+
+def _facts(
+    status: str, placed: bool, eligible: bool, sub_orders: dict[str, str], units: Iterable[UnitRow | tuple[object, ...]]
+) -> _Facts:
+    # Neither the order of sub-orders nor that of the units means anything. Numbers as texts, as null sub-orders cannot
+    # be sorted among texts.
+    rows = sorted(tuple("" if part is None else str(part) for part in row) for row in units)
+    return status, placed, eligible, tuple(sorted(sub_orders.items())), tuple(rows)
+
+
+class Statuses:
+    """Takes the status records in order. `orders`: those of the state, at the cut."""
+
+    def __init__(self, topic: str, partition: int, cut: Cut, orders: Iterable[OrderView]) -> None:
+        self.topic = topic
+        self.findings = Findings(partition)
+        self.records = 0
+        self._sources = Sources(partition, cut)
+        self._expected = {(view.account_id, view.order_id): hash(_facts_of_view(view)) for view in orders if view.known}
+        self._agreeing: set[OrderKey] = set()
+        self._differing: dict[OrderKey, tuple[int, bytes]] = {}
+        self._newer: set[OrderKey] = set()
+
+    @property
+    def beyond(self) -> dict[str, int]:
+        """The newest source offsets beyond the cut, by topic."""
+        return self._sources.beyond
+
+    @property
+    def orders(self) -> int:
+        """Orders that the state knows."""
+        return len(self._expected)
+
+    def unsettled(self) -> set[OrderKey]:
+        """Orders of the state of which only statuses newer than the cut are left: compaction may have taken the one
+        before.
+        """
+        return (self._newer & self._expected.keys()) - self._agreeing - self._differing.keys()
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take the next records."""
+        for record in records:
+            if record.value is None:
+                self._add(Check.FORMAT, repr(record.key), "a status was deleted, which the worker never does", record)
+                continue
+            try:
+                entry = _decode(record.value)
+                source, offset, _ = self._sources.parse(entry.event_id)
+            except (msgspec.DecodeError, ValueError) as error:
+                self._add(Check.FORMAT, repr(record.key), f"not a status: {error}", record)
+                continue
+            self.records += 1
+            key = (entry.account_id, entry.order_id)
+            if not self._sources.is_before_cut(source, offset):
+                self._newer.add(key)
+                continue
+            if record.key != path_of(key).encode():
+                self._add(Check.PLACEMENT, path_of(key), f"its record's key is {record.key!r}", record)
+            self._compare(key, entry, record)
+
+    def _compare(self, key: OrderKey, entry: StatusEntry, record: Record) -> None:
+        expected = self._expected.get(key)
+        if expected is None and entry.eligible:
+            # It has left the state by retention; its last status record stays.
+            self._differing.pop(key, None)
+        elif expected is not None and hash(_facts_of_record(entry)) == expected:
+            self._differing.pop(key, None)
+            self._agreeing.add(key)
+        else:
+            self._agreeing.discard(key)
+            self._differing[key] = (record.offset, record.value or b"")
+
+    def conclude(self, orders: Iterable[OrderView]) -> None:
+        """Add what is wrong with the last records. `orders` is asked again, as only fingerprints were kept."""
+        unsettled = self.unsettled()
+        views = {key: view for view in orders if (key := (view.account_id, view.order_id)) in self._differing}
+        for key, (offset, value) in self._differing.items():
+            view = views.get(key)
+            message = (
+                "the state does not know this order, and it is not eligible"
+                if view is None
+                else _difference(_decode(value), view)
+            )
+            self.findings.add(Check.STATUS, path_of(key), message, f"{self.topic}/{self.findings.partition}/{offset}")
+        for key in self._expected.keys() - self._agreeing - self._differing.keys() - unsettled:
+            self.findings.add(Check.STATUS, path_of(key), "the state knows this order, but it has no status record")
+
+    def accounts(self) -> Iterator[str]:
+        """The accounts of the orders that were compared."""
+        return (account_id for account_id, _ in {*self._agreeing, *self._differing})
+
+    def _add(self, check: Check, subject: str, message: str, record: Record) -> None:
+        self.findings.add(check, subject, message, f"{self.topic}/{self.findings.partition}/{record.offset}")
+
+
+def _difference(entry: StatusEntry, view: OrderView) -> str:
+    names = ("status", "placed", "eligible", "sub_orders", "units")
+    told, known = _facts_of_record(entry), _facts_of_view(view)
+    return "; ".join(
+        f"{name} is {_shown(mine)} in the record, {_shown(other)} in the state"
+        for name, mine, other in zip(names, told, known, strict=True)
+        if mine != other
+    )
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
