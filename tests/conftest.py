@@ -10,11 +10,16 @@ import os
 from collections import defaultdict
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.brokers import Broker, BrokerKind, Brokers, Names, unique_names, why_not
 
 REQUIRE_APACHE_KAFKA = "STOCKFREEZE_REQUIRE_APACHE_KAFKA"
+# Time is for pytest-timeout to watch: an example that meets a busy machine is no failure. What fails can be repeated from what is printed.
+hypothesis.settings.register_profile("stockfreeze", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("stockfreeze")
+
 _left_out = pytest.StashKey[dict[tuple[BrokerKind, str], list[str]]]()
 
 

@@ -1,0 +1,62 @@
+# Everything needs only make and Python 3.11 or newer; Apache Kafka also needs Java 17 and Maven.
+# ARGS are passed on: make demo ARGS=--stay, make test ARGS="-k split -x".
+
+SHELL := /bin/sh
+BIN := .venv/bin
+ARGS ?=
+PORT ?= 9092
+# The first Python that is new enough; name another with PYTHON=.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check kafka bench schemas locks clean python
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(BIN)/.installed ## set up .venv with .venv/bin/stockfreeze in it
+
+demo: setup ## watch real orders go through a worker (ARGS=--stay keeps it up)
+	@$(BIN)/stockfreeze demo $(ARGS)
+
+test: setup ## run all tests, on Apache Kafka where Java and Maven are, else on the embedded broker
+	$(BIN)/python -m pytest $(ARGS)
+
+check: setup ## lint, formatting, types, import contracts, generated files
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m schemas.generate --check
+
+kafka: python ## start Apache Kafka for development at 127.0.0.1:9092 (PORT=), Ctrl-C stops it
+	@$(PYTHON) -m deploy.kafka --port $(PORT) $(ARGS)
+
+bench: setup ## measure speed on Apache Kafka and print the table
+	$(BIN)/python -m tests.bench $(ARGS)
+
+schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
+	$(BIN)/python -m schemas.generate
+
+locks: ## pin the dependencies of pyproject.toml anew (needs uv)
+	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--extra demo --group dev -o requirements.lock
+	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		-c requirements.lock -o requirements-run.lock
+
+clean: ## remove .venv, the caches and the data of make kafka
+	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+
+python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; name it: make PYTHON=/path/to/python3" >&2; exit 2; }
+
+# Each stamp is written last, so that what was interrupted is done again. Everything comes from the lock, by its hashes.
+$(BIN)/.locked: requirements.lock | python
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements.lock
+	@touch $@
+
+$(BIN)/.installed: pyproject.toml $(BIN)/.locked
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --no-build-isolation -e .
+	@touch $@
