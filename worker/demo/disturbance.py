@@ -140,16 +140,17 @@ def _encode(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _is_count(event: Event) -> bool:
-    return event.value["type"] == "stock.counted"
+def _counted_at(event: Event) -> int | None:
+    """When the count was taken that the event is a part of; None of all other events."""
+    return event.occurred_at_ms if event.value["type"] == "stock.counted" else None
 
 
 def _last_positions(events: Sequence[Event]) -> list[int]:
-    """How far each event may be delayed: to the end of its run of counts, or of its run of others between counts."""
+    """How far each event may be delayed: to the end of its count, or of its run of others between counts."""
     ends = [0] * len(events)
     end = len(events) - 1
     for position in range(len(events) - 1, -1, -1):
-        if position < len(events) - 1 and _is_count(events[position]) is not _is_count(events[position + 1]):
+        if position < len(events) - 1 and _counted_at(events[position]) != _counted_at(events[position + 1]):
             end = position
         ends[position] = end
     return ends

@@ -115,5 +115,5 @@ class _Order:
     def _record(self, topic: Topic, kind: str, given: str) -> LoadRecord:
         self._told += 1
         common = f'"type":"{kind}","event_id":"{self._order_id}/{self._told:02d}","account_id":"{self._account}"'
-        value = f'{{{common},"order_id":"{self._order_id}","occurred_at":"%s","source":"marketplace",{given}}}'
+        value = f'{{{common},"order_id":"{self._order_id}","occurred_at":"%s",{given}}}'
         return LoadRecord(topic, self._account.encode(), value.encode())

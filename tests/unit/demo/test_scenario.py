@@ -54,7 +54,7 @@ class Audit:
             for account_id, account in model.accounts.items():
                 for (warehouse_id, sku), sums in account.ground.stock().items():
                     assert sums.on_hand is not None
-                    found[StockKey(account_id, warehouse_id, sku)] = Level(sums.on_hand, sums.frozen)
+                    found[StockKey(account_id, warehouse_id, sku)] = Level(sums.on_hand, sums.open)
         return found
 
     def eligible(self) -> set[tuple[str, str]]:
