@@ -20,6 +20,7 @@ from tests.model import reading
 from tests.model.reading import COMMANDS, DAY_MS, HOUR_MS, MINUTE_MS, ORDERS, STOCK, SUB_ORDERS
 from tests.model.run import AccountRules, Record
 
+PREFIX = "shop."
 PARTITION_COUNT = 3
 ACCOUNTS = ("acme", "bolt/ü")
 PARTITION = reading.partition_of(ACCOUNTS[0], PARTITION_COUNT)
@@ -165,7 +166,12 @@ def _count(r: Random, menu: Menu) -> tuple[str, dict[str, Any]]:
 
 def _adjustment(r: Random) -> tuple[str, dict[str, Any]]:
     delta = r.choice((-3, -1, 1, 5))
-    return STOCK, {"type": "stock.adjusted", "warehouse_id": r.choice(WAREHOUSES), "sku": r.choice(SKUS), "delta": delta}
+    return STOCK, {
+        "type": "stock.adjusted",
+        "warehouse_id": r.choice(WAREHOUSES),
+        "sku": r.choice(SKUS),
+        "delta": delta,
+    }
 
 
 ACTS = ("order",) * 4 + ("sub-order",) * 11 + ("count", "count", "adjust", "archive")
@@ -178,12 +184,14 @@ def draft(r: Random, menu: Menu) -> Draft:
     if not menu.clean:
         acts += DIRTY
     if menu.jumps:
-        acts.append("jump")
+        acts += ["jump", "jump", "settle"]
     act = r.choice(acts)
+    if act == "settle":
+        return Draft(act, body={"order_id": r.choice(ORDER_IDS)})
     if act in ("repeat", "conflict", "replay", "mend", "discard"):
         return Draft(act, index=r.randint(0, 1000))
     if act == "jump":
-        return Draft(act, index=r.choice((1, RETENTION_DAYS, 10, 100, 400, 500)))
+        return Draft(act, index=r.choice((1, 31, 31, 100, 400, 500)))
     fault = r.choice(FAULTS) if act == "spoil" else None
     topic, body = _content(r, act, menu)
     body["event_id"] = r.choice("abc")
@@ -229,8 +237,7 @@ class _Origin:
 
 
 class _Assembly:
-    def __init__(self, prefix: str) -> None:
-        self.prefix = prefix
+    def __init__(self) -> None:
         self.made: list[_Origin] = []
         self.offsets: dict[str, int] = {}
         self.jumped_ms = 0
@@ -242,8 +249,24 @@ class _Assembly:
             self.jumps += 1
         elif drafted.act == "say":
             self._say(drafted)
+        elif drafted.act == "settle":
+            self._settle((drafted.body or {})["order_id"])
         elif self.made:
             self._about(drafted)
+
+    def _settle(self, order_id: str) -> None:
+        """All that an order of the first account needs to become eligible: it is placed, delivered, returned, and its dead letters are given up."""
+        common = {"account_id": ACCOUNTS[0], "order_id": order_id, "event_id": "z", "occurred_at": MINUTES}
+        placed = {**common, "type": "order.created", "lines": [{"sku": SKUS[0], "quantity": 1}]}
+        self._say(Draft("say", ORDERS, placed))
+        for sub_order_id in SUB_ORDER_IDS:
+            self._say(Draft("say", SUB_ORDERS, {**common, "type": "sub_order.delivered", "sub_order_id": sub_order_id}))
+            for return_id in RETURN_IDS:
+                back = {**common, "type": "sub_order.returned", "sub_order_id": sub_order_id, "return_id": return_id}
+                self._say(Draft("say", SUB_ORDERS, {**back, "restock": True}))
+        for index, origin in enumerate([origin for origin in self.made if origin.spoilt]):
+            if (origin.body or {}).get("order_id") == order_id:
+                self._about(Draft("discard", index=index))
 
     def _about(self, drafted: Draft) -> None:
         """Something about an earlier record: the first candidates are the records that were spoilt."""
@@ -275,7 +298,7 @@ class _Assembly:
                 self._put(COMMANDS, command["account_id"].encode(), json.dumps(command).encode(), None)
 
     def _id(self, record: Record) -> str:
-        return f"{self.prefix}{record.topic}/{record.partition}/{record.offset}"
+        return f"{PREFIX}{record.topic}/{record.partition}/{record.offset}"
 
     def _say(self, drafted: Draft) -> None:
         body = dict(drafted.body or {})
@@ -335,17 +358,17 @@ class _Assembly:
         self.made.append(_Origin(record, body, spoilt))
 
 
-def assemble(drafts: Sequence[Draft], prefix: str = "") -> list[Record]:
+def assemble(drafts: Sequence[Draft]) -> list[Record]:
     """The records of drafts; drafts about earlier records are left out where there are none."""
-    assembly = _Assembly(prefix)
+    assembly = _Assembly()
     for drafted in drafts:
         assembly.add(drafted)
     return [origin.record for origin in assembly.made]
 
 
-def long_history(seed: int, length: int, menu: Menu | None = None, prefix: str = "") -> list[Record]:
+def long_history(seed: int, length: int, menu: Menu | None = None) -> list[Record]:
     r = Random(seed)
-    return assemble([draft(r, menu or Menu(jumps=seed % 2 == 0)) for _ in range(length)], prefix)
+    return assemble([draft(r, menu or Menu(jumps=seed % 2 == 0)) for _ in range(length)])
 
 
 @st.composite
@@ -353,9 +376,9 @@ def drafts(draw: st.DrawFn, menu: Menu) -> Draft:
     return draft(draw(st.randoms(use_true_random=False)), menu)
 
 
-def histories(menu: Menu, most: int = 40, prefix: str = "") -> st.SearchStrategy[list[Record]]:
+def histories(menu: Menu, most: int = 40) -> st.SearchStrategy[list[Record]]:
     """Histories that Hypothesis can shrink: to fewer and simpler events."""
-    return st.lists(drafts(menu), min_size=1, max_size=most).map(lambda made: assemble(made, prefix))
+    return st.lists(drafts(menu), min_size=1, max_size=most).map(assemble)
 
 
 def clean_histories(most: int = 25, *, counts: bool = True) -> st.SearchStrategy[list[Record]]:
@@ -386,5 +409,3 @@ def renumbered(records: Sequence[Record]) -> list[Record]:
         offsets[record.topic] += 1
         sent.append(record._replace(offset=offset, timestamp=START_MS + HOUR_MS + number * 1000))
     return sent
-
-

@@ -1,0 +1,168 @@
+"""What the model says and what the real thing wrote, side by side: every difference as one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.topics import Topic
+from tests.model.reading import time_ms
+from tests.model.run import Model, Record, Step
+from tests.property.histories import PREFIX
+from tests.property.real import Written, levels_of, long_key, statuses_of
+from tests.property.real import Real as RealThing
+from worker.stream.processor import Outcome
+
+ENVELOPE = ("type", "event_id", "account_id", "occurred_at", "cause")
+OF_ALERT = {
+    "oversold": ("warehouse_id", "sku"),
+    "over_allocated": ("order_id", "sku"),
+    "over_returned": ("order_id", "sub_order_id", "sku"),
+    "superseded_shipped": ("order_id", "sub_order_id"),
+    "conflict": ("order_id",),
+}
+ALERT_FIELDS = ("order_id", "sub_order_id", "warehouse_id", "sku")
+
+
+def differences(step: Step, outcome: Outcome, written: Written, record: Record) -> list[str]:
+    """Of one record, flushed alone."""
+    return [
+        *_differ("outcome", sorted(step.outcomes), [str(outcome)], same=str(outcome) in step.outcomes),
+        *_dead_letters(step, written, record),
+        *_movements(step, written),
+        *_differ("levels", _level_map(step), _levels(written)),
+        *_differ("statuses", _status_map(step), _statuses(written)),
+        *_differ("eligibility", step.eligibility, [_eligibility(e) for e in written.events(Topic.ELIGIBILITY)]),
+        *_differ("drift", _ordered(step.drift), _ordered([_drift(e) for e in written.events(Topic.DRIFT)])),
+        *_differ("alerts", _ordered(step.alerts), _ordered([_alert(e) for e in written.events(Topic.ALERTS)])),
+        *_envelopes(step, written, record),
+    ]
+
+
+def end_differences(model: Model, real: RealThing) -> list[str]:
+    """Of the states after the same records."""
+    levels = {}
+    statuses = {}
+    pending = {}
+    for account_id, account in model.accounts.items():
+        for key, sums in account.ground.stock().items():
+            if sums.open or sums.count is not None:
+                levels[account_id, *key] = sums.level(account.rules.buffer)
+        for order_id in account.ground.orders:
+            statuses[account_id, order_id] = account.status(order_id)
+            pending[account_id, order_id] = sorted(account.pending.get(order_id, ()))
+    views = {(view.account_id, view.order_id): sorted(view.dead_letters) for view in real.processor.ledger.orders()}
+    return [
+        *_differ("levels at the end", levels, levels_of(real)),
+        *_differ("statuses at the end", statuses, statuses_of(real)),
+        *_differ("pending dead letters at the end", pending, {key: views.get(key) for key in pending}),
+    ]
+
+
+def _differ(what: str, expected: object, actual: object, *, same: bool | None = None) -> Iterator[str]:
+    if not (expected == actual if same is None else same):
+        yield f"{what}:\n    model {_shown(expected, actual)}\n    real  {_shown(actual, expected)}"
+
+
+def _shown(mine: object, other: object) -> object:
+    """Of two dicts only what differs."""
+    if isinstance(mine, dict) and isinstance(other, dict):
+        return {key: value for key, value in mine.items() if key not in other or other[key] != value}
+    return mine
+
+
+def _ordered(rows: list[Any]) -> list[Any]:
+    return sorted(rows, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def _without_envelope(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in ENVELOPE}
+
+
+def movement_rows(written: Written) -> list[dict[str, Any]]:
+    return [_without_envelope(event) for event in written.events(Topic.MOVEMENTS)]
+
+
+def _movements(step: Step, written: Written) -> Iterator[str]:
+    yield from _differ("movements", step.movements, movement_rows(written))
+
+
+def _level_map(step: Step) -> dict[bytes, dict[str, Any]]:
+    return {long_key(*key): {"warehouse_id": key[1], "sku": key[2], **level} for key, level in step.levels.items()}
+
+
+def _levels(written: Written) -> dict[bytes, dict[str, Any]]:
+    levels = {}
+    for key, event in written.latest(Topic.LEVELS).items():
+        level = _without_envelope(event)
+        level["as_of"] = None if level["as_of"] is None else time_ms(level["as_of"])
+        levels[key] = level
+    return levels
+
+
+def _status_map(step: Step) -> dict[bytes, dict[str, Any]]:
+    return {long_key(*key): status for key, status in step.statuses.items()}
+
+
+def _statuses(written: Written) -> dict[bytes, dict[str, Any]]:
+    statuses = {}
+    for key, event in written.latest(Topic.STATUS).items():
+        statuses[key] = _without_envelope(event)
+        statuses[key]["units"] = sorted(event["units"], key=str)
+    return statuses
+
+
+def _eligibility(event: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "message"}
+
+
+def _drift(event: dict[str, Any]) -> dict[str, Any]:
+    plain = {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "suspects"}
+    plain["as_of"] = time_ms(plain["as_of"])
+    return plain
+
+
+def _alert(event: dict[str, Any]) -> tuple[str | None, ...]:
+    told = OF_ALERT[event["alert"]]
+    return (event["alert"], *(event.get(name) if name in told else None for name in ALERT_FIELDS))
+
+
+def _dead_letters(step: Step, written: Written, record: Record) -> Iterator[str]:
+    expected = []
+    if step.dead_letter_id is not None:
+        topic, partition, offset = step.dead_letter_id.rsplit("/", 2)
+        expected = [(record.key, record.value, step.code, topic, partition, offset, True)]
+    actual = []
+    for letter in written.of(Topic.DEAD_LETTERS):
+        headers = {name: value.decode() for name, value in letter.headers if name != "trace"}
+        told = [headers.get(f"source-{name}") for name in ("topic", "partition", "offset")]
+        own_kept = all(header in letter.headers for header in record.headers)
+        actual.append((letter.key, letter.value, headers.get("error-code"), *told, own_kept))
+        if not headers.get("error") or not headers.get("source-timestamp"):
+            yield f"dead letter without error or source-timestamp: {headers}"
+    yield from _differ("dead letters", expected, actual)
+
+
+def _envelopes(step: Step, written: Written, record: Record) -> Iterator[str]:
+    source = f"{PREFIX}{record.topic}/{record.partition}/{record.offset}/"
+    ids = []
+    for output in written.outputs():
+        if output.topic == PREFIX + Topic.DEAD_LETTERS:
+            continue
+        event = json.loads(output.value or b"")
+        ids.append(event["event_id"])
+        if not event["event_id"].startswith(source):
+            yield f"event_id {event['event_id']} is not of {source}"
+        if step.event is not None:
+            told = (event["account_id"], time_ms(event["occurred_at"]), event.get("cause"))
+            known = (step.event["account_id"], step.event["occurred_at"], step.event["event_id"])
+            yield from _differ(f"envelope of {event['type']}", known, told)
+        if event["type"] == "alert.raised" and event["severity"] != (
+            "critical" if event["alert"] == "oversold" else "warning"
+        ):
+            yield f"severity of {event['alert']}: {event['severity']}"
+        if event["type"] == "drift.detected" and len(event["suspects"]) > 10:
+            yield "more than ten suspects"
+    if len(set(ids)) != len(ids):
+        yield f"event_ids repeat: {ids}"
