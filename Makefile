@@ -43,7 +43,7 @@ locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--extra demo --group dev -o requirements.lock
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-		-c requirements.lock -o requirements-run.lock
+		--group build -c requirements.lock -o requirements-run.lock
 
 clean: ## remove .venv, the caches and the data of make kafka
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
