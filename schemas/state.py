@@ -24,6 +24,10 @@ import msgspec
 VERSION = 1
 
 
+Flow = tuple[str, str, int, int]
+"""Warehouse, SKU, time, units (negative: they left)."""
+
+
 class Claim(msgspec.Struct, array_like=True, gc=False):
     """What one order asks, or asked, of one stock key.
 
@@ -86,7 +90,7 @@ class OrderState(msgspec.Struct, array_like=True, gc=False):
 
     claims: by warehouse, then SKU. known: an order or sub-order event of it was applied. seen_at: the timestamp of its last event's record.
     lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise. identities: 16 bytes an event. dead_letters: pending ids.
-    alerts: the conditions that hold.
+    alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
     """
 
     version: int = VERSION
@@ -102,17 +106,17 @@ class OrderState(msgspec.Struct, array_like=True, gc=False):
     uncovered: dict[str, dict[str, int]] = {}
     identities: bytes = b""
     dead_letters: list[str] = []
-    alerts: list[str] = []
+    alerts: list[tuple[str, str, str]] = []
     sub_orders: dict[str, SubOrderFacts] = {}
 
 
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
-    """What is kept of an order that left by retention. flows: `(warehouse, sku, at, delta)` of its shipments and returns."""
+    """What is kept of an order that left by retention: its shipments and returns are still flows of the stock."""
 
     version: int
     occurred_at_max: int
     retired_at: int
-    flows: list[tuple[str, str, int, int]]
+    flows: list[Flow]
 
 
 class AccountState(msgspec.Struct, array_like=True, gc=False):
@@ -135,15 +139,15 @@ class StockState(msgspec.Struct, array_like=True, gc=False):
 
 
 class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
-    """An adjustment: its identity, and its flow (`delta` 0 where its key's count already had it)."""
+    """An adjustment: its identity, when its record was seen, and its flow; none where its key's count already had it.
+
+    There are several flows where the id was forgotten and used again while the first flow still counts.
+    """
 
     version: int
     content: bytes
     seen_at: int
-    warehouse: str
-    sku: str
-    occurred_at: int
-    delta: int
+    flows: list[Flow]
 
 
 class PartState(msgspec.Struct, array_like=True, gc=False):

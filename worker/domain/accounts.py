@@ -1,0 +1,82 @@
+"""One account: its orders, stock keys, adjustments and snapshots, as they rest in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from schemas.encoding import json_string, key_of
+from schemas.state import AdjustmentState, OrderState
+from worker.domain.rules import AccountRules
+from worker.domain.stock import Stock
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A remembered snapshot of a warehouse: which parts came, and what they found. Sets hold SKUs."""
+
+    snapshot_id: str
+    as_of: int
+    parts: int
+    absent_zero: bool
+    received: dict[int, bytes] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    checked: set[str] = field(default_factory=set)
+    drifted: set[str] = field(default_factory=set)
+    unknown: set[str] = field(default_factory=set)
+
+    @property
+    def complete(self) -> bool:
+        return len(self.received) == self.parts
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Of one origin and warehouse, the snapshot with the greatest of these supersedes the others once it is complete."""
+        return self.as_of, self.snapshot_id
+
+
+class Account:
+    """The state of one account.
+
+    An order is its encoded `OrderState` at rest, and the object itself from the first touch of a transaction until its flush.
+    """
+
+    __slots__ = (
+        "adjustments",
+        "default_warehouse",
+        "id",
+        "json",
+        "key",
+        "orders",
+        "retired",
+        "rules",
+        "snapshots",
+        "stock",
+    )
+
+    def __init__(self, account_id: str, rules: AccountRules) -> None:
+        self.id = account_id
+        self.json = json_string(account_id)
+        self.key = account_id.encode()
+        self.rules = rules
+        self.default_warehouse: str | None = None
+        self.orders: dict[str, OrderState | bytes] = {}
+        self.retired: dict[str, bytes] = {}
+        self.stock: dict[str, dict[str, Stock]] = {}
+        self.adjustments: dict[bytes, AdjustmentState] = {}
+        self.snapshots: dict[tuple[str, str], dict[str, Snapshot]] = {}
+
+    def stock_at(self, warehouse: str, sku: str) -> Stock:
+        """The stock key, made when first asked for."""
+        by_sku = self.stock.get(warehouse)
+        if by_sku is None:
+            by_sku = self.stock[warehouse] = {}
+        stock = by_sku.get(sku)
+        if stock is None:
+            fragment = b'"warehouse_id":%s,"sku":%s' % (json_string(warehouse), json_string(sku))
+            stock = by_sku[sku] = Stock(warehouse, sku, key_of(self.id, warehouse, sku), fragment)
+        return stock
+
+    def all_stock(self) -> Iterator[Stock]:
+        for by_sku in self.stock.values():
+            yield from by_sku.values()

@@ -1,0 +1,70 @@
+"""When an order may be archived, and why not. Contract section 7."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from schemas.outputs import Blocking, SubOrderStatus
+from schemas.state import OrderState, SubOrderFacts
+from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL
+
+STATUS_MESSAGE = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
+
+RejectionCode = Literal["NOT_FOUND", "VALIDATION_ERROR", "RETURN_IN_PROGRESS", "DEAD_LETTERED"]
+
+
+class Rejection(NamedTuple):
+    """Why an order may not be archived: the first reason that fits."""
+
+    code: RejectionCode
+    message: str
+    blocking: list[Blocking] | None = None
+
+
+def is_eligible(order: OrderState) -> bool:
+    """Whether the order may be archived now."""
+    if order.lines is None or order.uncovered or order.dead_letters:
+        return False
+    has_leaf = False
+    for sub_order in order.sub_orders.values():
+        if sub_order.status != SUPERSEDED:
+            has_leaf = True
+            if sub_order.status not in TERMINAL or (sub_order.returns and _return_under_way(sub_order)):
+                return False
+    return has_leaf or order.cancelled_at is not None
+
+
+def rejection_of(order: OrderState | None) -> Rejection | None:
+    """Why the order may not be archived, None if it may."""
+    if order is None or not order.known:
+        return Rejection("NOT_FOUND", "No event of this order is known")
+    if is_eligible(order):
+        return None
+    blocking = [
+        Blocking(sub_order_id=sub_order_id, status=_name(sub_order.status))
+        for sub_order_id, sub_order in sorted(order.sub_orders.items())
+        if sub_order.status != SUPERSEDED and sub_order.status not in TERMINAL
+    ]
+    if order.uncovered:
+        blocking.append(Blocking(sub_order_id=None, status=_name(PROCESSING)))
+    leaves = [sub_order for sub_order in order.sub_orders.values() if sub_order.status != SUPERSEDED]
+    if blocking or order.lines is None or not (leaves or order.cancelled_at is not None):
+        return Rejection("VALIDATION_ERROR", STATUS_MESSAGE, blocking)
+    if any(_return_under_way(leaf) for leaf in leaves):
+        return Rejection("RETURN_IN_PROGRESS", "A return of the order is under way")
+    return Rejection("DEAD_LETTERED", f"Dead letters of the order are pending: {', '.join(order.dead_letters)}")
+
+
+def statuses_of(order: OrderState | None) -> dict[str, SubOrderStatus]:
+    """The status of every sub-order by id, superseded ones too."""
+    if order is None:
+        return {}
+    return {sub_order_id: _name(sub_order.status) for sub_order_id, sub_order in sorted(order.sub_orders.items())}
+
+
+def _name(status: int) -> SubOrderStatus:
+    return STATUSES[status]  # type: ignore[return-value]  # a sub-order's status is one of the first nine
+
+
+def _return_under_way(sub_order: SubOrderFacts) -> bool:
+    return any(facts.started and facts.returned_at is None for facts in sub_order.returns.values())

@@ -1,0 +1,322 @@
+"""The books of one partition: all accounts, how their records rest, thaw, become dirty and leave.
+
+The ledger decides; the books keep. An order rests as its encoded bytes and is an object only while a transaction touches it: half the memory, and a restore
+that decodes no more than it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from schemas.encoding import key_of
+from schemas.state import (
+    VERSION,
+    AdjustmentState,
+    Flow,
+    OrderHead,
+    OrderState,
+    RetiredOrder,
+    decode_order,
+    decode_retired,
+    encode,
+)
+from schemas.times import time_text
+from worker.domain.accounts import Account
+from worker.domain.deadlines import Deadline, Deadlines
+from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
+from worker.domain.statuses import STATUSES
+from worker.domain.stock import Posting, Stock
+from worker.domain.units import unit_rows
+from worker.domain.views import Holding, OrderView, StockView
+
+DUE_PER_RECORD_MAX = 50
+"""How many deadlines one record may bring about: a jump in time is worked off in small steps. What is touched before its turn is looked at then."""
+
+
+class Books:
+    """State of one partition."""
+
+    def __init__(self, rules: Rules, out: Outbox) -> None:
+        self.out = out
+        self.stream_time_ms = -1
+        self.accounts: dict[str, Account] = {}
+        self.deadlines = Deadlines()
+        self.orders_eligible = 0
+        self._rules = rules
+        self._resting: dict[tuple[Account, str], bytes] = {}
+        self._dirty: dict[tuple[Account, str], None] = {}
+        self._dirty_stock: dict[Stock, None] = {}
+
+    def account(self, account_id: str) -> Account:
+        account = self.accounts.get(account_id)
+        if account is None:
+            account = self.accounts[account_id] = Account(account_id, self._rules.of(account_id))
+        return account
+
+    def horizon(self, account: Account) -> int:
+        """Flows up to this time are part of their counts for good."""
+        return self.stream_time_ms - account.rules.retention_ms - KEPT_AFTER_RETENTION_MS
+
+    # Orders
+
+    def open_order(self, account: Account, order_id: str) -> OrderState | None:
+        """The order as an object, from now until the flush. None where nothing is known of it."""
+        order = account.orders.get(order_id)
+        if isinstance(order, bytes):
+            self._resting[account, order_id] = order
+            order = account.orders[order_id] = decode_order(order)
+        return order
+
+    def new_order(self, account: Account, order_id: str) -> OrderState:
+        order = account.orders[order_id] = OrderState(status=STATUSES.index("processing"))
+        self.dirty(account, order_id)
+        return order
+
+    def dirty(self, account: Account, order_id: str) -> None:
+        self._dirty[account, order_id] = None
+
+    def remove_order(self, account: Account, order_id: str) -> None:
+        del account.orders[order_id]
+        self._dirty.pop((account, order_id), None)
+        self._resting.pop((account, order_id), None)
+        self.out.drop("order", account.id, order_id)
+
+    def became_eligible(self, account: Account, order_id: str, order: OrderState) -> None:
+        self.orders_eligible += 1
+        self.deadlines.add(Deadline(retires_at(account, order), "order", account.id, order_id))
+
+    def ceased_to_be_eligible(self) -> None:
+        self.orders_eligible -= 1
+
+    # Stock
+
+    def fold(self, account: Account, stock: Stock) -> None:
+        stock.fold(self.horizon(account))
+        if stock.dirty:
+            self._dirty_stock[stock] = None
+
+    def post(
+        self, account: Account, stock: Stock, postings: list[Posting], available_before: int | None, cause: Cause
+    ) -> None:
+        """Write movements of a key to the journal, and raise `oversold` where they took it below zero."""
+        for posting in postings:
+            self.out.moved(cause, stock, posting)
+        if postings:
+            self.out.level_changed(cause, stock)
+            available = stock.available
+            if available is not None and available < 0 and (available_before is None or available_before >= 0):
+                detail = f"{-available} units of SKU {stock.sku} more are frozen in warehouse {stock.warehouse} than are on hand."
+                self.out.alert(cause, "oversold", detail, stock=stock, sub_order_id=cause.sub_order_id)
+        if stock.dirty:
+            self._dirty_stock[stock] = None
+
+    def adjustment(self, account: Account, event_hash: bytes) -> AdjustmentState | None:
+        """A known adjustment, while its id is remembered."""
+        known = account.adjustments.get(event_hash)
+        if known is None or known.seen_at + account.rules.retention_ms <= self.stream_time_ms:
+            return None
+        return known
+
+    def keep_adjustment(
+        self, account: Account, event_hash: bytes, content: bytes, recorded_at: int, flow: Flow | None
+    ) -> None:
+        before = account.adjustments.get(event_hash)
+        flows = [] if before is None else before.flows
+        kept = AdjustmentState(VERSION, content, recorded_at, flows if flow is None else [*flows, flow])
+        account.adjustments[event_hash] = kept
+        self.out.keep(kept, "adjustment", account.id, event_hash.hex())
+        self.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
+
+    # Retention
+
+    def advance(self, recorded_at: int) -> None:
+        if recorded_at <= self.stream_time_ms:
+            return
+        self.stream_time_ms = recorded_at
+        for deadline in self.deadlines.due(recorded_at, DUE_PER_RECORD_MAX):
+            account = self.accounts[deadline.account_id]
+            match deadline.kind:
+                case "order":
+                    self._look_at_order(account, deadline.id)
+                case "retired":
+                    self.retired_order(account, deadline.id)
+                case "adjustment":
+                    self._drop_adjustment(account, bytes.fromhex(deadline.id))
+
+    def is_retired(self, account: Account, order_id: str) -> bool:
+        return self.retired_order(account, order_id) is not None
+
+    def retired_order(self, account: Account, order_id: str) -> RetiredOrder | None:
+        """The order, if it has left by retention and its id is still kept."""
+        order = self.open_order(account, order_id)
+        if order is not None and order.eligible and retires_at(account, order) <= self.stream_time_ms:
+            self._retire(account, order_id, order)
+        value = account.retired.get(order_id)
+        if value is None:
+            return None
+        retired = decode_retired(value)
+        if retired.retired_at + KEPT_AFTER_RETENTION_MS > self.stream_time_ms:
+            return retired
+        del account.retired[order_id]
+        self.out.drop("retired", account.id, order_id)
+        self._fold_all(account, retired.flows)
+        return None
+
+    def _look_at_order(self, account: Account, order_id: str) -> None:
+        order = self.open_order(account, order_id)
+        if order is None or not order.eligible:
+            return
+        due_at = retires_at(account, order)
+        if due_at <= self.stream_time_ms:
+            self._retire(account, order_id, order)
+        else:
+            self.deadlines.add(Deadline(due_at, "order", account.id, order_id))
+
+    def _retire(self, account: Account, order_id: str, order: OrderState) -> None:
+        if self.out.has_pending_status(account, order_id):
+            self.out.write_status(account, order_id, self._order_view(account, order_id, order))
+        self.remove_order(account, order_id)
+        self.ceased_to_be_eligible()
+        retired = RetiredOrder(VERSION, order.occurred_at_max, retires_at(account, order), _flows_of(order))
+        account.retired[order_id] = encode(retired)
+        self.out.keep(retired, "retired", account.id, order_id)
+        self.deadlines.add(Deadline(retired.retired_at + KEPT_AFTER_RETENTION_MS, "retired", account.id, order_id))
+
+    def _drop_adjustment(self, account: Account, event_hash: bytes) -> None:
+        kept = account.adjustments.get(event_hash)
+        if kept is not None and dropped_at(account, kept) <= self.stream_time_ms:
+            del account.adjustments[event_hash]
+            self.out.drop("adjustment", account.id, event_hash.hex())
+            self._fold_all(account, kept.flows)
+
+    def _fold_all(self, account: Account, flows: list[Flow]) -> None:
+        """Flows that are about to lose their record must be in their counts first."""
+        for warehouse, sku, _, _ in flows:
+            self.fold(account, account.stock_at(warehouse, sku))
+
+    # Flush
+
+    def flush(self) -> list[Record]:
+        """Everything decided since the last flush, as records; what was thawed rests again."""
+        for stock, account in self.out.pending_levels():
+            self.out.write_level(stock, _stock_view(account, stock))
+        for account, order_id in self.out.pending_statuses():
+            order = account.orders[order_id]
+            self.out.write_status(account, order_id, self._order_view(account, order_id, order))
+        for stock in self._dirty_stock:
+            if stock.count is not None:
+                self.out.put(b"stock/" + stock.key, encode(stock.count))
+            stock.dirty = False
+        for account, order_id in self._dirty:
+            value = encode(account.orders[order_id])
+            account.orders[order_id] = value
+            self._resting.pop((account, order_id), None)
+            self.out.put(key_of("order", account.id, order_id), value)
+        for (account, order_id), value in self._resting.items():
+            account.orders[order_id] = value
+        self._dirty, self._dirty_stock, self._resting = {}, {}, {}
+        return self.out.take()
+
+    # Views
+
+    def stock_of(self, account_id: str) -> list[StockView]:
+        account = self.accounts.get(account_id)
+        views = [] if account is None else [_stock_view(account, stock) for stock in account.all_stock()]
+        return sorted(views, key=lambda view: (view.warehouse_id, view.sku))
+
+    def order_of(self, account_id: str, order_id: str) -> OrderView | None:
+        account = self.accounts.get(account_id)
+        order = None if account is None else account.orders.get(order_id)
+        if account is None or order is None:
+            return None
+        return self._order_view(account, order_id, order)
+
+    def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
+        account = self.accounts.get(account_id)
+        holdings: list[Holding] = []
+        for order_id in sorted(account.orders) if account else ():
+            view = self.order_of(account_id, order_id)
+            rows = view.units if view else []
+            holdings += [
+                Holding(order_id, row[0], row[3]) for row in rows if row[3] and row[1:3] == (warehouse_id, sku)
+            ]
+        return holdings
+
+    def levels(self) -> Iterator[StockView]:
+        for account in self.accounts.values():
+            for stock in account.all_stock():
+                yield _stock_view(account, stock)
+
+    def orders(self) -> Iterator[OrderView]:
+        for account in self.accounts.values():
+            for order_id, order in account.orders.items():
+                yield self._order_view(account, order_id, order)
+
+    def gauges(self) -> dict[str, float]:
+        accounts = self.accounts.values()
+        orders = sum(len(account.orders) for account in accounts)
+        return {
+            "accounts": len(accounts),
+            "orders": orders,
+            "orders_open": orders - self.orders_eligible,
+            "orders_retired": sum(len(account.retired) for account in accounts),
+            "stock_keys": sum(len(by_sku) for account in accounts for by_sku in account.stock.values()),
+        }
+
+    def _order_view(self, account: Account, order_id: str, order: OrderState | bytes) -> OrderView:
+        if isinstance(order, bytes):
+            order = decode_order(order)
+        return OrderView(
+            account_id=account.id,
+            order_id=order_id,
+            known=order.known,
+            status=STATUSES[order.status],
+            placed=order.lines is not None,
+            eligible=order.eligible,
+            sub_orders={
+                sub_order_id: STATUSES[order.sub_orders[sub_order_id].status]
+                for sub_order_id in sorted(order.sub_orders)
+            },
+            units=unit_rows(order),
+            dead_letters=list(order.dead_letters),
+        )
+
+
+def _stock_view(account: Account, stock: Stock) -> StockView:
+    available = stock.available
+    return StockView(
+        account_id=account.id,
+        warehouse_id=stock.warehouse,
+        sku=stock.sku,
+        on_hand=stock.on_hand,
+        frozen=stock.frozen,
+        available=available,
+        publishable=None if available is None else max(0, available - account.rules.buffer),
+        as_of=None if stock.count is None else time_text(stock.count.as_of),
+    )
+
+
+def retires_at(account: Account, order: OrderState | OrderHead) -> int:
+    """When an eligible order leaves the state."""
+    return max(order.occurred_at_max, order.seen_at) + account.rules.retention_ms
+
+
+def dropped_at(account: Account, kept: AdjustmentState) -> int:
+    """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept."""
+    forgotten_at = kept.seen_at + account.rules.retention_ms
+    folded_at = (
+        max((at for _, _, at, _ in kept.flows), default=forgotten_at)
+        + account.rules.retention_ms
+        + KEPT_AFTER_RETENTION_MS
+    )
+    return max(forgotten_at, folded_at if kept.flows else forgotten_at)
+
+
+def _flows_of(order: OrderState) -> list[Flow]:
+    flows: list[Flow] = []
+    for warehouse, by_sku in order.claims.items():
+        for sku, claim in by_sku.items():
+            for flat, sign in ((claim.shipments, -1), (claim.returns, 1)):
+                flows += [(warehouse, sku, flat[i], sign * flat[i + 1]) for i in range(0, len(flat), 2)]
+    return flows

@@ -1,0 +1,35 @@
+"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from schemas.outputs import Alert
+from schemas.state import OrderState
+from worker.domain.facts import shipped_at_of
+from worker.domain.units import over_returned_skus
+
+Condition = tuple[Alert, str, str]
+"""Alert, sub-order (or empty), SKU (or empty)."""
+
+
+def conditions_of(
+    order: OrderState, sub_orders: Collection[str] | None, over_allocated: Collection[str]
+) -> dict[Condition, str]:
+    """The conditions that hold for `sub_orders` (None: all), and the over-allocations found, each with a sentence of detail."""
+    found: dict[Condition, str] = {}
+    for sku in sorted(over_allocated):
+        found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."
+    for sub_order_id in sorted(order.sub_orders if sub_orders is None else sub_orders):
+        sub_order = order.sub_orders[sub_order_id]
+        if sub_order.children:
+            if shipped_at_of(sub_order) is not None:
+                found["superseded_shipped", sub_order_id, ""] = (
+                    f"Sub-order {sub_order_id} was split and is said to have shipped: its shipment counts for nothing."
+                )
+        elif sub_order.returns:
+            for sku in sorted(over_returned_skus(sub_order)):
+                found["over_returned", sub_order_id, sku] = (
+                    f"More units of SKU {sku} came back from sub-order {sub_order_id} than it shipped."
+                )
+    return found

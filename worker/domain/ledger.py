@@ -1,0 +1,397 @@
+"""The ledger of one partition: the one way in.
+
+`apply` takes an event and decides everything about it; `dead_lettered` and `resolved` tell it of dead letters; `flush` hands over what was decided. What the
+facts come to is computed in the modules beside it; here it is only put in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from schemas.decoding import Decoded
+from schemas.identity import identity_of
+from schemas.inputs import (
+    ArchiveRequested,
+    DeadLetterDiscarded,
+    InputEvent,
+    OrdersEvent,
+    StockAdjusted,
+    StockCounted,
+    SubOrdersEvent,
+)
+from schemas.state import VERSION, AccountState, OrderState
+from worker.domain import facts
+from worker.domain.accounts import Account
+from worker.domain.archive import is_eligible, rejection_of, statuses_of
+from worker.domain.books import Books
+from worker.domain.claims import differences, settle
+from worker.domain.conditions import conditions_of
+from worker.domain.counting import take_part
+from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.refusals import RuleRefusal
+from worker.domain.restoring import Restoration
+from worker.domain.rules import DAY_MS, Rules
+from worker.domain.statuses import order_status, sub_order_status
+from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
+from worker.domain.violations import InvariantViolation
+from worker.domain.views import Holding, OrderView, StockView
+
+OCCURRED_AHEAD_MS_MAX = DAY_MS
+COUNTED_AHEAD_MS_MAX = 5 * 60_000
+"""How far `occurred_at` and `as_of` may lie after the record's timestamp."""
+
+SUSPICIOUS_MOVEMENTS = frozenset({"freeze", "release", "unfreeze", "restock"})
+
+
+class Effect(Enum):
+    """What an event did."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    STALE = "stale"
+
+
+class DeadLetterOfOrder(NamedTuple):
+    """A dead letter that holds an order back while it is pending."""
+
+    account_id: str
+    order_id: str
+    dead_letter_id: str
+
+
+class Ledger:
+    """State and rules of one partition's accounts.
+
+    Synchronous, no I/O. After an InvariantViolation the object must be thrown away: nothing that it decided since the last flush may be written.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self._out = Outbox()
+        self._books = Books(rules, self._out)
+        self._restoration = Restoration(self._books)
+
+    # Reading, for those who ask
+
+    def stock_of(self, account_id: str) -> list[StockView]:
+        return self._books.stock_of(account_id)
+
+    def order_of(self, account_id: str, order_id: str) -> OrderView | None:
+        return self._books.order_of(account_id, order_id)
+
+    def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
+        return self._books.holders_of(account_id, warehouse_id, sku)
+
+    def levels(self) -> Iterator[StockView]:
+        return self._books.levels()
+
+    def orders(self) -> Iterator[OrderView]:
+        return self._books.orders()
+
+    def gauges(self) -> dict[str, float]:
+        """Sizes of the state, for metrics."""
+        return self._books.gauges()
+
+    @property
+    def tally(self) -> dict[tuple[str, ...], int]:
+        """What was decided, by kind, since the reader last cleared it."""
+        return self._out.tally
+
+    # Restoring
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take a state record; a later one of the same key replaces it, None deletes it. Raises UnknownStateVersion."""
+        self._restoration.take(key, value)
+
+    def restored(self, stream_time_ms: int) -> None:
+        """All state records are in: derive what is not stored."""
+        self._restoration.finish(stream_time_ms)
+        self._restoration = Restoration(self._books)  # lets go of what it held
+
+    # Writing
+
+    def advance(self, recorded_at: int) -> None:
+        """A record with this timestamp was read, good or bad: what has fallen due leaves the state."""
+        self._books.advance(recorded_at)
+
+    def account(self, account_id: str) -> Account:
+        return self._books.account(account_id)
+
+    def apply(self, decoded: Decoded, source: str, recorded_at: int, replay: DeadLetterOfOrder | None = None) -> Effect:
+        """Apply an event. `source` is its `topic/partition/offset`, `recorded_at` its record's timestamp, `replay` the dead letter that it replays, if any.
+
+        Raises RuleRefusal where it must be dead-lettered: nothing has changed then. Raises InvariantViolation where the program is wrong.
+        """
+        event = decoded.event
+        if decoded.occurred_at_ms > recorded_at + OCCURRED_AHEAD_MS_MAX:
+            raise RuleRefusal("future", "The field occurred_at is more than 24 h after the record's timestamp.")
+        if decoded.as_of_ms > recorded_at + COUNTED_AHEAD_MS_MAX and isinstance(event, StockCounted):
+            raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
+        account = self._books.account(event.account_id)
+        cause = Cause(
+            account,
+            source,
+            recorded_at,
+            event.occurred_at,
+            event.event_id,
+            getattr(event, "order_id", None),
+            getattr(event, "sub_order_id", None),
+        )
+        effect = self._dispatch(account, decoded, cause)
+        if replay is not None:
+            self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+        return effect
+
+    def _dispatch(self, account: Account, decoded: Decoded, cause: Cause) -> Effect:
+        event = decoded.event
+        match event:
+            case ArchiveRequested():
+                return self._answer(account, event, cause)
+            case DeadLetterDiscarded():
+                return self._resolve(account, event.order_id, event.dead_letter_id, cause)
+            case StockCounted():
+                return self._count(account, event, decoded.as_of_ms, cause)
+            case StockAdjusted():
+                return self._adjust(account, event, decoded.occurred_at_ms, cause)
+            case _:
+                return self._apply_to_order(account, event, decoded.occurred_at_ms, cause)
+
+    def dead_lettered(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
+        """A dead letter of an order was written: it holds the order back until its replay is accepted or it is discarded."""
+        account, order_id = cause.account, dead_letter.order_id
+        if self._books.is_retired(account, order_id):
+            return  # it has left for good, and nothing of it can come back
+        order = self._books.open_order(account, order_id) or self._books.new_order(account, order_id)
+        if dead_letter.dead_letter_id not in order.dead_letters:
+            order.dead_letters.append(dead_letter.dead_letter_id)
+            self._books.dirty(account, order_id)
+            self._conclude(account, order_id, order, cause, rows_changed=False)
+
+    def conflicted(self, cause: Cause, detail: str) -> None:
+        """An event came again with other content."""
+        self._out.alert(cause, "conflict", detail, sub_order_id=cause.sub_order_id)
+
+    def flush(self) -> list[Record]:
+        """All records decided since the last flush: outputs, then dirty state."""
+        return self._books.flush()
+
+    # Orders
+
+    def _apply_to_order(self, account: Account, event: OrdersEvent | SubOrdersEvent, at: int, cause: Cause) -> Effect:
+        order_id = event.order_id
+        retired = self._books.retired_order(account, order_id)
+        if retired is not None:
+            if at <= retired.occurred_at_max:
+                return Effect.STALE
+            raise RuleRefusal(
+                "too_late", "The field occurred_at is later than all of an order that has left the state by retention."
+            )
+        order = self._books.open_order(account, order_id)
+        if (order is None or not order.known) and at < cause.recorded_at - account.rules.retention_ms:
+            raise RuleRefusal(
+                "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
+            )
+        event_hash, content = identity_of(event)
+        if order is not None:
+            known = _content_of(order.identities, event_hash)
+            if known is not None and known != content:
+                raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
+            if known is not None:
+                self._seen(account, order_id, order, cause)
+                return Effect.DUPLICATE
+        else:
+            order = self._books.new_order(account, order_id)
+        default_warehouse = self._default_warehouse(account, event)
+        touch = facts.merge(order, event, at, default_warehouse)
+        order.identities += event_hash + content
+        order.occurred_at_max = max(order.occurred_at_max, at) if order.known else at
+        order.known = True
+        self._seen(account, order_id, order, cause)
+        if touch is None:
+            return Effect.STALE
+        self._settle(account, order_id, order, touch, at, cause)
+        return Effect.APPLIED
+
+    def _seen(self, account: Account, order_id: str, order: OrderState, cause: Cause) -> None:
+        order.seen_at = max(order.seen_at, cause.recorded_at)
+        self._books.dirty(account, order_id)
+
+    def _default_warehouse(self, account: Account, event: InputEvent) -> str:
+        if account.default_warehouse is None:
+            if not facts.needs_default_warehouse(event):
+                return account.rules.default_warehouse
+            account.default_warehouse = account.rules.default_warehouse
+            self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
+        return account.default_warehouse
+
+    def _settle(
+        self, account: Account, order_id: str, order: OrderState, touch: facts.Touch, at: int, cause: Cause
+    ) -> None:
+        """Compute anew what the touched facts come to, and write down the difference."""
+        sub_orders, skus, rows_changed = touch
+        over_allocated: set[str] = set()
+        if skus is None or skus:
+            settlement = settle(order, skus)
+            over_allocated = settlement.over_allocated
+            rows_changed |= _replace_uncovered(order, settlement.uncovered, skus)
+            changed = differences(order, settlement.claims, skus)
+            rows_changed |= bool(changed)
+            for (warehouse, sku), before, after in changed:
+                stock = account.stock_at(warehouse, sku)
+                self._books.fold(account, stock)
+                available = stock.available
+                postings = stock.post(before, after)
+                self._books.post(account, stock, postings, available, cause)
+                self._remember_moves(stock, after.moves, postings, at, cause)
+        for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
+            sub_order = order.sub_orders[sub_order_id]
+            status = sub_order_status(order, sub_order)
+            if status != sub_order.status:
+                sub_order.status = status
+                rows_changed = True
+        self._update_alerts(order, sub_orders, skus, over_allocated, cause)
+        self._conclude(account, order_id, order, cause, rows_changed=rows_changed)
+
+    def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
+        horizon = self._books.stream_time_ms - MOVES_KEPT_MS
+        if moves and min(moves[0::2]) <= horizon:
+            moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
+        for posting in postings:
+            if posting.frozen_delta and at > horizon:
+                moves += (at, posting.frozen_delta)
+                stock.remember_move(at, posting.frozen_delta, self._books.stream_time_ms)
+            if posting.movement in SUSPICIOUS_MOVEMENTS and cause.order_id is not None:
+                stock.touches.append(
+                    Touched(at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
+                )
+
+    def _update_alerts(
+        self,
+        order: OrderState,
+        sub_orders: Collection[str] | None,
+        skus: Collection[str] | None,
+        over_allocated: set[str],
+        cause: Cause,
+    ) -> None:
+        conditions = conditions_of(order, sub_orders, over_allocated)
+        if not conditions and not order.alerts:
+            return
+        for (alert, sub_order_id, sku), detail in conditions.items():
+            if (alert, sub_order_id, sku) not in order.alerts:
+                self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
+        still = [entry for entry in order.alerts if not _was_looked_at(entry, sub_orders, skus) or entry in conditions]
+        order.alerts = [*still, *(entry for entry in conditions if entry not in still)]
+
+    def _conclude(
+        self, account: Account, order_id: str, order: OrderState, cause: Cause, *, rows_changed: bool
+    ) -> None:
+        """Status and eligibility of an order after its facts or dead letters changed.
+
+        Raises InvariantViolation where an eligible order has open units (contract section 10, 6).
+        """
+        if not order.known:
+            return
+        status = order_status(order)
+        eligible = is_eligible(order)
+        if eligible and any(claim.open for by_sku in order.claims.values() for claim in by_sku.values()):
+            raise InvariantViolation(f"order {order_id!r} is eligible for the archive and has open units")
+        if not rows_changed and status == order.status and eligible == order.eligible:
+            return
+        was_eligible = order.eligible
+        order.status, order.eligible = status, eligible
+        self._out.status_changed(cause, order_id)
+        if eligible and not was_eligible:
+            self._books.became_eligible(account, order_id, order)
+            self._out.eligible(cause, order_id, statuses_of(order))
+        elif was_eligible and not eligible:
+            self._books.ceased_to_be_eligible()
+            self._out.revoked(cause, order_id, statuses_of(order))
+
+    # Commands
+
+    def _answer(self, account: Account, event: ArchiveRequested, cause: Cause) -> Effect:
+        if self._books.is_retired(account, event.order_id):
+            self._out.eligible(cause, event.order_id, {})
+            return Effect.APPLIED
+        order = self._books.open_order(account, event.order_id)
+        rejection = rejection_of(order)
+        if rejection is None:
+            self._out.eligible(cause, event.order_id, statuses_of(order))
+        else:
+            self._out.rejected(cause, event.order_id, statuses_of(order), rejection)
+        return Effect.APPLIED
+
+    def _resolve(self, account: Account, order_id: str, dead_letter_id: str, cause: Cause) -> Effect:
+        order = self._books.open_order(account, order_id)
+        if order is None or dead_letter_id not in order.dead_letters:
+            return Effect.STALE
+        order.dead_letters.remove(dead_letter_id)
+        if order.known or order.dead_letters:
+            self._books.dirty(account, order_id)
+            self._conclude(account, order_id, order, cause, rows_changed=False)
+        else:
+            self._books.remove_order(account, order_id)
+        return Effect.APPLIED
+
+    # Stock
+
+    def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
+        if as_of < self._books.horizon(account):
+            raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
+        result = take_part(self._books, account, event, as_of, cause)
+        return Effect.DUPLICATE if result is None else Effect.APPLIED if result else Effect.STALE
+
+    def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
+        event_hash, content = identity_of(event)
+        known = self._books.adjustment(account, event_hash)
+        if known is not None:
+            if known.content != content:
+                raise RuleRefusal(
+                    "conflict", "The field event_id was used before for an adjustment, with other content."
+                )
+            return Effect.DUPLICATE
+        stock = account.stock_at(event.warehouse_id, event.sku)
+        self._books.fold(account, stock)
+        is_stale = stock.count is not None and at <= stock.count.as_of
+        flow = None if is_stale else (event.warehouse_id, event.sku, at, event.delta)
+        self._books.keep_adjustment(account, event_hash, content, cause.recorded_at, flow)
+        if is_stale:
+            return Effect.STALE
+        available = stock.available
+        posting = stock.adjust(at, event.delta)
+        self._books.post(account, stock, [posting] if posting else [], available, cause)
+        return Effect.APPLIED
+
+
+def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:
+    """The content hash of an event id among an order's identities, None where the id is new."""
+    index = identities.find(event_hash)
+    while index > 0 and index % 16:  # found across or inside other entries
+        index = identities.find(event_hash, index + 1)
+    return None if index < 0 else identities[index + 8 : index + 16]
+
+
+def _replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], skus: Collection[str] | None) -> bool:
+    if skus is None:
+        changed = order.uncovered != uncovered
+        order.uncovered = uncovered
+        return changed
+    changed = False
+    for sku in skus:
+        if order.uncovered.get(sku) != uncovered.get(sku):
+            changed = True
+            if sku in uncovered:
+                order.uncovered[sku] = uncovered[sku]
+            else:
+                del order.uncovered[sku]
+    return changed
+
+
+def _was_looked_at(
+    entry: tuple[str, str, str], sub_orders: Collection[str] | None, skus: Collection[str] | None
+) -> bool:
+    alert, sub_order_id, sku = entry
+    if alert == "over_allocated":
+        return skus is None or sku in skus
+    return sub_orders is None or sub_order_id in sub_orders

@@ -1,0 +1,305 @@
+"""Decisions to records: what the ledger decided, encoded for the topics, until the next flush takes it.
+
+Levels and statuses are compacted topics: of several changes until a flush only the last is written. Their numbers are given when the change happens, so an
+output's `event_id` does not depend on where a transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+from schemas import state
+from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
+from schemas.outputs import (
+    Alert,
+    AlertRaised,
+    ArchiveEligible,
+    ArchiveRejected,
+    ArchiveRevoked,
+    DriftDetected,
+    DriftSummary,
+    Missing,
+    Output,
+    Severity,
+    SubOrderStatus,
+)
+from schemas.state import State
+from schemas.times import time_text
+from schemas.topics import Topic
+from worker.domain.accounts import Account, Snapshot
+from worker.domain.archive import Rejection
+from worker.domain.reconcile import Drift, listed, suspects_of
+from worker.domain.stock import Posting, Stock
+from worker.domain.views import OrderView, StockView
+
+SEVERITIES: dict[Alert, Severity] = {
+    "oversold": "critical",
+    "over_allocated": "warning",
+    "over_returned": "warning",
+    "superseded_shipped": "warning",
+    "conflict": "warning",
+}
+
+_MOVEMENT_JSON = {name: name.encode() for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")}
+
+
+class Record(NamedTuple):
+    """A record to write: the topic without its prefix, the key, the value (None: a tombstone)."""
+
+    topic: Topic
+    key: bytes
+    value: bytes | None
+
+
+class Cause:
+    """The input that outputs are made for. `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds."""
+
+    __slots__ = (
+        "_number",
+        "account",
+        "event_id",
+        "event_id_json",
+        "occurred_at",
+        "order",
+        "order_id",
+        "recorded_at",
+        "source",
+        "sub_order_id",
+    )
+
+    def __init__(
+        self,
+        account: Account,
+        source: str,
+        recorded_at: int,
+        occurred_at: str,
+        event_id: str | None,
+        order_id: str | None = None,
+        sub_order_id: str | None = None,
+    ) -> None:
+        self.account = account
+        self.source = source
+        self.recorded_at = recorded_at
+        self.occurred_at = occurred_at
+        self.event_id = event_id
+        self.event_id_json = None if event_id is None else json_string(event_id)
+        self.order_id = order_id
+        self.sub_order_id = sub_order_id
+        self._number = -1
+        order = b"" if order_id is None else b',"order_id":' + json_string(order_id)
+        self.order = order if sub_order_id is None else order + b',"sub_order_id":' + json_string(sub_order_id)
+
+    def next_id(self) -> str:
+        """The `event_id` of the next output."""
+        self._number += 1
+        return f"{self.source}/{self._number}"
+
+
+class PendingRecord(NamedTuple):
+    """A level or a status that changed: what will be said of the change when it is written."""
+
+    account: Account
+    event_id: str
+    occurred_at: str
+    cause: bytes | None
+
+
+class Outbox:
+    """Records made since the last flush, and how many of what kind (`tally`), for metrics."""
+
+    def __init__(self) -> None:
+        self._records: list[Record] = []
+        self._state: dict[bytes, bytes | None] = {}
+        self._levels: dict[Stock, PendingRecord] = {}
+        self._statuses: dict[tuple[Account, str], PendingRecord] = {}
+        self.tally: dict[tuple[str, ...], int] = {}
+
+    # State
+
+    def keep(self, value: State, *key: str) -> None:
+        """Write a state record."""
+        self.put(key_of(*key), state.encode(value))
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a state record that is encoded already."""
+        self._state[key] = value
+
+    def drop(self, *key: str) -> None:
+        """Delete a state record."""
+        self._state[key_of(*key)] = None
+
+    # Outputs
+
+    def count(self, *what: str, by: int = 1) -> None:
+        self.tally[what] = self.tally.get(what, 0) + by
+
+    def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
+        """One entry of the journal; the key's level has changed with it."""
+        movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen = posting
+        value = moved(
+            cause.next_id().encode(),
+            cause.account.json,
+            cause.occurred_at.encode(),
+            cause.event_id_json,
+            _MOVEMENT_JSON[movement],
+            stock.fragment,
+            quantity,
+            frozen_delta,
+            on_hand_delta,
+            on_hand,
+            frozen,
+            None if on_hand is None else on_hand - frozen,
+            cause.order,
+        )
+        self._records.append(Record(Topic.MOVEMENTS, cause.account.key, value))
+        self.count("movement", movement)
+
+    def level_changed(self, cause: Cause, stock: Stock) -> None:
+        self._levels[stock] = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
+
+    def status_changed(self, cause: Cause, order_id: str) -> None:
+        pending = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
+        self._statuses[cause.account, order_id] = pending
+
+    def alert(
+        self,
+        cause: Cause,
+        alert: Alert,
+        detail: str,
+        *,
+        sub_order_id: str | None = None,
+        stock: Stock | None = None,
+        sku: str | None = None,
+    ) -> None:
+        event = AlertRaised(**self._envelope(cause), alert=alert, severity=SEVERITIES[alert], detail=detail)
+        if cause.order_id is not None:
+            event.order_id = cause.order_id
+        if sub_order_id is not None:
+            event.sub_order_id = sub_order_id
+        if stock is not None:
+            event.warehouse_id, event.sku = stock.warehouse, stock.sku
+        elif sku is not None:
+            event.sku = sku
+        self._say(Topic.ALERTS, cause, event)
+        self.count("alert", alert)
+
+    def eligible(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
+        self._say(
+            Topic.ELIGIBILITY, cause, ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
+        )
+        self.count("archive", "eligible")
+
+    def revoked(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
+        self._say(
+            Topic.ELIGIBILITY, cause, ArchiveRevoked(**self._envelope(cause), order_id=order_id, statuses=statuses)
+        )
+        self.count("archive", "revoked")
+
+    def rejected(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus], rejection: Rejection) -> None:
+        event = ArchiveRejected(
+            **self._envelope(cause),
+            order_id=order_id,
+            statuses=statuses,
+            code=rejection.code,
+            message=rejection.message,
+        )
+        if rejection.blocking is not None:
+            event.blocking = rejection.blocking
+        self._say(Topic.ELIGIBILITY, cause, event)
+        self.count("archive", "rejected")
+
+    def drifted(self, cause: Cause, stock: Stock, origin: str, snapshot_id: str, as_of: int, drift: Drift) -> None:
+        event = DriftDetected(
+            **self._envelope(cause),
+            measure=drift.measure,
+            origin=origin,  # type: ignore[arg-type]  # decoded as one of the three
+            snapshot_id=snapshot_id,
+            warehouse_id=stock.warehouse,
+            sku=stock.sku,
+            as_of=time_text(as_of),
+            expected=drift.expected,
+            actual=drift.actual,
+            drift=drift.actual - drift.expected,
+            adopted=drift.adopted,
+            suspects=suspects_of(stock, as_of, drift.actual - drift.expected),
+        )
+        self._say(Topic.DRIFT, cause, event)
+
+    def summarised(self, cause: Cause, origin: str, warehouse: str, snapshot: Snapshot, missing: Missing) -> None:
+        checked, drifted = len(snapshot.checked), len(snapshot.drifted)
+        event = DriftSummary(
+            **self._envelope(cause),
+            origin=origin,  # type: ignore[arg-type]  # decoded as one of the three
+            snapshot_id=snapshot.snapshot_id,
+            warehouse_id=warehouse,
+            as_of=time_text(snapshot.as_of),
+            skus_checked=checked,
+            skus_drifted=drifted,
+            error_rate=drifted / checked if checked else 0.0,
+            missing_in_count=missing,
+            missing_in_ledger=listed(snapshot.unknown),
+        )
+        self._say(Topic.DRIFT, cause, event)
+        self.count("drift_checked", origin, by=checked)
+        self.count("drift_found", origin, by=drifted)
+
+    def _envelope(self, cause: Cause) -> dict[str, str]:
+        envelope = {"event_id": cause.next_id(), "account_id": cause.account.id, "occurred_at": cause.occurred_at}
+        if cause.event_id is not None:
+            envelope["cause"] = cause.event_id
+        return envelope
+
+    def _say(self, topic: Topic, cause: Cause, event: Output) -> None:
+        self._records.append(Record(topic, cause.account.key, encode(event)))
+
+    # Taking them
+
+    def pending_levels(self) -> Sequence[tuple[Stock, Account]]:
+        return [(stock, pending.account) for stock, pending in self._levels.items()]
+
+    def has_pending_status(self, account: Account, order_id: str) -> bool:
+        return (account, order_id) in self._statuses
+
+    def pending_statuses(self) -> Sequence[tuple[Account, str]]:
+        return list(self._statuses)
+
+    def write_level(self, stock: Stock, view: StockView) -> None:
+        pending = self._levels.pop(stock)
+        value = level_changed(
+            pending.event_id.encode(),
+            pending.account.json,
+            pending.occurred_at.encode(),
+            pending.cause,
+            stock.fragment,
+            view.on_hand,
+            view.frozen,
+            view.available,
+            view.publishable,
+            None if view.as_of is None else view.as_of.encode(),
+        )
+        self._records.append(Record(Topic.LEVELS, stock.key, value))
+
+    def write_status(self, account: Account, order_id: str, view: OrderView) -> None:
+        pending = self._statuses.pop((account, order_id))
+        value = status_changed(
+            pending.event_id.encode(),
+            account.json,
+            pending.occurred_at.encode(),
+            pending.cause,
+            json_string(order_id),
+            view.status.encode(),
+            view.placed,
+            view.eligible,
+            view.sub_orders,
+            view.units,
+        )
+        self._records.append(Record(Topic.STATUS, key_of(account.id, order_id), value))
+
+    def take(self) -> list[Record]:
+        """All records since the last call, state included. Levels and statuses that changed must have been written before."""
+        records = self._records
+        records += [Record(Topic.STATE, key, value) for key, value in self._state.items()]
+        self._records, self._state = [], {}
+        return records

@@ -1,0 +1,128 @@
+"""Counts against the ledger: drift, its suspects, and the summary of a snapshot. Contract section 6.
+
+Decisions only: what a count of a key finds, and what a snapshot's parts come to. The ledger writes them down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, NamedTuple
+
+from schemas.outputs import Missing, Suspect
+from schemas.times import time_text
+from worker.domain.accounts import Account, Snapshot
+from worker.domain.rules import DAY_MS, AccountRules
+from worker.domain.stock import Posting, Rank, Stock, Touched, rank_of
+
+SUSPECTS_MAX = 10
+SKUS_LISTED_MAX = 100
+RESERVED_AGE_MS_MAX = DAY_MS
+"""A count's `reserved` is compared only if its as_of is at most this long before its record."""
+
+
+class Drift(NamedTuple):
+    """A count that differs from what the ledger expected."""
+
+    measure: Literal["on_hand", "reserved"]
+    expected: int
+    actual: int
+    adopted: bool
+
+
+class Finding(NamedTuple):
+    """What a count of one key came to.
+
+    compared: there was something to compare with. unknown: the key had no count before. greater: the count was greater than the key's.
+    """
+
+    posting: Posting | None
+    adopted: bool
+    drifts: tuple[Drift, ...]
+    compared: bool
+    unknown: bool
+    greater: bool
+
+
+def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Finding:
+    """Compare a count with the key, and adopt it where it is greater and the rules say so. `reserved` is None where it is not to be compared."""
+    as_of, origin = rank[0], rank[1]
+    counted = stock.count
+    drifts: list[Drift] = []
+    posting = None
+    is_base = origin != "marketplace"
+    greater = is_base and (counted is None or rank > rank_of(counted))
+    adopted = greater and rules.count_origin in {"any", origin} and (counted is None or rules.count_policy == "adopt")
+    compared = greater and counted is not None
+    if compared:
+        expected = stock.expected_at(as_of)
+        if expected != on_hand:
+            drifts.append(Drift("on_hand", expected, on_hand, adopted))
+    if reserved is not None:
+        compared = True
+        frozen = stock.frozen_as_of(as_of)
+        if frozen != reserved:
+            drifts.append(Drift("reserved", frozen, reserved, adopted=False))
+    if adopted:
+        posting = stock.adopt(rank, on_hand)
+    return Finding(posting, adopted, tuple(drifts), compared, counted is None, greater)
+
+
+def compares_reserved(as_of: int, recorded_at: int) -> bool:
+    """Whether a count is fresh enough for its `reserved` to be compared."""
+    return as_of >= recorded_at - RESERVED_AGE_MS_MAX
+
+
+def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
+    """Orders that may explain a drift: those whose movement has just its size first, then those that happened nearest to the count."""
+    ranked = sorted(stock.touches, key=lambda touch: (touch.units != abs(drift), abs(touch.at - as_of)))
+    suspects: dict[tuple[str, str | None], Suspect] = {}
+    for touch in ranked:
+        named = (touch.order_id, touch.sub_order_id)
+        if named not in suspects:
+            suspect = Suspect(order_id=touch.order_id, reason=_reason(touch, as_of, drift))
+            if touch.sub_order_id is not None:
+                suspect.sub_order_id = touch.sub_order_id
+            suspects[named] = suspect
+            if len(suspects) == SUSPECTS_MAX:
+                break
+    return list(suspects.values())
+
+
+def _reason(touch: Touched, as_of: int, drift: int) -> str:
+    size = "just the drift" if touch.units == abs(drift) else "near the count"
+    side = "after" if touch.at > as_of else "before"
+    return f"{touch.movement} of {touch.units} at {time_text(touch.at)}, {abs(touch.at - as_of) // 1000} s {side} the count: {size}"
+
+
+def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:
+    """Whether a snapshot is no longer remembered: a greater one of its origin and warehouse is complete."""
+    others = account.snapshots.get((origin, warehouse), {}).values()
+    return any(other.complete and other.order > order for other in others)
+
+
+def superseded_by(account: Account, origin: str, warehouse: str, snapshot: Snapshot) -> list[Snapshot]:
+    """The snapshots that a complete one makes to be forgotten."""
+    others = account.snapshots.get((origin, warehouse), {}).values()
+    return [other for other in others if other.order < snapshot.order]
+
+
+def missing_in_count(account: Account, warehouse: str, snapshot: Snapshot) -> Missing:
+    """Keys of the warehouse with stock or frozen units that the snapshot lacks."""
+    by_sku = account.stock.get(warehouse, {})
+    return listed(sku for sku, stock in by_sku.items() if (stock.on_hand or stock.frozen) and sku not in snapshot.seen)
+
+
+def absent_keys(account: Account, warehouse: str, snapshot: Snapshot, rank: Rank) -> list[Stock]:
+    """Keys of the warehouse that have an older count and that the snapshot lacks, in ascending order of SKU: with `absent: zero` they are counted 0."""
+    by_sku = account.stock.get(warehouse, {})
+    return [
+        by_sku[sku]
+        for sku in sorted(by_sku.keys() - snapshot.seen)
+        if (count := by_sku[sku].count) is not None and rank_of(count) < rank
+    ]
+
+
+def listed(skus: Iterable[str]) -> Missing:
+    """SKUs as `{count, skus}`, the first of them in ascending order."""
+    ordered = sorted(skus)
+    return Missing(count=len(ordered), skus=ordered[:SKUS_LISTED_MAX])

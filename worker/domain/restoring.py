@@ -1,0 +1,127 @@
+"""State records back to books: the counterpart of what the outbox wrote.
+
+Records come in the order of the topic, a later one replacing an earlier, so nothing is derived before all are in.
+"""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from schemas.encoding import parts_of
+from schemas.state import (
+    VERSION,
+    decode_account,
+    decode_adjustment,
+    decode_order_head,
+    decode_part,
+    decode_retired,
+    decode_stock,
+    version_of,
+)
+from worker.domain.accounts import Account, Snapshot
+from worker.domain.books import Books, dropped_at, retires_at
+from worker.domain.counting import add_part
+from worker.domain.deadlines import Deadline
+from worker.domain.rules import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock import Touched
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class UnknownStateVersion(Exception):
+    """A state record has a schema version that this program does not know."""
+
+
+class Restoration:
+    """One restore of a partition's books."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._parts: dict[tuple[str, ...], bytes] = {}
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take one state record; None deletes it. Raises UnknownStateVersion."""
+        if value is not None and not 1 <= version_of(value) <= VERSION:
+            raise UnknownStateVersion(
+                f"state record {key!r} has schema version {version_of(value)}, this program knows up to {VERSION}"
+            )
+        kind, account_id, *names = parts_of(key)
+        account = self._books.account(account_id)
+        match kind:
+            case "order":
+                _put(account.orders, names[0], value)
+            case "retired":
+                _put(account.retired, names[0], value)
+            case "account":
+                account.default_warehouse = None if value is None else decode_account(value).default_warehouse
+            case "stock":
+                account.stock_at(names[0], names[1]).count = None if value is None else decode_stock(value)
+            case "adjustment":
+                _put(account.adjustments, bytes.fromhex(names[0]), None if value is None else decode_adjustment(value))
+            case "part":
+                _put(self._parts, (account_id, *names), value)
+            case _:
+                raise UnknownStateVersion(f"state record {key!r} is of a kind that this program does not know")
+
+    def finish(self, stream_time_ms: int) -> None:
+        """All records are in: derive frozen units, flows, snapshots and deadlines."""
+        self._books.stream_time_ms = stream_time_ms
+        for account in self._books.accounts.values():
+            for order_id, value in account.orders.items():
+                if isinstance(value, bytes):
+                    self._restore_order(account, order_id, value)
+            self._restore_retired(account)
+            self._restore_adjustments(account)
+        for key, value in self._parts.items():
+            self._restore_part(key, value)
+        for account in self._books.accounts.values():
+            for stock in account.all_stock():
+                stock.restored()
+
+    def _restore_order(self, account: Account, order_id: str, value: bytes) -> None:
+        head = decode_order_head(value)
+        for warehouse, by_sku in head.claims.items():
+            for sku, claim in by_sku.items():
+                stock = account.stock_at(warehouse, sku)
+                stock.restore_claim(claim)
+                if claim.open:
+                    stock.touches.append(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
+                for i in range(0, len(claim.shipments), 2):
+                    stock.touches.append(Touched(claim.shipments[i], claim.shipments[i + 1], "release", order_id, None))
+                for i in range(0, len(claim.returns), 2):
+                    stock.touches.append(Touched(claim.returns[i], claim.returns[i + 1], "restock", order_id, None))
+        if head.eligible:
+            self._books.orders_eligible += 1
+            self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
+
+    def _restore_retired(self, account: Account) -> None:
+        for order_id, value in account.retired.items():
+            retired = decode_retired(value)
+            for warehouse, sku, at, delta in retired.flows:
+                account.stock_at(warehouse, sku).restore_flow(at, delta)
+            self._books.deadlines.add(
+                Deadline(retired.retired_at + KEPT_AFTER_RETENTION_MS, "retired", account.id, order_id)
+            )
+
+    def _restore_adjustments(self, account: Account) -> None:
+        for event_hash, kept in account.adjustments.items():
+            for warehouse, sku, at, delta in kept.flows:
+                account.stock_at(warehouse, sku).restore_flow(at, delta)
+            self._books.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
+
+    def _restore_part(self, key: tuple[str, ...], value: bytes) -> None:
+        account_id, warehouse, origin, snapshot_id, part = key
+        state = decode_part(value)
+        named = self._books.account(account_id).snapshots.setdefault((origin, warehouse), {})
+        if snapshot_id not in named:
+            named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
+        add_part(named[snapshot_id], int(part), state)
+
+
+def _put(mapping: dict[K, V], key: K, value: V | None) -> None:
+    if value is None:
+        mapping.pop(key, None)
+    else:
+        mapping[key] = value

@@ -1,0 +1,96 @@
+"""Facts to the status of sub-orders and of the order. Contract section 4."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from schemas.state import OrderState, SubOrderFacts
+from worker.domain import units
+from worker.domain.facts import DELIVERED, FAILED_TO_DELIVER, IN_TRANSIT, shipped_at_of
+
+STATUSES = (
+    "superseded",
+    "on_hold",
+    "returned",
+    "delivered",
+    "failed_to_deliver",
+    "cancelled",
+    "in_transit",
+    "picked_up",
+    "processing",
+    "completed",
+    "partially_shipped",
+)
+"""All statuses; the state and the masks below hold their indices. Append only: the numbers are in the state."""
+
+(
+    SUPERSEDED,
+    ON_HOLD,
+    RETURNED,
+    DELIVERED_STATUS,
+    FAILED,
+    CANCELLED,
+    IN_TRANSIT_STATUS,
+    PICKED_UP,
+    PROCESSING,
+    COMPLETED,
+    PARTIALLY_SHIPPED,
+) = range(len(STATUSES))
+
+TERMINAL = frozenset({DELIVERED_STATUS, CANCELLED, RETURNED, FAILED})
+_TERMINAL_MASK = 1 << DELIVERED_STATUS | 1 << CANCELLED | 1 << RETURNED | 1 << FAILED
+_SHIPPED_MASK = 1 << PICKED_UP | 1 << IN_TRANSIT_STATUS | 1 << DELIVERED_STATUS | 1 << RETURNED | 1 << FAILED
+
+
+def sub_order_status(order: OrderState, sub_order: SubOrderFacts) -> int:
+    """The first status that holds, as an index of `STATUSES`."""
+    if sub_order.children:
+        return SUPERSEDED
+    if _is_held(order, sub_order):
+        return ON_HOLD
+    marks = sub_order.marks
+    shipped = shipped_at_of(sub_order) is not None
+    if sub_order.returns and units.is_returned(sub_order):
+        return RETURNED
+    if marks & DELIVERED:
+        return DELIVERED_STATUS
+    if marks & FAILED_TO_DELIVER or (shipped and units.is_cancelled_whole(sub_order)):
+        return FAILED
+    if not shipped:
+        return CANCELLED if order.cancelled_at is not None or units.is_cancelled_whole(sub_order) else PROCESSING
+    return IN_TRANSIT_STATUS if marks & IN_TRANSIT else PICKED_UP
+
+
+def _is_held(order: OrderState, sub_order: SubOrderFacts) -> bool:
+    held_at = sub_order.held_at
+    if held_at is None:
+        return False
+    return (sub_order.resumed_at is None or held_at >= sub_order.resumed_at) and (
+        order.cancelled_at is None or held_at >= order.cancelled_at
+    )
+
+
+def order_status(order: OrderState) -> int:
+    """The status of the order, from those of its leaves and from its uncovered units."""
+    mask = 1 << PROCESSING if order.uncovered else 0
+    for sub_order in order.sub_orders.values():
+        if sub_order.status != SUPERSEDED:
+            mask |= 1 << sub_order.status
+    return _status_of_mask(mask, order.cancelled_at is not None)
+
+
+@lru_cache(maxsize=4096)
+def _status_of_mask(mask: int, cancelled: bool) -> int:
+    if not mask:
+        return CANCELLED if cancelled else PROCESSING
+    others = mask & ~(1 << CANCELLED)
+    mask = others or mask
+    if mask & (mask - 1) == 0:
+        return mask.bit_length() - 1
+    if mask & 1 << ON_HOLD:
+        return ON_HOLD
+    if not mask & ~_TERMINAL_MASK:
+        return COMPLETED
+    if not mask & ~_SHIPPED_MASK:
+        return IN_TRANSIT_STATUS
+    return PARTIALLY_SHIPPED if mask & _SHIPPED_MASK else PROCESSING

@@ -1,0 +1,241 @@
+"""One stock key: its count, the flows since, what orders froze of it. Contract section 5.
+
+`on_hand` is the count less what shipped, plus what was restocked and adjusted, strictly after the count's `as_of`. It is kept as a running number; the flows
+are kept too, because the next count is compared with what it should have found at its own `as_of`.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections import deque
+from typing import NamedTuple
+
+from schemas.state import VERSION, Claim, StockState
+from worker.domain.rules import DAY_MS
+from worker.domain.violations import InvariantViolation
+
+TOUCHES_MAX = 24
+"""How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
+
+MOVES_KEPT_MS = 2 * DAY_MS
+"""How long the `frozen_delta` of a movement is kept. `reserved` is compared up to 24 h back from the count's record, which may itself be behind the newest."""
+
+
+class Posting(NamedTuple):
+    """One movement, with the balance after it."""
+
+    movement: str
+    quantity: int
+    frozen_delta: int
+    on_hand_delta: int
+    on_hand: int | None
+    frozen: int
+
+
+class Touched(NamedTuple):
+    """An order's movement at a key, remembered as a possible cause of a drift."""
+
+    at: int
+    units: int
+    movement: str
+    order_id: str
+    sub_order_id: str | None
+
+
+Rank = tuple[int, str, str, int]
+"""as_of, origin, snapshot_id, part: the greatest count wins."""
+
+
+def rank_of(count: StockState) -> Rank:
+    return count.as_of, count.origin, count.snapshot_id, count.part
+
+
+class Stock:
+    """The state of one (account, warehouse, SKU)."""
+
+    __slots__ = (
+        "_claimed",
+        "_deltas",
+        "_moved_at",
+        "_moved_by",
+        "_times",
+        "count",
+        "dirty",
+        "fragment",
+        "frozen",
+        "key",
+        "on_hand",
+        "sku",
+        "touches",
+        "warehouse",
+    )
+
+    def __init__(self, warehouse: str, sku: str, key: bytes, fragment: bytes) -> None:
+        self.warehouse = warehouse
+        self.sku = sku
+        self.key = key
+        self.fragment = fragment
+        self.count: StockState | None = None
+        self.on_hand: int | None = None
+        self.frozen = 0
+        self.dirty = False
+        self.touches: deque[Touched] = deque(maxlen=TOUCHES_MAX)
+        self._claimed = 0
+        self._times: list[int] = []
+        self._deltas: list[int] = []
+        self._moved_at = array("q")
+        self._moved_by = array("q")
+
+    @property
+    def available(self) -> int | None:
+        return None if self.on_hand is None else self.on_hand - self.frozen
+
+    def restore_claim(self, claim: Claim) -> None:
+        """Derive frozen units, flows and recent movements from an order's stored claim."""
+        self.frozen += claim.open
+        self._claimed += claim.open
+        for flat, sign in ((claim.shipments, -1), (claim.returns, 1)):
+            for index in range(0, len(flat), 2):
+                self.restore_flow(flat[index], sign * flat[index + 1])
+        if claim.moves:
+            self._moved_at.extend(claim.moves[0::2])
+            self._moved_by.extend(claim.moves[1::2])
+
+    def restore_flow(self, at: int, delta: int) -> None:
+        """Add a stored flow, unless the count has it already. Flows may come in any order until `restored`."""
+        count = self.count
+        if count is None or (at > count.as_of and (count.folded_until is None or at > count.folded_until)):
+            self._times.append(at)
+            self._deltas.append(delta)
+
+    def restored(self) -> None:
+        """The count and all flows are in."""
+        flows: dict[int, int] = {}
+        for at, delta in zip(self._times, self._deltas, strict=True):
+            flows[at] = flows.get(at, 0) + delta
+        self._times = sorted(at for at, delta in flows.items() if delta)
+        self._deltas = [flows[at] for at in self._times]
+        self.on_hand = None if self.count is None else self.count.on_hand + sum(self._deltas)
+
+    def flow(self, at: int, delta: int) -> int:
+        """Units that came (or left, negative) at a time. Returns the change of on_hand: 0 while it is null, and where the count already had them."""
+        count = self.count
+        if count is not None and at <= count.as_of:
+            return 0
+        if count is not None and count.folded_until is not None and at <= count.folded_until:
+            count.on_hand += delta
+            self.dirty = True
+        else:
+            self._add_flow(at, delta)
+        if self.on_hand is None:
+            return 0
+        self.on_hand += delta
+        return delta
+
+    def _add_flow(self, at: int, delta: int) -> None:
+        times = self._times
+        index = len(times) if not times or at > times[-1] else bisect_left(times, at)
+        if index < len(times) and times[index] == at:
+            self._deltas[index] += delta
+            if self._deltas[index] == 0:
+                del times[index], self._deltas[index]
+        else:
+            times.insert(index, at)
+            self._deltas.insert(index, delta)
+
+    def fold(self, until: int) -> None:
+        """Add flows up to a time to the count for good, or drop them where there is none."""
+        if not self._times or self._times[0] > until:
+            return
+        index = bisect_right(self._times, until)
+        if self.count is not None:
+            self.count.on_hand += sum(self._deltas[:index])
+            self.count.folded_until = self._times[index - 1]
+            self.dirty = True
+        del self._times[:index], self._deltas[:index]
+
+    def expected_at(self, as_of: int) -> int:
+        """What the last adopted count and the flows since come to at a time after it. Only for a key that has a count."""
+        if self.count is None:
+            raise InvariantViolation(f"{self.sku!r} in {self.warehouse!r} has no count to compare with")
+        return self.count.on_hand + sum(self._deltas[: bisect_right(self._times, as_of)])
+
+    def adopt(self, rank: Rank, on_hand: int) -> Posting | None:
+        """Make a greater count the base. Returns the `count` movement, None where nothing moved."""
+        first = self.count is None
+        as_of, origin, snapshot_id, part = rank
+        index = bisect_right(self._times, as_of)
+        del self._times[:index], self._deltas[:index]
+        self.count = StockState(VERSION, as_of, origin, snapshot_id, part, on_hand, None)
+        self.dirty = True
+        before = self.on_hand or 0
+        self.on_hand = on_hand + sum(self._deltas)
+        delta = self.on_hand - before
+        return Posting("count", delta, 0, delta, self.on_hand, self.frozen) if delta or first else None
+
+    def adjust(self, at: int, delta: int) -> Posting | None:
+        """Apply an adjustment. Returns the movement, None where on_hand did not move."""
+        moved = self.flow(at, delta)
+        return Posting("adjust", moved, 0, moved, self.on_hand, self.frozen) if moved else None
+
+    def post(self, before: Claim | None, after: Claim) -> list[Posting]:
+        """Move the key from one claim of an order to the next. Returns the movements, in the order of contract section 5.
+
+        Raises InvariantViolation where frozen is not the sum of the open units (contract section 10, 2).
+        """
+        before = _NO_CLAIM if before is None else before
+        shipped = after.shipped - before.shipped
+        restocked = after.restocked - before.restocked
+        held = after.open - before.open + shipped
+        on_hand, frozen = self.on_hand, self.frozen
+        ship_effect = self._replace_flows(before.shipments, after.shipments, -1)
+        return_effect = self._replace_flows(before.returns, after.returns, 1)
+        postings: list[Posting] = []
+        redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
+        for movement, quantity, frozen_delta, on_hand_delta in (
+            ("adjust", redated, 0, redated),
+            ("freeze", max(held, 0), max(held, 0), 0),
+            ("release", shipped, -shipped, ship_effect),
+            ("unfreeze", max(-held, 0), -max(-held, 0), 0),
+            ("restock", restocked, 0, return_effect),
+        ):
+            if quantity:
+                frozen += frozen_delta
+                on_hand = None if on_hand is None else on_hand + on_hand_delta
+                postings.append(Posting(movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen))
+        self.frozen = frozen
+        self._claimed += after.open - before.open
+        if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:
+            raise InvariantViolation(
+                f"SKU {self.sku!r} in {self.warehouse!r}: frozen {frozen}, open units {self._claimed}, on hand {on_hand} and {self.on_hand}"
+            )
+        return postings
+
+    def _replace_flows(self, before: list[int], after: list[int], sign: int) -> int:
+        if before == after:
+            return 0
+        effect = 0
+        for index in range(0, len(before), 2):
+            effect += self.flow(before[index], -sign * before[index + 1])
+        for index in range(0, len(after), 2):
+            effect += self.flow(after[index], sign * after[index + 1])
+        return effect
+
+    def remember_move(self, at: int, frozen_delta: int, stream_time_ms: int) -> None:
+        """Keep a movement's `frozen_delta` for the comparison with a count's `reserved`."""
+        self._moved_at.append(at)
+        self._moved_by.append(frozen_delta)
+        length = len(self._moved_at)
+        if length >= 64 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
+            kept = [i for i, moved_at in enumerate(self._moved_at) if moved_at > stream_time_ms - MOVES_KEPT_MS]
+            self._moved_at = array("q", [self._moved_at[i] for i in kept])
+            self._moved_by = array("q", [self._moved_by[i] for i in kept])
+
+    def frozen_as_of(self, as_of: int) -> int:
+        """Frozen units less the movements that happened after a time."""
+        after = sum(delta for at, delta in zip(self._moved_at, self._moved_by, strict=True) if at > as_of)
+        return self.frozen - after
+
+
+_NO_CLAIM = Claim()

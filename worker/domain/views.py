@@ -1,0 +1,46 @@
+"""What the ledger shows to those who ask: pages, `why`, `order`, `verify`. Copies, safe to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+UnitRow = tuple[str | None, str, str, int, int, int]
+"""Sub-order (None: uncovered), warehouse, SKU, open, shipped, cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class StockView:
+    """The level of one stock key, in units; None: never counted. `as_of` is that of the count."""
+
+    account_id: str
+    warehouse_id: str
+    sku: str
+    on_hand: int | None
+    frozen: int
+    available: int | None
+    publishable: int | None
+    as_of: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderView:
+    """An order as its status record shows it, with the dead letters that hold it back. `known`: an event of it was applied."""
+
+    account_id: str
+    order_id: str
+    known: bool
+    status: str
+    placed: bool
+    eligible: bool
+    sub_orders: dict[str, str]
+    units: list[UnitRow]
+    dead_letters: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Holding:
+    """Open units of one stock key that a sub-order holds (sub_order_id None: the order's, uncovered)."""
+
+    order_id: str
+    sub_order_id: str | None
+    open: int

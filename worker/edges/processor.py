@@ -1,0 +1,179 @@
+"""From records to the ledger and back: what the engine hosts for each partition.
+
+It decides what is wrong with a record before the domain sees it (undecodable, wrong key, wrong partition), turns what is refused into a dead letter, and tells
+the ledger of those that belong to an order.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from schemas import decoding
+from schemas.decoding import Decoded, Refused
+from schemas.times import time_text
+from schemas.topics import INPUTS, Topic
+from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger
+from worker.domain.outbox import Cause
+from worker.domain.refusals import RuleRefusal
+from worker.domain.restoring import UnknownStateVersion
+from worker.domain.rules import Rules
+from worker.domain.violations import InvariantViolation
+from worker.edges.partitioning import partition_of
+from worker.stream.processor import InputRecord, Outcome, OutputRecord, StateVersionError
+
+REPLAY_HEADER = "replay-of"
+
+_OUTCOMES = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
+_WAITING_TYPE = b"stock.counted"
+_TIMESTAMP_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999
+_DEAD_LETTER_ID = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,10})/(?P<offset>\d{1,19})")
+_OWN_HEADERS = frozenset(
+    {"error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp"}
+)
+
+
+class Origin(NamedTuple):
+    """Where a dead letter's record first lay: for a replay, what its header says."""
+
+    topic: str
+    partition: str
+    offset: str
+
+    @property
+    def dead_letter_id(self) -> str:
+        return "/".join(self)
+
+
+class PartitionProcessor:
+    """The engine's processor for one partition. `prefix` goes before every topic's name."""
+
+    def __init__(self, *, partition: int, partition_count: int, prefix: str, rules: Rules) -> None:
+        self.ledger = Ledger(rules)
+        self._partition = partition
+        self._partition_count = partition_count
+        self._names = {topic: prefix + topic for topic in Topic}
+        self._inputs = {prefix + topic: topic for topic in INPUTS}
+        self._dead_letters: list[OutputRecord] = []
+
+    @property
+    def tally(self) -> dict[tuple[str, ...], int]:
+        """What was decided, by kind, since the reader last cleared it."""
+        return self.ledger.tally
+
+    def gauges(self) -> dict[str, float]:
+        """Sizes of the state."""
+        return self.ledger.gauges()
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take a state record. Raises StateVersionError for one that a newer program wrote."""
+        try:
+            self.ledger.restore(key, value)
+        except UnknownStateVersion as error:
+            raise StateVersionError(str(error)) from error
+
+    def restored(self, stream_time_ms: int) -> None:
+        self.ledger.restored(stream_time_ms)
+
+    def waits(self, record: InputRecord) -> bool:
+        """A count must not run ahead of the orders it is compared with. A record that merely looks like one waits too, which does no harm."""
+        return self._inputs[record.topic] is Topic.STOCK and record.value is not None and _WAITING_TYPE in record.value
+
+    def process(self, record: InputRecord) -> Outcome:
+        self.ledger.advance(record.timestamp)
+        topic = self._inputs[record.topic]
+        source = f"{record.topic}/{record.partition}/{record.offset}"
+        replay = _replay_of(record) if record.headers else None
+        decoded = None
+        try:
+            decoded = decoding.decode(topic, record.value)
+            self._check_place(record, decoded.event.account_id)
+            effect = self.ledger.apply(decoded, source, record.timestamp, self._awaited(topic, record, replay))
+        except (Refused, RuleRefusal) as refused:
+            self._refuse(topic, record, decoded, replay, refused)
+            return Outcome.DEAD_LETTERED
+        return _OUTCOMES[effect]
+
+    def flush(self) -> list[OutputRecord]:
+        names = self._names
+        records = [OutputRecord(names[topic], key, value) for topic, key, value in self.ledger.flush()]
+        if self._dead_letters:
+            records += self._dead_letters
+            self._dead_letters = []
+        return records
+
+    def _check_place(self, record: InputRecord, account_id: str) -> None:
+        if record.key != account_id.encode():
+            raise RuleRefusal("key_mismatch", "The record's key is not its field account_id.")
+        expected = partition_of(account_id, self._partition_count)
+        if expected != self._partition:
+            raise RuleRefusal(
+                "wrong_partition",
+                f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2, the record lies in {self._partition}.",
+            )
+
+    def _awaited(self, topic: Topic, record: InputRecord, replay: Origin | None) -> DeadLetterOfOrder | None:
+        """The dead letter that an order waits for and that this record replays."""
+        if replay is None:
+            return None
+        return self._of_order(topic, record, replay)
+
+    def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
+        """Which order a dead letter holds back: contract section 7."""
+        named = None if topic is Topic.COMMANDS else decoding.order_of(record.value, record.key)
+        if named is None or partition_of(named[0], self._partition_count) != self._partition:
+            return None
+        return DeadLetterOfOrder(named[0], named[1], origin.dead_letter_id)
+
+    def _refuse(
+        self,
+        topic: Topic,
+        record: InputRecord,
+        decoded: Decoded | None,
+        replay: Origin | None,
+        refused: Refused | RuleRefusal,
+    ) -> None:
+        origin = replay or Origin(record.topic, str(record.partition), str(record.offset))
+        headers = [
+            ("error-code", refused.code.encode()),
+            ("error", refused.message.encode()),
+            ("source-topic", origin.topic.encode()),
+            ("source-partition", origin.partition.encode()),
+            ("source-offset", origin.offset.encode()),
+            ("source-timestamp", str(record.timestamp).encode()),
+            *((name, value) for name, value in record.headers if name not in _OWN_HEADERS),
+        ]
+        self._dead_letters.append(OutputRecord(self._names[Topic.DEAD_LETTERS], record.key, record.value, headers))
+        tally = self.ledger.tally
+        tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
+        dead_letter = None if refused.code == "too_late" else self._of_order(topic, record, origin)
+        if dead_letter is not None or refused.code == "conflict":
+            cause = self._cause(record, decoded, dead_letter)
+            if refused.code == "conflict":
+                self.ledger.conflicted(cause, refused.message)
+            if dead_letter is not None:
+                self.ledger.dead_lettered(cause, dead_letter)
+
+    def _cause(self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None) -> Cause:
+        """What a refused record is the cause of: as far as it can be read."""
+        source = f"{record.topic}/{record.partition}/{record.offset}"
+        order_id = None if dead_letter is None else dead_letter.order_id
+        if decoded is not None:
+            event = decoded.event
+            account = self.ledger.account(event.account_id)
+            sub_order_id = getattr(event, "sub_order_id", None)
+            return Cause(account, source, record.timestamp, event.occurred_at, event.event_id, order_id, sub_order_id)
+        if dead_letter is None:
+            raise InvariantViolation("only a decoded record or one of an order is the cause of anything")
+        account = self.ledger.account(dead_letter.account_id)
+        recorded_at = time_text(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
+        return Cause(account, source, record.timestamp, recorded_at, decoding.event_id_of(record.value), order_id)
+
+
+def _replay_of(record: InputRecord) -> Origin | None:
+    """The dead letter that a record says to be the replay of; None where it says nothing that could be one."""
+    for name, value in record.headers:
+        if name == REPLAY_HEADER:
+            match = _DEAD_LETTER_ID.fullmatch(value.decode(errors="replace"))
+            return Origin(match["topic"], match["partition"], match["offset"]) if match else None
+    return None
