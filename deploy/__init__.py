@@ -1,1 +1,1 @@
-"""What runs Stockfreeze somewhere: images, compose files, and Apache Kafka on this machine for development and tests. Not part of the package."""
+"""What runs Stockfreeze somewhere: the image, a compose file, Apache Kafka on this machine. Not part of the package."""

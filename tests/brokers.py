@@ -1,4 +1,4 @@
-"""The brokers that tests run on: Apache Kafka from `deploy/kafka` and the embedded one, each started when first asked for and shared by all tests."""
+"""The brokers of a test run, Apache Kafka and the embedded one: started when first asked for, shared by all tests."""
 
 from __future__ import annotations
 
@@ -91,7 +91,10 @@ class Brokers:
 
 
 def apache_kafka(nodes: int = 1) -> KafkaCluster:
-    """A cluster of the test's own, for a `with` block: its nodes may be killed, paused and restarted. Needs the marker `apache`."""
+    """A cluster of the test's own, for a `with` block: its nodes may be killed, paused and restarted.
+
+    The test needs the marker `apache`.
+    """
     return KafkaCluster(nodes, heap="512m")
 
 
@@ -108,7 +111,10 @@ def unique_names() -> Names:
 
 @cache
 def why_not(kind: BrokerKind) -> str | None:
-    """What keeps this broker from running here, or None. Fetches Apache Kafka, so that a machine without network is told apart."""
+    """What keeps this broker from running here, or None.
+
+    Fetches Apache Kafka, so that a machine without network is told apart.
+    """
     match kind:
         case BrokerKind.APACHE:
             return missing() or _fetch()

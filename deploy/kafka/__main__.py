@@ -1,4 +1,4 @@
-"""`python -m deploy.kafka`: Apache Kafka in the foreground for development, its data kept between runs; Ctrl-C stops it in order."""
+"""`python -m deploy.kafka`: Apache Kafka in the foreground for development. Its data is kept; Ctrl-C stops it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.kafka", description=__doc__)
     parser.add_argument("--port", type=int, default=9092, help="port of 127.0.0.1 for clients (default: %(default)s)")
-    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="brokers in the cluster (default: %(default)s)")
-    parser.add_argument("--heap", default="1g", help="memory of each node, as Java's -Xmx takes it (default: %(default)s)")
+    parser.add_argument("--nodes", type=int, choices=(1, 3), default=1, help="brokers (default: %(default)s)")
+    parser.add_argument("--heap", default="1g", help="memory of each, like Java's -Xmx (default: %(default)s)")
     parser.add_argument("--data-dir", type=Path, help="where the data is kept (default: .cache/kafka/data-PORT)")
     return parser.parse_args()
 
@@ -60,9 +60,9 @@ Apache Kafka is up at {servers}. Its data stays in {data_dir}; remove that folde
 
 In another terminal:
   export STOCKFREEZE_BOOTSTRAP_SERVERS={servers}
-  .venv/bin/stockfreeze topics create     once: the topics, with 4 partitions unless STOCKFREEZE_PARTITIONS says otherwise
+  .venv/bin/stockfreeze topics create     once: the topics; STOCKFREEZE_PARTITIONS says how many partitions each
   .venv/bin/stockfreeze run               the worker
-  .venv/bin/stockfreeze verify            whether journal, levels, statuses and state agree
+  .venv/bin/stockfreeze verify            whether journal, levels and state agree
   make demo ARGS="--bootstrap-servers {servers}"
 
 Ctrl-C stops the broker."""

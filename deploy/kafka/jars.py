@@ -1,4 +1,4 @@
-"""Where the broker's jars come from: Maven Central through `mvn`, once per content of `pom.xml`, kept in the project's cache."""
+"""Where the broker's jars come from: Maven, once per content of `pom.xml`, kept in the project's cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "kafka"
@@ -24,7 +24,7 @@ class KafkaUnavailable(Exception):
 
 def kafka_version() -> str:
     """The pinned version of Apache Kafka, such as "4.1.2"."""
-    version = ElementTree.parse(POM).findtext(".//{*}properties/{*}kafka.version")  # noqa: S314 - a file of this repository
+    version = ET.parse(POM).findtext(".//{*}properties/{*}kafka.version")  # noqa: S314 - a file of this repository
     if version is None:
         raise KafkaUnavailable(f"{POM} has no property kafka.version")
     return version
@@ -33,7 +33,8 @@ def kafka_version() -> str:
 def jars() -> Path:
     """The folder with the jars of Apache Kafka, fetched when they are not in the cache yet.
 
-    Processes that call this at the same time wait for the one that fetches. Raises `KafkaUnavailable`: no Java 17, no Maven, or no answer from the repository.
+    Processes that call this at the same time wait for the one that fetches.
+    Raises `KafkaUnavailable`: no Java 17, no Maven, or no answer from its repository.
     """
     require_java()
     folder = _folder()
@@ -63,35 +64,39 @@ def require_java() -> str:
     java = shutil.which("java")
     if java is None:
         raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is not installed (no `java` on the PATH)")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr  # noqa: S603
+    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr
     found = re.search(r'version "(?:1\.)?(\d+)', told)
     if found is None or int(found[1]) < JAVA_VERSION_MIN:
-        raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {told.splitlines()[0] if told else 'silent about its version'}")
+        version = told.splitlines()[0] if told else "silent about its version"
+        raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {version}")
     return java
 
 
 def _require_maven() -> str:
     maven = shutil.which("mvn")
     if maven is None:
-        raise KafkaUnavailable("Maven is not installed (no `mvn` on the PATH), and the jars of Apache Kafka are not in the cache")
+        raise KafkaUnavailable("Maven is not installed (no `mvn` on the PATH), and the jars are not in the cache")
     return maven
 
 
 def _folder() -> Path:
-    # Named by the recipe: another version or another dependency is another folder, and a half-done one has another name.
+    # Named by the recipe: another version or dependency is another folder. A half-done one has another name.
     return CACHE / f"libs-{kafka_version()}-{hashlib.sha256(POM.read_bytes()).hexdigest()[:8]}"
 
 
 def _fetch(folder: Path) -> None:
     half_done = Path(tempfile.mkdtemp(prefix="fetching-", dir=CACHE))
-    command = [_require_maven(), "-B", "-q", "-f", str(POM), "dependency:copy-dependencies", f"-DoutputDirectory={half_done}"]
+    goal = ["dependency:copy-dependencies", f"-DoutputDirectory={half_done}"]
+    command = [_require_maven(), "-B", "-q", "-f", str(POM), *goal]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
         if done.returncode != 0:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
             raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}")
         half_done.rename(folder)
     except subprocess.TimeoutExpired as error:
-        raise KafkaUnavailable(f"Maven did not fetch Apache Kafka {kafka_version()} within {FETCH_TIMEOUT_S} s") from error
+        raise KafkaUnavailable(f"Maven did not fetch Kafka {kafka_version()} in {FETCH_TIMEOUT_S} s") from error
     finally:
         shutil.rmtree(half_done, ignore_errors=True)

@@ -1,6 +1,7 @@
-"""One or three nodes of Apache Kafka as processes of this machine: format, start, wait until they answer, stop, kill, pause.
+"""Nodes of Apache Kafka as processes of this machine: format, start, wait until they answer, stop, kill, pause.
 
-Tests start clusters here and break their nodes on purpose; `make kafka` keeps one in the foreground. No process outlives the one that started it.
+Tests start clusters here and break their nodes on purpose; `make kafka` keeps one in the foreground. No process
+outlives the one that started it.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ STOP_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 _PROBE_INTERVAL_S = 0.1
 _LOG_LINES_SHOWN = 20
-# Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that retries could be given the broker's own port.
+# Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that
+# retries could be given the broker's own port.
 _FREE_PORTS = range(20_000, 32_000)
 
 
@@ -59,7 +61,7 @@ def port_is_free(port: int) -> bool:
 
 
 def brokers_known_to(port: int) -> int:
-    """How many brokers the one at this port of 127.0.0.1 lists as alive, or 0 if it does not answer a metadata request."""
+    """How many brokers the one at this port of 127.0.0.1 lists as alive; 0 if it does not answer."""
     client = b"stockfreeze-probe"
     # Metadata v1 without topics: api key 3, version 1, correlation id 1, client id, an empty array.
     request = struct.pack(f">hhih{len(client)}si", 3, 1, 1, len(client), client, 0)
@@ -76,7 +78,7 @@ def brokers_known_to(port: int) -> int:
 
 
 class KafkaNode:
-    """One broker and controller in a process. `data_dir` holds its log directory, its settings and what it printed (`node.log`)."""
+    """One broker and controller in a process. `data_dir` holds its data, its settings and what it printed."""
 
     def __init__(self, node_id: int, ports: Sequence[Ports], data_dir: Path, heap: str) -> None:
         """Does nothing yet. `ports` are those of all nodes; `heap` is Java's -Xmx, such as "1g"."""
@@ -101,7 +103,7 @@ class KafkaNode:
         return self._process.pid if self._process is not None and self.running else None
 
     def launch(self) -> None:
-        """Format the log directory if it is new and start the process; returns before it answers. Raises `KafkaStartError`."""
+        """Start the process, with a new log directory the first time; returns at once. Raises `KafkaStartError`."""
         if self.running:
             return
         self.kill()  # one that ended by itself is still on the stack
@@ -116,13 +118,13 @@ class KafkaNode:
         self._process = self._running.enter_context(child_process(command, log=self.log_path))
 
     def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
-        """Wait until the node answers and lists that many brokers. Raises `KafkaStartError` when it ended or time is over."""
+        """Wait until the node answers and lists that many brokers. Raises `KafkaStartError`: ended, or too late."""
         deadline = time.monotonic() + timeout_s
         while brokers_known_to(self.ports.clients) < brokers:
             if not self.running:
                 raise KafkaStartError(self._failure("ended while starting"))
             if time.monotonic() > deadline:
-                raise KafkaStartError(self._failure(f"did not answer at 127.0.0.1:{self.ports.clients} within {timeout_s:.0f} s"))
+                raise KafkaStartError(self._failure(f"did not answer at port {self.ports.clients} in {timeout_s} s"))
             time.sleep(_PROBE_INTERVAL_S)
 
     def start(self) -> None:
@@ -155,14 +157,19 @@ class KafkaNode:
             self._process.send_signal(signal.SIGCONT)
 
     def _format(self) -> None:
-        command = self._java("kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(self._settings_path), heap="256m")
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL)  # noqa: S603
+        arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path)]
+        command = self._java("kafka.tools.StorageTool", *arguments, heap="256m")
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL
+        )
         if done.returncode != 0:
-            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{(done.stdout + done.stderr).strip()}")
+            said = (done.stdout + done.stderr).strip()
+            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{said}")
 
     def _java(self, main_class: str, *arguments: str, heap: str) -> list[str]:
         logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
-        return [require_java(), f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError", logging, "-cp", f"{jars()}/*", main_class, *arguments]
+        options = [f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError", logging, "-cp", f"{jars()}/*"]
+        return [require_java(), *options, main_class, *arguments]
 
     def _failure(self, what: str) -> str:
         tail = self.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
@@ -170,19 +177,23 @@ class KafkaNode:
 
 
 class KafkaCluster:
-    """One or more nodes, as a context manager: entering starts them and waits until they know each other, leaving ends them.
+    """One or more nodes as a context manager: entering it starts them and waits until they know each other.
 
-    Without a `data_dir` the data is in a temporary folder and gone at the end, and nodes are killed; with one they are shut down in order.
+    Without a `data_dir` the data is in a temporary folder and gone at the end, and nodes are killed; with one they are
+    shut down in order.
     """
 
-    def __init__(self, nodes: int = 1, *, port: int | None = None, data_dir: Path | None = None, heap: str = "1g") -> None:
+    def __init__(
+        self, nodes: int = 1, *, port: int | None = None, data_dir: Path | None = None, heap: str = "1g"
+    ) -> None:
         """`port` is where the first node takes clients (a free one if None); the other ports are free ones."""
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
         ports = [Ports(clients=free_port(), controller=free_port(), sasl=free_port()) for _ in range(nodes)]
         if port is not None:
             ports[0] = ports[0]._replace(clients=port)
-        self.nodes = [KafkaNode(number, ports, self._data_dir / f"node-{number}", heap) for number in range(1, nodes + 1)]
+        folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
+        self.nodes = [KafkaNode(number, ports, folder, heap) for number, folder in enumerate(folders, start=1)]
 
     @property
     def bootstrap_servers(self) -> str:
@@ -195,7 +206,10 @@ class KafkaCluster:
         return ",".join(f"127.0.0.1:{node.ports.sasl}" for node in self.nodes)
 
     def start(self) -> None:
-        """Start every node and wait until each one lists all. Raises `KafkaStartError` or `KafkaUnavailable`, leaving nothing behind."""
+        """Start every node and wait until each one lists all.
+
+        Raises `KafkaStartError` or `KafkaUnavailable`, with nothing left behind.
+        """
         try:
             for node in self.nodes:
                 node.launch()
@@ -220,6 +234,8 @@ class KafkaCluster:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         """Stop, whatever happened."""
         self.stop()

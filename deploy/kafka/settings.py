@@ -27,12 +27,13 @@ def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[
     """What `server.properties` of node `node_id` (from 1) holds in a cluster of one node per entry of `ports`."""
     own = ports[node_id - 1]
     nodes = len(ports)
+    voters = [f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports, start=1)]
     copies = str(min(3, nodes))
     copies_min = str(min(2, nodes))
     return {
         "process.roles": "broker,controller",
         "node.id": str(node_id),
-        "controller.quorum.voters": ",".join(f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports, start=1)),
+        "controller.quorum.voters": ",".join(voters),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAIN",
         "listeners": f"PLAIN://127.0.0.1:{own.clients},SASL://127.0.0.1:{own.sasl},CONTROLLER://127.0.0.1:{own.controller}",

@@ -13,7 +13,7 @@ from tests.e2e.worker_process import WorkerProcess, workers
 
 @pytest.fixture
 def start_worker(broker: Broker, names: Names, tmp_path: Path) -> Iterator[Callable[..., WorkerProcess]]:
-    """Start a worker of this test's application: `start_worker(BUFFER="2")`. Topics must exist; see `Broker.create_topics`."""
+    """Start a worker of this test's application, such as `start_worker(BUFFER="2")`. Create its topics first."""
     common = {
         "BOOTSTRAP_SERVERS": broker.bootstrap_servers,
         "APP_ID": names.app_id,

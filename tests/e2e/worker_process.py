@@ -1,4 +1,4 @@
-"""A real `stockfreeze run` as a process: started, watched over HTTP, and killed, paused or asked to stop as an operator or a crash would."""
+"""A real `stockfreeze run` as a process: started, watched over HTTP, killed, paused, or asked to stop."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from worker.settings import ENVIRONMENT_PREFIX
 
 COMMAND = (str(Path(sys.executable).with_name("stockfreeze")), "run")
 READY_TIMEOUT_S = 30.0
-# The contract gives it 10 s; a machine with two cores and a broker on them gets a little more before a test calls it hung.
+# The contract gives it 10 s; a busy machine gets a little more before a test calls it hung.
 EXIT_TIMEOUT_S = 15.0
 POLL_INTERVAL_S = 0.05
 _HTTP_TIMEOUT_S = 2.0
@@ -150,7 +150,7 @@ class WorkerProcess:
 
 @contextmanager
 def workers(folder: Path, common: Mapping[str, str]) -> Iterator[Callable[..., WorkerProcess]]:
-    """Give a function that starts a worker with the common settings and those it is given; none of them outlives the block."""
+    """Give a function that starts a worker with the common settings and its own; no worker outlives the block."""
     started: list[WorkerProcess] = []
     with ExitStack() as running:
 

@@ -26,11 +26,11 @@ async def test_a_record_of_8_mib_in_a_transaction_is_read_back(broker: Broker, n
     topic = f"{names.prefix}large"
     await broker.create_topics([topic], partitions=1)
     value = os.urandom(RECORD_BYTES_MAX - 1024)
-    async with AIOKafkaProducer(
+    writer = AIOKafkaProducer(
         bootstrap_servers=broker.bootstrap_servers, transactional_id=names.app_id, max_request_size=RECORD_BYTES_MAX * 2
-    ) as producer:
-        async with producer.transaction():
-            await producer.send_and_wait(topic, value, partition=0, timestamp_ms=LONG_AGO_MS)
+    )
+    async with writer as producer, producer.transaction():
+        await producer.send_and_wait(topic, value, partition=0, timestamp_ms=LONG_AGO_MS)
     consumer = AIOKafkaConsumer(
         topic,
         bootstrap_servers=broker.bootstrap_servers,
