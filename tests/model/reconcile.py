@@ -4,7 +4,7 @@ Unlike an order's facts, counts depend on the order they are processed in (a dri
 part of the model is a small state that is told of each part in turn.
 
 Choices where the contract leaves room:
-- `adopted` of a drift is whether this count became the base of its key, for `reserved` as for `on_hand`.
+- `adopted` of a drift of `on_hand` is whether this count became the base of its key. A `reserved` never becomes one.
 - A SKU *had something to compare with* if a comparison was made: of on_hand (the count is greater and the key has
   one) or of reserved.
 - `missing_in_ledger` is judged when a part is taken, before its counts are adopted; `missing_in_count` when the
@@ -92,11 +92,11 @@ class Reconciler:
             key = (event["warehouse_id"], count["sku"])
             if key not in self.ground.counts:
                 snapshot.new_to_ledger.add(count["sku"])
-            found, compared, adopted = self._compare(event, key, count["on_hand"], event["part"])
+            found, compared, _ = self._compare(event, key, count["on_hand"], event["part"])
             if "reserved" in count and event["as_of"] >= timestamp_ms - DAY_MS:
                 compared = True
                 later = sum(delta for at, k, delta in self.journal if k == key and at > event["as_of"])
-                found += _drift(event, key, "reserved", frozen.get(key, 0) - later, count["reserved"], adopted=adopted)
+                found += _drift(event, key, "reserved", frozen.get(key, 0) - later, count["reserved"], adopted=False)
             drifts += self._note(snapshot, count["sku"], found, compared=compared)
         snapshot.contents[event["part"]] = event["counts"]
         if snapshot.complete:

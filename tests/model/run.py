@@ -5,6 +5,7 @@ Choices where the contract leaves room:
   a duplicate.
 - An order leaves the state (and is forgotten for good) when a record is read, before that record is looked at; only
   events of the order keep it there, commands about it do not.
+- A dead letter of an order that left the state is not pending: there is nothing it could hold back.
 - A dead letter stays pending when its replay is refused, with whatever code.
 - A stale event leaves its identity, like any record that is not dead-lettered.
 - An adjustment's identity is kept for `retention_days` after the later of its `occurred_at` and the timestamp of
@@ -58,6 +59,7 @@ class Step:
     event: Event | None = None
     movements: list[dict[str, Any]] = field(default_factory=list)
     levels: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
+    levels_as_before: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     eligibility: list[dict[str, Any]] = field(default_factory=list)
     drift: list[dict[str, Any]] = field(default_factory=list)
@@ -274,6 +276,8 @@ class Model:
         if reading.partition_of(account_id, self.partition_count) != record.partition:
             return
         account = self.account(account_id)
+        if order_id in account.departed:
+            return
         before = _Before(account, order_id)
         account.pending.setdefault(order_id, set()).add(step.dead_letter_id)
         before.tell(step)
@@ -332,7 +336,9 @@ class _Before:
         for key in sorted({*self.stock, *stock}):
             old, new = (s.get(key, NOTHING) for s in (self.stock, stock))
             if old.level(account.rules.buffer) != new.level(account.rules.buffer):
-                step.levels[self.account.account_id, *key] = new.level(account.rules.buffer)
+                step.levels[account.account_id, *key] = new.level(account.rules.buffer)
+            else:
+                step.levels_as_before[account.account_id, *key] = new.level(account.rules.buffer)
             if _is_short(new) and not _is_short(old):
                 step.alerts.append(("oversold", None, None, *key))
         if self.order_id is not None and self.order_id in account.ground.orders:

@@ -31,7 +31,7 @@ def differences(step: Step, outcome: Outcome, written: Written, record: Record) 
         *_differ("outcome", sorted(step.outcomes), [str(outcome)], same=str(outcome) in step.outcomes),
         *_dead_letters(step, written, record),
         *_movements(step, written),
-        *_differ("levels", _level_map(step), _levels(written)),
+        *_differ("levels", _level_map(step), _levels(written, step)),
         *_differ("statuses", _status_map(step), _statuses(written)),
         *_differ("eligibility", step.eligibility, [_eligibility(e) for e in written.events(Topic.ELIGIBILITY)]),
         *_differ("drift", _ordered(step.drift), _ordered([_drift(e) for e in written.events(Topic.DRIFT)])),
@@ -92,12 +92,15 @@ def _level_map(step: Step) -> dict[bytes, dict[str, Any]]:
     return {long_key(*key): {"warehouse_id": key[1], "sku": key[2], **level} for key, level in step.levels.items()}
 
 
-def _levels(written: Written) -> dict[bytes, dict[str, Any]]:
+def _levels(written: Written, step: Step) -> dict[bytes, dict[str, Any]]:
+    """The levels written, but for those a movement left as they were: the contract does not forbid to say them again."""
+    as_before = {long_key(*key): level for key, level in step.levels_as_before.items()}
     levels = {}
     for key, event in written.latest(Topic.LEVELS).items():
         level = _without_envelope(event)
         level["as_of"] = None if level["as_of"] is None else time_ms(level["as_of"])
-        levels[key] = level
+        if as_before.get(key) != {name: value for name, value in level.items() if name not in ("warehouse_id", "sku")}:
+            levels[key] = level
     return levels
 
 

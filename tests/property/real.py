@@ -84,8 +84,10 @@ class Real:
 
     def restarted(self, rules: AccountRules) -> Real:
         """A new one, from what was written so far as a compacted topic holds it."""
-        state = {key: value for key, value in self.state.items() if value is not None}
-        return Real(rules, state, self.stream_time)
+        return Real(rules, self.live_state(), self.stream_time)
+
+    def live_state(self) -> dict[bytes, bytes]:
+        return {key: value for key, value in self.state.items() if value is not None}
 
 
 def run(records: Iterable[Record], rules: AccountRules) -> Real:

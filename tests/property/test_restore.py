@@ -1,0 +1,39 @@
+"""The state records are the whole truth: a processor made from them goes on as if nothing had happened."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.model.run import AccountRules, Record
+from tests.property.histories import RULES, Menu, histories
+from tests.property.real import Real
+
+
+@given(histories(Menu(jumps=True)), st.sampled_from(RULES), st.data())
+def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
+    records: list[Record], rules: AccountRules, data: st.DataObject
+) -> None:
+    ran_on = Real(rules)
+    cut = data.draw(st.integers(0, len(records)), label="restored after")
+    for record in records[:cut]:
+        ran_on.feed(record)
+    restored = ran_on.restarted(rules)
+    for record in records[cut:]:
+        expected_outcome, expected = ran_on.feed(record)
+        outcome, written = restored.feed(record)
+        assert outcome == expected_outcome
+        assert written.outputs() == expected.outputs()
+    assert restored.live_state() == ran_on.live_state()
+
+
+@given(histories(Menu(jumps=True), 25), st.sampled_from(RULES))
+def test_a_restart_after_every_record_changes_nothing(records: list[Record], rules: AccountRules) -> None:
+    ran_on = Real(rules)
+    restarted = Real(rules)
+    for record in records:
+        expected_outcome, expected = ran_on.feed(record)
+        restarted = restarted.restarted(rules)
+        outcome, written = restarted.feed(record)
+        assert outcome == expected_outcome
+        assert written.outputs() == expected.outputs()
