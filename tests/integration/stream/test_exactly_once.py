@@ -1,0 +1,83 @@
+"""Whatever happens between two transactions, every record takes effect once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.brokers import Broker, Names
+from tests.integration.stream.world import World, state_of, until
+from worker.stream import NotAssigned, PartitionState
+
+NUMBERS = [(b"key-%d" % (number % 7), b"%d" % number) for number in range(400)]
+
+
+def _expected(times: int = 1) -> dict[bytes, int]:
+    sums: dict[bytes, int] = {}
+    for key, value in NUMBERS:
+        sums[key] = sums.get(key, 0) + times * int(value)
+    return sums
+
+
+async def _check_once(world: World, records: int) -> None:
+    """Every input has one output, and its offset is accounted for once."""
+    outputs = await world.outputs()
+    places = {output.split(b"@")[1] + b"/" + output.split(b"@")[0] for output in outputs}
+    assert len(outputs) == len(places) == records
+    for positions in (await world.positions()).values():
+        for position in positions.values():
+            assert sum(position[1:]) == position.next_offset
+
+
+async def test_every_record_takes_effect_once(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    await world.send(world.a, NUMBERS)
+    async with world.running() as engine:
+        await world.send(world.b, NUMBERS)
+        await world.processed(2 * len(NUMBERS), engine)
+    assert await world.sums() == _expected(2)
+    await _check_once(world, 2 * len(NUMBERS))
+
+
+async def test_an_engine_goes_on_from_the_state_alone(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    for round_ in range(3):
+        await world.send(world.a, NUMBERS)
+        async with world.running() as engine:
+            await world.processed((round_ + 1) * len(NUMBERS), engine)
+    assert await world.sums() == _expected(3)
+    await _check_once(world, 3 * len(NUMBERS))
+
+
+async def test_committed_state_can_be_read_between_transactions(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    await world.send(world.a, [(b"key", b"7")], partition=1)
+    async with world.running() as engine:
+        await world.processed(1, engine)
+        assert await engine.read(1, lambda toy: toy.sums) == {b"key": 7}  # type: ignore[attr-defined]
+        with pytest.raises(NotAssigned):
+            await engine.read(9, lambda toy: toy)
+        status = engine.status()
+        assert status.ready
+        assert state_of(status, 0) is PartitionState.RUNNING
+        await until(lambda: engine.status().partitions[1].lag == {world.a: 0, world.b: 0, world.counts: 0}, engine)
+    with pytest.raises(NotAssigned):
+        await engine.read(1, lambda toy: toy)
+
+
+async def test_two_engines_share_the_partitions_and_one_takes_over_from_the_other(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=4).create()
+    async with world.running() as first:
+        async with world.running() as second:
+            await until(lambda: len(first.status().partitions) == 2 and first.status().ready, first)
+            await until(lambda: len(second.status().partitions) == 2 and second.status().ready, second)
+            await world.send(world.a, NUMBERS)
+            await world.processed(len(NUMBERS), first)
+        await world.send(world.b, NUMBERS)
+        await world.processed(2 * len(NUMBERS), first)
+        assert len(first.status().partitions) == 4
+    assert await world.sums() == _expected(2)
+    await _check_once(world, 2 * len(NUMBERS))
+
+

@@ -1,0 +1,173 @@
+"""Topics, engines and eyes for the engine's tests: everything a test does to a real broker and sees on it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from tests.brokers import Broker, Names
+from tests.integration.stream.toy import Toy, ToyTopics
+from worker.stream import Engine, EngineConfig, EngineStatus, InputRecord, PartitionState, SilentObserver
+from worker.stream.positions import POSITIONS_KEY, Position, decode_positions
+
+WAIT_SECONDS = 30.0
+Record = tuple[int, bytes | None, bytes | None, int]
+"""partition, key, value, offset"""
+
+
+class World:
+    """One application on a broker: topics `a`, `b` and `counts` in; `out` and `bad` out; `state`."""
+
+    def __init__(self, broker: Broker, names: Names, partitions: int = 2) -> None:
+        self.broker = broker
+        self.names = names
+        self.partitions = partitions
+        self.a, self.b, self.counts = (names.prefix + name for name in ("a", "b", "counts"))
+        self.topics = ToyTopics(*(names.prefix + name for name in ("out", "bad", "state")))
+        self.seen: list[InputRecord] = []
+        self.config = EngineConfig(
+            app_id=names.app_id,
+            client={"bootstrap_servers": broker.bootstrap_servers},
+            inputs=(self.a, self.b, self.counts),
+            outputs=(self.topics.out, self.topics.bad),
+            state_topic=self.topics.state,
+            fenced_backoff_ms=300,
+            topic_check_interval_ms=500,
+        )
+
+    async def create(self) -> World:
+        """Make the topics."""
+        inputs = (self.a, self.b, self.counts)
+        await self.broker.create_topics([*inputs, self.topics.out, self.topics.bad], partitions=self.partitions)
+        compacted = {"cleanup.policy": "compact"}
+        await self.broker.create_topics([self.topics.state], partitions=self.partitions, config=compacted)
+        return self
+
+    def engine(self, *, on_process: Callable[[InputRecord], None] | None = None, **changed: Any) -> Engine:
+        """An engine of this application; settings may be changed."""
+        config = replace(self.config, **changed)
+        return Engine(config, lambda _partition, _count: Toy(self.topics, on_process), SilentObserver())
+
+    @asynccontextmanager
+    async def running(
+        self, *, on_process: Callable[[InputRecord], None] | None = None, ready: bool = True, **changed: Any
+    ) -> AsyncIterator[Engine]:
+        """An engine that runs for the length of the block, awaited until it is ready."""
+        engine = self.engine(on_process=on_process, **changed)
+        run = asyncio.create_task(engine.run())
+        try:
+            if ready:
+                await until(lambda: engine.status().ready, engine)
+            yield engine
+        finally:
+            await engine.stop()
+            await run
+
+    async def send(self, topic: str, records: Iterable[tuple[bytes, bytes | None]], **given: Any) -> None:
+        """Append records, the i-th to partition i mod count, unless `partition` is given."""
+        partition = given.pop("partition", None)
+        producer: Any = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap_servers, max_request_size=9 << 20)
+        await producer.start()
+        try:
+            futures = [
+                await producer.send(
+                    topic,
+                    key=key,
+                    value=value,
+                    partition=number % self.partitions if partition is None else partition,
+                    **given,
+                )
+                for number, (key, value) in enumerate(records)
+            ]
+            await asyncio.gather(*futures)
+        finally:
+            await producer.stop()
+
+    async def read(self, topic: str) -> list[Record]:
+        """Every committed record of a topic, partition by partition."""
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self.broker.bootstrap_servers,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+        )
+        await consumer.start()
+        try:
+            sources = [TopicPartition(topic, partition) for partition in range(self.partitions)]
+            consumer.assign(sources)
+            records: list[Record] = []
+            ends = await consumer.end_offsets(sources)
+            async with asyncio.timeout(WAIT_SECONDS):
+                while [source for source in sources if await consumer.position(source) < ends[source]]:
+                    for source, batch in (await consumer.getmany(timeout_ms=100)).items():
+                        records.extend((source.partition, record.key, record.value, record.offset) for record in batch)
+            return sorted(records, key=lambda record: (record[0], record[3]))
+        finally:
+            await consumer.stop()
+
+    async def sums(self) -> dict[bytes, int]:
+        """The sums in the state topic, added over the partitions."""
+        latest = {(partition, key): value for partition, key, value, _ in await self.read(self.topics.state)}
+        sums: Counter[bytes] = Counter()
+        for (_, key), value in latest.items():
+            if key is not None and value is not None and not key.startswith(b"stream/"):
+                sums[key] += int(value)
+        return dict(sums)
+
+    async def positions(self) -> dict[int, dict[str, Position]]:
+        """The positions in the state topic, by partition."""
+        positions = {}
+        for partition, key, value, _ in await self.read(self.topics.state):
+            if key == POSITIONS_KEY and value is not None:
+                positions[partition] = decode_positions(value)[0]
+        return positions
+
+    async def outputs(self) -> list[bytes]:
+        """The values in the output topic, sorted."""
+        return sorted(value for _, _, value, _ in await self.read(self.topics.out) if value is not None)
+
+    async def processed(self, count: int, engine: Engine) -> None:
+        """Wait until so many records in all have an outcome."""
+
+        async def done() -> bool:
+            return await self.decided() >= count
+
+        await until_true(done, engine)
+
+    async def decided(self) -> int:
+        """How many records in all have an outcome."""
+        return sum(
+            sum(position[1:5]) for positions in (await self.positions()).values() for position in positions.values()
+        )
+
+
+async def until(condition: Callable[[], bool], engine: Engine, seconds_max: float = WAIT_SECONDS) -> None:
+    """Wait for a condition, and tell what the engine says of itself when it does not come."""
+    try:
+        async with asyncio.timeout(seconds_max):
+            while not condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"not in {seconds_max} s; the engine says {engine.status()}") from None
+
+
+async def until_true(condition: Callable[[], Any], engine: Engine) -> None:
+    """Like `until`, for a condition that has to ask the broker."""
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while not await condition():
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"not in {WAIT_SECONDS} s; the engine says {engine.status()}") from None
+
+
+def state_of(status: EngineStatus, partition: int) -> PartitionState | None:
+    """The state of a partition, or None when this worker does not have it."""
+    return status.partitions[partition].state if partition in status.partitions else None

@@ -1,0 +1,98 @@
+"""The records of one transaction: decided one by one, counted, and told to the observer once they are committed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+
+from worker.stream.breaker import Breaker
+from worker.stream.config import Clock, EngineConfig
+from worker.stream.errors import Halt
+from worker.stream.merge import size_of
+from worker.stream.observer import BatchReport
+from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions
+from worker.stream.processor import InputRecord, Outcome, OutputRecord, Processor
+
+
+def halt_at(partition: int, place: str, error: Exception) -> Halt:
+    """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
+    return Halt(
+        f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
+        "committed, and once the cause is removed it goes on from there"
+    )
+
+
+class Batch:
+    """What one transaction decides. Made anew for each; the ledger and the breaker go on."""
+
+    def __init__(
+        self, config: EngineConfig, clock: Clock, partition: int, processor: Processor, ledger: Ledger, breaker: Breaker
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._partition = partition
+        self._processor = processor
+        self._ledger = ledger
+        self._breaker = breaker
+        self._outcomes: Counter[tuple[str, Outcome]] = Counter()
+        self._timestamps_ms: list[int] = []
+        self._bytes = 0
+        self._outputs = 0
+        self._began_at = clock.monotonic()
+        self.tripped = False
+        """The breaker opened: nothing more is to be decided."""
+
+    async def decide(self, chunk: Sequence[InputRecord]) -> None:
+        """Process records in order, giving the event loop back in between. Raises Halt when the processor fails."""
+        process, count, monotonic = self._processor.process, self._ledger.count, self._clock.monotonic
+        slice_seconds = self._config.chunk_time_ms_max / 1000
+        yield_at = monotonic() + slice_seconds
+        for record in chunk:
+            try:
+                outcome = process(record)
+            except Exception as error:
+                raise halt_at(self._partition, f"{record.topic}/{record.partition}/{record.offset}", error) from error
+            count(record, outcome)
+            self._outcomes[record.topic, outcome] += 1
+            self._timestamps_ms.append(record.timestamp)
+            self._bytes += size_of(record)
+            if self._breaker.open_after(bad=outcome is Outcome.DEAD_LETTERED):
+                self.tripped = True
+                return
+            if monotonic() >= yield_at:
+                await asyncio.sleep(0)
+                yield_at = monotonic() + slice_seconds
+        await asyncio.sleep(0)
+
+    @property
+    def room(self) -> int:
+        """How many records the next chunk may have; 0: the batch is full."""
+        if self.tripped or self._bytes >= self._config.batch_bytes_max:
+            return 0
+        if self._clock.monotonic() - self._began_at >= self._config.batch_time_ms_max / 1000:
+            return 0
+        left = self._config.batch_records_max - len(self._timestamps_ms)
+        return min(left, self._config.chunk_records_max)
+
+    def flush(self) -> list[OutputRecord]:
+        """All that the transaction writes: outputs, dirty state, and the positions."""
+        try:
+            records = self._processor.flush()
+        except Exception as error:
+            raise halt_at(self._partition, "the end of a batch", error) from error
+        value = encode_positions(self._ledger.positions(), self._ledger.stream_time_ms)
+        records.append(OutputRecord(self._config.state_topic, POSITIONS_KEY, value))
+        self._outputs = len(records)
+        return records
+
+    def report(self) -> BatchReport:
+        """What to tell once it is committed."""
+        return BatchReport(
+            partition=self._partition,
+            outcomes=self._outcomes,
+            timestamps_ms=self._timestamps_ms,
+            committed_at_ms=self._clock.now_ms(),
+            transaction_seconds=self._clock.monotonic() - self._began_at,
+            outputs=self._outputs,
+        )

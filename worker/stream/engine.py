@@ -1,0 +1,162 @@
+"""The engine: session after session until it is stopped, and what it tells of itself meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+
+from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.config import Chance, Clock, EngineConfig
+from worker.stream.errors import NotAssigned, NotReady, StepTimeout
+from worker.stream.observer import Observer
+from worker.stream.processor import Processor
+from worker.stream.reaper import Reaper
+from worker.stream.session import Session
+from worker.stream.status import EngineStatus
+from worker.stream.surroundings import Surroundings
+from worker.stream.task import PartitionTask
+from worker.stream.topics import TopicCheck
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SESSION_MS_LONG = 30_000
+"""A session that lasted so long worked: what ended it is a new failure."""
+
+EXPECTED = (KafkaError, NotReady, StepTimeout, OSError)
+
+
+class Engine:
+    """Processes the partitions that the consumer group gives this worker, each exactly once.
+
+    `processors` makes the processor of (partition, partition count), empty; the engine restores it. One engine runs once.
+    """
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        processors: Callable[[int, int], Processor],
+        observer: Observer,
+        *,
+        clock: Clock | None = None,
+        chance: Chance | None = None,
+    ) -> None:
+        clock = clock or Clock()
+        self._config = config
+        self._surroundings = Surroundings(
+            config=config,
+            processors=processors,
+            observer=observer,
+            clock=clock,
+            chance=chance or Chance(),
+            reaper=Reaper(),
+            client_log=ClientLog(config.log_interval_ms, clock.monotonic),
+            complaints=RateLimit(config.log_interval_ms, clock.monotonic),
+        )
+        self._session: Session | None = None
+        self._problem: str | None = None
+        self._halted: dict[int, PartitionTask] = {}
+        self._work: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Process until `stop` is called. Errors of the broker are retried for ever, with back-off."""
+        self._surroundings.client_log.install()
+        self._work = asyncio.get_running_loop().create_task(self._sessions(), name="engine")
+        if self._stopping:
+            self._work.cancel()
+        try:
+            await asyncio.wait({self._work})
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        finally:
+            self._surroundings.client_log.remove()
+        if not self._work.cancelled():
+            self._work.result()
+
+    async def stop(self) -> None:
+        """Finish or abort the batches in hand, leave the group, and end; bounded by `stop_ms_max` in all."""
+        work, first = self._work, not self._stopping
+        self._stopping = True
+        if work is None:
+            return
+        if first:
+            work.cancel()
+        began_at = self._surroundings.clock.monotonic()
+        bound = self._config.stop_ms_max / 1000
+        await asyncio.wait({work}, timeout=bound)
+        left = bound - (self._surroundings.clock.monotonic() - began_at)
+        if not await self._surroundings.reaper.wait(left):
+            log.warning("the engine did not end in time", extra={"bound_ms": self._config.stop_ms_max})
+
+    def status(self) -> EngineStatus:
+        """What the engine is doing now."""
+        session = self._session
+        if session is None:
+            return EngineStatus(joined=False, problem=self._problem, partitions={})
+        partitions = {partition: task.status() for partition, task in sorted(session.tasks.items())}
+        return EngineStatus(joined=session.joined, problem=session.problem, partitions=partitions)
+
+    async def read(self, partition: int, look: Callable[[Processor], T]) -> T:
+        """Let `look` see the committed state of a partition, between two transactions.
+
+        Raises NotAssigned when this worker does not process the partition at the moment.
+        """
+        task = self._session.tasks.get(partition) if self._session is not None else None
+        if task is None:
+            raise NotAssigned(f"partition {partition} is not processed by this worker")
+        return await task.read(look)
+
+    async def _sessions(self) -> None:
+        failures = 0
+        while True:
+            began_at = self._surroundings.clock.monotonic()
+            try:
+                await self._run_session()
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told, and tried again
+                lasted_ms = (self._surroundings.clock.monotonic() - began_at) * 1000
+                failures = 0 if lasted_ms > SESSION_MS_LONG else failures + 1
+                await self._back_off(_first_of(error), failures)
+
+    async def _run_session(self) -> None:
+        check = TopicCheck(self._config, self._surroundings.reaper)
+        try:
+            await check.start()
+            partition_count = await check.partition_count()
+            await check.check_recorded(partition_count)
+            session = Session(self._surroundings, check, partition_count, self._halted)
+            self._session, self._problem = session, None
+            try:
+                await session.run()
+            finally:
+                await session.close()
+                self._session = None
+                # The next session of this worker joins once this one has left; but leaving may hang.
+                await self._surroundings.reaper.wait(self._config.leave_ms_max / 1000)
+        finally:
+            check.close()
+
+    async def _back_off(self, error: BaseException, failures: int) -> None:
+        self._problem = self._surroundings.explain(error)
+        wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(failures, 10))
+        if self._surroundings.complaints.passes(("engine", self._problem)) is not None:
+            log.warning(
+                "cannot work yet, trying again",
+                extra={"problem": self._problem},
+                exc_info=None if isinstance(error, EXPECTED) else error,
+            )
+        await asyncio.sleep(self._surroundings.chance.spread(wait_ms))
+
+
+def _first_of(error: Exception) -> BaseException:
+    """The first error of a group of tasks: it is why the others were cancelled."""
+    first: BaseException = error
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first

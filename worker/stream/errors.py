@@ -1,0 +1,76 @@
+"""The engine's own errors, and how errors of the broker are told to people."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    ProducerFenced,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnsupportedSaslMechanismError,
+)
+
+T = TypeVar("T")
+
+
+class NotAssigned(Exception):
+    """The partition is not processed by this worker at the moment."""
+
+
+class Halt(Exception):
+    """Stop the partition and leave it stopped. The text is a sentence: what is wrong, and the way out."""
+
+
+class NotReady(Exception):
+    """The worker cannot start, or go on, yet. The text is a sentence; the engine tries again with back-off."""
+
+
+class StepTimeout(Exception):
+    """A step on the broker did not end within its bound."""
+
+
+async def bounded(step: Awaitable[T], ms_max: int, what: str) -> T:
+    """Await a step, but no longer than `ms_max` milliseconds.
+
+    Raises StepTimeout, naming `what`, when the step takes longer.
+    """
+    try:
+        async with asyncio.timeout(ms_max / 1000):
+            return await step
+    except TimeoutError as error:
+        raise StepTimeout(f"{what} did not end within {ms_max} ms") from error
+
+
+def cause_of(error: BaseException) -> str:
+    """The kind of failure, for logs, metrics and the choice of a back-off; never for deciding what was committed."""
+    if isinstance(error, ProducerFenced):
+        return "fenced"
+    if isinstance(error, StepTimeout):
+        return "timeout"
+    return "broker"
+
+
+def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
+    """One sentence for an error of the broker; `detail` is what the client said last, which its errors leave out."""
+    for seen in (detail, error):
+        if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
+            return (
+                f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "
+                "the password and the SASL mechanism"
+            )
+        if isinstance(
+            seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
+        ):
+            return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
+    if isinstance(error, NotReady):
+        return str(error)
+    return f"the broker at {servers} cannot be reached or does not answer ({_text(detail or error)})"
+
+
+def _text(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

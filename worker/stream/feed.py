@@ -1,0 +1,157 @@
+"""From the group's one consumer to the partitions' tasks.
+
+One coroutine reads for all tasks: so nobody but it waits in the client during a rebalance, a fetch answer wakes nobody in
+vain, and what was fetched is taken over at once, which is what lets the client fetch on. Partitions are paused from their
+assignment until their task has set the offsets; a full buffer leaves its input's records with the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from aiokafka import TopicPartition
+from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
+
+from worker.stream.clients import Consumer
+from worker.stream.config import EngineConfig
+from worker.stream.errors import bounded
+from worker.stream.merge import Merge, Reading
+
+POLL_MS = 100
+CROWDED_POLL_MS = 5
+"""While a buffer is full, the client is asked for the others only, and again soon."""
+RECORDS_PER_POLL = 1000
+NOTHING = TopicPartition("nothing", -1)
+"""Asked for this, the client only learns that its reader is alive."""
+
+
+class Lane(NamedTuple):
+    """Where the records of one partition go."""
+
+    merge: Merge
+    wake: asyncio.Event
+    lost: Callable[[str, int], None]
+    """Called with the topic and the offset that the broker does not have."""
+
+
+class Feed:
+    """Takes records from the consumer and puts them where they belong."""
+
+    def __init__(self, config: EngineConfig, consumer: Consumer) -> None:
+        self._config = config
+        self._consumer = consumer
+        self._lanes: dict[int, Lane] = {}
+
+    def hold(self, sources: Iterable[TopicPartition]) -> None:
+        """Fetch nothing of newly assigned partitions until they are opened."""
+        for source in sources:
+            self._consumer.pause(source)
+            # With a position, the client does not look for one that was committed.
+            self._consumer.seek(source, 0)
+
+    async def beginnings(self, partition: int, topics: Iterable[str]) -> dict[str, int]:
+        """The first offsets that the inputs still have."""
+        sources = [TopicPartition(topic, partition) for topic in topics]
+        if not sources:
+            return {}
+        asked = self._consumer.beginning_offsets(sources)
+        offsets = await bounded(asked, self._config.step_ms_max, "finding the inputs' beginning")
+        return {source.topic: offset for source, offset in offsets.items()}
+
+    def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
+        """Begin to read a partition at `offsets`."""
+        self._lanes[partition] = lane
+        for topic in self._config.inputs:
+            source = TopicPartition(topic, partition)
+            self._consumer.seek(source, offsets[topic])
+            self._consumer.resume(source)
+
+    def close(self, partition: int) -> None:
+        """Read no more of a partition."""
+        if self._lanes.pop(partition, None) is None:
+            return
+        assigned = self._consumer.assignment()
+        for topic in self._config.inputs:
+            source = TopicPartition(topic, partition)
+            if source in assigned:
+                self._consumer.pause(source)
+
+    async def observe(self, partition: int) -> None:
+        """Tell the partition's merge what the client knows of each input at this moment."""
+        merge = self._lanes[partition].merge
+        for topic in self._config.inputs:
+            merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
+
+    async def lags(self, partition: int) -> dict[str, int]:
+        """How many records of each input are neither processed nor in the batch in hand."""
+        lane = self._lanes.get(partition)
+        if lane is None:
+            return {}
+        lags = {}
+        for topic in self._config.inputs:
+            reading = await self._reading(TopicPartition(topic, partition))
+            unread = 0 if reading.stable_offset is None else max(0, reading.stable_offset - reading.position)
+            lags[topic] = unread + lane.merge.records_of(topic)
+        return lags
+
+    def answered_at_ms(self) -> int | None:
+        """When the last fetch answer of an open partition came, by the client's clock; None: nothing open, or none."""
+        answers = [
+            self._consumer.last_poll_timestamp(TopicPartition(topic, partition))
+            for partition in self._lanes
+            for topic in self._config.inputs
+        ]
+        return max((answer for answer in answers if answer is not None), default=None)
+
+    async def poll(self) -> None:
+        """Wait for records, a little while, and hand them over.
+
+        Raises errors of the group or the broker. An offset out of range is told to its partition alone.
+        """
+        wanted, crowded = self._wanted()
+        try:
+            # Nothing may be awaited between the answer and handing it over: a rebalance could come between.
+            batches = await self._consumer.getmany(
+                *wanted, timeout_ms=CROWDED_POLL_MS if crowded else POLL_MS, max_records=RECORDS_PER_POLL
+            )
+        except OffsetOutOfRangeError as error:
+            for source, offset in error.args[0].items():
+                lane = self._lanes.get(source.partition)
+                if lane is not None:
+                    lane.lost(source.topic, offset)
+            return
+        except NoOffsetForPartitionError:
+            return  # Asked for before the assignment was held; it has a position by now.
+        for source, records in batches.items():
+            lane = self._lanes.get(source.partition)
+            if lane is not None:
+                lane.merge.put(source.topic, records)
+                lane.wake.set()
+
+    def _wanted(self) -> tuple[list[TopicPartition], bool]:
+        """The inputs to ask for (none: all of them), and whether some are left out because their buffers are full."""
+        wanted = []
+        crowded = False
+        for partition, lane in self._lanes.items():
+            for topic in self._config.inputs:
+                if (
+                    lane.merge.records_of(topic) < self._config.buffer_records_max
+                    and lane.merge.bytes_of(topic) < self._config.buffer_bytes_max
+                ):
+                    wanted.append(TopicPartition(topic, partition))
+                else:
+                    crowded = True
+        if not crowded:
+            return [], False
+        return wanted or [NOTHING], True
+
+    async def _reading(self, source: TopicPartition) -> Reading:
+        consumer = self._consumer
+        stable_offset = consumer.last_stable_offset(source)
+        return Reading(
+            consumer.last_poll_timestamp(source),
+            await consumer.position(source),
+            None if stable_offset is None or stable_offset < 0 else stable_offset,
+        )

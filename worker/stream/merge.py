@@ -1,0 +1,168 @@
+"""The order in which the inputs of a partition are processed. Pure: no broker, no clock.
+
+Records are taken by timestamp as far as they are fetched, always in offset order within an input. An input that is known
+to have more than was fetched is waited for (the caller bounds that), so that catching up takes the same order every time.
+A record that `waits` is taken only when every other input was read up to its timestamp, or to its end; until then it
+holds what is behind it in its own input, and nothing else.
+
+The end of an input is known from fetch answers alone: an answer may have been under way when the waiting record was
+fetched, the one after it was not. So two answers are needed, and that the position has reached the last stable offset
+they told. No request is made: one for the end offsets would wait behind the long poll, and lets counts run ahead.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from worker.stream.processor import InputRecord
+
+ANSWERS_NEEDED = 2
+
+
+class Reading(NamedTuple):
+    """What the client knows of an input at a moment."""
+
+    answered_at_ms: int | None
+    """When the last fetch answer came; None: none yet."""
+    position: int
+    """The offset that will be handed out next."""
+    stable_offset: int | None
+    """The end of what a read_committed reader can see, as of the last answer."""
+
+    @property
+    def at_end(self) -> bool:
+        """Whether all that the last answer knew of has been handed out."""
+        return self.answered_at_ms is not None and (self.stable_offset is None or self.position >= self.stable_offset)
+
+
+class _Wait(NamedTuple):
+    """What the other inputs had answered when the records up to `offset` began to wait."""
+
+    offset: int
+    answers: tuple[int, ...]
+
+
+class _Input:
+    __slots__ = ("answers", "bytes", "excused", "key", "rank", "reading", "records", "topic", "wait", "waits")
+
+    def __init__(self, topic: str, rank: int) -> None:
+        self.topic = topic
+        self.rank = rank
+        self.records: deque[InputRecord] = deque()
+        self.bytes = 0
+        self.key: tuple[int, bool, int] | None = None
+        self.waits = False
+        self.wait = _Wait(-1, ())
+        self.reading = Reading(None, 0, None)
+        self.answers = 0
+        self.excused = False
+
+    @property
+    def lacking(self) -> bool:
+        return not self.records and not self.excused and not self.reading.at_end
+
+
+class Merge:
+    """The fetched records of one partition, by input topic."""
+
+    def __init__(self, topics: Sequence[str], waits: Callable[[InputRecord], bool]) -> None:
+        self._waits = waits
+        self._inputs = [_Input(topic, rank) for rank, topic in enumerate(topics)]
+        self._by_topic = {entry.topic: entry for entry in self._inputs}
+
+    def put(self, topic: str, records: Sequence[InputRecord]) -> None:
+        """Add fetched records of an input, in offset order."""
+        entry = self._by_topic[topic]
+        entry.excused = False
+        entry.records.extend(records)
+        entry.bytes += sum(map(size_of, records))
+        if entry.key is None:
+            self._look(entry)
+
+    def observe(self, topic: str, reading: Reading) -> None:
+        """Take note of what the client knows of an input now."""
+        entry = self._by_topic[topic]
+        if reading.answered_at_ms is not None and reading.answered_at_ms != entry.reading.answered_at_ms:
+            entry.answers += 1
+        entry.reading = reading
+
+    def records_of(self, topic: str) -> int:
+        """How many fetched records of an input are waiting."""
+        return len(self._by_topic[topic].records)
+
+    def bytes_of(self, topic: str) -> int:
+        """How many bytes the fetched records of an input take."""
+        return self._by_topic[topic].bytes
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is fetched that has not been taken."""
+        return not any(entry.records for entry in self._inputs)
+
+    @property
+    def lacking(self) -> list[str]:
+        """The inputs that are known to have more, none of which is fetched."""
+        return [entry.topic for entry in self._inputs if entry.lacking]
+
+    def excuse(self) -> None:
+        """Go on without what is lacking: patience is at its end."""
+        for entry in self._inputs:
+            entry.excused = entry.excused or entry.lacking
+
+    def take(self, records_max: int) -> list[InputRecord]:
+        """The next records, in order; fewer where an input lacks records or all that is left waits."""
+        taken: list[InputRecord] = []
+        if self.lacking:
+            return taken
+        while len(taken) < records_max:
+            entry = self._next()
+            if entry is None:
+                break
+            record = entry.records.popleft()
+            entry.bytes -= size_of(record)
+            taken.append(record)
+            self._look(entry)
+            if entry.lacking:
+                break
+        return taken
+
+    def _look(self, entry: _Input) -> None:
+        if not entry.records:
+            entry.key, entry.waits = None, False
+            return
+        head = entry.records[0]
+        entry.waits = self._waits(head)
+        entry.key = (head.timestamp, entry.waits, entry.rank)
+
+    def _next(self) -> _Input | None:
+        first: _Input | None = None
+        free: _Input | None = None
+        for entry in self._inputs:
+            key = entry.key
+            if key is None:
+                continue
+            if first is None or first.key is None or key < first.key:
+                first = entry
+            if not entry.waits and (free is None or free.key is None or key < free.key):
+                free = entry
+        if first is None or not first.waits or self._released(first):
+            return first
+        return free
+
+    def _released(self, waiting: _Input) -> bool:
+        """Whether the least of all heads, which waits, may be taken: the others hold later ones, or are at their end."""
+        if waiting.records[0].offset > waiting.wait.offset:
+            waiting.wait = _Wait(waiting.records[-1].offset, tuple(entry.answers for entry in self._inputs))
+        return all(
+            entry is waiting
+            or bool(entry.records)
+            or (entry.answers - answers >= ANSWERS_NEEDED and entry.reading.at_end)
+            for entry, answers in zip(self._inputs, waiting.wait.answers, strict=True)
+        )
+
+
+def size_of(record: InputRecord) -> int:
+    """The bytes of a record that count: its key and value."""
+    return len(record.value or b"") + len(record.key or b"")

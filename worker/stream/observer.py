@@ -1,0 +1,76 @@
+"""What the engine tells whoever counts: metrics live outside, so that the engine knows no metrics library.
+
+Callbacks are synchronous and short, run on the event loop, and are made only for what was committed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
+
+from worker.stream.processor import Outcome
+
+
+class BatchReport(NamedTuple):
+    """One committed transaction of a partition."""
+
+    partition: int
+    outcomes: Mapping[tuple[str, Outcome], int]
+    """Records by topic (full name) and outcome."""
+    timestamps_ms: Sequence[int]
+    """The timestamp of each record: with `committed_at_ms`, how long each took from end to end."""
+    committed_at_ms: int
+    transaction_seconds: float
+    """From the begin of the transaction, processing included, to the answer of its commit."""
+    outputs: int
+    """Records written, state included."""
+
+
+class Observer(Protocol):
+    """Told of everything worth counting."""
+
+    def batch_committed(self, report: BatchReport) -> None:
+        """A transaction with input records was committed."""
+
+    def lag_measured(self, topic: str, partition: int, records: int) -> None:
+        """How many records of an input are not yet processed; about once a second while the partition runs."""
+
+    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
+        """A restore has read `records` records and has come to `offset`; it ends behind `target_offset`."""
+
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+        """The state of a partition is complete."""
+
+    def task_restarted(self, partition: int, cause: str) -> None:
+        """A partition lost its producer and its state, and starts again; `cause` is "fenced", "timeout" or "broker"."""
+
+    def partition_halted(self, partition: int, reason: str) -> None:
+        """A partition stopped for good (in this process)."""
+
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+        """A rebalance ended: these are the partitions of this worker."""
+
+
+class SilentObserver:
+    """An observer that counts nothing."""
+
+    def batch_committed(self, report: BatchReport) -> None:
+        """Nothing."""
+
+    def lag_measured(self, topic: str, partition: int, records: int) -> None:
+        """Nothing."""
+
+    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
+        """Nothing."""
+
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+        """Nothing."""
+
+    def task_restarted(self, partition: int, cause: str) -> None:
+        """Nothing."""
+
+    def partition_halted(self, partition: int, reason: str) -> None:
+        """Nothing."""
+
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+        """Nothing."""

@@ -1,0 +1,113 @@
+"""Where a partition stands in its inputs, and how every offset got there. Pure; and the codec of the engine's records.
+
+The position is part of the state, written in the transaction that has the outputs: it is the only truth about what has
+been processed. Every offset below `next_offset` is counted once, as an outcome or as a gap.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import msgspec
+
+from worker.stream.processor import InputRecord, Outcome, StateVersionError
+
+ENGINE_KEYS = b"stream/"
+POSITIONS_KEY = b"stream/positions"
+FENCE_KEY = b"stream/fence"
+FORMAT_KEY = b"stream/format"
+
+VERSION = 1
+NO_STREAM_TIME = -1
+
+
+class Position(NamedTuple):
+    """What became of one input of a partition up to `next_offset`."""
+
+    next_offset: int
+    applied: int = 0
+    duplicate: int = 0
+    stale: int = 0
+    dead_lettered: int = 0
+    gaps: int = 0
+    """Offsets without a record to process: where reading began, markers, aborted and compacted records."""
+
+
+def begun_at(offset: int) -> Position:
+    """The position of an input whose reading begins at `offset`: what lies before is a gap."""
+    return Position(next_offset=offset, gaps=offset)
+
+
+_COLUMN = {outcome: column for column, outcome in enumerate(Outcome, start=1)}
+_GAPS = Position._fields.index("gaps")
+
+
+@dataclass
+class Ledger:
+    """The positions of a partition while it is being processed: mutable, thrown away with the state on any error."""
+
+    _columns: dict[str, list[int]] = field(default_factory=dict)
+    stream_time_ms: int = NO_STREAM_TIME
+
+    @classmethod
+    def of(cls, positions: dict[str, Position], stream_time_ms: int) -> Ledger:
+        """The running form of `positions`."""
+        return cls({topic: list(position) for topic, position in positions.items()}, stream_time_ms)
+
+    def count(self, record: InputRecord, outcome: Outcome) -> None:
+        """Count a processed record, and the offsets jumped over to reach it."""
+        columns = self._columns[record.topic]
+        offset = record.offset
+        columns[_GAPS] += offset - columns[0]
+        columns[0] = offset + 1
+        columns[_COLUMN[outcome]] += 1
+        self.stream_time_ms = max(self.stream_time_ms, record.timestamp)
+
+    def positions(self) -> dict[str, Position]:
+        """A copy, by input topic."""
+        return {topic: Position(*columns) for topic, columns in self._columns.items()}
+
+
+_PositionsValue = tuple[int, dict[str, Position], int]
+
+
+def encode_positions(positions: dict[str, Position], stream_time_ms: int) -> bytes:
+    """The value of the state record `stream/positions`."""
+    return msgspec.msgpack.encode((VERSION, positions, stream_time_ms))
+
+
+def decode_positions(value: bytes) -> tuple[dict[str, Position], int]:
+    """The positions by input topic, and the stream time in milliseconds (-1: none).
+
+    Raises StateVersionError for a record of a newer version.
+    """
+    _check_version(value, POSITIONS_KEY)
+    _, positions, stream_time_ms = msgspec.msgpack.decode(value, type=_PositionsValue)
+    return positions, stream_time_ms
+
+
+def encode_format(partition_count: int) -> bytes:
+    """The value of the state record `stream/format`, written once, first of all."""
+    return msgspec.msgpack.encode((VERSION, partition_count))
+
+
+def decode_format(value: bytes) -> int:
+    """The partition count the state was begun with.
+
+    Raises StateVersionError for a record of a newer version.
+    """
+    _check_version(value, FORMAT_KEY)
+    return msgspec.msgpack.decode(value, type=tuple[int, int])[1]
+
+
+def encode_fence(at_ms: int) -> bytes:
+    """The value of the state record `stream/fence`: only its offset matters, the time is for whoever looks."""
+    return msgspec.msgpack.encode((VERSION, at_ms))
+
+
+def _check_version(value: bytes, key: bytes) -> None:
+    head = msgspec.msgpack.decode(value)
+    version = head[0] if isinstance(head, list) and head else None
+    if not isinstance(version, int) or version > VERSION:
+        raise StateVersionError(f"the state record {key.decode()} has version {version}, known is {VERSION}")

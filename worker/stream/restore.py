@@ -1,0 +1,137 @@
+"""Reading the state of one partition, on a connection of its own, up to the fence record of its new owner."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from worker.stream.clients import Consumer
+from worker.stream.config import Clock, EngineConfig
+from worker.stream.errors import Halt, StepTimeout, bounded
+from worker.stream.positions import (
+    ENGINE_KEYS,
+    FORMAT_KEY,
+    NO_STREAM_TIME,
+    POSITIONS_KEY,
+    Position,
+    decode_format,
+    decode_positions,
+)
+from worker.stream.processor import Processor, StateVersionError
+from worker.stream.reaper import Reaper
+from worker.stream.status import RestoreProgress
+
+RECORDS_PER_STEP = 1000
+POLL_MS = 500
+RESTORE_FETCH_BYTES_MAX = 4 << 20
+
+
+class StateRecord(Protocol):
+    """A record of the state topic."""
+
+    @property
+    def key(self) -> bytes: ...
+    @property
+    def value(self) -> bytes | None: ...
+
+
+class Restored:
+    """What the engine's own records of the state say."""
+
+    def __init__(self) -> None:
+        self.partition_count: int | None = None
+        self.positions: dict[str, Position] = {}
+        self.stream_time_ms = NO_STREAM_TIME
+
+    def take(self, key: bytes, value: bytes | None) -> None:
+        """Take one record with an engine key, in order."""
+        if value is None:
+            return
+        if key == POSITIONS_KEY:
+            self.positions, self.stream_time_ms = decode_positions(value)
+        elif key == FORMAT_KEY:
+            self.partition_count = decode_format(value)
+
+
+class StateReader:
+    """Reads the state topic of one partition into a processor."""
+
+    def __init__(self, config: EngineConfig, partition: int, clock: Clock, reaper: Reaper) -> None:
+        self._config = config
+        self._clock = clock
+        self._reaper = reaper
+        self._source = TopicPartition(config.state_topic, partition)
+
+    async def restore(
+        self, processor: Processor, fence_offset: int, progressed: Callable[[RestoreProgress], None]
+    ) -> Restored:
+        """Give every committed state record to `processor`, until the position is beyond `fence_offset`.
+
+        Raises Halt when the state cannot be understood, StepTimeout when nothing arrives for too long, and errors of
+        the broker.
+        """
+        consumer: Consumer = AIOKafkaConsumer(
+            **self._config.client,
+            client_id=f"{self._config.app_id}-restore-{self._source.partition}",
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=self._config.fetch_wait_ms_max,
+            max_partition_fetch_bytes=RESTORE_FETCH_BYTES_MAX,
+            request_timeout_ms=self._config.request_timeout_ms,
+            metadata_max_age_ms=self._config.metadata_age_ms_max,
+        )
+        try:
+            await bounded(consumer.start(), self._config.step_ms_max, "starting the restore")
+            consumer.assign([self._source])
+            beginning = consumer.beginning_offsets([self._source])
+            offsets = await bounded(beginning, self._config.step_ms_max, "finding the state's beginning")
+            consumer.seek(self._source, offsets[self._source])
+            return await self._read(consumer, processor, fence_offset, progressed)
+        finally:
+            self._reaper.bury(consumer)
+
+    async def _read(
+        self, consumer: Consumer, processor: Processor, fence_offset: int, progressed: Callable[[RestoreProgress], None]
+    ) -> Restored:
+        restored = Restored()
+        count = 0
+        offset = -1
+        moved_at = self._clock.monotonic()
+        while offset <= fence_offset:
+            batches = await consumer.getmany(self._source, timeout_ms=POLL_MS, max_records=RECORDS_PER_STEP)
+            for records in batches.values():
+                self._take(records, processor, restored)
+                count += len(records)
+            position = await consumer.position(self._source)
+            now = self._clock.monotonic()
+            if position > offset:
+                offset, moved_at = position, now
+                progressed(RestoreProgress(count, offset, fence_offset + 1))
+            elif now - moved_at > self._config.restore_silence_ms_max / 1000:
+                raise StepTimeout(f"the restore read nothing for {self._config.restore_silence_ms_max} ms")
+            await asyncio.sleep(0)
+        return restored
+
+    def _take(self, records: list[StateRecord], processor: Processor, restored: Restored) -> None:
+        restore = processor.restore
+        try:
+            for record in records:
+                key = record.key
+                if key.startswith(ENGINE_KEYS):
+                    restored.take(key, record.value)
+                else:
+                    restore(key, record.value)
+        except StateVersionError as error:
+            raise Halt(
+                f"the state of partition {self._source.partition} was written by a newer version ({error}): "
+                "run that version, or a newer one"
+            ) from error
+        except Exception as error:
+            raise Halt(
+                f"the state of partition {self._source.partition} in {self._source.topic} cannot be read "
+                f"({type(error).__name__}: {error})"
+            ) from error

@@ -1,0 +1,209 @@
+"""One membership in the consumer group: from the consumer's start to its end, with the tasks of its partitions.
+
+The callbacks of a rebalance only start and stop tasks. When the surroundings change so that nothing may be processed, or
+the client does not recover by itself, the session ends with an error and the engine begins another one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Collection, Iterable
+
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from worker.stream.clients import Consumer
+from worker.stream.errors import NotReady, bounded
+from worker.stream.feed import Feed
+from worker.stream.status import PartitionState
+from worker.stream.surroundings import Surroundings
+from worker.stream.task import PartitionTask
+from worker.stream.topics import TopicCheck
+
+log = logging.getLogger(__name__)
+
+MEASURE_SECONDS = 1.0
+CHECKS_FAILED_MAX = 2
+"""A topic may be missing from one answer while a broker starts; the second one counts."""
+DUPLICATE_REBALANCES = 6
+DUPLICATE_SECONDS = 30.0
+
+
+class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+    """Membership in the group, once. `halted` outlives it: a halted partition stays so in this process."""
+
+    def __init__(
+        self, surroundings: Surroundings, check: TopicCheck, partition_count: int, halted: dict[int, PartitionTask]
+    ) -> None:
+        config = surroundings.config
+        self._surroundings = surroundings
+        self._config = config
+        self._clock = surroundings.clock
+        self._check = check
+        self._partition_count = partition_count
+        self._halted = halted
+        self._consumer: Consumer = AIOKafkaConsumer(
+            **config.client,
+            client_id=f"{config.app_id}-inputs",
+            group_id=config.app_id,
+            group_instance_id=config.group_instance_id,
+            partition_assignment_strategy=(RangePartitionAssignor,),
+            enable_auto_commit=False,
+            isolation_level="read_committed",
+            auto_offset_reset="none",
+            fetch_max_wait_ms=config.fetch_wait_ms_max,
+            max_partition_fetch_bytes=config.fetch_partition_bytes_max,
+            request_timeout_ms=config.request_timeout_ms,
+            metadata_max_age_ms=config.metadata_age_ms_max,
+            session_timeout_ms=config.session_timeout_ms,
+            heartbeat_interval_ms=config.heartbeat_interval_ms,
+            rebalance_timeout_ms=config.rebalance_timeout_ms,
+            max_poll_interval_ms=config.poll_interval_ms_max,
+        )
+        self._feed = Feed(config, self._consumer)
+        self._unpaired: list[str] = []
+        self._broker_problem: str | None = None
+        self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
+        self._began_at = self._clock.monotonic()
+        self._answer: tuple[int | None, float] = (None, self._began_at)
+        self.tasks: dict[int, PartitionTask] = {}
+        self.joined = False
+
+    async def run(self) -> None:
+        """Process until cancelled. Raises NotReady, or an error of the broker, when another session must be begun."""
+        await bounded(self._consumer.start(), self._config.step_ms_max, "connecting")
+        self._began_at = self._clock.monotonic()
+        self._consumer.subscribe(list(self._config.inputs), listener=self)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read(), name="reader")
+            group.create_task(self._watch(), name="watch")
+            group.create_task(self._measure(), name="measure")
+
+    async def close(self) -> None:
+        """Stop the tasks, then leave the group in the background (that calls no callback)."""
+        self.joined = False
+        await self._stop_tasks()
+        self._surroundings.reaper.bury(self._consumer)
+
+    @property
+    def problem(self) -> str | None:
+        """A sentence on what keeps this worker from its work, or None."""
+        if self._broker_problem is not None:
+            return self._broker_problem
+        if self._unpaired:
+            return (
+                "the group gave this worker only some topics of a partition "
+                f"({', '.join(self._unpaired)}): all members must read the same topics"
+            )
+        now = self._clock.monotonic()
+        if (
+            self._config.group_instance_id is not None
+            and len(self._rebalances) == DUPLICATE_REBALANCES
+            and now - self._rebalances[0] < DUPLICATE_SECONDS
+        ):
+            return (
+                f"the group rebalances without end: the member id {self._config.group_instance_id} "
+                "(group_instance_id) seems to be used by two workers"
+            )
+        if not self.joined and now - self._began_at > self._config.join_ms_max / 1000:
+            return f"the group {self._config.app_id} has not given this worker its partitions yet"
+        return None
+
+    # -- rebalances
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """Stop all tasks: the client's protocol takes everything away, and gives some of it back."""
+        self.joined = False
+        self._began_at = self._clock.monotonic()
+        if revoked:
+            log.info("partitions revoked", extra={"partitions": sorted({source.partition for source in revoked})})
+        await self._stop_tasks()
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Start a task for every partition number of which all topics are here."""
+        self._feed.hold(assigned)
+        topics_by_partition: dict[int, set[str]] = {}
+        for source in assigned:
+            topics_by_partition.setdefault(source.partition, set()).add(source.topic)
+        complete = set(self._config.inputs)
+        paired = {partition for partition, topics in topics_by_partition.items() if topics == complete}
+        self._unpaired = sorted(
+            f"{topic}/{partition}"
+            for partition, topics in topics_by_partition.items()
+            if partition not in paired
+            for topic in topics
+        )
+        log.info("partitions assigned", extra={"partitions": sorted(paired), "unpaired": self._unpaired})
+        self._surroundings.observer.partitions_assigned(frozenset(paired))
+        self._start_tasks(paired)
+        self._rebalances.append(self._clock.monotonic())
+        self.joined = True
+
+    def _start_tasks(self, partitions: Iterable[int]) -> None:
+        for partition in sorted(partitions):
+            if partition in self._halted:
+                self.tasks[partition] = self._halted[partition]
+                continue
+            task = PartitionTask(self._surroundings, self._feed, partition, self._partition_count)
+            self.tasks[partition] = task
+            task.start()
+
+    async def _stop_tasks(self) -> None:
+        await asyncio.gather(*(task.stop() for task in self.tasks.values()))
+        for partition, task in self.tasks.items():
+            if task.state is PartitionState.HALTED:
+                self._halted[partition] = task
+        self.tasks = {}
+
+    # -- what goes on beside the tasks
+
+    async def _read(self) -> None:
+        while True:
+            await self._feed.poll()
+
+    async def _measure(self) -> None:
+        while True:
+            await asyncio.sleep(MEASURE_SECONDS)
+            for task in list(self.tasks.values()):
+                await task.measure()
+            self._note_silence()
+
+    def _note_silence(self) -> None:
+        """Whether fetches are still answered: the client retries for ever, and tells nobody."""
+        answered_at = self._feed.answered_at_ms()
+        now = self._clock.monotonic()
+        if answered_at is None or answered_at != self._answer[0]:
+            self._answer = (answered_at, now)
+            return
+        silence_ms = (now - self._answer[1]) * 1000
+        if silence_ms > 4 * self._config.silence_ms_max:
+            raise NotReady(f"no fetch was answered for {silence_ms / 1000:.0f} s; connecting anew")
+        if silence_ms > self._config.silence_ms_max and self._broker_problem is None:
+            self._complain(f"no fetch was answered for {silence_ms / 1000:.0f} s")
+
+    async def _watch(self) -> None:
+        """The topics must stay as they were when the group was joined."""
+        failed = 0
+        while True:
+            await asyncio.sleep(self._config.topic_check_interval_ms / 1000)
+            try:
+                count = await self._check.partition_count()
+                if count != self._partition_count:
+                    raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
+            except NotReady as error:
+                failed += 1
+                self._complain(str(error))
+                if failed >= CHECKS_FAILED_MAX:
+                    raise
+            except Exception as error:  # noqa: BLE001 - the tasks see for themselves whether they can go on
+                self._complain(self._surroundings.explain(error))
+            else:
+                failed = 0
+                self._broker_problem = None
+
+    def _complain(self, problem: str) -> None:
+        self._broker_problem = problem
+        if self._surroundings.complaints.passes(("session", problem.split("(", maxsplit=1)[0])) is not None:
+            log.warning("problem", extra={"problem": problem})

@@ -1,0 +1,36 @@
+"""What every part of the engine needs, in one argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.config import Chance, Clock, EngineConfig
+from worker.stream.errors import sentence_of
+from worker.stream.observer import Observer
+from worker.stream.processor import Processor
+from worker.stream.reaper import Reaper
+
+DETAIL_SECONDS_MAX = 10.0
+"""An error the client logged longer ago than this does not explain one that is seen now."""
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """The settings, and the ways to time, chance and whoever watches."""
+
+    config: EngineConfig
+    processors: Callable[[int, int], Processor]
+    """Makes the processor of (partition, partition count)."""
+    observer: Observer
+    clock: Clock
+    chance: Chance
+    reaper: Reaper
+    client_log: ClientLog
+    complaints: RateLimit
+
+    def explain(self, error: BaseException) -> str:
+        """One sentence for an error of the broker."""
+        detail = self.client_log.last_error(DETAIL_SECONDS_MAX)
+        return sentence_of(error, self.config.client.get("bootstrap_servers"), detail)

@@ -1,0 +1,317 @@
+"""The task of one partition: fence, restore, seek, then batch after batch, each one transaction.
+
+Whatever goes wrong on the broker ends the same way: the producer and the state are thrown away, and the start is done
+again, because only the state topic knows what was committed. What goes wrong in the processor stops the partition.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from aiokafka.errors import KafkaError
+
+from worker.stream.batch import Batch, halt_at
+from worker.stream.breaker import Breaker
+from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of
+from worker.stream.feed import Feed, Lane
+from worker.stream.merge import Merge
+from worker.stream.positions import (
+    FORMAT_KEY,
+    POSITIONS_KEY,
+    Ledger,
+    begun_at,
+    encode_format,
+    encode_positions,
+)
+from worker.stream.processor import InputRecord, OutputRecord, Processor
+from worker.stream.restore import Restored, StateReader
+from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
+from worker.stream.surroundings import Surroundings
+from worker.stream.transaction import TransactionWriter
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+WAIT_SECONDS = 0.01
+"""How often a task that holds records back looks at the client again."""
+
+
+class PartitionTask:
+    """Processes one partition from `start` to `stop`."""
+
+    def __init__(self, surroundings: Surroundings, feed: Feed, partition: int, partition_count: int) -> None:
+        self.partition = partition
+        self._surroundings = surroundings
+        self._config = surroundings.config
+        self._clock = surroundings.clock
+        self._feed = feed
+        self._partition_count = partition_count
+
+        self.state = PartitionState.STARTING
+        self.reason: str | None = None
+        self.restore_progress: RestoreProgress | None = None
+        self.lags: dict[str, int] = {}
+        self._moved_at = self._clock.monotonic()
+
+        self._running: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._between = asyncio.Lock()
+        """Held during a transaction: whoever has it sees only what was committed."""
+        self._lost: tuple[str, int] | None = None
+        self._failures = 0
+
+    # -- from outside
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = asyncio.get_running_loop().create_task(self._run(), name=f"partition {self.partition}")
+
+    async def stop(self) -> None:
+        """Finish or abort the batch in hand, within the bounds, and end."""
+        running = self._running
+        self._stopping.set()
+        self._wake.set()
+        if running is None or running.done():
+            return
+        if self.state is PartitionState.RUNNING:
+            await asyncio.wait({running}, timeout=self._config.revoke_ms_max / 1000)
+        running.cancel()
+        await asyncio.wait({running}, timeout=2 * self._config.abort_ms_max / 1000)
+
+    async def read(self, look: Callable[[Processor], T]) -> T:
+        """Let `look` see the committed state. Raises NotAssigned while there is none."""
+        async with self._between:
+            if self.state is not PartitionState.RUNNING:
+                raise NotAssigned(f"partition {self.partition} is {self.state.value} here")
+            return look(self._processor)
+
+    async def measure(self) -> None:
+        """Take the lag, and note whether the partition moves."""
+        if self.state is not PartitionState.RUNNING:
+            self.lags = {}
+            return
+        self.lags = await self._feed.lags(self.partition)
+        for topic, lag in self.lags.items():
+            self._surroundings.observer.lag_measured(topic, self.partition, lag)
+        if not any(self.lags.values()):
+            self._moved_at = self._clock.monotonic()
+
+    def status(self) -> PartitionStatus:
+        """What is told to the outside."""
+        state, reason = self.state, self.reason
+        still_seconds = self._clock.monotonic() - self._moved_at
+        if state is PartitionState.RUNNING and any(self.lags.values()) and still_seconds > self._config.stall_ms / 1000:
+            state = PartitionState.STALLED
+            reason = f"partition {self.partition} stands still for {still_seconds:.0f} s with records to process"
+        return PartitionStatus(state, reason, dict(self.lags), self.restore_progress)
+
+    # -- the life of a task
+
+    async def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    await self._live()
+                except Halt as halt:
+                    self._halt(halt)
+                    return
+                except Exception as error:  # noqa: BLE001 - its class decides the log and the back-off, nothing else
+                    await self._back_off(error)
+        finally:
+            if self.state is not PartitionState.HALTED:
+                self.state = PartitionState.STOPPED
+
+    async def _live(self) -> None:
+        """From a new producer to the first error."""
+        self.state, self.reason, self._lost = PartitionState.STARTING, None, None
+        writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
+        try:
+            await writer.start()
+            fence_offset = await writer.fence()
+            log.info("partition fenced", extra={"partition": self.partition, "fence_offset": fence_offset})
+            restored = await self._restore(fence_offset)
+            ledger = await self._positions(restored, writer)
+            await self._process(writer, ledger)
+        finally:
+            self._feed.close(self.partition)
+            await writer.discard()
+
+    async def _restore(self, fence_offset: int) -> Restored:
+        self.state = PartitionState.RESTORING
+        self._processor = self._surroundings.processors(self.partition, self._partition_count)
+        reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
+        began_at = self._clock.monotonic()
+        restored = await reader.restore(self._processor, fence_offset, self._progressed)
+        if restored.partition_count not in (None, self._partition_count):
+            raise Halt(
+                f"the state of partition {self.partition} was begun with {restored.partition_count} partitions, the "
+                f"topics have {self._partition_count}: give every topic {restored.partition_count} partitions again"
+            )
+        try:
+            self._processor.restored(restored.stream_time_ms)
+        except Exception as error:
+            raise halt_at(self.partition, "the end of its restore", error) from error
+        seconds = self._clock.monotonic() - began_at
+        records = self.restore_progress.records if self.restore_progress is not None else 0
+        self._surroundings.observer.restore_finished(self.partition, records, seconds)
+        log.info(
+            "partition restored",
+            extra={"partition": self.partition, "records": records, "seconds": round(seconds, 3)},
+        )
+        return restored
+
+    def _progressed(self, progress: RestoreProgress) -> None:
+        self.restore_progress = progress
+        observer = self._surroundings.observer
+        observer.restore_progressed(self.partition, progress.records, progress.offset, progress.target_offset)
+        if self._surroundings.complaints.passes(("restore", self.partition)) is not None:
+            log.info(
+                "restoring",
+                extra={
+                    "partition": self.partition,
+                    "records": progress.records,
+                    "offset": progress.offset,
+                    "target_offset": progress.target_offset,
+                },
+            )
+
+    async def _positions(self, restored: Restored, writer: TransactionWriter) -> Ledger:
+        """Where processing begins: what the state says; the beginning of inputs it does not know is made part of it."""
+        positions = restored.positions
+        unknown = [topic for topic in self._config.inputs if topic not in positions]
+        for topic, offset in (await self._feed.beginnings(self.partition, unknown)).items():
+            positions[topic] = begun_at(offset)
+        if unknown or restored.partition_count is None:
+            state_topic = self._config.state_topic
+            value = encode_positions(positions, restored.stream_time_ms)
+            records = [
+                OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)),
+                OutputRecord(state_topic, POSITIONS_KEY, value),
+            ]
+            await writer.begin()
+            await writer.commit(records, {topic: positions[topic].next_offset for topic in self._config.inputs})
+        return Ledger.of(positions, restored.stream_time_ms)
+
+    async def _process(self, writer: TransactionWriter, ledger: Ledger) -> None:
+        merge = Merge(self._config.inputs, self._processor.waits)
+        breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
+        positions = ledger.positions()
+        offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
+        self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
+        self.state, self._moved_at, self._failures = PartitionState.RUNNING, self._clock.monotonic(), 0
+        log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
+        patient_until: float | None = None
+        while not self._stopping.is_set():
+            self._check_lost()
+            self._wake.clear()
+            await self._feed.observe(self.partition)
+            chunk = merge.take(self._config.chunk_records_max)
+            if chunk:
+                patient_until = None
+                await self._transact(writer, merge, chunk, ledger, breaker)
+            elif merge.empty:
+                patient_until = None
+                await self._wake.wait()
+            else:
+                now = self._clock.monotonic()
+                patient_until = patient_until or now + self._config.fetch_patience_ms / 1000
+                if now >= patient_until:
+                    merge.excuse()
+                await self._wait_a_little()
+
+    async def _transact(
+        self,
+        writer: TransactionWriter,
+        merge: Merge,
+        chunk: Sequence[InputRecord],
+        ledger: Ledger,
+        breaker: Breaker,
+    ) -> None:
+        """One transaction, begun with `chunk`, and with what else can be taken meanwhile."""
+        async with self._between:
+            try:
+                batch = Batch(self._config, self._clock, self.partition, self._processor, ledger, breaker)
+                await writer.begin()
+                while chunk:
+                    await batch.decide(chunk)
+                    room = 0 if self._stopping.is_set() else batch.room
+                    if room:
+                        await self._feed.observe(self.partition)
+                    chunk = merge.take(room)
+                records = batch.flush()
+                offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
+                await asyncio.sleep(0)
+                await writer.commit(records, offsets)
+            except BaseException:
+                # Before the lock is given back: what the processor holds now was not committed.
+                self.state = PartitionState.BACKING_OFF
+                raise
+        self._moved_at = self._clock.monotonic()
+        self._surroundings.observer.batch_committed(batch.report())
+        if batch.tripped:
+            bad_max, window = self._config.breaker_bad_max, self._config.breaker_window
+            raise Halt(
+                f"partition {self.partition}: {bad_max} of its last {window} records were dead-lettered, so it was "
+                "stopped rather than dead-letter the topic; look at the dead letters, correct the cause, and restart "
+                "(breaker_bad_max sets the number, 0 switches this off)"
+            )
+
+    async def _wait_a_little(self) -> None:
+        """Until records come, or the client may know more."""
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    # -- what goes wrong
+
+    def _lose(self, topic: str, offset: int) -> None:
+        self._lost = (topic, offset)
+        self._wake.set()
+
+    def _check_lost(self) -> None:
+        if self._lost is None:
+            return
+        topic, offset = self._lost
+        raise Halt(
+            f"partition {self.partition} must go on at offset {offset} of {topic}, which the topic does not have (any "
+            "more, or yet): nothing is skipped silently; restore the topic, or, to begin anew with what it has, stop "
+            f"the workers and empty {self._config.state_topic} and the output topics"
+        )
+
+    def _halt(self, halt: Halt) -> None:
+        self.state, self.reason = PartitionState.HALTED, str(halt)
+        log.error(
+            "partition halted",
+            extra={"partition": self.partition, "reason": self.reason},
+            exc_info=halt if halt.__cause__ is not None else None,
+        )
+        self._surroundings.observer.partition_halted(self.partition, self.reason)
+
+    async def _back_off(self, error: Exception) -> None:
+        cause = cause_of(error)
+        self.state = PartitionState.BACKING_OFF
+        self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
+        self._surroundings.observer.task_restarted(self.partition, cause)
+        if cause == "fenced":
+            wait_ms = self._config.fenced_backoff_ms
+        else:
+            wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(self._failures, 10))
+        self._failures += 1
+        if self._surroundings.complaints.passes((cause, type(error), self.partition)) is not None:
+            log.warning(
+                "partition starts again",
+                extra={"partition": self.partition, "cause": cause, "error": repr(error), "wait_ms": wait_ms},
+                exc_info=error if not isinstance(error, KafkaError | StepTimeout) else None,
+            )
+        try:
+            async with asyncio.timeout(self._surroundings.chance.spread(wait_ms)):
+                await self._stopping.wait()
+        except TimeoutError:
+            return

@@ -1,0 +1,143 @@
+"""The transactional producer of one partition: its fence, its transactions, and its end.
+
+The stable transactional id is the fence: aiokafka does not pass group metadata, so only the epoch of the id tells a
+zombie from the rightful owner. A producer is never shared, and never used again after an error: the sequence numbers of
+a failed produce are unusable, and a commit without an answer is decided by the state topic alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+
+from worker.stream.clients import BatchBuilder, Metadata, Producer
+from worker.stream.config import Clock, EngineConfig
+from worker.stream.errors import bounded
+from worker.stream.positions import FENCE_KEY, encode_fence
+from worker.stream.processor import OutputRecord
+from worker.stream.reaper import Reaper
+
+log = logging.getLogger(__name__)
+
+
+class TransactionWriter:
+    """Writes transactions of one partition. Any exception from it means: discard it."""
+
+    def __init__(self, config: EngineConfig, partition: int, clock: Clock, reaper: Reaper) -> None:
+        self._config = config
+        self._partition = partition
+        self._clock = clock
+        self._reaper = reaper
+        self._open = False
+        self._producer: Producer = AIOKafkaProducer(
+            **config.client,
+            client_id=f"{config.app_id}-{partition}",
+            transactional_id=f"{config.app_id}-{partition}",
+            transaction_timeout_ms=config.transaction_timeout_ms,
+            max_batch_size=config.produce_batch_bytes_max,
+            request_timeout_ms=config.request_timeout_ms,
+            metadata_max_age_ms=config.metadata_age_ms_max,
+            retry_backoff_ms=config.retry_backoff_ms,
+        )
+
+    async def start(self) -> None:
+        """Connect, fence whoever wrote for this partition before, and have the broker end what they left open."""
+        await bounded(self._producer.start(), self._config.step_ms_max, "starting the producer")
+
+    async def fence(self) -> int:
+        """Commit a record in the state topic, and give its offset.
+
+        Whoever has read the state up to it has read all that predecessors ever committed, and they commit no more.
+        """
+        value = encode_fence(self._clock.now_ms())
+        await self.begin()
+        return await self.commit([OutputRecord(self._config.state_topic, FENCE_KEY, value)], {})
+
+    async def begin(self) -> None:
+        """Begin a transaction. Nothing reaches the broker yet."""
+        await bounded(self._producer.begin_transaction(), self._config.step_ms_max, "beginning a transaction")
+        self._open = True
+
+    async def commit(self, records: Sequence[OutputRecord], offsets: Mapping[str, int]) -> int:
+        """Write all records and the next offsets by input topic, and commit them together.
+
+        Gives the offset of the last record in the state topic (-1 when the broker did not tell): nothing of this
+        partition's state lies behind it.
+        """
+        step_ms = self._config.step_ms_max
+        sent = await bounded(self._send(records), step_ms, "sending records")
+        # A failed batch does not make the transaction abortable, and a commit then succeeds without it. Offsets are
+        # added after the answers: added while a first produce is under way they make the broker refuse it.
+        state_offset = await bounded(self._acknowledged(sent), step_ms, "writing records")
+        if offsets:
+            committed = {TopicPartition(topic, self._partition): offset for topic, offset in offsets.items()}
+            adding = self._producer.send_offsets_to_transaction(committed, self._config.app_id)
+            await bounded(adding, step_ms, "adding offsets to the transaction")
+        await bounded(self._producer.commit_transaction(), step_ms, "committing")
+        self._open = False
+        return state_offset
+
+    async def discard(self) -> None:
+        """Abort what is open, if that can be done quickly, and let the producer end in the background."""
+        try:
+            if self._open:
+                self._open = False
+                await bounded(self._producer.abort_transaction(), self._config.abort_ms_max, "aborting")
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next producer of this id aborts
+            log.debug("abort left to the successor", extra={"partition": self._partition, "error": repr(error)})
+        finally:
+            self._reaper.bury(self._producer)
+
+    async def _send(self, records: Sequence[OutputRecord]) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
+        sent: list[tuple[str, int, asyncio.Future[Metadata]]] = []
+        for topic, batch in self._batches(records):
+            future = await self._producer.send_batch(batch, topic, partition=self._partition)
+            future.add_done_callback(_retrieve)
+            sent.append((topic, batch.record_count(), future))
+        return sent
+
+    async def _acknowledged(self, sent: Sequence[tuple[str, int, asyncio.Future[Metadata]]]) -> int:
+        state_offset = -1
+        for topic, count, future in sent:
+            metadata = await future
+            if topic == self._config.state_topic:
+                state_offset = metadata.offset + count - 1 if metadata.offset >= 0 else -1
+        return state_offset
+
+    def _batches(self, records: Sequence[OutputRecord]) -> list[tuple[str, BatchBuilder]]:
+        """Full batches by topic, in the order in which they are to be sent: one of each topic, then the next ones.
+
+        A batch always takes its first record, however large: so a record may exceed the batch size, up to what the
+        topic allows.
+        """
+        now_ms = self._clock.now_ms()
+        rounds: list[list[tuple[str, BatchBuilder]]] = []
+        depth: dict[str, int] = {}
+        batches: dict[str, BatchBuilder] = {}
+        for topic, key, value, headers in records:
+            batch = batches.get(topic)
+            # The client's builder wants a list; an empty one may be shared.
+            tags = list(headers) if headers else _NO_HEADERS
+            if batch is not None and batch.append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
+                continue
+            batch = self._producer.create_batch()
+            batches[topic] = batch
+            batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
+            level = depth.get(topic, 0)
+            depth[topic] = level + 1
+            if level == len(rounds):
+                rounds.append([])
+            rounds[level].append((topic, batch))
+        return [entry for level_entries in rounds for entry in level_entries]
+
+
+_NO_HEADERS: list[tuple[str, bytes]] = []
+
+
+def _retrieve(future: asyncio.Future[Metadata]) -> None:
+    """Look at a result nobody may wait for any more, so that its error is not reported as lost."""
+    if not future.cancelled():
+        future.exception()
