@@ -1,7 +1,8 @@
 """The records of the state topic, as they stand on the wire: msgpack arrays whose first element is the schema version.
 
-They are shapes only; what they mean is decided in `worker.domain`. Each record rests in memory as its encoded bytes and is decoded when an event touches
-it, so the fields that a restore needs stand first (`OrderHead`) and the rest is skipped.
+They are shapes only; what they mean is decided in `worker.domain`. Each record rests in memory as its encoded bytes and
+is decoded when an event touches it, so the fields that a restore needs stand first (`OrderHead`) and the rest is
+skipped.
 
 Keys are `kind/account/…`, each part percent-encoded:
 
@@ -14,7 +15,8 @@ Keys are `kind/account/…`, each part percent-encoded:
 | `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
 | `part/A/WAREHOUSE/ORIGIN/SNAPSHOT/PART` | `PartState`: one part of a remembered snapshot |
 
-Times are UTC milliseconds. What frozen units and flows a key has is not stored: it follows from the orders, the retired orders and the adjustments.
+Times are UTC milliseconds. What frozen units and flows a key has is not stored: it follows from the orders, the retired
+orders and the adjustments.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ Flow = tuple[str, str, int, int]
 class Claim(msgspec.Struct, array_like=True, gc=False):
     """What one order asks, or asked, of one stock key.
 
-    `shipments` and `returns` are flat lists of time and units: `[at, units, at, units, …]`, ascending by time; `returns` has only what was restocked.
-    `moves` has the `frozen_delta` of the order's recent movements at the key, likewise flat: `[occurred_at, delta, …]`, in order of posting.
+    `shipments` and `returns` are flat lists of time and units: `[at, units, at, units, …]`, ascending by time;
+    `returns` has only what was restocked. `moves` has the `frozen_delta` of the order's recent movements at the key,
+    likewise flat: `[occurred_at, delta, …]`, in order of posting.
     """
 
     open: int = 0
@@ -88,8 +91,10 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
 class OrderState(msgspec.Struct, array_like=True, gc=False):
     """All that is known of an order, and what was derived of it when it was last touched.
 
-    claims: by warehouse, then SKU. known: an order or sub-order event of it was applied. seen_at: the timestamp of its last event's record.
-    lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise. identities: 16 bytes an event. dead_letters: pending ids.
+    claims: by warehouse, then SKU. known: an order or sub-order event of it was applied.
+    seen_at: the timestamp of its last event's record.
+    lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise.
+    identities: 16 bytes an event. dead_letters: pending ids.
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
     """
 
@@ -151,7 +156,10 @@ class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
 
 
 class PartState(msgspec.Struct, array_like=True, gc=False):
-    """One part of a remembered snapshot; `checked`, `drifted` and `unknown` are SKUs of `skus` (indices), as the part found them when it was taken."""
+    """One part of a remembered snapshot.
+
+    `checked`, `drifted` and `unknown` are indices of `skus`: what the part found of them when it was taken.
+    """
 
     version: int
     content: bytes

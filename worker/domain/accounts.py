@@ -27,18 +27,20 @@ class Snapshot:
 
     @property
     def complete(self) -> bool:
+        """Whether all its parts are in."""
         return len(self.received) == self.parts
 
     @property
     def order(self) -> tuple[int, str]:
-        """Of one origin and warehouse, the snapshot with the greatest of these supersedes the others once it is complete."""
+        """What snapshots of one origin and warehouse are compared by: once complete, one makes the lesser forgotten."""
         return self.as_of, self.snapshot_id
 
 
 class Account:
     """The state of one account.
 
-    An order is its encoded `OrderState` at rest, and the object itself from the first touch of a transaction until its flush.
+    An order is its encoded `OrderState` at rest, and the object itself from the first touch of a transaction until its
+    flush.
     """
 
     __slots__ = (
@@ -78,5 +80,6 @@ class Account:
         return stock
 
     def all_stock(self) -> Iterator[Stock]:
+        """Every stock key of the account, in no order."""
         for by_sku in self.stock.values():
             yield from by_sku.values()

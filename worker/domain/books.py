@@ -1,7 +1,7 @@
 """The books of one partition: all accounts, how their records rest, thaw, become dirty and leave.
 
-The ledger decides; the books keep. An order rests as its encoded bytes and is an object only while a transaction touches it: half the memory, and a restore
-that decodes no more than it needs.
+The ledger decides; the books keep. An order rests as its encoded bytes and is an object only while a transaction
+touches it: half the memory, and a restore that decodes no more than it needs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ from worker.domain.units import unit_rows
 from worker.domain.views import Holding, OrderView, StockView
 
 DUE_PER_RECORD_MAX = 50
-"""How many deadlines one record may bring about: a jump in time is worked off in small steps. What is touched before its turn is looked at then."""
+"""How many deadlines one record may bring about: a jump in time is worked off in small steps.
+
+What is touched before its turn is looked at then.
+"""
 
 
 class Books:
@@ -49,6 +52,7 @@ class Books:
         self._dirty_stock: dict[Stock, None] = {}
 
     def account(self, account_id: str) -> Account:
+        """The account's books, opened when first asked for."""
         account = self.accounts.get(account_id)
         if account is None:
             account = self.accounts[account_id] = Account(account_id, self._rules.of(account_id))
@@ -69,36 +73,40 @@ class Books:
         return order
 
     def new_order(self, account: Account, order_id: str) -> OrderState:
+        """An order of which nothing is known yet, to be filled in at once."""
         order = account.orders[order_id] = OrderState(status=STATUSES.index("processing"))
         self.dirty(account, order_id)
         return order
 
     def dirty(self, account: Account, order_id: str) -> None:
+        """The order's record must be written at the next flush."""
         self._dirty[account, order_id] = None
 
     def remove_order(self, account: Account, order_id: str) -> None:
+        """Forget an order and delete its record."""
         del account.orders[order_id]
         self._dirty.pop((account, order_id), None)
         self._resting.pop((account, order_id), None)
         self.out.drop("order", account.id, order_id)
 
     def became_eligible(self, account: Account, order_id: str, order: OrderState) -> None:
+        """Count an order that may be archived, and look at it again when it may leave the state."""
         self.orders_eligible += 1
         self.deadlines.add(Deadline(retires_at(account, order), "order", account.id, order_id))
 
     def ceased_to_be_eligible(self) -> None:
+        """The counterpart: an order may no longer be archived, or it has left."""
         self.orders_eligible -= 1
 
     # Stock
 
     def fold(self, account: Account, stock: Stock) -> None:
+        """Take flows older than any that is kept into the key's count, before anything is read from it."""
         stock.fold(self.horizon(account))
         if stock.dirty:
             self._dirty_stock[stock] = None
 
-    def post(
-        self, account: Account, stock: Stock, postings: list[Posting], available_before: int | None, cause: Cause
-    ) -> None:
+    def post(self, stock: Stock, postings: list[Posting], available_before: int | None, cause: Cause) -> None:
         """Write movements of a key to the journal, and raise `oversold` where they took it below zero."""
         for posting in postings:
             self.out.moved(cause, stock, posting)
@@ -106,7 +114,8 @@ class Books:
             self.out.level_changed(cause, stock)
             available = stock.available
             if available is not None and available < 0 and (available_before is None or available_before >= 0):
-                detail = f"{-available} units of SKU {stock.sku} more are frozen in warehouse {stock.warehouse} than are on hand."
+                what = f"{-available} units of SKU {stock.sku} more are frozen"
+                detail = f"{what} in warehouse {stock.warehouse} than are on hand."
                 self.out.alert(cause, "oversold", detail, stock=stock, sub_order_id=cause.sub_order_id)
         if stock.dirty:
             self._dirty_stock[stock] = None
@@ -121,6 +130,10 @@ class Books:
     def keep_adjustment(
         self, account: Account, event_hash: bytes, content: bytes, recorded_at: int, flow: Flow | None
     ) -> None:
+        """Remember an adjustment by the hash of its id. `recorded_at` is its record's timestamp, in milliseconds.
+
+        `flow` is None where the key's count had it already. Flows of an earlier use of a forgotten id are kept too.
+        """
         before = account.adjustments.get(event_hash)
         flows = [] if before is None else before.flows
         kept = AdjustmentState(VERSION, content, recorded_at, flows if flow is None else [*flows, flow])
@@ -131,6 +144,7 @@ class Books:
     # Retention
 
     def advance(self, recorded_at: int) -> None:
+        """Move stream time on to a record's timestamp (milliseconds), and let leave what has fallen due."""
         if recorded_at <= self.stream_time_ms:
             return
         self.stream_time_ms = recorded_at
@@ -145,6 +159,7 @@ class Books:
                     self._drop_adjustment(account, bytes.fromhex(deadline.id))
 
     def is_retired(self, account: Account, order_id: str) -> bool:
+        """Whether the order has left by retention and its id is still kept."""
         return self.retired_order(account, order_id) is not None
 
     def retired_order(self, account: Account, order_id: str) -> RetiredOrder | None:
@@ -221,11 +236,13 @@ class Books:
     # Views
 
     def stock_of(self, account_id: str) -> list[StockView]:
+        """The levels of an account, by warehouse and SKU; empty for one that nothing is known of."""
         account = self.accounts.get(account_id)
         views = [] if account is None else [_stock_view(account, stock) for stock in account.all_stock()]
         return sorted(views, key=lambda view: (view.warehouse_id, view.sku))
 
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
+        """The order, None where nothing is known of it or it has left by retention."""
         account = self.accounts.get(account_id)
         order = None if account is None else account.orders.get(order_id)
         if account is None or order is None:
@@ -233,6 +250,7 @@ class Books:
         return self._order_view(account, order_id, order)
 
     def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
+        """Who holds the frozen units of a stock key, by order, then sub-order, uncovered units last."""
         account = self.accounts.get(account_id)
         holdings: list[Holding] = []
         for order_id in sorted(account.orders) if account else ():
@@ -244,16 +262,19 @@ class Books:
         return holdings
 
     def levels(self) -> Iterator[StockView]:
+        """Every stock key of the partition, in no order."""
         for account in self.accounts.values():
             for stock in account.all_stock():
                 yield _stock_view(account, stock)
 
     def orders(self) -> Iterator[OrderView]:
+        """Every order of the partition that has not left, in no order."""
         for account in self.accounts.values():
             for order_id, order in account.orders.items():
                 yield self._order_view(account, order_id, order)
 
     def gauges(self) -> dict[str, float]:
+        """Sizes of the state: how many accounts, orders and stock keys there are."""
         accounts = self.accounts.values()
         orders = sum(len(account.orders) for account in accounts)
         return {

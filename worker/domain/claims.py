@@ -1,7 +1,7 @@
-"""Facts to claims: what an order asks of each stock key, and the difference that an event makes to that. Contract section 3.
+"""Facts to claims: what an order asks of each stock key, and what an event changes of that. Contract section 3.
 
-A claim is per (warehouse, SKU). It is computed anew for the SKUs that an event touched, from facts alone, and compared with the one before: movements are that
-difference, so a late, repeated or early event needs no rule of its own.
+A claim is per (warehouse, SKU). It is computed anew for the SKUs that an event touched, from facts alone, and compared
+with the one before: movements are that difference, so a late, repeated or early event needs no rule of its own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ class Difference(NamedTuple):
 class Settlement(NamedTuple):
     """What an order's facts come to, for the SKUs asked for.
 
-    uncovered: open units by SKU and warehouse that no sub-order covers. over_allocated: SKUs of which leaves hold more than was ordered.
+    uncovered: open units by SKU and warehouse that no sub-order covers.
+    over_allocated: SKUs of which leaves hold more than was ordered.
     """
 
     claims: dict[StockKey, Claim]
@@ -37,7 +38,10 @@ class Settlement(NamedTuple):
 
 
 class _Coverage:
-    """What the sub-orders have of one SKU, by warehouse: all units of leaves (and what superseded ones cancelled), and those open or shipped."""
+    """What the sub-orders have of one SKU, by warehouse.
+
+    all: units of leaves, whatever became of them, and what superseded ones cancelled. live: those open or shipped.
+    """
 
     __slots__ = ("all", "live")
 
@@ -147,7 +151,10 @@ def _uncover(
 
 
 def _uncovered_units(asked: dict[str, int], covered: _Coverage) -> dict[str, int]:
-    """Units of a SKU that no leaf has, by warehouse; what leaves have elsewhere or beyond what was asked is taken off in ascending order of warehouse."""
+    """Units of a SKU that no leaf has, by warehouse.
+
+    What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
+    """
     excess = sum(units for warehouse, units in covered.all.items() if warehouse not in asked)
     excess += sum(max(0, live - asked[warehouse]) for warehouse, live in covered.live.items() if warehouse in asked)
     left: dict[str, int] = {}
@@ -160,8 +167,25 @@ def _uncovered_units(asked: dict[str, int], covered: _Coverage) -> dict[str, int
     return left
 
 
+def replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], skus: Collection[str] | None) -> bool:
+    """Replace the order's uncovered units at `skus` (None: all); return whether they changed."""
+    if skus is None:
+        changed = order.uncovered != uncovered
+        order.uncovered = uncovered
+        return changed
+    changed = False
+    for sku in skus:
+        if order.uncovered.get(sku) != uncovered.get(sku):
+            changed = True
+            if sku in uncovered:
+                order.uncovered[sku] = uncovered[sku]
+            else:
+                del order.uncovered[sku]
+    return changed
+
+
 def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collection[str] | None) -> list[Difference]:
-    """Replace the order's claims at `skus` by `claims`; return what changed, in ascending order of warehouse and SKU."""
+    """Replace the order's claims at `skus` by `claims`; return what changed, in order of warehouse and SKU."""
     changed = [
         Difference((warehouse, sku), before, claims.get((warehouse, sku), Claim()))
         for warehouse, by_sku in order.claims.items()

@@ -16,7 +16,10 @@ Condition = tuple[Alert, str, str]
 def conditions_of(
     order: OrderState, sub_orders: Collection[str] | None, over_allocated: Collection[str]
 ) -> dict[Condition, str]:
-    """The conditions that hold for `sub_orders` (None: all), and the over-allocations found, each with a sentence of detail."""
+    """The conditions that hold, each with a sentence of detail.
+
+    Those of `sub_orders` (None: all) are found here; `over_allocated` are the SKUs that were found so already.
+    """
     found: dict[Condition, str] = {}
     for sku in sorted(over_allocated):
         found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."

@@ -45,7 +45,7 @@ def take_part(books: Books, account: Account, event: StockCounted, as_of: int, c
         _check_agreement(snapshot, event, as_of)
     elif is_forgotten(account, event.origin, event.warehouse_id, (as_of, event.snapshot_id)):
         taken = _take_counts(books, account, event, as_of, reserved=False)
-        _write(books, account, event, as_of, taken, cause)
+        _write(books, event, as_of, taken, cause)
         return any(entry.finding.greater for entry in taken)
     else:
         snapshot = Snapshot(event.snapshot_id, as_of, event.parts, event.absent == "zero")
@@ -57,11 +57,11 @@ def take_part(books: Books, account: Account, event: StockCounted, as_of: int, c
         missing = missing_in_count(account, event.warehouse_id, snapshot)
         if snapshot.absent_zero:
             taken += _take_absent(books, account, event, as_of, snapshot)
-        _write(books, account, event, as_of, taken, cause)
+        _write(books, event, as_of, taken, cause)
         books.out.summarised(cause, event.origin, event.warehouse_id, snapshot, missing)
         _forget_superseded(books, account, event, snapshot)
     else:
-        _write(books, account, event, as_of, taken, cause)
+        _write(books, event, as_of, taken, cause)
     return True
 
 
@@ -141,9 +141,9 @@ def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, p
     return "part", account.id, warehouse, origin, snapshot_id, str(part)
 
 
-def _write(books: Books, account: Account, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause) -> None:
+def _write(books: Books, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause) -> None:
     for stock, finding, available in sorted(taken, key=lambda entry: entry.stock.sku):
-        books.post(account, stock, [finding.posting] if finding.posting else [], available, cause)
+        books.post(stock, [finding.posting] if finding.posting else [], available, cause)
         if finding.adopted and finding.posting is None:
             books.out.level_changed(cause, stock)  # its as_of did
         for drift in finding.drifts:

@@ -1,6 +1,7 @@
-"""What falls due with time: orders that leave, ids that are forgotten, adjustments that are dropped. Contract section 8.
+"""What falls due with time: orders that leave, ids and adjustments that are forgotten. Contract section 8.
 
-Time here is stream time, the greatest record timestamp read in the partition: a replay of the same records retires the same orders.
+Time here is stream time, the greatest record timestamp read in the partition: a replay of the same records retires the
+same orders.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ Kind = Literal["order", "retired", "adjustment"]
 
 
 class Deadline(NamedTuple):
-    """Something that may be due at a time in milliseconds; what it really is due at is looked up then. `id` is hexadecimal for an adjustment."""
+    """Something that may be due at a time in milliseconds; what it really is due at is looked up then.
+
+    `id` is hexadecimal for an adjustment.
+    """
 
     due_at: int
     kind: Kind
@@ -27,6 +31,7 @@ class Deadlines:
         self._heap: list[Deadline] = []
 
     def add(self, deadline: Deadline) -> None:
+        """Remind at `due_at`."""
         heapq.heappush(self._heap, deadline)
 
     def due(self, stream_time_ms: int, entries_max: int) -> list[Deadline]:

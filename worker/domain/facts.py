@@ -1,7 +1,8 @@
 """What is known about an order, and how an event adds to it. Contract section 3.
 
-Facts merge by maximum, minimum and union, so the order and the number of times in which events arrive do not matter. Merging decides nothing about units or
-statuses: it says which sub-orders and SKUs an event touched, and only those are computed anew.
+Facts merge by maximum, minimum and union, so the order and the number of times in which events arrive do not matter.
+Merging decides nothing about units or statuses: it says which sub-orders and SKUs an event touched, and only those are
+computed anew.
 """
 
 from __future__ import annotations
@@ -57,13 +58,17 @@ NOTHING: Collection[str] = ()
 def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, default_warehouse: str) -> Touch | None:
     """Add what `event`, which happened `at` (milliseconds), says to the facts of `order`.
 
-    Returns what it touched, or None where nothing it says is new. `default_warehouse` is for order lines that name none.
+    Returns what it touched, or None where nothing it says is new. `default_warehouse` is where order lines that name
+    none are.
     """
     return _MERGES[type(event)](order, event, at, default_warehouse)
 
 
 def shipped_at_of(sub_order: SubOrderFacts) -> int | None:
-    """When the sub-order shipped: the earliest `shipped` event; without one, the earliest event that implies it. None: not shipped."""
+    """When the sub-order shipped: the earliest `shipped` event; without one, the earliest event that implies it.
+
+    None: not shipped.
+    """
     return sub_order.moved_at if sub_order.shipped_at is None else sub_order.shipped_at
 
 
@@ -94,7 +99,7 @@ def _place(order: OrderState, event: OrderCreated | OrderAmended, at: int, defau
     return Touch(NOTHING, touched)
 
 
-def _cancel_order(order: OrderState, event: OrderCancelled, at: int, _: str) -> Touch | None:
+def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) -> Touch | None:
     if order.cancelled_at is None:
         order.cancelled_at = at
         return Touch(None, None)
@@ -154,7 +159,7 @@ def _resume(sub_order: SubOrderFacts, at: int) -> bool:
     return True
 
 
-def _touch(sub_order_id: str, sub_order: SubOrderFacts, changed: bool, units_changed: bool) -> Touch | None:
+def _touch(sub_order_id: str, sub_order: SubOrderFacts, *, changed: bool, units_changed: bool) -> Touch | None:
     if units_changed:
         return Touch((sub_order_id,), (sub_order.lines or {}).keys())
     return Touch((sub_order_id,), NOTHING) if changed else None
@@ -162,7 +167,7 @@ def _touch(sub_order_id: str, sub_order: SubOrderFacts, changed: bool, units_cha
 
 def _label(order: OrderState, event: SubOrderLabelIssued, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    return _touch(event.sub_order_id, sub_order, _resume(sub_order, at), False)
+    return Touch((event.sub_order_id,), NOTHING) if _resume(sub_order, at) else None
 
 
 def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | None:
@@ -179,7 +184,7 @@ def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch |
     earlier = sub_order.shipped_at is None or at < sub_order.shipped_at
     if earlier:
         sub_order.shipped_at = at
-    return _touch(event.sub_order_id, sub_order, resumed, earlier)
+    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier)
 
 
 def _moved(sub_order: SubOrderFacts, at: int) -> tuple[bool, bool]:
@@ -198,7 +203,7 @@ def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
         changed = _resume(sub_order, at) or not sub_order.marks & bit
         sub_order.marks |= bit
         moved, dates = _moved(sub_order, at)
-        return _touch(event.sub_order_id, sub_order, changed or moved, dates)
+        return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates)
 
     return merge_mark
 
@@ -215,7 +220,7 @@ def _cancel(order: OrderState, event: SubOrderCancelled, at: int, _: str) -> Tou
         if new:
             kept = [(k_at, known) for k_at, known in sub_order.cancels if not (at <= k_at and _reaches(units, known))]
             sub_order.cancels = [*kept, (at, units)]
-    return _touch(event.sub_order_id, sub_order, resumed, new)
+    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=new)
 
 
 def _reaches(units: dict[str, int], others: dict[str, int]) -> bool:
@@ -241,7 +246,7 @@ def _start_return(order: OrderState, event: SubOrderReturnStarted, at: int, _: s
     changed |= not facts.started
     facts.started = True
     moved, dates = _moved(sub_order, at)
-    return _touch(event.sub_order_id, sub_order, changed or moved, changed or dates)
+    return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=changed or dates)
 
 
 def _finish_return(order: OrderState, event: SubOrderReturned, at: int, _: str) -> Touch | None:
@@ -259,7 +264,7 @@ def _finish_return(order: OrderState, event: SubOrderReturned, at: int, _: str) 
         changed = True
     resumed = _resume(sub_order, at)
     moved, dates = _moved(sub_order, at)
-    return _touch(event.sub_order_id, sub_order, changed or resumed or moved, changed or dates)
+    return _touch(event.sub_order_id, sub_order, changed=changed or resumed or moved, units_changed=changed or dates)
 
 
 _MERGES: dict[type, Callable[[OrderState, Any, int, str], Touch | None]] = {

@@ -1,7 +1,7 @@
 """The ledger of one partition: the one way in.
 
-`apply` takes an event and decides everything about it; `dead_lettered` and `resolved` tell it of dead letters; `flush` hands over what was decided. What the
-facts come to is computed in the modules beside it; here it is only put in order.
+`apply` takes an event and decides everything about it; `dead_lettered` and `resolved` tell it of dead letters; `flush`
+hands over what was decided. What the facts come to is computed in the modules beside it; here it is only put in order.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from worker.domain import facts
 from worker.domain.accounts import Account
 from worker.domain.archive import is_eligible, rejection_of, statuses_of
 from worker.domain.books import Books
-from worker.domain.claims import differences, settle
+from worker.domain.claims import differences, replace_uncovered, settle
 from worker.domain.conditions import conditions_of
 from worker.domain.counting import take_part
 from worker.domain.outbox import Cause, Outbox, Record
@@ -35,8 +35,8 @@ from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
 from worker.domain.statuses import order_status, sub_order_status
 from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
-from worker.domain.violations import InvariantViolation
 from worker.domain.views import Holding, OrderView, StockView
+from worker.domain.violations import InvariantViolation
 
 OCCURRED_AHEAD_MS_MAX = DAY_MS
 COUNTED_AHEAD_MS_MAX = 5 * 60_000
@@ -64,7 +64,8 @@ class DeadLetterOfOrder(NamedTuple):
 class Ledger:
     """State and rules of one partition's accounts.
 
-    Synchronous, no I/O. After an InvariantViolation the object must be thrown away: nothing that it decided since the last flush may be written.
+    Synchronous, no I/O. After an InvariantViolation the object must be thrown away: nothing that it decided since the
+    last flush may be written.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -75,18 +76,23 @@ class Ledger:
     # Reading, for those who ask
 
     def stock_of(self, account_id: str) -> list[StockView]:
+        """The levels of an account, by warehouse and SKU; empty for one that nothing is known of."""
         return self._books.stock_of(account_id)
 
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
+        """The order, None where nothing is known of it or it has left by retention."""
         return self._books.order_of(account_id, order_id)
 
     def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
+        """Who holds the frozen units of a stock key."""
         return self._books.holders_of(account_id, warehouse_id, sku)
 
     def levels(self) -> Iterator[StockView]:
+        """Every stock key of the partition."""
         return self._books.levels()
 
     def orders(self) -> Iterator[OrderView]:
+        """Every order of the partition that has not left by retention."""
         return self._books.orders()
 
     def gauges(self) -> dict[str, float]:
@@ -116,12 +122,17 @@ class Ledger:
         self._books.advance(recorded_at)
 
     def account(self, account_id: str) -> Account:
+        """The account, made when first asked for."""
         return self._books.account(account_id)
 
     def apply(self, decoded: Decoded, source: str, recorded_at: int, replay: DeadLetterOfOrder | None = None) -> Effect:
-        """Apply an event. `source` is its `topic/partition/offset`, `recorded_at` its record's timestamp, `replay` the dead letter that it replays, if any.
+        """Apply an event.
 
-        Raises RuleRefusal where it must be dead-lettered: nothing has changed then. Raises InvariantViolation where the program is wrong.
+        `source` is its `topic/partition/offset`, `recorded_at` its record's timestamp in milliseconds, `replay` the
+        dead letter that it replays, if any.
+
+        Raises RuleRefusal where it must be dead-lettered: nothing has changed then. Raises InvariantViolation where the
+        program is wrong.
         """
         event = decoded.event
         if decoded.occurred_at_ms > recorded_at + OCCURRED_AHEAD_MS_MAX:
@@ -158,7 +169,9 @@ class Ledger:
                 return self._apply_to_order(account, event, decoded.occurred_at_ms, cause)
 
     def dead_lettered(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
-        """A dead letter of an order was written: it holds the order back until its replay is accepted or it is discarded."""
+        """A dead letter of an order was written: it holds the order back until its replay is accepted or it is
+        discarded.
+        """
         account, order_id = cause.account, dead_letter.order_id
         if self._books.is_retired(account, order_id):
             return  # it has left for good, and nothing of it can come back
@@ -234,7 +247,7 @@ class Ledger:
         if skus is None or skus:
             settlement = settle(order, skus)
             over_allocated = settlement.over_allocated
-            rows_changed |= _replace_uncovered(order, settlement.uncovered, skus)
+            rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
             changed = differences(order, settlement.claims, skus)
             rows_changed |= bool(changed)
             for (warehouse, sku), before, after in changed:
@@ -242,7 +255,7 @@ class Ledger:
                 self._books.fold(account, stock)
                 available = stock.available
                 postings = stock.post(before, after)
-                self._books.post(account, stock, postings, available, cause)
+                self._books.post(stock, postings, available, cause)
                 self._remember_moves(stock, after.moves, postings, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
             sub_order = order.sub_orders[sub_order_id]
@@ -360,7 +373,7 @@ class Ledger:
             return Effect.STALE
         available = stock.available
         posting = stock.adjust(at, event.delta)
-        self._books.post(account, stock, [posting] if posting else [], available, cause)
+        self._books.post(stock, [posting] if posting else [], available, cause)
         return Effect.APPLIED
 
 
@@ -370,22 +383,6 @@ def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:
     while index > 0 and index % 16:  # found across or inside other entries
         index = identities.find(event_hash, index + 1)
     return None if index < 0 else identities[index + 8 : index + 16]
-
-
-def _replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], skus: Collection[str] | None) -> bool:
-    if skus is None:
-        changed = order.uncovered != uncovered
-        order.uncovered = uncovered
-        return changed
-    changed = False
-    for sku in skus:
-        if order.uncovered.get(sku) != uncovered.get(sku):
-            changed = True
-            if sku in uncovered:
-                order.uncovered[sku] = uncovered[sku]
-            else:
-                del order.uncovered[sku]
-    return changed
 
 
 def _was_looked_at(

@@ -1,14 +1,13 @@
 """Decisions to records: what the ledger decided, encoded for the topics, until the next flush takes it.
 
-Levels and statuses are compacted topics: of several changes until a flush only the last is written. Their numbers are given when the change happens, so an
-output's `event_id` does not depend on where a transaction ends.
+Levels and statuses are compacted topics: of several changes until a flush only the last is written. Their numbers are
+given when the change happens, so an output's `event_id` does not depend on where a transaction ends.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
-
+from typing import NamedTuple, NotRequired, TypedDict
 
 from schemas import state
 from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
@@ -54,7 +53,10 @@ class Record(NamedTuple):
 
 
 class Cause:
-    """The input that outputs are made for. `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds."""
+    """The input that outputs are made for.
+
+    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
+    """
 
     __slots__ = (
         "_number",
@@ -97,6 +99,13 @@ class Cause:
         return f"{self.source}/{self._number}"
 
 
+class _Envelope(TypedDict):
+    event_id: str
+    account_id: str
+    occurred_at: str
+    cause: NotRequired[str]
+
+
 class PendingRecord(NamedTuple):
     """A level or a status that changed: what will be said of the change when it is written."""
 
@@ -133,6 +142,7 @@ class Outbox:
     # Outputs
 
     def count(self, *what: str, by: int = 1) -> None:
+        """Count what was decided, for metrics; `what` is its kind and what tells it apart."""
         self.tally[what] = self.tally.get(what, 0) + by
 
     def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
@@ -157,9 +167,11 @@ class Outbox:
         self.count("movement", movement)
 
     def level_changed(self, cause: Cause, stock: Stock) -> None:
+        """A key's level changed: its latest is written at the flush."""
         self._levels[stock] = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
 
     def status_changed(self, cause: Cause, order_id: str) -> None:
+        """An order's status record changed: its latest is written at the flush."""
         pending = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
         self._statuses[cause.account, order_id] = pending
 
@@ -173,6 +185,7 @@ class Outbox:
         stock: Stock | None = None,
         sku: str | None = None,
     ) -> None:
+        """A condition began; `stock` and `sku` say where, as far as the condition is about one."""
         event = AlertRaised(**self._envelope(cause), alert=alert, severity=SEVERITIES[alert], detail=detail)
         if cause.order_id is not None:
             event.order_id = cause.order_id
@@ -186,18 +199,21 @@ class Outbox:
         self.count("alert", alert)
 
     def eligible(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
+        """The order may be archived: it became so, or somebody asked."""
         self._say(
             Topic.ELIGIBILITY, cause, ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
         )
         self.count("archive", "eligible")
 
     def revoked(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
+        """The order may no longer be archived."""
         self._say(
             Topic.ELIGIBILITY, cause, ArchiveRevoked(**self._envelope(cause), order_id=order_id, statuses=statuses)
         )
         self.count("archive", "revoked")
 
     def rejected(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus], rejection: Rejection) -> None:
+        """Somebody asked for the archive, and the order may not be archived."""
         event = ArchiveRejected(
             **self._envelope(cause),
             order_id=order_id,
@@ -211,6 +227,7 @@ class Outbox:
         self.count("archive", "rejected")
 
     def drifted(self, cause: Cause, stock: Stock, origin: str, snapshot_id: str, as_of: int, drift: Drift) -> None:
+        """A count differs from what was expected of its key. `as_of` is in milliseconds."""
         event = DriftDetected(
             **self._envelope(cause),
             measure=drift.measure,
@@ -228,6 +245,7 @@ class Outbox:
         self._say(Topic.DRIFT, cause, event)
 
     def summarised(self, cause: Cause, origin: str, warehouse: str, snapshot: Snapshot, missing: Missing) -> None:
+        """All parts of a snapshot are in."""
         checked, drifted = len(snapshot.checked), len(snapshot.drifted)
         event = DriftSummary(
             **self._envelope(cause),
@@ -245,8 +263,12 @@ class Outbox:
         self.count("drift_checked", origin, by=checked)
         self.count("drift_found", origin, by=drifted)
 
-    def _envelope(self, cause: Cause) -> dict[str, str]:
-        envelope = {"event_id": cause.next_id(), "account_id": cause.account.id, "occurred_at": cause.occurred_at}
+    def _envelope(self, cause: Cause) -> _Envelope:
+        envelope: _Envelope = {
+            "event_id": cause.next_id(),
+            "account_id": cause.account.id,
+            "occurred_at": cause.occurred_at,
+        }
         if cause.event_id is not None:
             envelope["cause"] = cause.event_id
         return envelope
@@ -257,15 +279,19 @@ class Outbox:
     # Taking them
 
     def pending_levels(self) -> Sequence[tuple[Stock, Account]]:
+        """The keys whose levels changed since they were last written."""
         return [(stock, pending.account) for stock, pending in self._levels.items()]
 
     def has_pending_status(self, account: Account, order_id: str) -> bool:
+        """Whether the order's status record changed since it was last written."""
         return (account, order_id) in self._statuses
 
     def pending_statuses(self) -> Sequence[tuple[Account, str]]:
+        """The orders, as (account, order), whose status records changed since they were last written."""
         return list(self._statuses)
 
     def write_level(self, stock: Stock, view: StockView) -> None:
+        """Write the pending level of a key, as it is now."""
         pending = self._levels.pop(stock)
         value = level_changed(
             pending.event_id.encode(),
@@ -282,6 +308,7 @@ class Outbox:
         self._records.append(Record(Topic.LEVELS, stock.key, value))
 
     def write_status(self, account: Account, order_id: str, view: OrderView) -> None:
+        """Write the pending status record of an order, as it is now."""
         pending = self._statuses.pop((account, order_id))
         value = status_changed(
             pending.event_id.encode(),
@@ -298,7 +325,10 @@ class Outbox:
         self._records.append(Record(Topic.STATUS, key_of(account.id, order_id), value))
 
     def take(self) -> list[Record]:
-        """All records since the last call, state included. Levels and statuses that changed must have been written before."""
+        """All records since the last call, state included.
+
+        Levels and statuses that changed must have been written before.
+        """
         records = self._records
         records += [Record(Topic.STATE, key, value) for key, value in self._state.items()]
         self._records, self._state = [], {}

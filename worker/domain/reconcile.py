@@ -32,7 +32,8 @@ class Drift(NamedTuple):
 class Finding(NamedTuple):
     """What a count of one key came to.
 
-    compared: there was something to compare with. unknown: the key had no count before. greater: the count was greater than the key's.
+    compared: there was something to compare with. unknown: the key had no count before. greater: the count was greater
+    than the key's.
     """
 
     posting: Posting | None
@@ -44,7 +45,10 @@ class Finding(NamedTuple):
 
 
 def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Finding:
-    """Compare a count with the key, and adopt it where it is greater and the rules say so. `reserved` is None where it is not to be compared."""
+    """Compare a count with the key, and adopt it where it is greater and the rules say so.
+
+    `reserved` is None where it is not to be compared.
+    """
     as_of, origin = rank[0], rank[1]
     counted = stock.count
     drifts: list[Drift] = []
@@ -73,7 +77,10 @@ def compares_reserved(as_of: int, recorded_at: int) -> bool:
 
 
 def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
-    """Orders that may explain a drift: those whose movement has just its size first, then those that happened nearest to the count."""
+    """Orders that may explain a drift.
+
+    Those whose movement has just its size come first, then those that happened nearest to the count.
+    """
     ranked = sorted(stock.touches, key=lambda touch: (touch.units != abs(drift), abs(touch.at - as_of)))
     suspects: dict[tuple[str, str | None], Suspect] = {}
     for touch in ranked:
@@ -91,7 +98,8 @@ def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
 def _reason(touch: Touched, as_of: int, drift: int) -> str:
     size = "just the drift" if touch.units == abs(drift) else "near the count"
     side = "after" if touch.at > as_of else "before"
-    return f"{touch.movement} of {touch.units} at {time_text(touch.at)}, {abs(touch.at - as_of) // 1000} s {side} the count: {size}"
+    seconds = abs(touch.at - as_of) // 1000
+    return f"{touch.movement} of {touch.units} at {time_text(touch.at)}, {seconds} s {side} the count: {size}"
 
 
 def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:
@@ -113,7 +121,10 @@ def missing_in_count(account: Account, warehouse: str, snapshot: Snapshot) -> Mi
 
 
 def absent_keys(account: Account, warehouse: str, snapshot: Snapshot, rank: Rank) -> list[Stock]:
-    """Keys of the warehouse that have an older count and that the snapshot lacks, in ascending order of SKU: with `absent: zero` they are counted 0."""
+    """Keys of the warehouse that have an older count and that the snapshot lacks, in ascending order of SKU.
+
+    With `absent: zero` they are counted 0.
+    """
     by_sku = account.stock.get(warehouse, {})
     return [
         by_sku[sku]

@@ -25,7 +25,6 @@ from worker.domain.deadlines import Deadline
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS
 from worker.domain.stock import Touched
 
-
 K = TypeVar("K")
 V = TypeVar("V")
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 DAY_MS = 86_400_000
 KEPT_AFTER_RETENTION_MS = 400 * DAY_MS
-"""How long the id of a retired order is kept, and how much longer than `retention_days` a flow is: contract section 8."""
+"""How long the id of a retired order is kept, and how much longer than `retention_days` a flow: contract section 8."""
 
 CountPolicy = Literal["adopt", "report"]
 CountOrigin = Literal["any", "erp", "wms"]
@@ -26,6 +26,7 @@ class AccountRules:
 
     @property
     def retention_ms(self) -> int:
+        """`retention_days` in milliseconds."""
         return self.retention_days * DAY_MS
 
 
@@ -37,4 +38,5 @@ class Rules:
     accounts: Mapping[str, AccountRules] = field(default_factory=dict)
 
     def of(self, account_id: str) -> AccountRules:
+        """The settings of an account."""
         return self.accounts.get(account_id, self.defaults)

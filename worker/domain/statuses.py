@@ -76,13 +76,13 @@ def order_status(order: OrderState) -> int:
     for sub_order in order.sub_orders.values():
         if sub_order.status != SUPERSEDED:
             mask |= 1 << sub_order.status
-    return _status_of_mask(mask, order.cancelled_at is not None)
+    if not mask:
+        return CANCELLED if order.cancelled_at is not None else PROCESSING
+    return _status_of_mask(mask)
 
 
 @lru_cache(maxsize=4096)
-def _status_of_mask(mask: int, cancelled: bool) -> int:
-    if not mask:
-        return CANCELLED if cancelled else PROCESSING
+def _status_of_mask(mask: int) -> int:
     others = mask & ~(1 << CANCELLED)
     mask = others or mask
     if mask & (mask - 1) == 0:

@@ -1,7 +1,8 @@
 """One stock key: its count, the flows since, what orders froze of it. Contract section 5.
 
-`on_hand` is the count less what shipped, plus what was restocked and adjusted, strictly after the count's `as_of`. It is kept as a running number; the flows
-are kept too, because the next count is compared with what it should have found at its own `as_of`.
+`on_hand` is the count less what shipped, plus what was restocked and adjusted, strictly after the count's `as_of`. It
+is kept as a running number; the flows are kept too, because the next count is compared with what it should have found
+at its own `as_of`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ TOUCHES_MAX = 24
 """How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
 
 MOVES_KEPT_MS = 2 * DAY_MS
-"""How long the `frozen_delta` of a movement is kept. `reserved` is compared up to 24 h back from the count's record, which may itself be behind the newest."""
+"""How long the `frozen_delta` of a movement is kept.
+
+`reserved` is compared up to 24 h back from the count's record, which may itself be behind the newest.
+"""
 
 
 class Posting(NamedTuple):
@@ -48,6 +52,7 @@ Rank = tuple[int, str, str, int]
 
 
 def rank_of(count: StockState) -> Rank:
+    """What a count is compared by."""
     return count.as_of, count.origin, count.snapshot_id, count.part
 
 
@@ -89,6 +94,7 @@ class Stock:
 
     @property
     def available(self) -> int | None:
+        """On hand less frozen, in units: negative when oversold, None until counted."""
         return None if self.on_hand is None else self.on_hand - self.frozen
 
     def restore_claim(self, claim: Claim) -> None:
@@ -119,7 +125,10 @@ class Stock:
         self.on_hand = None if self.count is None else self.count.on_hand + sum(self._deltas)
 
     def flow(self, at: int, delta: int) -> int:
-        """Units that came (or left, negative) at a time. Returns the change of on_hand: 0 while it is null, and where the count already had them."""
+        """Units that came (or left, negative) at a time.
+
+        Returns the change of on_hand: 0 while it is null, and where the count already had them.
+        """
         count = self.count
         if count is not None and at <= count.as_of:
             return 0
@@ -156,7 +165,10 @@ class Stock:
         del self._times[:index], self._deltas[:index]
 
     def expected_at(self, as_of: int) -> int:
-        """What the last adopted count and the flows since come to at a time after it. Only for a key that has a count."""
+        """What the last adopted count and the flows since come to at a time after it.
+
+        Only for a key that has a count.
+        """
         if self.count is None:
             raise InvariantViolation(f"{self.sku!r} in {self.warehouse!r} has no count to compare with")
         return self.count.on_hand + sum(self._deltas[: bisect_right(self._times, as_of)])
@@ -180,8 +192,9 @@ class Stock:
         return Posting("adjust", moved, 0, moved, self.on_hand, self.frozen) if moved else None
 
     def post(self, before: Claim | None, after: Claim) -> list[Posting]:
-        """Move the key from one claim of an order to the next. Returns the movements, in the order of contract section 5.
+        """Move the key from one claim of an order to the next.
 
+        Returns the movements, in the order of contract section 5.
         Raises InvariantViolation where frozen is not the sum of the open units (contract section 10, 2).
         """
         before = _NO_CLAIM if before is None else before
@@ -207,9 +220,8 @@ class Stock:
         self.frozen = frozen
         self._claimed += after.open - before.open
         if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:
-            raise InvariantViolation(
-                f"SKU {self.sku!r} in {self.warehouse!r}: frozen {frozen}, open units {self._claimed}, on hand {on_hand} and {self.on_hand}"
-            )
+            balance = f"frozen {frozen}, open units {self._claimed}, on hand {on_hand} and {self.on_hand}"
+            raise InvariantViolation(f"SKU {self.sku!r} in {self.warehouse!r}: {balance}")
         return postings
 
     def _replace_flows(self, before: list[int], after: list[int], sign: int) -> int:

@@ -1,4 +1,7 @@
-"""Facts to units: what of a sub-order's lines is open, shipped and cancelled, and what came back. Contract section 3."""
+"""Facts to units: what of a sub-order's lines is open, shipped and cancelled, and what came back.
+
+Contract section 3.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Units = tuple[int, int, int]
 
 
 def warehouse_of(order: OrderState, sub_order: SubOrderFacts) -> str | None:
-    """The sub-order's warehouse; a child that names none has its parent's. None where no event says it, or parents go in a circle."""
+    """The sub-order's warehouse; a child that names none has its parent's.
+
+    None where no event says it, or parents go in a circle.
+    """
     hops = 0
     while sub_order.warehouse is None and sub_order.parent is not None and hops <= len(order.sub_orders):
         sub_order = order.sub_orders[sub_order.parent]
@@ -31,7 +37,7 @@ def located_lines(order: OrderState, sub_order: SubOrderFacts) -> tuple[str, dic
 
 
 def cancelled_by_lines(sub_order: SubOrderFacts, sku: str, quantity: int, until: int | None) -> int:
-    """Units cancelled by lines: the maximum over the events (not later than `until` where given), at most `quantity`."""
+    """Units cancelled by lines: the maximum over the events (not later than `until` if given), at most `quantity`."""
     units = 0
     for at, lines in sub_order.cancels:
         if until is None or at <= until:
@@ -78,7 +84,7 @@ def cancelled_when_superseded(order: OrderState, sub_order: SubOrderFacts, sku: 
 
 
 def shipped_units(sub_order: SubOrderFacts) -> dict[str, int]:
-    """Units of every SKU of a leaf that left the warehouse; empty while it has not shipped or its lines are not known."""
+    """Units of every SKU of a leaf that left the warehouse; empty while it has not shipped or its lines are unknown."""
     shipped_at = shipped_at_of(sub_order)
     if shipped_at is None or sub_order.lines is None:
         return {}
@@ -89,7 +95,10 @@ def shipped_units(sub_order: SubOrderFacts) -> dict[str, int]:
 
 
 def returned_units(sub_order: SubOrderFacts) -> Iterator[tuple[ReturnFacts, str, int, int]]:
-    """What came back, return by return in the order of (returned_at, return_id): the return, the SKU, the units that count, and those beyond what shipped."""
+    """What came back, return by return in the order of (returned_at, return_id).
+
+    Yields the return, the SKU, the units that count, and those beyond what shipped.
+    """
     left = shipped_units(sub_order)
     finished = [
         (facts.returned_at, return_id, facts)
@@ -121,7 +130,10 @@ def over_returned_skus(sub_order: SubOrderFacts) -> set[str]:
 
 
 def unit_rows(order: OrderState) -> list[UnitRow]:
-    """The rows of a status record: leaves with known lines by sub-order and SKU, then what no leaf covers by warehouse and SKU."""
+    """The rows of a status record.
+
+    Leaves with known lines by sub-order and SKU, then what no leaf covers by warehouse and SKU.
+    """
     rows: list[UnitRow] = []
     for sub_order_id in sorted(order.sub_orders):
         sub_order = order.sub_orders[sub_order_id]

@@ -24,7 +24,10 @@ class StockView:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as its status record shows it, with the dead letters that hold it back. `known`: an event of it was applied."""
+    """An order as its status record shows it, with the dead letters that hold it back.
+
+    `known`: an event of it was applied.
+    """
 
     account_id: str
     order_id: str

@@ -9,5 +9,8 @@ from aiokafka.partitioner import murmur2
 
 @lru_cache(maxsize=65_536)
 def partition_of(account_id: str, partition_count: int) -> int:
-    """The partition of an account's records: `murmur2(account_id) mod partition_count`, the sign bit of the hash cleared as the Java client does."""
+    """The partition of an account's records.
+
+    It is `murmur2(account_id) mod partition_count`, the sign bit of the hash cleared as the Java client does.
+    """
     return (int(murmur2(account_id.encode())) & 0x7FFFFFFF) % partition_count

@@ -1,7 +1,7 @@
 """From records to the ledger and back: what the engine hosts for each partition.
 
-It decides what is wrong with a record before the domain sees it (undecodable, wrong key, wrong partition), turns what is refused into a dead letter, and tells
-the ledger of those that belong to an order.
+It decides what is wrong with a record before the domain sees it (undecodable, wrong key, wrong partition), turns what
+is refused into a dead letter, and tells the ledger of those that belong to an order.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Origin(NamedTuple):
 
     @property
     def dead_letter_id(self) -> str:
+        """`source-topic/partition/offset`."""
         return "/".join(self)
 
 
@@ -73,13 +74,18 @@ class PartitionProcessor:
             raise StateVersionError(str(error)) from error
 
     def restored(self, stream_time_ms: int) -> None:
+        """The restore is complete; `stream_time_ms` is the greatest record timestamp read before (-1: none)."""
         self.ledger.restored(stream_time_ms)
 
     def waits(self, record: InputRecord) -> bool:
-        """A count must not run ahead of the orders it is compared with. A record that merely looks like one waits too, which does no harm."""
+        """A count must not run ahead of the orders it is compared with.
+
+        A record that merely looks like one waits too, which does no harm.
+        """
         return self._inputs[record.topic] is Topic.STOCK and record.value is not None and _WAITING_TYPE in record.value
 
     def process(self, record: InputRecord) -> Outcome:
+        """Apply a record, or make it a dead letter. Raises InvariantViolation where the program is wrong."""
         self.ledger.advance(record.timestamp)
         topic = self._inputs[record.topic]
         source = f"{record.topic}/{record.partition}/{record.offset}"
@@ -95,6 +101,7 @@ class PartitionProcessor:
         return _OUTCOMES[effect]
 
     def flush(self) -> list[OutputRecord]:
+        """All outputs, dirty state and dead letters since the last flush."""
         names = self._names
         records = [OutputRecord(names[topic], key, value) for topic, key, value in self.ledger.flush()]
         if self._dead_letters:
@@ -109,7 +116,8 @@ class PartitionProcessor:
         if expected != self._partition:
             raise RuleRefusal(
                 "wrong_partition",
-                f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2, the record lies in {self._partition}.",
+                f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
+                f" the record lies in {self._partition}.",
             )
 
     def _awaited(self, topic: Topic, record: InputRecord, replay: Origin | None) -> DeadLetterOfOrder | None:
