@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
-from worker.edges.cluster import TopicSpec
+from worker.edges.cluster import BROKER_DEFAULT, TopicSpec
 
 INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
 KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
-BROKER_DEFAULT: Final = -1
 
 CLEANUP: Final = "cleanup.policy"
 RETENTION_MS: Final = "retention.ms"

@@ -25,6 +25,8 @@ REQUEST_TIMEOUT_MS = 10_000
 CREATED_SECONDS_MAX = 15.0
 COORDINATOR_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
+BROKER_DEFAULT = -1
+"""The replication factor that stands for the brokers' own default."""
 
 
 class ClusterError(Exception):
@@ -32,7 +34,7 @@ class ClusterError(Exception):
 
 
 class TopicSpec(NamedTuple):
-    """A topic to create. `replication_factor` -1 is the brokers' own default."""
+    """A topic to create. `replication_factor` may be `BROKER_DEFAULT`."""
 
     name: str
     partition_count: int
@@ -73,7 +75,7 @@ class Cluster:
             return
         response: Any = await self._admin.create_topics(
             [
-                NewTopic(spec.name, spec.partition_count, spec.replication_factor, topic_configs=dict(spec.configs))
+                _new_topic(spec)
                 for spec in specs
             ],
             timeout_ms=REQUEST_TIMEOUT_MS,
@@ -120,6 +122,12 @@ class Cluster:
             await asyncio.sleep(RETRY_SECONDS)
 
 
+def _new_topic(spec: TopicSpec) -> NewTopic:
+    # The brokers' default replication factor is asked for with -1, which aiokafka takes only beside assignments: none.
+    assignments: dict[int, list[int]] | None = {} if spec.replication_factor == BROKER_DEFAULT else None
+    return NewTopic(spec.name, spec.partition_count, spec.replication_factor, assignments, dict(spec.configs))
+
+
 @asynccontextmanager
 async def open_cluster(client_options: Mapping[str, object]) -> AsyncIterator[Cluster]:
     """Connect for the length of the block. Raises BrokerUnreachable."""
@@ -128,4 +136,4 @@ async def open_cluster(client_options: Mapping[str, object]) -> AsyncIterator[Cl
         await connecting.start(admin, client_options)
         yield Cluster(admin)
     finally:
-        await connecting.close(asyncio.ensure_future(admin.close()))
+        await connecting.close(admin.close())

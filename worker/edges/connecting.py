@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from aiokafka.errors import KafkaError
@@ -37,8 +37,8 @@ class _LastComplaint(logging.Handler):
         self.text = record.getMessage()
 
 
-@asynccontextmanager
-async def _complaints() -> AsyncIterator[_LastComplaint]:
+@contextmanager
+def _complaints() -> Iterator[_LastComplaint]:
     handler = _LastComplaint()
     logger = logging.getLogger("aiokafka")
     logger.addHandler(handler)
@@ -65,7 +65,7 @@ async def start(client: Client, client_options: Mapping[str, object]) -> None:
 
     Raises BrokerUnreachable after at most CONNECT_SECONDS_MAX; the caller closes the client in any case.
     """
-    async with _complaints() as complaint:
+    with _complaints() as complaint:
         try:
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
                 await client.start()
@@ -74,7 +74,7 @@ async def start(client: Client, client_options: Mapping[str, object]) -> None:
             raise BrokerUnreachable(f"Kafka cannot be reached at {address_of(client_options)}: {reason}") from error
 
 
-async def close(stopping: asyncio.Future[None] | asyncio.Task[None]) -> None:
+async def close(stopping: Awaitable[None]) -> None:
     """Wait for a client's end, but not longer than CLOSE_SECONDS_MAX: a command that is done does not hang on a broker
     that is gone.
     """

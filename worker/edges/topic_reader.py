@@ -143,7 +143,7 @@ class TopicReader:
 
     async def _close(self) -> None:
         for client in self._clients:
-            await connecting.close(asyncio.ensure_future(client.stop()))
+            await connecting.close(client.stop())
         self._clients.clear()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worker.edges.processor import REPLAY_HEADER
 from worker.edges.topic_reader import Bounds, Record
 from worker.edges.verification.findings import Check, Findings
 from worker.edges.verification.sources import Cut
@@ -90,8 +91,7 @@ class DeadLetters:
                 place = f"{self.topic}/{self.findings.partition}/{record.offset}"
                 self.findings.add(Check.FORMAT, "", f"not a dead letter: {error}", place)
                 continue
-            next_offset = self._cut.get(source.topic, 0)
-            if source.offset >= next_offset:
+            if not source.is_replay and source.offset >= self._cut.get(source.topic, 0):
                 self.beyond[source.topic] = max(source.offset, self.beyond.get(source.topic, -1))
             if not self.beyond:
                 self.count_max += 1
@@ -107,15 +107,14 @@ class DeadLetters:
 
 def source_of(record: Record, partition: int) -> DeadLetterSource:
     """Read a dead letter's headers. Raises ValueError where they are not what the worker writes."""
-    # The last of a name counts nowhere: the worker's own headers stand first, the record's own follow.
-    headers: dict[str, bytes] = {}
-    for name, value in record.headers:
-        headers.setdefault(name, value)
+    headers = dict(record.headers)
     try:
         topic = headers["source-topic"].decode()
         source_partition, offset = int(headers["source-partition"]), int(headers["source-offset"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"its source headers are missing or wrong ({error})") from error
-    if source_partition != partition:
+    # What a replay says to be the first one is its sender's word, so it proves nothing.
+    is_replay = headers.get(REPLAY_HEADER) == f"{topic}/{source_partition}/{offset}".encode()
+    if source_partition != partition and not is_replay:
         raise ValueError(f"its source is partition {source_partition}, not this one")
-    return DeadLetterSource(topic, offset, "replay-of" in headers)
+    return DeadLetterSource(topic, offset, is_replay)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from urllib.parse import quote
 
+from schemas.encoding import key_of
 from worker.edges.verification.findings import Check, Findings
 
 StockKey = tuple[str, str, str]
@@ -25,8 +25,8 @@ NOTHING = Stock()
 
 
 def path_of(parts: Iterable[str]) -> str:
-    """The parts of a longer key, percent-encoded and joined by `/`: contract section 1."""
-    return "/".join(quote(part, safe="") for part in parts)
+    """The parts of a longer key as its text: contract section 1."""
+    return key_of(*parts).decode()
 
 
 def compare_stock(

@@ -1,0 +1,192 @@
+"""Dead letters as an operator sees them: read back from their topic, sent again, or given up.
+
+The same dead letter may stand in the topic several times, as a replay that is refused keeps the id: the last one counts.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+import msgspec
+from aiokafka import AIOKafkaProducer
+
+from schemas.decoding import order_of
+from schemas.inputs import DeadLetterDiscarded
+from schemas.times import time_text
+from schemas.topics import RECORD_BYTES_MAX
+from worker.edges import connecting
+from worker.edges.processor import REPLAY_HEADER
+from worker.edges.topic_reader import Record, TopicReader
+
+ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
+"""What the worker adds. A record's own headers of these names are not kept, so nothing is ambiguous."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetterId:
+    """`source-topic/partition/offset`, the topic by its full name."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises ValueError for what is no id."""
+        topic, partition, offset = text.rsplit("/", 2)
+        if not (topic and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+            raise ValueError(f"{text} is not of the form topic/partition/offset")
+        return cls(topic, int(partition), int(offset))
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One dead letter without its value. `partition` and `offset` are its own place, `written_at` its own time in UTC.
+
+    `order`: account and order, for one that can hold an order back (contract section 7).
+    """
+
+    id: str
+    code: str
+    error: str
+    source_topic: str
+    source_partition: int
+    source_timestamp: str
+    account_id: str | None
+    order_id: str | None
+    partition: int
+    offset: int
+    written_at: str
+    is_replay: bool
+
+    @property
+    def order(self) -> tuple[str, str] | None:
+        """Account and order, None without one."""
+        return None if self.account_id is None or self.order_id is None else (self.account_id, self.order_id)
+
+
+def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
+    """What a record of the topic says; None where it is not one that the worker wrote."""
+    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    try:
+        source = DeadLetterId(headers["source-topic"], int(headers["source-partition"]), int(headers["source-offset"]))
+        source_timestamp = int(headers["source-timestamp"])
+    except (KeyError, ValueError):
+        return None
+    code = headers.get("error-code", "")
+    order = None if source.topic == commands_topic or code == "too_late" else order_of(record.value, record.key)
+    return DeadLetter(
+        id=str(source),
+        code=code,
+        error=headers.get("error", ""),
+        source_topic=source.topic,
+        source_partition=source.partition,
+        source_timestamp=_time(source_timestamp),
+        account_id=None if record.key is None else record.key.decode(errors="replace"),
+        order_id=None if order is None else order[1],
+        partition=record.partition,
+        offset=record.offset,
+        written_at=_time(record.timestamp),
+        is_replay=headers.get(REPLAY_HEADER) == str(source),
+    )
+
+
+async def read_dead_letters(
+    reader: TopicReader, topic: str, partition: int, commands_topic: str
+) -> dict[str, DeadLetter]:
+    """The latest of each id in a partition, in the order in which they were first written."""
+    found: dict[str, DeadLetter] = {}
+
+    def take(records: Sequence[Record]) -> None:
+        for record in records:
+            dead_letter = read_dead_letter(record, commands_topic)
+            if dead_letter is not None:
+                found[dead_letter.id] = dead_letter
+
+    bounds = await reader.bounds(topic, partition)
+    await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
+    return found
+
+
+async def read_records(reader: TopicReader, topic: str, letters: Sequence[DeadLetter]) -> list[Record]:
+    """The whole records of dead letters, in their order: all of one partition, by ascending offset, few enough to hold.
+
+    Raises LookupError if one is not there any more.
+    """
+    wanted = {letter.offset for letter in letters}
+    held: list[Record] = []
+
+    def take(records: Sequence[Record]) -> None:
+        held.extend(record for record in records if record.offset in wanted)
+
+    first, last = letters[0], letters[-1]
+    await reader.read(topic, first.partition, start=first.offset, end=last.offset + 1, take=take)
+    if len(held) != len(letters):
+        raise LookupError(f"some of the dead letters from {first.id} to {last.id} are not in {topic} any more")
+    return held
+
+
+def own_headers(record: Record) -> list[tuple[str, bytes]]:
+    """The headers that the original record had."""
+    return [(name, value) for name, value in record.headers if name not in ERROR_HEADERS and name != REPLAY_HEADER]
+
+
+class Sender:
+    """Sends dead letters again, or gives them up. Use as an async context manager; acknowledged by all copies."""
+
+    def __init__(self, client_options: Mapping[str, object]) -> None:
+        self._options = client_options
+        self._producer = AIOKafkaProducer(
+            **client_options,
+            enable_idempotence=True,
+            max_request_size=RECORD_BYTES_MAX,
+            request_timeout_ms=10_000,
+        )
+
+    async def __aenter__(self) -> Self:
+        """Connect. Raises BrokerUnreachable."""
+        try:
+            await connecting.start(self._producer, self._options)
+        except BaseException:
+            await connecting.close(self._producer.stop())
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await connecting.close(self._producer.stop())
+
+    async def replay(self, dead_letter: DeadLetter, record: Record) -> None:
+        """Send the original again, to where it came from. Its time is now: `future` and `too_late` are decided anew."""
+        await self._producer.send_and_wait(
+            dead_letter.source_topic,
+            key=record.key,
+            value=record.value,
+            partition=dead_letter.source_partition,
+            headers=[*own_headers(record), (REPLAY_HEADER, dead_letter.id.encode())],
+        )
+
+    async def discard(self, dead_letter: DeadLetter, order: tuple[str, str], commands_topic: str) -> None:
+        """Say that a dead letter is given up, so that it does not hold its order back any longer."""
+        account_id, order_id = order
+        command = DeadLetterDiscarded(
+            event_id=f"discard-{uuid.uuid4()}",
+            account_id=account_id,
+            occurred_at=_time(int(datetime.now(UTC).timestamp() * 1000)),
+            order_id=order_id,
+            dead_letter_id=dead_letter.id,
+        )
+        # A dead letter of an order lies in its account's partition.
+        await self._producer.send_and_wait(
+            commands_topic, key=account_id.encode(), value=msgspec.json.encode(command), partition=dead_letter.partition
+        )
+
+
+def _time(timestamp_ms: int) -> str:
+    return time_text(min(max(timestamp_ms, 0), 253_402_300_799_999))
