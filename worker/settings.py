@@ -30,13 +30,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from schemas.topics import Topic
+from schemas.topics import INPUTS, OUTPUTS, Topic
 from worker.domain.rules import AccountRules, CountOrigin, CountPolicy, Rules
+from worker.stream.config import EngineConfig
 
 ENVIRONMENT_PREFIX = "STOCKFREEZE_"
 PORT_MAX = 65_535
 ID_CHARACTERS_MAX = 128
-COPIES_MAX = 100
 
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -71,12 +71,6 @@ def _check_id(value: str) -> str:
 def _check_file(value: Path) -> Path:
     if not value.is_file():
         raise PydanticCustomError("file", "Input should be the path of a file that exists")
-    return value
-
-
-def _check_copies(value: int) -> int:
-    if value != -1 and not 1 <= value <= COPIES_MAX:
-        raise PydanticCustomError("copies", "Input should be at least 1, or -1 for the brokers' default")
     return value
 
 
@@ -131,14 +125,14 @@ class Settings(BaseSettings):
     )
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
-        description="Static membership: a unique name of this worker that survives restarts, as a StatefulSet's pods have.",
+        description="Static membership: a unique name of this worker, the same after a restart (a StatefulSet pod's).",
     )
     topic_prefix: KafkaName = Field("", description="Goes before each topic's name, as it is.")
     partitions: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
         8, description="Partitions of every topic, for `topics create`. Cannot be changed later."
     )
-    replication_factor: Annotated[Integer, AfterValidator(_check_copies)] = Field(
-        -1, description="Copies of every partition, for `topics create`; -1: the brokers' own default."
+    replication_factor: Annotated[Integer, Field(ge=1, le=100)] = Field(
+        1, description="Copies of every partition, for `topics create`; 3 where a broker may be lost."
     )
     web_host: str = Field(
         "127.0.0.1", min_length=1, description="Address that the pages, health and metrics listen on."
@@ -247,6 +241,19 @@ class Settings(BaseSettings):
             },
         )
 
+    def engine_config(self) -> EngineConfig:
+        """Make the engine's settings: what is set here, and its own defaults for the rest."""
+        return EngineConfig(
+            app_id=self.app_id,
+            client=self.client_options(),
+            inputs=tuple(self.topic(topic) for topic in INPUTS),
+            outputs=tuple(self.topic(topic) for topic in OUTPUTS),
+            state_topic=self.topic(Topic.STATE),
+            group_instance_id=self.group_instance_id,
+            breaker_bad_max=self.breaker_bad_max,
+            breaker_window=self.breaker_window,
+        )
+
     def topic(self, topic: Topic) -> str:
         """Return the full name of a topic: prefix and name."""
         return f"{self.topic_prefix}{topic.value}"
@@ -344,7 +351,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_service_link(variable: str, value: str) -> bool:
-    """Say whether Kubernetes put the variable there, as it does for a Service: one named `stockfreeze…` has our prefix."""
+    """Say whether Kubernetes put the variable there: it does so for every Service, and some share our prefix."""
     if variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields:
         return False
     return bool(_SERVICE_LINK.search(variable)) or (variable.endswith("_PORT") and bool(_SERVICE_URL.match(value)))

@@ -1,0 +1,284 @@
+"""Every metric of a worker: its name, its labels and what it means. The README's table is made from this module.
+
+Counters of the domain (movements, dead letters, drift) are counted by a partition's processor and taken over here when
+its transaction was committed, so that a batch that is aborted and done again counts once. What has a present value
+(lag, states, sizes) is read when Prometheus asks, so that a partition that moved away leaves no stale series. Units are
+Prometheus' base units.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from worker.ops.health import is_ready
+from worker.stream.observer import BatchReport
+from worker.stream.status import EngineStatus, PartitionState
+
+MS_PER_S = 1000
+
+LATENCY_EDGES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+TRANSACTION_EDGES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+RESTORE_EDGES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+LOOP_EDGES_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+BATCH_EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+
+class Spec(NamedTuple):
+    """A metric as it is documented and exposed (a counter's name gets `_total`)."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+
+
+RECORDS = Spec(
+    "stockfreeze_records",
+    "counter",
+    ("topic", "outcome"),
+    "Input records, by how they ended: applied, duplicate, stale, dead_lettered.",
+)
+OUTPUTS = Spec("stockfreeze_outputs", "counter", (), "Records written, those of the state included.")
+MOVEMENTS = Spec("stockfreeze_movements", "counter", ("movement",), "Movements written to the journal.")
+DEAD_LETTERS = Spec("stockfreeze_dead_letters", "counter", ("code",), "Records that were dead-lettered, by their code.")
+DRIFT_CHECKED = Spec("stockfreeze_drift_checked", "counter", ("origin",), "Comparisons of a count with the ledger.")
+DRIFT_FOUND = Spec("stockfreeze_drift_found", "counter", ("origin",), "Comparisons of a count that found a drift.")
+ALERTS = Spec("stockfreeze_alerts", "counter", ("alert",), "Alerts raised.")
+ARCHIVE = Spec("stockfreeze_archive_events", "counter", ("event",), "Archive events: eligible, revoked, rejected.")
+END_TO_END = Spec(
+    "stockfreeze_end_to_end_seconds", "histogram", (), "From a record's timestamp to the commit of what it caused."
+)
+TRANSACTION = Spec(
+    "stockfreeze_transaction_seconds", "histogram", (), "From the begin of a transaction to the answer of its commit."
+)
+TRANSACTION_RECORDS = Spec("stockfreeze_transaction_records", "histogram", (), "Input records of a transaction.")
+RESTORE = Spec("stockfreeze_restore_seconds", "histogram", (), "Time that the restore of a partition's state took.")
+RESTORE_RECORDS = Spec("stockfreeze_restore_records", "counter", (), "State records read by restores that ended.")
+RESTORE_PROGRESS = Spec(
+    "stockfreeze_restore_progress_ratio",
+    "gauge",
+    ("partition",),
+    "How far a restore that is going on has come, 0 to 1.",
+)
+LAG = Spec("stockfreeze_lag_records", "gauge", ("topic", "partition"), "Input records that are not yet processed.")
+PARTITIONS = Spec("stockfreeze_partitions", "gauge", ("state",), "Partitions of this worker, by state.")
+READY = Spec("stockfreeze_ready", "gauge", (), "1 if `/health/ready` answers 200, else 0.")
+RESTARTS = Spec(
+    "stockfreeze_partition_restarts",
+    "counter",
+    ("cause",),
+    "Partitions that started again after an error: fenced, timeout or broker.",
+)
+HALTS = Spec("stockfreeze_partition_halts", "counter", (), "Partitions that stopped until the worker is restarted.")
+REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")
+ENGINE_RESTARTS = Spec("stockfreeze_engine_restarts", "counter", (), "Restarts of the whole engine after a defect.")
+ACCOUNTS = Spec("stockfreeze_state_accounts", "gauge", ("partition",), "State size: accounts.")
+ORDERS = Spec("stockfreeze_state_orders", "gauge", ("partition",), "State size: orders, open and eligible.")
+ORDERS_OPEN = Spec(
+    "stockfreeze_orders_open", "gauge", ("partition",), "Orders that are not yet eligible for the archive."
+)
+ORDERS_RETIRED = Spec(
+    "stockfreeze_state_orders_retired",
+    "gauge",
+    ("partition",),
+    "State size: ids of orders that left it, still remembered.",
+)
+STOCK_KEYS = Spec("stockfreeze_state_stock_keys", "gauge", ("partition",), "State size: SKUs of warehouses.")
+LOOP_LAG = Spec("stockfreeze_event_loop_lag_seconds", "histogram", (), "How late the event loop wakes a sleeping task.")
+BUILD = Spec("stockfreeze_build_info", "gauge", ("version",), "1; the version that runs.")
+
+METRICS = (
+    *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
+    *(END_TO_END, TRANSACTION, TRANSACTION_RECORDS, LAG, READY, PARTITIONS),
+    *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, REBALANCES, ENGINE_RESTARTS),
+    *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
+)
+"""All of them, in the order of the README."""
+
+TALLIES: Mapping[str, Spec] = {
+    "movement": MOVEMENTS,
+    "dead_letter": DEAD_LETTERS,
+    "drift_checked": DRIFT_CHECKED,
+    "drift_found": DRIFT_FOUND,
+    "alert": ALERTS,
+    "archive": ARCHIVE,
+}
+"""What a processor's tally counts, by the first part of its keys; the other part is the label."""
+
+SIZES: Mapping[str, Spec] = {
+    "accounts": ACCOUNTS,
+    "orders": ORDERS,
+    "orders_open": ORDERS_OPEN,
+    "orders_retired": ORDERS_RETIRED,
+    "stock_keys": STOCK_KEYS,
+}
+"""What a processor's `gauges` tells, by name."""
+
+
+class Counted(Protocol):
+    """What metrics need of a partition's processor."""
+
+    @property
+    def tally(self) -> dict[tuple[str, ...], int]:
+        """Counted since it was last taken: (kind of `TALLIES`, label) and how many."""
+
+    def gauges(self) -> Mapping[str, float]:
+        """Present sizes, by the names of `SIZES`."""
+
+
+class AgeHistogram(Collector):
+    """A histogram that takes a whole batch of timestamps at a fraction of the cost of observing each."""
+
+    def __init__(self, spec: Spec, edges_s: Sequence[float]) -> None:
+        """Start empty, with these upper bounds in seconds."""
+        self._spec = spec
+        self._edges_s = tuple(edges_s)
+        self._at_most = [0] * len(self._edges_s)
+        self._count = 0
+        self._sum_ms = 0
+
+    def observe(self, timestamps_ms: Sequence[int], now_ms: int) -> None:
+        """Count how old each timestamp is now; one of the future counts as 0 seconds old."""
+        ordered = sorted(timestamps_ms)
+        count = len(ordered)
+        past = bisect_right(ordered, now_ms)
+        for position, edge_s in enumerate(self._edges_s):
+            older = bisect_right(ordered, now_ms - edge_s * MS_PER_S - 0.5)
+            self._at_most[position] += count - older
+        self._count += count
+        self._sum_ms += past * now_ms - sum(ordered[:past])
+
+    def collect(self) -> Iterator[Metric]:
+        """Expose the buckets."""
+        buckets = [(str(edge), float(count)) for edge, count in zip(self._edges_s, self._at_most, strict=True)]
+        buckets.append(("+Inf", float(self._count)))
+        yield HistogramMetricFamily(
+            self._spec.name, self._spec.help, buckets=buckets, sum_value=self._sum_ms / MS_PER_S
+        )
+
+
+class LiveCollector(Collector):
+    """Reads what has a present value when Prometheus asks."""
+
+    def __init__(self, status: Callable[[], EngineStatus | None], processors: Mapping[int, Counted]) -> None:
+        """Read from these."""
+        self._status = status
+        self._processors = processors
+
+    def collect(self) -> Iterator[Metric]:
+        """Expose lag, states, restores and sizes of the partitions that are here now."""
+        status = self._status()
+        lag, restore, partitions = _gauge(LAG), _gauge(RESTORE_PROGRESS), _gauge(PARTITIONS)
+        present = {} if status is None else status.partitions
+        for number, partition in present.items():
+            for topic, records in partition.lag.items():
+                lag.add_metric([topic, str(number)], records)
+            if partition.state is PartitionState.RESTORING and partition.restore is not None:
+                end = partition.restore.target_offset + 1
+                restore.add_metric([str(number)], min(1.0, partition.restore.offset / end))
+        states = [partition.state for partition in present.values()]
+        for state in PartitionState:
+            partitions.add_metric([state.value], states.count(state))
+        yield from (lag, restore, partitions)
+        yield GaugeMetricFamily(READY.name, READY.help, value=float(is_ready(status)))
+        yield from self._sizes(present)
+
+    def _sizes(self, present: Mapping[int, object]) -> Iterator[Metric]:
+        families = {name: _gauge(spec) for name, spec in SIZES.items()}
+        for number in present:
+            processor = self._processors.get(number)
+            if processor is not None:
+                for name, value in processor.gauges().items():
+                    families[name].add_metric([str(number)], value)
+        yield from families.values()
+
+
+class Metrics:
+    """All metrics of one worker, in a registry of their own. It is the engine's observer."""
+
+    def __init__(
+        self, *, version: str, processors: Mapping[int, Counted], status: Callable[[], EngineStatus | None]
+    ) -> None:
+        """Count for the processors of the partitions that are here, and for the engine with this status."""
+        self._processors = processors
+        self.registry = CollectorRegistry()
+        self._records = self._counter(RECORDS)
+        self._outputs = self._counter(OUTPUTS)
+        self._tallies = {kind: self._counter(spec) for kind, spec in TALLIES.items()}
+        self._end_to_end = AgeHistogram(END_TO_END, LATENCY_EDGES_S)
+        self.registry.register(self._end_to_end)
+        self._transaction = self._histogram(TRANSACTION, TRANSACTION_EDGES_S)
+        self._transaction_records = self._histogram(TRANSACTION_RECORDS, BATCH_EDGES)
+        self._restore = self._histogram(RESTORE, RESTORE_EDGES_S)
+        self._restore_records = self._counter(RESTORE_RECORDS)
+        self._restarts = self._counter(RESTARTS)
+        self._halts = self._counter(HALTS)
+        self._rebalances = self._counter(REBALANCES)
+        self._engine_restarts = self._counter(ENGINE_RESTARTS)
+        self._loop_lag = self._histogram(LOOP_LAG, LOOP_EDGES_S)
+        Gauge(BUILD.name, BUILD.help, BUILD.labels, registry=self.registry).labels(version).set(1)
+        self.registry.register(LiveCollector(status, processors))
+        ProcessCollector(registry=self.registry)
+        self.records_committed = 0
+        """Input records since the start, for the progress in the log."""
+
+    def batch_committed(self, report: BatchReport) -> None:
+        """Count a committed transaction, and what its processor tallied in it."""
+        for (topic, outcome), count in report.outcomes.items():
+            self._records.labels(topic, outcome.value).inc(count)
+        self._outputs.inc(report.outputs)
+        self._transaction.observe(report.transaction_seconds)
+        self._transaction_records.observe(len(report.timestamps_ms))
+        self._end_to_end.observe(report.timestamps_ms, report.committed_at_ms)
+        self.records_committed += len(report.timestamps_ms)
+        tally = self._processors[report.partition].tally
+        for (kind, label), count in tally.items():
+            self._tallies[kind].labels(label).inc(count)
+        tally.clear()
+
+    def lag_measured(self, topic: str, partition: int, records: int) -> None:
+        """Nothing to keep: the lag is read from the engine's status when Prometheus asks."""
+
+    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
+        """Nothing to keep: the progress is read from the engine's status when Prometheus asks."""
+
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+        """Count a restore that ended."""
+        self._restore.observe(seconds)
+        self._restore_records.inc(records)
+
+    def task_restarted(self, partition: int, cause: str) -> None:
+        """Count a partition that starts again after an error."""
+        self._restarts.labels(cause).inc()
+
+    def partition_halted(self, partition: int, reason: str) -> None:
+        """Count a partition that stopped for good."""
+        self._halts.inc()
+
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+        """Count a rebalance."""
+        self._rebalances.inc()
+
+    def engine_restarted(self) -> None:
+        """Count an engine that ended with a defect and is started anew."""
+        self._engine_restarts.inc()
+
+    def loop_was_late(self, seconds: float) -> None:
+        """Count one measurement of the event loop's lag."""
+        self._loop_lag.observe(seconds)
+
+    def _counter(self, spec: Spec) -> Counter:
+        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+
+    def _histogram(self, spec: Spec, edges: Sequence[float]) -> Histogram:
+        return Histogram(spec.name, spec.help, spec.labels, buckets=edges, registry=self.registry)
+
+
+def _gauge(spec: Spec) -> GaugeMetricFamily:
+    return GaugeMetricFamily(spec.name, spec.help, labels=spec.labels)
