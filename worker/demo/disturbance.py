@@ -55,7 +55,7 @@ class Injected(NamedTuple):
 
     records: int
     repeats: int
-    broken: dict[DeadLetterCode, int]
+    broken: dict[str, int]
     late: int
     early: int
     blocked: frozenset[tuple[str, str]]

@@ -1,0 +1,50 @@
+"""`stockfreeze demo`: watch real orders go through a real worker on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from worker.cli.context import Refusal
+
+EXIT_TERMINATED = 143
+
+
+@click.command(epilog="Examples: stockfreeze demo · stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay")
+@click.option(
+    "--bootstrap-servers",
+    metavar="HOST:PORT",
+    help="A Kafka to use instead of the embedded broker. How to log in comes from the environment, as for `run`. The "
+    "demo makes topics of its own there, and deletes them at its end.",
+)
+@click.option("--events", type=click.IntRange(100, 1_000_000), help="About how many events [default: the whole slice].")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed tells another story.")
+@click.option("--stay", is_flag=True, help="Keep everything up at the end, until Ctrl-C, and say where its pages are.")
+@click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
+def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: bool, picture: Path | None) -> int:  # noqa: FBT001 # click passes flags by name
+    """Watch real orders go through a worker on this machine.
+
+    Starts an embedded broker and a worker, feeds them a few days of a real shop (sub-orders, carriers and counts are
+    derived by stated rules; some events come late, twice, too early or broken), shows what happens, and compares what
+    came out with what was put in. Exit code 0 if all agrees and `verify` finds nothing, else 1.
+    """
+    import asyncio
+
+    from rich.console import Console
+
+    from worker.demo.broker import BrokerUnavailable
+    from worker.demo.play import Options, play
+    from worker.demo.system import DemoFailed
+    from worker.settings import SettingsError
+
+    options = Options(bootstrap_servers, events, seed, stay, picture)
+    try:
+        return 0 if asyncio.run(play(options, Console(highlight=False))) else 1
+    except asyncio.CancelledError:
+        return EXIT_TERMINATED
+    except (BrokerUnavailable, SettingsError) as error:
+        raise Refusal(str(error)) from error
+    except DemoFailed as error:
+        click.echo(f"stockfreeze demo: {error}", err=True)
+        return 1
