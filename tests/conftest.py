@@ -1,7 +1,7 @@
 """Fixtures of all tests, and what a run says about the brokers it did without.
 
 A test that asks for `broker` runs once on every kind of broker; with the marker `apache` on Apache Kafka alone. What
-cannot run here is skipped, and listed with its reason at the end. With `STOCKFREEZE_REQUIRE_APACHE_KAFKA=1` (as in CI)
+cannot run here is skipped, and listed with its reason at the end. With `TESTS_REQUIRE_APACHE_KAFKA=1` (as in CI)
 a run that cannot use Apache Kafka fails before it begins.
 """
 
@@ -16,7 +16,7 @@ import pytest
 
 from tests.brokers import Broker, BrokerKind, Brokers, Names, unique_names, why_not
 
-REQUIRE_APACHE_KAFKA = "STOCKFREEZE_REQUIRE_APACHE_KAFKA"
+REQUIRE_APACHE_KAFKA = "TESTS_REQUIRE_APACHE_KAFKA"
 # Time is for pytest-timeout to watch: an example that meets a busy machine is no failure. What fails can be repeated
 # from what is printed.
 hypothesis.settings.register_profile("stockfreeze", deadline=None, print_blob=True)
