@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
 
 from worker.stream.breaker import Breaker
@@ -11,7 +10,7 @@ from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import Halt
 from worker.stream.merge import size_of
 from worker.stream.observer import BatchReport
-from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions
+from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
 from worker.stream.processor import InputRecord, Outcome, OutputRecord, Processor
 
 
@@ -35,7 +34,7 @@ class Batch:
         self._processor = processor
         self._ledger = ledger
         self._breaker = breaker
-        self._outcomes: Counter[tuple[str, Outcome]] = Counter()
+        self._before = ledger.positions()
         self._timestamps_ms: list[int] = []
         self._bytes = 0
         self._outputs = 0
@@ -54,7 +53,6 @@ class Batch:
             except Exception as error:
                 raise halt_at(self._partition, f"{record.topic}/{record.partition}/{record.offset}", error) from error
             count(record, outcome)
-            self._outcomes[record.topic, outcome] += 1
             self._timestamps_ms.append(record.timestamp)
             self._bytes += size_of(record)
             if self._breaker.open_after(bad=outcome is Outcome.DEAD_LETTERED):
@@ -90,7 +88,7 @@ class Batch:
         """What to tell once it is committed."""
         return BatchReport(
             partition=self._partition,
-            outcomes=self._outcomes,
+            outcomes=outcomes_between(self._before, self._ledger.positions()),
             timestamps_ms=self._timestamps_ms,
             committed_at_ms=self._clock.now_ms(),
             transaction_seconds=self._clock.monotonic() - self._began_at,

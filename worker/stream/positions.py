@@ -6,6 +6,7 @@ been processed. Every offset below `next_offset` is counted once, as an outcome 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -67,6 +68,18 @@ class Ledger:
     def positions(self) -> dict[str, Position]:
         """A copy, by input topic."""
         return {topic: Position(*columns) for topic, columns in self._columns.items()}
+
+
+def outcomes_between(
+    before: Mapping[str, Position], after: Mapping[str, Position]
+) -> dict[tuple[str, Outcome], int]:
+    """How many records ended as what between two moments, by topic and outcome; zeros are left out."""
+    counts = {
+        (topic, outcome): position[column] - before[topic][column]
+        for topic, position in after.items()
+        for outcome, column in _COLUMN.items()
+    }
+    return {key: count for key, count in counts.items() if count}
 
 
 _PositionsValue = tuple[int, dict[str, Position], int]

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from tests.brokers import Broker, Names
+from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import NotAssigned, PartitionState
 
-NUMBERS = [(b"key-%d" % (number % 7), b"%d" % number) for number in range(400)]
-
-
-def _expected(times: int = 1) -> dict[bytes, int]:
-    sums: dict[bytes, int] = {}
-    for key, value in NUMBERS:
-        sums[key] = sums.get(key, 0) + times * int(value)
-    return sums
-
-
-async def _check_once(world: World, records: int) -> None:
-    """Every input has one output, and its offset is accounted for once."""
-    outputs = await world.outputs()
-    places = {output.split(b"@")[1] + b"/" + output.split(b"@")[0] for output in outputs}
-    assert len(outputs) == len(places) == records
-    for positions in (await world.positions()).values():
-        for position in positions.values():
-            assert sum(position[1:]) == position.next_offset
+NUMBERS = numbers(400)
 
 
 async def test_every_record_takes_effect_once(broker: Broker, names: Names) -> None:
@@ -36,8 +18,8 @@ async def test_every_record_takes_effect_once(broker: Broker, names: Names) -> N
     async with world.running() as engine:
         await world.send(world.b, NUMBERS)
         await world.processed(2 * len(NUMBERS), engine)
-    assert await world.sums() == _expected(2)
-    await _check_once(world, 2 * len(NUMBERS))
+    assert await world.sums() == expected(NUMBERS, NUMBERS)
+    await check_once(world, 2 * len(NUMBERS))
 
 
 async def test_an_engine_goes_on_from_the_state_alone(broker: Broker, names: Names) -> None:
@@ -46,8 +28,8 @@ async def test_an_engine_goes_on_from_the_state_alone(broker: Broker, names: Nam
         await world.send(world.a, NUMBERS)
         async with world.running() as engine:
             await world.processed((round_ + 1) * len(NUMBERS), engine)
-    assert await world.sums() == _expected(3)
-    await _check_once(world, 3 * len(NUMBERS))
+    assert await world.sums() == expected(NUMBERS, NUMBERS, NUMBERS)
+    await check_once(world, 3 * len(NUMBERS))
 
 
 async def test_committed_state_can_be_read_between_transactions(broker: Broker, names: Names) -> None:
@@ -77,7 +59,7 @@ async def test_two_engines_share_the_partitions_and_one_takes_over_from_the_othe
         await world.send(world.b, NUMBERS)
         await world.processed(2 * len(NUMBERS), first)
         assert len(first.status().partitions) == 4
-    assert await world.sums() == _expected(2)
-    await _check_once(world, 2 * len(NUMBERS))
+    assert await world.sums() == expected(NUMBERS, NUMBERS)
+    await check_once(world, 2 * len(NUMBERS))
 
 
