@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final, Literal, NamedTuple, NoReturn, TypeGuard, get_args
+from typing import Final, Literal, NamedTuple, NoReturn, TypeGuard
 
 import msgspec
 
+from schemas.catalogue import TOPIC_OF, TYPES
 from schemas.inputs import (
     Command,
-    Event,
     InputEvent,
     OrdersEvent,
     StockAdjusted,
@@ -59,17 +59,6 @@ class Decoded(NamedTuple):
     as_of_ms: int
 
 
-def _types_of(union: object) -> dict[str, type[Event]]:
-    return {str(cls.__struct_config__.tag): cls for cls in get_args(union)}
-
-
-_TYPES: Final = {
-    Topic.ORDERS: _types_of(OrdersEvent),
-    Topic.SUB_ORDERS: _types_of(SubOrdersEvent),
-    Topic.STOCK: _types_of(StockEvent),
-    Topic.COMMANDS: _types_of(Command),
-}
-_HOMES: Final = {tag: topic for topic, types in _TYPES.items() for tag in types}
 _DECODE: Final = {
     Topic.ORDERS: msgspec.json.Decoder[InputEvent](OrdersEvent).decode,
     Topic.SUB_ORDERS: msgspec.json.Decoder[InputEvent](SubOrdersEvent).decode,
@@ -141,13 +130,13 @@ def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
         raise Refused("unknown_type", "The field type is missing.")
     if not isinstance(tag, str):
         raise Refused("unknown_type", "The field type is not a string.")
-    cls = _TYPES[topic].get(tag)
+    cls = TYPES[topic].get(tag)
     if cls is None:
-        home = _HOMES.get(tag)
+        home = TOPIC_OF.get(tag)
         told = f"belongs to {home}" if home else "is not known"
         raise Refused("unknown_type", f"The field type says {_shortened(repr(tag))}, which {told}.")
     try:
-        return msgspec.convert(fields, cls)  # type: ignore[return-value]  # _TYPES holds members of InputEvent only
+        return msgspec.convert(fields, cls)  # type: ignore[return-value]  # an input topic carries members of InputEvent only
     except msgspec.ValidationError as error:
         raise Refused("invalid", _sentence(error)) from None
 

@@ -122,7 +122,7 @@ def status_changed(
     sub_orders: Mapping[str, str],
     units: Iterable[tuple[str | None, str, str, int, int, int]],
 ) -> bytes:
-    """Encodes an `OrderStatusChanged`; `account`, `cause`, `order_id` are JSON strings, `units` the fields of `UnitRow`."""
+    """Encodes an `OrderStatusChanged`; `account`, `cause`, `order_id` are JSON strings, `units` fields of `UnitRow`."""
     return _STATUS_CHANGED % (
         event_id,
         account,

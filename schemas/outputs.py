@@ -14,7 +14,9 @@ from msgspec import UNSET, Meta, UnsetType
 
 from schemas.inputs import Origin
 
-UtcTime = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+# What is said of outputs is said in the JSON Schemas only: who decodes them to verify must be able to read wrong ones.
+UtcTime = Annotated[str, Meta(extra_json_schema={"format": "date-time", "pattern": "[.][0-9]{3}Z$"})]
+Units = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 OptionalId = str | UnsetType
 SubOrderStatus = Literal[
     "superseded",
@@ -67,7 +69,7 @@ class StockMoved(OutputEvent, tag="stock.moved", kw_only=True):
     frozen_delta: int
     on_hand_delta: int
     on_hand: int | None
-    frozen: int
+    frozen: Units
     available: int | None
     order_id: OptionalId = UNSET
     sub_order_id: OptionalId = UNSET
@@ -79,9 +81,9 @@ class StockLevelChanged(OutputEvent, tag="stock.level_changed", kw_only=True):
     warehouse_id: str
     sku: str
     on_hand: int | None
-    frozen: int
+    frozen: Units
     available: int | None
-    publishable: int | None
+    publishable: Units | None
     as_of: UtcTime | None
 
 
@@ -91,9 +93,9 @@ class UnitRow(msgspec.Struct):
     sub_order_id: str | None
     warehouse_id: str
     sku: str
-    open: int
-    shipped: int
-    cancelled: int
+    open: Units
+    shipped: Units
+    cancelled: Units
 
 
 class OrderStatusChanged(OutputEvent, tag="order.status_changed", kw_only=True):
@@ -165,7 +167,7 @@ class DriftDetected(OutputEvent, tag="drift.detected", kw_only=True):
 class Missing(msgspec.Struct):
     """How many keys, and up to 100 of their SKUs."""
 
-    count: int
+    count: Units
     skus: Annotated[list[str], Meta(max_length=100)]
 
 
@@ -176,9 +178,9 @@ class DriftSummary(OutputEvent, tag="drift.summary", kw_only=True):
     snapshot_id: str
     warehouse_id: str
     as_of: UtcTime
-    skus_checked: int
-    skus_drifted: int
-    error_rate: float
+    skus_checked: Units
+    skus_drifted: Units
+    error_rate: Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
     missing_in_count: Missing
     missing_in_ledger: Missing
 

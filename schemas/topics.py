@@ -37,6 +37,8 @@ OUTPUTS = (
     Topic.STATE,
 )
 COMPACTED = frozenset({Topic.LEVELS, Topic.STATUS, Topic.STATE})
+KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
+"""The journal's sums are the stock, and a dead letter waits for an operator: nothing of them may expire."""
 
 RECORD_BYTES_MAX = 8 * 1024 * 1024
 """Dead letters and state may be this large; their topics and the producers must allow it."""

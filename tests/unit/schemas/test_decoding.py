@@ -197,7 +197,7 @@ def test_a_broken_field_makes_the_record_undecodable_wherever_it_is_and_whatever
         ("", "The field type says '', which is not known."),
         ("order.paid", "The field type says 'order.paid', which is not known."),
         ("Order.Created", "The field type says 'Order.Created', which is not known."),
-        ("stock.moved", "The field type says 'stock.moved', which is not known."),
+        ("stock.moved", "The field type says 'stock.moved', which belongs to stock.movements.v1."),
         ("stock.counted", "The field type says 'stock.counted', which belongs to stock.events.v1."),
     ],
 )
