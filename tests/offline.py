@@ -1,6 +1,8 @@
-"""A worker without an engine: input records through the real processor, one transaction after another, for tests of what reads the topics.
+"""A worker without an engine: input records through the real processor, one transaction after another, for tests of
+what reads the topics.
 
-`OfflinePartition` makes the records in memory; `write_system` puts a whole system on a broker, each transaction as the engine would write it.
+`OfflinePartition` makes the records in memory; `write_system` puts a whole system on a broker, each transaction as the
+engine would write it.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def event(topic: Topic, type_: str, account_id: str, event_id: str, **fields: An
 
 
 def story(account_id: str) -> list[Input]:
-    """Some days of an account: a count, an order that is delivered, one that waits, one cancelled; a repeat and a bad record."""
+    """Some days of an account: a count, an order that is delivered, one that waits, one cancelled; a repeat and a bad
+    record.
+    """
 
     def order(type_: str, event_id: str, **fields: Any) -> Input:  # noqa: ANN401
         return event(Topic.ORDERS, type_, account_id, event_id, **fields)

@@ -42,7 +42,10 @@ def command() -> None:
     """
 
 
-@command.command("list", epilog="Example: stockfreeze dead-letters list --pending --account acme")
+@command.command(
+    "list",
+    epilog="\b\nExamples:\n  stockfreeze dead-letters list --pending\n  stockfreeze dead-letters list --account acme --code invalid --json",
+)
 @click.option("--code", metavar="CODE", help="Only those refused with this code, such as invalid or conflict.")
 @click.option("--account", metavar="ACCOUNT", help="Only those whose key is this account.")
 @click.option("--topic", metavar="TOPIC", help="Only those from this input topic, with or without the prefix.")
@@ -75,7 +78,14 @@ def list_(
         print_json([_as_data(entry) for entry in shown])
         return 0
     rows = [
-        (entry.letter.id, entry.letter.code, entry.letter.error, entry.letter.order_id, entry.letter.written_at, entry.pending)
+        (
+            entry.letter.id,
+            entry.letter.code,
+            entry.letter.error,
+            entry.letter.order_id,
+            entry.letter.written_at,
+            entry.pending,
+        )
         for entry in shown
     ]
     print_table("Dead letters", ("id", "code", "error", "order", "written", "pending"), rows)
@@ -83,7 +93,7 @@ def list_(
     return 0
 
 
-@command.command("show", epilog="Example: stockfreeze dead-letters show orders.events.v1/3/1742")
+@command.command("show", epilog="\b\nExamples:\n  stockfreeze dead-letters show orders.events.v1/3/1742")
 @click.argument("dead_letter_id", metavar="ID")
 @json_option
 @with_settings
@@ -117,7 +127,8 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
 
 
 @command.command(
-    "replay", epilog="Examples: stockfreeze dead-letters replay orders.events.v1/3/1742 · … replay --code future"
+    "replay",
+    epilog="\b\nExamples:\n  stockfreeze dead-letters replay orders.events.v1/3/1742\n  stockfreeze dead-letters replay --code future\n  stockfreeze dead-letters replay --all",
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="All that are not known to be settled.")
@@ -127,8 +138,8 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
 def replay(settings: Settings, *, ids: tuple[str, ...], all_: bool, code: str | None, as_json: bool) -> int:
     """Send originals again, to where they came from.
 
-    Key, value and headers are the original's, with the header `replay-of` and a new timestamp. What is refused again keeps
-    its id. `--all` and `--code` leave out those of orders that are not pending: they were accepted or discarded.
+    Key, value and headers are the original's, with the header `replay-of` and a new timestamp. What is refused again
+    keeps its id. `--all` and `--code` leave out those of orders that are not pending: they were accepted or discarded.
     """
     if bool(ids) == (all_ or code is not None):
         raise click.UsageError("give either ids, or --all or --code")
@@ -136,13 +147,16 @@ def replay(settings: Settings, *, ids: tuple[str, ...], all_: bool, code: str | 
     if as_json:
         print_json({"sent": sent, "unknown": unknown})
         return 1 if unknown else 0
-    by_topic = {topic: sum(id_.rsplit("/", 2)[0] == topic for id_ in sent) for topic in sorted({id_.rsplit("/", 2)[0] for id_ in sent})}
+    by_topic = {
+        topic: sum(id_.rsplit("/", 2)[0] == topic for id_ in sent)
+        for topic in sorted({id_.rsplit("/", 2)[0] for id_ in sent})
+    }
     told = ", ".join(f"{count} to {topic}" for topic, count in by_topic.items())
     click.echo(f"dead-letters: {len(sent)} sent again{': ' if told else ''}{told}.")
     return _unknown(unknown)
 
 
-@command.command("discard", epilog="Example: stockfreeze dead-letters discard --yes orders.events.v1/3/1742")
+@command.command("discard", epilog="\b\nExamples:\n  stockfreeze dead-letters discard --yes orders.events.v1/3/1742")
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Needed: what is discarded is never applied, unless it is replayed later.")
 @json_option
@@ -166,7 +180,8 @@ def discard(settings: Settings, *, ids: tuple[str, ...], yes: bool, as_json: boo
 
 async def _list(settings: Settings) -> list[Entry]:
     async with asked(settings) as system:
-        # All partitions, whatever the account: a record that lay in a wrong partition is in the dead letters of that one.
+        # All partitions, whatever the account: a record that lay in a wrong partition is in the dead letters of that
+        # one.
         return [entry for partition in range(system.partition_count) for entry in await _entries(system, partition)]
 
 
@@ -199,7 +214,9 @@ async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> t
         inputs = {settings.topic(topic) for topic in INPUTS}
         for entry in chosen:
             if entry.letter.source_topic not in inputs:
-                raise Refusal(f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again")
+                raise Refusal(
+                    f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
+                )
         letters = [entry.letter for entry in chosen]
         await _send_again(system, sender, letters)
         return [letter.id for letter in letters], [id_ for id_ in ids if id_ not in found]

@@ -46,7 +46,18 @@ def print_movements(movements: Sequence[StockMoved]) -> None:
     """Print movements as a table, the newest first."""
     print_table(
         "Last movements",
-        ("occurred at", "movement", "warehouse", "sku", "quantity", "frozen", "on hand", "order", "sub-order", "source"),
+        (
+            "occurred at",
+            "movement",
+            "warehouse",
+            "sku",
+            "quantity",
+            "frozen",
+            "on hand",
+            "order",
+            "sub-order",
+            "source",
+        ),
         [
             (
                 movement.occurred_at,

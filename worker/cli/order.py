@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from worker.edges.topic_reader import Record
 
 
-@click.command(epilog="Example: stockfreeze order acme 4711 --json")
+@click.command(epilog="\b\nExamples:\n  stockfreeze order acme 4711\n  stockfreeze order acme 4711 --json")
 @click.argument("account")
 @click.argument("order")
 @click.option(

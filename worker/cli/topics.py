@@ -19,7 +19,8 @@ def command() -> None:
 
 
 @command.command(
-    "create", epilog="Example: STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create"
+    "create",
+    epilog="\b\nExamples:\n  STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create\n  stockfreeze topics create --config stockfreeze.toml",
 )
 @json_option
 @with_settings
@@ -48,7 +49,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
     return 0
 
 
-@command.command("check", epilog="Example: stockfreeze topics check --json")
+@command.command("check", epilog="\b\nExamples:\n  stockfreeze topics check\n  stockfreeze topics check --json")
 @json_option
 @with_settings
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
 
 
-@click.command(epilog="Examples: stockfreeze verify · stockfreeze verify --json | jq .findings")
+@click.command(epilog="\b\nExamples:\n  stockfreeze verify\n  stockfreeze verify --json | jq .findings")
 @json_option
 @with_settings
 def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from worker.domain.views import Holding, StockView
 
 
-@click.command(epilog="Example: stockfreeze why acme main SKU-1 --movements 20")
+@click.command(
+    epilog="\b\nExamples:\n  stockfreeze why acme main SKU-1\n  stockfreeze why acme main SKU-1 --movements 50 --json"
+)
 @click.argument("account")
 @click.argument("warehouse")
 @click.argument("sku")
@@ -34,7 +36,9 @@ def command(settings: Settings, *, account: str, warehouse: str, sku: str, movem
     """
     level, holdings, moved = ask(_why(settings, (account, warehouse, sku), movements))
     if level is None:
-        click.echo(f"stockfreeze: nothing is known of SKU {sku} in warehouse {warehouse} of account {account}.", err=True)
+        click.echo(
+            f"stockfreeze: nothing is known of SKU {sku} in warehouse {warehouse} of account {account}.", err=True
+        )
         return 1
     if as_json:
         print_json({"level": asdict(level), "held_by": [asdict(held) for held in holdings], "movements": moved})

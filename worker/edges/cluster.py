@@ -74,10 +74,7 @@ class Cluster:
         if not specs:
             return
         response: Any = await self._admin.create_topics(
-            [
-                _new_topic(spec)
-                for spec in specs
-            ],
+            [_new_topic(spec) for spec in specs],
             timeout_ms=REQUEST_TIMEOUT_MS,
         )
         for topic, code, message in response.topic_errors:

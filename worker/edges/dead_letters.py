@@ -1,10 +1,12 @@
 """Dead letters as an operator sees them: read back from their topic, sent again, or given up.
 
-The same dead letter may stand in the topic several times, as a replay that is refused keeps the id: the last one counts.
+The same dead letter may stand in the topic several times, as a replay that is refused keeps the id: the last one
+counts.
 """
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +27,8 @@ from worker.edges.topic_reader import Record, TopicReader
 ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
 """What the worker adds. A record's own headers of these names are not kept, so nothing is ambiguous."""
 
+_ID = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})")
+
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterId:
@@ -37,10 +41,10 @@ class DeadLetterId:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises ValueError for what is no id."""
-        topic, partition, offset = text.rsplit("/", 2)
-        if not (topic and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
-            raise ValueError(f"{text} is not of the form topic/partition/offset")
-        return cls(topic, int(partition), int(offset))
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is no dead letter's id: topic/partition/offset")
+        return cls(match[1], int(match[2]), int(match[3]))
 
     def __str__(self) -> str:
         return f"{self.topic}/{self.partition}/{self.offset}"

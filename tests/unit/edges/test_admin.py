@@ -1,0 +1,128 @@
+"""What topics must be like, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
+from worker.edges.admin import (
+    INPUT_RECORD_BYTES_MAX,
+    TopicFacts,
+    TopicsMissing,
+    common_partition_count,
+    judge_topics,
+    other_partition_counts,
+    spec_of,
+)
+from worker.edges.cluster import BROKER_DEFAULT
+
+
+def facts(topic: Topic, partition_count: int | None = 4, **configs: str) -> TopicFacts:
+    sound = dict(spec_of(topic, topic.value, 4, 1).configs)
+    return TopicFacts(
+        topic, topic.value, partition_count, sound | {name.replace("_", "."): configs[name] for name in configs}
+    )
+
+
+def problems(*changed: TopicFacts, recorded: dict[int, int] | None = None) -> dict[Topic, list[str]]:
+    given = {fact.topic: fact for fact in changed}
+    reports = judge_topics([given.get(topic, facts(topic)) for topic in Topic], recorded or {})
+    return {report.facts.topic: list(report.problems) for report in reports if report.problems}
+
+
+def test_topics_as_they_are_created_have_no_problems() -> None:
+    assert problems() == {}
+
+
+def test_what_holds_the_latest_of_each_key_is_compacted_and_nothing_else() -> None:
+    policies = {topic: spec_of(topic, topic.value, 4, 3).configs["cleanup.policy"] for topic in Topic}
+
+    assert {topic for topic, policy in policies.items() if policy == "compact"} == COMPACTED
+
+
+def test_what_is_not_compacted_is_kept_for_ever() -> None:
+    for topic in set(Topic) - COMPACTED:
+        configs = spec_of(topic, topic.value, 4, 3).configs
+        assert (configs["retention.ms"], configs["retention.bytes"]) == ("-1", "-1")
+
+
+def test_every_input_fits_into_a_dead_letter() -> None:
+    sizes = {topic: int(spec_of(topic, topic.value, 4, 3).configs["max.message.bytes"]) for topic in Topic}
+
+    assert max(sizes[topic] for topic in INPUTS) < sizes[Topic.DEAD_LETTERS] == RECORD_BYTES_MAX
+
+
+@pytest.mark.parametrize(("replication_factor", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "4")])
+def test_one_broker_may_be_away_where_there_are_copies(replication_factor: int, in_sync: str) -> None:
+    configs = spec_of(Topic.STATE, "state", 4, replication_factor).configs
+
+    assert configs["min.insync.replicas"] == in_sync
+
+
+def test_with_the_brokers_own_replication_they_also_say_how_many_must_be_in_sync() -> None:
+    assert "min.insync.replicas" not in spec_of(Topic.STATE, "state", 4, BROKER_DEFAULT).configs
+
+
+def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
+    assert problems(facts(Topic.ALERTS, None)) == {Topic.ALERTS: ["missing: run `stockfreeze topics create`"]}
+
+
+def test_a_topic_with_another_partition_count_than_the_others_is_told() -> None:
+    [(topic, [problem])] = problems(facts(Topic.LEVELS, 5)).items()
+
+    assert topic is Topic.LEVELS
+    assert "5 partitions, but the other topics have 4" in problem
+
+
+def test_the_count_that_the_state_was_built_with_decides() -> None:
+    told = problems(facts(Topic.STATE, 3), recorded={0: 3, 1: 3})
+
+    assert set(told) == set(Topic) - {Topic.STATE}
+
+
+def test_a_state_built_for_several_counts_is_told() -> None:
+    assert any("mixture" in problem for problem in problems(recorded={0: 4, 1: 3})[Topic.STATE])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        facts(Topic.STATE, cleanup_policy="compact,delete"),
+        facts(Topic.LEVELS, cleanup_policy="delete"),
+        facts(Topic.ORDERS, cleanup_policy="compact"),
+        facts(Topic.MOVEMENTS, retention_ms="604800000"),
+        facts(Topic.DEAD_LETTERS, retention_bytes="1000000"),
+        facts(Topic.DEAD_LETTERS, max_message_bytes="1048588"),
+        facts(Topic.STATE, max_message_bytes="1048588"),
+        facts(Topic.ORDERS, max_message_bytes=str(INPUT_RECORD_BYTES_MAX + 1)),
+    ],
+    ids=lambda wrong: f"{wrong.topic}",
+)
+def test_a_configuration_that_loses_records_is_told_with_the_value_to_set(wrong: TopicFacts) -> None:
+    told = problems(wrong)
+
+    assert list(told) == [wrong.topic]
+    assert "set it to" in told[wrong.topic][0]
+
+
+@pytest.mark.parametrize(
+    "right", [facts(Topic.ORDERS, retention_ms="604800000"), facts(Topic.ALERTS, retention_ms="1")]
+)
+def test_inputs_and_the_lesser_outputs_may_be_kept_for_a_time_only(right: TopicFacts) -> None:
+    assert problems(right) == {}
+
+
+def test_what_a_broker_does_not_tell_is_no_problem() -> None:
+    assert problems(*(TopicFacts(topic, topic.value, 4, {}) for topic in Topic)) == {}
+
+
+def test_topics_with_another_partition_count_than_wanted_are_listed() -> None:
+    assert other_partition_counts({"a": 4, "b": 5}, 4) == {"b": 5}
+
+
+def test_the_topics_of_a_system_must_all_be_there_with_one_count() -> None:
+    assert common_partition_count(["a", "b"], {"a": 4, "b": 4, "c": 9}) == 4
+    with pytest.raises(TopicsMissing, match="topic b is missing"):
+        common_partition_count(["a", "b"], {"a": 4})
+    with pytest.raises(TopicsMissing, match="different partition counts"):
+        common_partition_count(["a", "b"], {"a": 4, "b": 5})

@@ -1,0 +1,458 @@
+"""The verification of a partition as a whole, on topics in memory that the real processor wrote, sound and corrupted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+from aiokafka import ConsumerRecord
+
+from schemas.encoding import key_of
+from schemas.topics import INPUTS, Topic
+from tests.offline import Corrupt, OfflinePartition, Transaction, account_in, as_written, input_records, story
+from tests.topics_in_memory import MemoryCluster, MemoryReader, Records
+from worker.domain.rules import Rules
+from worker.edges.state_reader import processors
+from worker.edges.verification import partition as verification
+from worker.edges.verification.findings import Check
+from worker.edges.verification.partition import PartitionReport, System, verify_partition
+from worker.stream.positions import POSITIONS_KEY, decode_positions, encode_positions
+from worker.stream.processor import OutputRecord
+
+PARTITION = 1
+COUNT = 2
+ACCOUNT = account_in(PARTITION, COUNT)
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "SETTLE_SECONDS", 0.0)
+
+
+@dataclass
+class World:
+    """The topics of a partition, and the offsets of its group."""
+
+    reader: MemoryReader
+    cluster: MemoryCluster
+
+    @property
+    def topics(self) -> Records:
+        return self.reader.topics
+
+    async def verify(self) -> PartitionReport:
+        system = System(app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Rules()))
+        return await verify_partition(self.cluster, self.reader, system, PARTITION)
+
+
+def world(corrupt: Corrupt = lambda _, records: records, transactions: int = 3) -> World:
+    """The account's story, processed in some transactions, each of which may be corrupted before it is written."""
+    inputs = input_records(story(ACCOUNT), PARTITION)
+    worker = OfflinePartition(PARTITION, COUNT)
+    size = -(-len(inputs) // transactions)
+    written: list[Transaction] = [
+        corrupt(number, worker.process(inputs[number * size : (number + 1) * size])) for number in range(transactions)
+    ]
+    topics = as_written(written, PARTITION)
+    for given in inputs:
+        topics.setdefault(given.topic, []).append(given)
+    committed = {(topic, PARTITION): offset for topic, offset in worker.committed().items()}
+    return World(MemoryReader(topics), MemoryCluster(committed))
+
+
+def found(report: PartitionReport) -> set[Check]:
+    return set(report.findings.counts)
+
+
+def changed(record: OutputRecord, **fields: object) -> OutputRecord:
+    assert record.value is not None
+    return record._replace(value=json.dumps(json.loads(record.value) | fields).encode())
+
+
+def of(topic: Topic) -> Callable[[OutputRecord], bool]:
+    return lambda record: record.topic == topic
+
+
+async def test_an_untouched_partition_has_no_findings_and_is_counted() -> None:
+    report = await world().verify()
+
+    assert report.findings.examples == []
+    assert (report.orders, report.stock_keys, report.movements, report.dead_letters) == (3, 3, 13, 2)
+    assert report.outcomes == {"applied": 9, "duplicate": 1, "stale": 0, "dead_lettered": 2, "gaps": 0}
+    assert report.rounds == 1
+
+
+async def test_a_partition_that_never_had_a_record_has_no_findings() -> None:
+    empty = World(MemoryReader({}), MemoryCluster({}))
+
+    report = await empty.verify()
+
+    assert not report.findings
+
+
+async def test_a_lost_movement_is_found_at_the_movement_after_it_and_in_the_sum() -> None:
+    def lose_first_freeze(number: int, records: Transaction) -> Transaction:
+        lost = next((r for r in records if number == 0 and r.value is not None and b'"freeze"' in r.value), None)
+        return [record for record in records if record is not lost]
+
+    report = await world(lose_first_freeze).verify()
+
+    assert found(report) == {Check.BALANCE, Check.STOCK}
+    [balance] = [finding for finding in report.findings.examples if finding.check is Check.BALANCE]
+    assert balance.place is not None
+    assert balance.place.startswith(f"{Topic.MOVEMENTS}/{PARTITION}/")
+    assert "it says" in balance.message
+
+
+async def test_the_last_movement_of_a_key_lost_is_found_in_the_sum() -> None:
+    def lose_last(number: int, records: Transaction) -> Transaction:
+        movements = [record for record in records if record.topic == Topic.MOVEMENTS]
+        return [record for record in records if number != 2 or record is not movements[-1]]
+
+    report = await world(lose_last).verify()
+
+    assert found(report) == {Check.STOCK}
+    assert "the journal's sum" in report.findings.examples[0].message
+
+
+async def test_a_doubled_movement_is_found_by_its_event_its_balance_and_the_sum() -> None:
+    def double(number: int, records: Transaction) -> Transaction:
+        doubled = next((r for r in records if number == 1 and r.topic == Topic.MOVEMENTS), None)
+        return [copy for record in records for copy in ([record, record] if record is doubled else [record])]
+
+    report = await world(double).verify()
+
+    assert {Check.REPEATED, Check.BALANCE, Check.STOCK} == found(report)
+
+
+async def test_a_whole_transaction_written_twice_is_found() -> None:
+    sound = world()
+    journal = sound.topics[Topic.MOVEMENTS]
+    last = journal[-1].offset
+    again = [replace(record, offset=last + 2 + number) for number, record in enumerate(journal[-2:])]
+    journal.extend(again)
+
+    report = await sound.verify()
+
+    assert report.findings.counts[Check.REPEATED] == 2
+
+
+async def test_a_wrong_level_is_found() -> None:
+    def wrong(number: int, records: Transaction) -> Transaction:
+        del number
+        key = key_of(ACCOUNT, "main", "A")
+        return [
+            changed(record, frozen=4, available=8) if record.topic == Topic.LEVELS and record.key == key else record
+            for record in records
+        ]
+
+    report = await world(wrong).verify()
+
+    assert found(report) == {Check.STOCK}
+    assert any("4 in the level" in finding.message for finding in report.findings.examples)
+
+
+async def test_a_missing_level_is_found() -> None:
+    def lose(number: int, records: Transaction) -> Transaction:
+        del number
+        return [record for record in records if record.key != key_of(ACCOUNT, "main", "A")]
+
+    report = await world(lose).verify()
+
+    assert found(report) == {Check.STOCK}
+
+
+async def test_a_level_whose_available_does_not_follow_is_found() -> None:
+    def wrong(number: int, records: Transaction) -> Transaction:
+        del number
+        is_level = of(Topic.LEVELS)
+        return [changed(record, available=99) if is_level(record) else record for record in records]
+
+    report = await world(wrong).verify()
+
+    assert found(report) == {Check.STOCK}
+    assert "available is 99" in report.findings.examples[0].message
+
+
+async def test_a_state_that_lost_an_order_is_found_in_stock_and_status() -> None:
+    def lose_order(number: int, records: Transaction) -> Transaction:
+        del number
+        key = key_of("order", ACCOUNT, "o2")
+        return [record for record in records if record.topic != Topic.STATE or record.key != key]
+
+    report = await world(lose_order).verify()
+
+    assert {Check.STOCK, Check.STATUS} <= found(report)
+
+
+async def test_a_state_and_a_level_that_are_wrong_together_are_found_by_journal_and_status() -> None:
+    # The order o2 never happened, for the state and the levels; journal and statuses know better.
+    sound = world()
+    state = sound.topics[Topic.STATE]
+    state[:] = [record for record in state if record.key != key_of("order", ACCOUNT, "o2")]
+    for topic_records in (sound.topics[Topic.LEVELS],):
+        for index, record in enumerate(topic_records):
+            assert record.value is not None
+            level = json.loads(record.value)
+            if level["frozen"] == (3 if level["sku"] == "A" else 1):
+                level["frozen"] = 0
+                level["available"] = level["on_hand"]
+                topic_records[index] = replace(record, value=json.dumps(level).encode())
+
+    report = await sound.verify()
+
+    assert {Check.STOCK, Check.STATUS} <= found(report)
+    messages = [finding.message for finding in report.findings.examples if finding.check is Check.STOCK]
+    assert any("0 in the level, 0 in the state" in message for message in messages)
+
+
+@pytest.mark.parametrize(
+    "fields", [{"status": "completed"}, {"placed": False}, {"eligible": True}, {"sub_orders": {"x": "processing"}}]
+)
+async def test_a_wrong_status_record_is_found(fields: dict[str, object]) -> None:
+    def wrong(number: int, records: Transaction) -> Transaction:
+        del number
+        key = key_of(ACCOUNT, "o2")
+        return [
+            changed(record, **fields) if record.topic == Topic.STATUS and record.key == key else record
+            for record in records
+        ]
+
+    report = await world(wrong).verify()
+
+    assert found(report) == {Check.STATUS}
+    assert next(iter(fields)) in report.findings.examples[0].message
+
+
+async def test_a_missing_status_record_is_found() -> None:
+    def lose(number: int, records: Transaction) -> Transaction:
+        del number
+        return [record for record in records if record.key != key_of(ACCOUNT, "o2")]
+
+    report = await world(lose).verify()
+
+    assert found(report) == {Check.STATUS}
+
+
+async def test_an_eligible_order_that_left_the_state_may_keep_its_status() -> None:
+    def retire(number: int, records: Transaction) -> Transaction:
+        key = key_of("order", ACCOUNT, "o3")
+        if number == 2:
+            records = [OutputRecord(Topic.STATE, key, None), *records]
+        return records
+
+    report = await world(retire).verify()
+
+    assert report.findings.examples == []
+
+
+def positions_with(sound: World, **fields: int) -> None:
+    """Alter the last positions of the state for the orders topic."""
+    state = sound.topics[Topic.STATE]
+    index = max(i for i, record in enumerate(state) if record.key == POSITIONS_KEY)
+    positions, stream_time = decode_positions(state[index].value or b"")
+    positions[Topic.ORDERS] = positions[Topic.ORDERS]._replace(**fields)
+    state[index] = replace(state[index], value=encode_positions(positions, stream_time))
+
+
+async def test_outcomes_that_do_not_add_up_are_found() -> None:
+    sound = world()
+    positions_with(sound, applied=5)
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.ACCOUNTING}
+
+
+async def test_a_position_behind_its_outputs_is_found() -> None:
+    sound = world()
+    positions_with(sound, next_offset=5, applied=3, dead_lettered=1)
+
+    report = await sound.verify()
+
+    assert {Check.UNKNOWN_SOURCE, Check.ACCOUNTING} <= found(report)
+
+
+async def test_a_group_that_committed_another_offset_is_found() -> None:
+    sound = world()
+    sound.cluster.offsets[Topic.ORDERS, PARTITION] += 1
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.ACCOUNTING}
+    assert "the group has committed" in report.findings.examples[0].message
+
+
+async def test_an_input_topic_made_anew_is_found() -> None:
+    sound = world()
+    sound.topics[Topic.ORDERS] = sound.topics[Topic.ORDERS][:2]
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.POSITION}
+
+
+async def test_inputs_deleted_before_they_were_read_are_found() -> None:
+    sound = world()
+    sound.reader.starts[Topic.ORDERS] = 100
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.POSITION}
+    assert "were deleted" in report.findings.examples[0].message
+
+
+async def test_a_lost_dead_letter_is_found() -> None:
+    sound = world()
+    sound.topics[Topic.DEAD_LETTERS].pop()
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.DEAD_LETTERS}
+
+
+async def test_a_journal_whose_beginning_was_deleted_is_found() -> None:
+    sound = world()
+    sound.reader.starts[Topic.MOVEMENTS] = 2
+
+    report = await sound.verify()
+
+    assert Check.DELETED in found(report)
+
+
+async def test_an_account_of_another_partition_is_found() -> None:
+    stranger = account_in(0, COUNT)
+    sound = world()
+    levels = sound.topics[Topic.LEVELS]
+    assert levels[-1].value is not None
+    level = json.loads(levels[-1].value) | {"account_id": stranger, "frozen": 0, "on_hand": None, "available": None}
+    key = key_of(stranger, level["warehouse_id"], level["sku"])
+    levels.append(replace(levels[-1], offset=levels[-1].offset + 1, key=key, value=json.dumps(level).encode()))
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.PLACEMENT}
+    assert "belongs to partition 0" in report.findings.examples[0].message
+
+
+async def test_a_state_of_a_newer_version_is_told_and_not_judged() -> None:
+    sound = world()
+    state = sound.topics[Topic.STATE]
+    index = next(i for i, record in enumerate(state) if record.key == key_of("order", ACCOUNT, "o2"))
+    state[index] = replace(state[index], value=b"\x92\x7f\x00")
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.FORMAT}
+    assert "not judged" in report.findings.examples[0].message
+
+
+async def test_a_state_built_for_another_partition_count_is_found() -> None:
+    sound = world()
+    system = System(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
+
+    report = await verify_partition(sound.cluster, sound.reader, system, PARTITION)
+
+    assert Check.FORMAT in found(report)
+
+
+def grown(steps: int) -> tuple[World, list[Records], list[dict[tuple[str, int], int]]]:
+    """A system in `steps` stages: the topics and the group's offsets after each."""
+    inputs = input_records(story(ACCOUNT), PARTITION)
+    worker = OfflinePartition(PARTITION, COUNT)
+    written: list[Transaction] = []
+    stages, committed = [], []
+    size = -(-len(inputs) // steps)
+    for number in range(steps):
+        written.append(worker.process(inputs[number * size : (number + 1) * size]))
+        topics = as_written(written, PARTITION)
+        for given in inputs:
+            topics.setdefault(given.topic, []).append(given)
+        stages.append(topics)
+        committed.append({(topic, PARTITION): offset for topic, offset in worker.committed().items()})
+    return World(MemoryReader({}), MemoryCluster({})), stages, committed
+
+
+def stepwise(topic_that_steps: Topic, *, compacted: bool) -> tuple[World, int]:
+    """A system that moves a step on before each read of a topic; compaction may leave only the last level and status."""
+    moving, stages, committed = grown(6)
+
+    def step(stage: int) -> None:
+        topics = stages[stage]
+        if compacted:
+            for topic in (Topic.LEVELS, Topic.STATUS):
+                last = {record.key: record for record in topics.get(topic, [])}
+                topics[topic] = sorted(last.values(), key=lambda record: record.offset)
+        moving.reader.topics = topics
+        moving.cluster.offsets = committed[stage]
+
+    at = 1
+
+    def before_read(topic: str) -> None:
+        nonlocal at
+        if topic == topic_that_steps and at < len(stages) - 1:
+            at += 1
+            step(at)
+
+    step(at)
+    moving.reader = MemoryReader(moving.reader.topics, before_read)
+    return moving, len(stages)
+
+
+@pytest.mark.parametrize("topic", [Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS, Topic.MOVEMENTS])
+async def test_a_system_that_moves_on_while_it_is_read_has_no_findings(topic: Topic) -> None:
+    moving, _ = stepwise(topic, compacted=False)
+
+    report = await moving.verify()
+
+    assert report.findings.examples == []
+    assert report.unsettled == 0
+
+
+async def test_what_compaction_took_from_a_moving_system_is_judged_by_another_round() -> None:
+    moving, _ = stepwise(Topic.LEVELS, compacted=True)
+
+    report = await moving.verify()
+
+    assert report.findings.examples == []
+    assert report.rounds > 1
+    assert report.movements == 13
+
+
+async def test_a_movement_of_no_known_source_is_found_on_a_system_that_stands_still() -> None:
+    sound = world()
+    journal = sound.topics[Topic.MOVEMENTS]
+    last = journal[-1]
+    assert last.value is not None
+    made_up = json.loads(last.value) | {"event_id": f"{Topic.STOCK}/{PARTITION}/77/0"}
+    journal.append(replace(last, offset=last.offset + 1, value=json.dumps(made_up).encode()))
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.UNKNOWN_SOURCE}
+
+
+async def test_a_state_topic_that_was_emptied_is_found() -> None:
+    sound = world()
+    sound.topics[Topic.STATE] = []
+
+    report = await sound.verify()
+
+    assert {Check.UNKNOWN_SOURCE, Check.ACCOUNTING} <= found(report)
+
+
+@pytest.mark.parametrize("topic", [Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS])
+async def test_a_record_that_is_none_of_its_topic_is_found(topic: Topic) -> None:
+    sound = world()
+    records: list[ConsumerRecord[bytes, bytes]] = sound.topics[topic]
+    records.append(replace(records[-1], offset=records[-1].offset + 1, value=b"{}", headers=()))
+
+    report = await sound.verify()
+
+    assert Check.FORMAT in found(report)
+
+
+def test_every_input_topic_is_in_the_story() -> None:
+    assert {given.topic for given in story(ACCOUNT)} >= set(INPUTS) - {Topic.COMMANDS}
