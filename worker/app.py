@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from importlib.metadata import version
-from typing import TypeVar
+from typing import TypeVar, cast
 from weakref import WeakValueDictionary
 
 import faust
@@ -158,6 +158,7 @@ class Host:
 
         Raises:
             AddressInUse: the pages cannot listen.
+
         """
         stopping = asyncio.Event()
         self._listen(stopping, asyncio.get_running_loop())
@@ -242,8 +243,7 @@ async def _first_of(*awaitables: Coroutine[object, object, object]) -> None:
 
 
 def _ledger_of(processor: Processor) -> Ledger:
-    assert isinstance(processor, PartitionProcessor)
-    return processor.ledger
+    return cast("PartitionProcessor", processor).ledger  # the engine has no others: `Partitions` made them
 
 
 def run_worker(settings: Settings) -> int:
@@ -251,6 +251,7 @@ def run_worker(settings: Settings) -> int:
 
     Raises:
         AddressInUse: the pages cannot listen on their address.
+
     """
     configure_logging(settings.log_format, settings.log_level)
     disable_created_metrics()  # type: ignore[no-untyped-call] # the only function there without types

@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     ssl_keyfile: ExistingFile | None = Field(None, description="PEM file with the key of the client's certificate.")
     ssl_key_password: SecretStr | None = Field(None, description="Password of that key. Never printed.")
     ssl_check_hostname: bool = Field(
-        True, description="Whether a broker's certificate must name the host it was reached by."
+        default=True, description="Whether a broker's certificate must name the host it was reached by."
     )
     app_id: Annotated[KafkaName, Field(min_length=1)] = Field(
         "stockfreeze",
@@ -179,6 +179,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Read nothing by itself: `load_settings` passes what it read, and knows where each value came from."""
+        del settings_cls, env_settings, dotenv_settings, file_secret_settings
         return (init_settings,)
 
     @model_validator(mode="after")

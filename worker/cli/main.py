@@ -42,11 +42,11 @@ COMMANDS = {
 class CommandLine(click.Group):
     """A group that imports a command's module only when that command is used, and tells any misuse in one sentence."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """List the names in the order in which a new user meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - likewise
         """Import the command of that name; None if there is no such name."""
         entry = COMMANDS.get(cmd_name)
         if entry is None:
@@ -54,12 +54,18 @@ class CommandLine(click.Group):
         command: click.Command = importlib.import_module(entry.module).command
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - likewise
         """Write the overview from the summaries here, importing nothing."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, entry.summary) for name, entry in COMMANDS.items()])
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, *_: Any, **extra: Any) -> NoReturn:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        *_: Any,  # noqa: ANN401 - click's signature
+        **extra: Any,  # noqa: ANN401 - likewise
+    ) -> NoReturn:
         """Run the command and leave the process with its exit code."""
         extra["standalone_mode"] = False
         try:

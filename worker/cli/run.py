@@ -12,7 +12,7 @@ from worker.settings import Settings, settings_table
 class RunCommand(click.Command):
     """A command whose help lists all settings."""
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the settings, each with its default and meaning."""
         with formatter.section("Settings, from the environment or (in lower case, without prefix) from the file"):
             formatter.write_dl([(row.name, _described(row.default, row.description)) for row in settings_table()])

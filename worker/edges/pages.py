@@ -51,11 +51,11 @@ class Ledgers(Protocol):
         """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
 
 
-class AddressInUse(Exception):  # noqa: N818 - what is wrong, as it is told
+class AddressInUse(Exception):
     """The pages cannot listen on their address. The text is one sentence that names the settings."""
 
 
-class Refused(Exception):  # noqa: N818 - an answer, not a failure
+class Refused(Exception):
     """A question that cannot be answered: the HTTP status, a code for programs and a sentence."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str, **more: object) -> None:
@@ -92,6 +92,7 @@ class Pages(Service):
 
         Raises:
             AddressInUse: the address cannot be listened on.
+
         """
         await self._runner.setup()
         try:

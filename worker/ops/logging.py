@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import IO, Any, Literal, assert_never
+from typing import IO, Literal, assert_never
 
 import orjson
 import structlog
@@ -67,7 +67,7 @@ def _json() -> list[Processor]:
     ]
 
 
-def _dumps(event: EventDict, **_options: Any) -> str:
+def _dumps(event: EventDict, **_options: object) -> str:
     first = {key: event.pop(key) for key in ("time", "level", "event") if key in event}
     return orjson.dumps({**first, **event}, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
 

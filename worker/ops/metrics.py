@@ -200,7 +200,7 @@ class LiveCollector(Collector):
 
 
 class Metrics:
-    """All metrics of one worker, in a registry of their own. It is the engine's observer."""
+    """All metrics of one worker, in a registry of their own. It is the engine's observer, whose signatures it keeps."""
 
     def __init__(
         self, *, version: str, processors: Mapping[int, Counted], status: Callable[[], EngineStatus | None]
@@ -248,20 +248,20 @@ class Metrics:
     def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
         """Nothing to keep: the progress is read from the engine's status when Prometheus asks."""
 
-    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002 - see above
         """Count a restore that ended."""
         self._restore.observe(seconds)
         self._restore_records.inc(records)
 
-    def task_restarted(self, partition: int, cause: str) -> None:
+    def task_restarted(self, partition: int, cause: str) -> None:  # noqa: ARG002 - see above
         """Count a partition that starts again after an error."""
         self._restarts.labels(cause).inc()
 
-    def partition_halted(self, partition: int, reason: str) -> None:
+    def partition_halted(self, partition: int, reason: str) -> None:  # noqa: ARG002 - see above
         """Count a partition that stopped for good."""
         self._halts.inc()
 
-    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002 - see above
         """Count a rebalance."""
         self._rebalances.inc()
 
