@@ -1,0 +1,163 @@
+"""What stops a partition stops it alone, with a sentence, and commits nothing that was not decided."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+
+from tests.brokers import Broker, Names
+from tests.integration.stream.expectations import expected, numbers
+from tests.integration.stream.world import World, state_of, until
+from worker.stream import Engine, NotAssigned, PartitionState
+from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Position, encode_format, encode_positions
+
+NUMBERS = numbers(100)
+
+
+async def _halted(engine: Engine, partition: int) -> str:
+    """The reason, once the partition is halted."""
+    await until(lambda: state_of(engine.status(), partition) is PartitionState.HALTED, engine)
+    status = engine.status()
+    assert not status.ready
+    reason = status.partitions[partition].reason
+    assert reason is not None
+    return reason
+
+
+async def test_a_processor_that_raises_stops_its_partition_and_no_other(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    await world.send(world.a, NUMBERS, partition=1)
+    async with world.running() as engine:
+        await world.processed(len(NUMBERS), engine)
+        await world.send(world.a, [*NUMBERS, (b"key", b"poison"), *NUMBERS], partition=0)
+        reason = await _halted(engine, 0)
+        assert "InvariantViolation: the sums do not add up" in reason
+        assert f"{world.a}/0/{len(NUMBERS)}" in reason
+        await world.send(world.b, NUMBERS, partition=1)
+        await world.processed(2 * len(NUMBERS), engine)
+        with pytest.raises(NotAssigned):
+            await engine.read(0, lambda toy: toy)
+    positions = await world.positions()
+    assert positions[0][world.a].next_offset <= len(NUMBERS)
+    assert positions[1][world.b].applied == len(NUMBERS)
+
+
+async def test_a_halted_partition_stays_halted_across_a_rebalance(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    async with world.running() as engine:
+        await world.send(world.a, [(b"key", b"poison")], partition=0)
+        reason = await _halted(engine, 0)
+        async with world.running(ready=False) as other:
+            await until(lambda: len(other.status().partitions) == 1, other)
+        await until(lambda: state_of(engine.status(), 1) is PartitionState.RUNNING, engine)
+        assert await _halted(engine, 0) == reason
+
+
+async def test_the_breaker_commits_what_was_decided_and_stops_the_partition(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS)
+    async with world.running(breaker_bad_max=20, breaker_window=40) as engine:
+        await world.processed(len(NUMBERS), engine)
+        await world.send(world.a, [(b"key", b"nonsense")] * 50)
+        assert "20 of its last 40 records were dead-lettered" in await _halted(engine, 0)
+    position = (await world.positions())[0][world.a]
+    assert (position.applied, position.dead_lettered) == (len(NUMBERS), 20)
+    assert len(await world.read(world.topics.bad)) == 20
+    assert await world.sums() == expected(NUMBERS)
+
+
+async def test_without_a_breaker_everything_bad_is_dead_lettered(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    bad: list[tuple[bytes, bytes | None]] = [(b"key", b"nonsense")] * 50 + [(b"key", None)]
+    await world.send(world.a, bad)
+    async with world.running(breaker_bad_max=0, breaker_window=40) as engine:
+        await world.processed(len(bad), engine)
+        assert engine.status().ready
+    assert len(await world.read(world.topics.bad)) == len(bad)
+
+
+async def _write_state(world: World, records: list[tuple[bytes, bytes]]) -> None:
+    await world.send(world.topics.state, records, partition=0)
+
+
+async def test_an_offset_beyond_the_end_of_its_topic_halts_the_partition(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS)
+    ahead = {world.a: Position(5000, gaps=5000), world.b: Position(0), world.counts: Position(0)}
+    await _write_state(world, [(FORMAT_KEY, encode_format(1)), (POSITIONS_KEY, encode_positions(ahead, -1))])
+    async with world.running(ready=False) as engine:
+        reason = await _halted(engine, 0)
+    assert f"offset 5000 of {world.a}" in reason
+    assert world.topics.state in reason
+    assert await world.outputs() == []
+
+
+@pytest.mark.apache  # the embedded broker deletes no records
+async def test_an_offset_that_was_deleted_halts_the_partition(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS[:10])
+    async with world.running() as engine:
+        await world.processed(10, engine)
+    await world.send(world.a, NUMBERS)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({TopicPartition(world.a, 0): RecordsToDelete(before_offset=50)})
+    await admin.close()
+    async with world.running(ready=False) as engine:
+        assert f"offset 10 of {world.a}" in await _halted(engine, 0)
+
+
+@pytest.mark.apache  # the embedded broker deletes no records
+async def test_reading_begins_at_the_earliest_offset_and_counts_what_was_before(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS)
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({TopicPartition(world.a, 0): RecordsToDelete(before_offset=40)})
+    await admin.close()
+    async with world.running() as engine:
+        await world.processed(60, engine)
+    position = (await world.positions())[0][world.a]
+    assert (position.next_offset, position.applied, position.gaps) == (100, 60, 40)
+
+
+async def test_a_state_of_a_newer_version_halts_the_partition(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS)
+    await _write_state(world, [(FORMAT_KEY, encode_format(1)), (b"key", b"v2 of a sum")])
+    async with world.running(ready=False) as engine:
+        assert "newer version" in await _halted(engine, 0)
+    assert await world.outputs() == []
+
+
+async def test_aborted_records_and_markers_are_counted_as_gaps(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    producer: Any = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{names.app_id}-x")
+    await producer.start()
+    for commits in (True, False, True):
+        await producer.begin_transaction()
+        for key, value in NUMBERS[:10]:
+            await producer.send_and_wait(world.a, key=key, value=value, partition=0)
+        await (producer.commit_transaction() if commits else producer.abort_transaction())
+    await producer.stop()
+    await world.send(world.a, NUMBERS[:1])
+    async with world.running() as engine:
+        await world.processed(21, engine)
+        await until(lambda: engine.status().partitions[0].lag.get(world.a) == 0, engine)
+    position = (await world.positions())[0][world.a]
+    assert position.applied == 21
+    assert position.gaps == 13  # ten aborted records, three markers
+    assert position.next_offset == 34
+
+
+async def test_large_records_pass(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    large = b"large" + b"x" * (5 << 20)
+    async with world.running() as engine:
+        await world.send(world.a, [*NUMBERS, (b"key", large), *NUMBERS, (b"key", large)])
+        await world.processed(2 * len(NUMBERS) + 2, engine)
+    assert [value for _, _, value, _ in await world.read(world.topics.bad)] == [large, large]
+    assert await world.sums() == expected(NUMBERS, NUMBERS)

@@ -1,0 +1,111 @@
+"""A broker or topics that are not as they should be: said clearly, tried again, and gone on from when they are."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+
+from deploy.kafka.local import free_port
+from deploy.kafka.settings import SASL_USER
+from tests.brokers import Broker, BrokerKind, Names, apache_kafka
+from tests.integration.stream.expectations import check_once, expected, numbers
+from tests.integration.stream.world import World, until
+from worker.stream import Engine
+from worker.stream.positions import FORMAT_KEY, encode_format
+
+NUMBERS = numbers(100)
+
+
+async def _problem(engine: Engine, part: str) -> str:
+    """The engine's problem, once it speaks of `part`."""
+    await until(lambda: part in (engine.status().problem or ""), engine)
+    assert not engine.status().ready
+    return engine.status().problem or ""
+
+
+async def test_a_missing_topic_is_named_and_waited_for(broker: Broker, names: Names) -> None:
+    world = World(broker, names)
+    async with world.running(ready=False, backoff_ms_max=500) as engine:
+        assert world.a in await _problem(engine, "topics are missing")
+        await world.create()
+        await until(lambda: engine.status().ready, engine)
+        await world.send(world.a, NUMBERS)
+        await world.processed(len(NUMBERS), engine)
+
+
+async def test_topics_of_different_partition_counts_are_refused(broker: Broker, names: Names) -> None:
+    world = World(broker, names)
+    await broker.create_topics([world.a, world.b, *world.topics], partitions=2)
+    await broker.create_topics([world.counts], partitions=3)
+    async with world.running(ready=False) as engine:
+        assert f"3: {world.counts}" in await _problem(engine, "do not have the same partition count")
+
+
+async def test_another_partition_count_than_the_recorded_one_is_refused_before_joining(
+    broker: Broker, names: Names
+) -> None:
+    world = await World(broker, names, partitions=2).create()
+    await world.send(world.topics.state, [(FORMAT_KEY, encode_format(4))], partition=1)
+    async with world.running(ready=False) as engine:
+        assert "begun with 4" in await _problem(engine, "partitions")
+        assert engine.status().partitions == {}
+
+
+@pytest.mark.apache
+async def test_a_partition_count_that_changes_stops_a_running_worker(broker: Broker, names: Names) -> None:
+    world = await World(broker, names).create()
+    async with world.running() as engine:
+        await world.send(world.a, NUMBERS)
+        await world.processed(len(NUMBERS), engine)
+        admin: Any = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
+        await admin.start()
+        await admin.create_partitions({world.b: NewPartitions(total_count=3)})
+        await admin.close()
+        assert f"3: {world.b}" in await _problem(engine, "do not have the same partition count")
+        await until(lambda: engine.status().partitions == {}, engine)
+    assert await world.sums() == expected(NUMBERS)
+
+
+@pytest.mark.apache
+async def test_a_wrong_password_is_told_as_such(broker: Broker, names: Names) -> None:
+    world = World(broker, names)
+    client = {
+        "bootstrap_servers": broker.sasl_bootstrap_servers,
+        "security_protocol": "SASL_PLAINTEXT",
+        "sasl_mechanism": "PLAIN",
+        "sasl_plain_username": SASL_USER,
+        "sasl_plain_password": "wrong",
+    }
+    async with world.running(ready=False, client=client) as engine:
+        assert "check the user name, the password" in await _problem(engine, "refused to authenticate")
+
+
+async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(broker: Broker, names: Names) -> None:
+    world = World(broker, names)
+    client = {"bootstrap_servers": f"127.0.0.1:{free_port()}"}
+    async with world.running(ready=False, client=client) as engine:
+        await _problem(engine, "cannot be reached")
+        loop = asyncio.get_running_loop()
+        began_at = loop.time()
+        await engine.stop()
+        assert loop.time() - began_at < 2
+
+
+@pytest.mark.apache
+async def test_an_outage_of_the_broker_is_told_and_nothing_is_lost_or_doubled(names: Names) -> None:
+    with apache_kafka() as cluster:
+        world = await World(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), names).create()
+        async with world.running(silence_ms_max=2000) as engine:
+            await world.send(world.a, NUMBERS)
+            await world.processed(len(NUMBERS), engine)
+            await asyncio.to_thread(cluster.nodes[0].kill)
+            await _problem(engine, "the broker")
+            await asyncio.to_thread(cluster.nodes[0].start)
+            await until(lambda: engine.status().ready, engine)
+            await world.send(world.b, NUMBERS)
+            await world.processed(2 * len(NUMBERS), engine)
+        assert await world.sums() == expected(NUMBERS, NUMBERS)
+        await check_once(world, 2 * len(NUMBERS))
