@@ -54,6 +54,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("broker", [apache] if only_apache else [apache, embedded], indirect=True, scope="session")
 
 
+@pytest.hookimpl(trylast=True)  # when what was not asked for has been left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out: dict[tuple[BrokerKind, str], list[str]] = defaultdict(list)
     for item in items:
@@ -70,7 +71,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for (kind, reason), tests in config.stash.get(_left_out, {}).items():
-        terminalreporter.section(f"{len(tests)} tests were skipped: no {kind} broker", yellow=True)
+        terminalreporter.section(f"no {kind} broker: {len(tests)} skipped", yellow=True)
         terminalreporter.write_line(f"Why: {reason}")
         terminalreporter.write_line("These say nothing about this run:")
         for test in sorted(tests):

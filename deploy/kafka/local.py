@@ -26,11 +26,12 @@ from worker.demo.children import child_process
 
 # Any fixed value: the identity of a cluster that nobody else joins.
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 _PROBE_INTERVAL_S = 0.1
 _LOG_LINES_SHOWN = 20
+_SHORT_LIVED = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 # Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that
 # retries could be given the broker's own port.
 _FREE_PORTS = range(20_000, 32_000)
@@ -114,7 +115,7 @@ class KafkaNode:
         self._settings_path.write_text(properties_text(self._settings))
         if not (self._data_dir / "log" / "meta.properties").exists():
             self._format()
-        command = self._java("kafka.Kafka", str(self._settings_path), heap=self._heap)
+        command = self._java("kafka.Kafka", str(self._settings_path), options=[f"-Xmx{self._heap}"])
         self._process = self._running.enter_context(child_process(command, log=self.log_path))
 
     def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -158,7 +159,8 @@ class KafkaNode:
 
     def _format(self) -> None:
         arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path)]
-        command = self._java("kafka.tools.StorageTool", *arguments, heap="256m")
+        # Over before a better compiler or collector could pay.
+        command = self._java("kafka.tools.StorageTool", *arguments, options=_SHORT_LIVED)
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL
         )
@@ -166,10 +168,9 @@ class KafkaNode:
             said = (done.stdout + done.stderr).strip()
             raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{said}")
 
-    def _java(self, main_class: str, *arguments: str, heap: str) -> list[str]:
-        logging = f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"
-        options = [f"-Xmx{heap}", "-XX:+ExitOnOutOfMemoryError", logging, "-cp", f"{jars()}/*"]
-        return [require_java(), *options, main_class, *arguments]
+    def _java(self, main_class: str, *arguments: str, options: Sequence[str]) -> list[str]:
+        common = ["-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"]
+        return [require_java(), *options, *common, "-cp", f"{jars()}/*", main_class, *arguments]
 
     def _failure(self, what: str) -> str:
         tail = self.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]

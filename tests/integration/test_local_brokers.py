@@ -90,8 +90,7 @@ def test_a_taken_port_is_named_and_nothing_is_left_behind(broker: Broker) -> Non
 
 
 @pytest.mark.apache
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_make_kafka_stops_in_order_when_interrupted(tmp_path: Path, number: signal.Signals) -> None:
+def test_kafka_in_the_foreground_says_how_to_use_it_and_stops_in_order(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "deploy.kafka", "--port", str(port), "--data-dir", str(tmp_path), "--heap", "512m"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
@@ -102,7 +101,7 @@ def test_make_kafka_stops_in_order_when_interrupted(tmp_path: Path, number: sign
             assert line, shown
             shown += line
         assert f"STOCKFREEZE_BOOTSTRAP_SERVERS=127.0.0.1:{port}" in shown
-        process.send_signal(number)
+        process.send_signal(signal.SIGINT)
         assert process.wait(40) == 0
     assert brokers_known_to(port) == 0
 
@@ -112,7 +111,7 @@ def test_a_killed_parent_takes_its_broker_along(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "deploy.kafka", "--port", str(port), "--data-dir", str(tmp_path), "--heap", "512m"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 150
         while brokers_known_to(port) == 0:
             assert time.monotonic() < deadline
             time.sleep(0.1)
