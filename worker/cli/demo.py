@@ -9,6 +9,9 @@ import click
 from worker.cli.context import Refusal
 
 EXIT_TERMINATED = 143
+"""As the shell counts it: 128 and the number of SIGTERM."""
+
+PIPED_WIDTH = 120
 
 
 @click.command(epilog="Examples: stockfreeze demo · stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay")
@@ -30,6 +33,7 @@ def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: 
     came out with what was put in. Exit code 0 if all agrees and `verify` finds nothing, else 1.
     """
     import asyncio
+    import sys
 
     from rich.console import Console
 
@@ -38,9 +42,10 @@ def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: 
     from worker.demo.system import DemoFailed
     from worker.settings import SettingsError
 
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
     options = Options(bootstrap_servers, events, seed, stay, picture)
     try:
-        return 0 if asyncio.run(play(options, Console(highlight=False))) else 1
+        return 0 if asyncio.run(play(options, console)) else 1
     except asyncio.CancelledError:
         return EXIT_TERMINATED
     except (BrokerUnavailable, SettingsError) as error:

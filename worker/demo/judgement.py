@@ -33,15 +33,15 @@ def judge(scenario: Scenario, injected: Injected, outcomes: Mapping[str, int], t
     bad = sum(injected.broken.values())
     good = outcomes.get("applied", 0) + outcomes.get("stale", 0)
     rows = [
-        Row("good events → applied (or nothing new in them)", sent - injected.repeats - bad, good),
+        Row("good events → applied, or nothing new in them", sent - injected.repeats - bad, good),
         Row("repeated events → duplicates", injected.repeats, outcomes.get("duplicate", 0)),
     ]
     rows += [
-        Row(f"broken records → dead letters: {code}", injected.broken.get(code, 0), tally.dead_letters[code])
+        Row(f"broken records → dead letters, {code}", injected.broken.get(code, 0), tally.dead_letters[code])
         for code in sorted({*injected.broken, *tally.dead_letters})
     ]
-    rows += [_drift(scenario, tally, "on_hand", "units lost from shelves → drift found by the daily counts")]
-    rows += [_drift(scenario, tally, "reserved", "wrong reservations → drift found by the marketplace's count")]
+    rows += [_drift(scenario, tally, "on_hand", "units lost → drift found by the daily counts")]
+    rows += [_drift(scenario, tally, "reserved", "wrong reservations → drift in reserved")]
     rows += [_levels(scenario, tally), _eligible(scenario, injected, tally), _answers(scenario, injected, tally)]
     return rows
 
@@ -60,7 +60,7 @@ def _levels(scenario: Scenario, tally: Tally) -> Row:
     differing = [key for key in {**expected, **tally.levels} if tally.levels.get(key) != expected.get(key)]
     example = min(differing, default=None)
     where = f"{'/'.join(example)}: {expected.get(example)} but {tally.levels.get(example)}" if example else ""
-    return Row("stock levels by plain arithmetic → published levels", len(expected), same, where)
+    return Row("levels by plain arithmetic → published levels", len(expected), same, where)
 
 
 def _seen(level: Level) -> SeenLevel:

@@ -5,8 +5,8 @@ knows invoices, goods, customers and countries, but no sellers, warehouses, sub-
 it, by rules of our own:
 
 - **Seller** (the account that owns the stock): customers outside Europe are served by `overseas`, those of the
-  continent by `europe`; the British ones are shared by `london`, `leeds` and `bristol`, by the CRC-32 of the customer
-  (of the invoice, for guests).
+  continent by `europe`; the British ones are shared by `london`, `leeds`, `bath` and `exeter`, by the CRC-32 of the
+  customer (of the invoice, for guests).
 - **SKU**: the first four characters of the StockCode, a product family. The sample names nearly every full code once,
   so that no two orders would ever meet over one stock key.
 - **Goods** are rows whose StockCode has at least four digits; the others are postage, fees and samples and are left
@@ -56,7 +56,7 @@ _CONTINENT = frozenset(
     }
 )
 _BRITISH = frozenset({"United Kingdom", "Channel Islands"})
-_BRITISH_SELLERS = ("london", "leeds", "bristol")
+_BRITISH_SELLERS = ("london", "leeds", "bath", "exeter")
 
 
 class Kind(Enum):

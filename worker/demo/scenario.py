@@ -6,7 +6,7 @@ rule against events of the future touches them. Around them:
 
 - an **opening count** of every warehouse by the ERP, in parts; one key of 40 is left out and has no stock known until
   the first daily count. The opening stock is what the run will ask for and a quarter more (found by a dry run); one key
-  of 25 has half of it, is oversold, and gets a **receipt** later;
+  of 12, where much is asked, has a quarter of it, is oversold sooner or later, and gets a **receipt**;
 - each sale is an **order** that lives as `worker.demo.lifecycle` says; each write-off is an **adjustment** in the SKU's
   warehouse;
 - each cancellation invoice meets the seller's latest earlier order (the same customer's first) with that SKU in a
@@ -83,7 +83,7 @@ def scenario_of(
     rehearsal.run()
     asked = rehearsal.books.asked
     needed = {key: asked[key] + asked[key] // 4 + 5 for key in rehearsal.books.on_hand}
-    short = {key: needed[key] // 2 for key in needed if _share(key, 25) and asked[key] > 20}
+    short = {key: needed[key] // 4 for key in needed if _share(key, 12) and asked[key] > 20}
     uncounted = frozenset(key for key in needed if _share(key, 40) and key not in short)
     play = _Play(invoices, now_ms, seed, default_warehouse, Books(needed | short, uncounted))
     for key in short:

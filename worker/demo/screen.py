@@ -39,7 +39,7 @@ MOVEMENT_COLOURS = {
     "unfreeze": "yellow",
     "restock": "blue",
 }
-BAR_WIDTH = 12
+WIDE_COLUMNS = 120
 
 
 @dataclass
@@ -58,42 +58,51 @@ class View:
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
-def screen(view: View, height: int) -> RenderableType:
-    """The live screen, of as many parts as the terminal is high."""
+def screen(view: View, columns: int, lines: int) -> RenderableType:
+    """The live screen, of as many parts as the terminal has lines."""
     tally = view.tally
-    upper = Table.grid(expand=True, padding=(0, 1))
-    for _ in range(4):
-        upper.add_column(ratio=1)
-    upper.add_row(
-        _panel("orders by status", _bars(Counter(tally.statuses.values()), STATUS_COLOURS)),
-        _panel("movements", _bars(tally.movements, MOVEMENT_COLOURS)),
-        _panel("events", _outcomes(view)),
-        _panel("archive, drift, alerts", _findings(tally)),
+    wide = columns >= WIDE_COLUMNS
+    statuses = _panel(
+        "orders by status", _bars(Counter(tally.statuses.values()), STATUS_COLOURS, bar_columns=4 if wide else 0)
     )
-    parts: list[RenderableType] = [_head(view), upper]
-    lower = Table.grid(expand=True, padding=(0, 1))
+    movements = _panel("movements", _bars(tally.movements, MOVEMENT_COLOURS, bar_columns=10 if wide else 5))
+    findings = _panel("archive, drift, alerts", _findings(tally))
+    events = _panel("events", _outcomes(view))
+    upper: list[RenderableType] = [statuses, movements, events, findings]
+    if not wide:
+        upper = [statuses, Group(movements, findings), events]
+    parts: list[RenderableType] = [_head(view), _beside(upper)]
+    lower = Table.grid(expand=True)
     lower.add_column(ratio=3)
     lower.add_column(ratio=2)
     lower.add_row(
         _panel("latest movements", _movements(tally.latest_movements)),
         _panel("lowest available stock", _levels(tally.lowest(LATEST))),
     )
-    if height >= 32:
+    if lines >= 32:
         parts.append(lower)
-    if height >= 38:
+    if lines >= 38:
         parts.append(_panel("latest alerts and drift", _latest_findings(tally)))
     return Group(*parts)
+
+
+def _beside(panels: Sequence[RenderableType]) -> Table:
+    """Panels of equal width beside each other."""
+    grid = Table.grid(expand=True)
+    for _ in panels:
+        grid.add_column(ratio=1)
+    grid.add_row(*panels)
+    return grid
 
 
 def line(view: View) -> str:
     """The same as one line, for a log."""
     tally = view.tally
-    bad = sum(tally.dead_letters.values())
+    bad, moved = sum(tally.dead_letters.values()), sum(tally.movements.values())
     return (
         f"{view.elapsed_seconds:5.1f} s  {view.stage}: {view.processed} of {view.total} events,"
-        f" {view.per_second:.0f}/s, lag {view.lag} | {len(tally.statuses)} orders, {len(tally.eligible)} may be archived |"
-        f" {sum(tally.movements.values())} movements | {bad} dead letters | {len(tally.drift)} drift"
-        f" | {sum(tally.alerts.values())} alerts"
+        f" {view.per_second:.0f}/s, lag {view.lag} | {len(tally.statuses)} orders, {len(tally.eligible)} to be archived"
+        f" | {moved} movements | {bad} dead letters | {len(tally.drift)} drift | {sum(tally.alerts.values())} alerts"
     )
 
 
@@ -126,17 +135,17 @@ def _panel(title: str, content: RenderableType) -> Panel:
     return Panel(content, title=title, title_align="left", border_style="bright_black")
 
 
-def _bars(counts: Mapping[str, int], colours: Mapping[str, str]) -> Table:
+def _bars(counts: Mapping[str, int], colours: Mapping[str, str], *, bar_columns: int) -> Table:
     """Counts with bars, in the order of the colours, so that rows do not jump about."""
     grid = Table.grid(padding=(0, 1))
     grid.add_column(no_wrap=True)
-    grid.add_column(justify="right")
+    grid.add_column(no_wrap=True, justify="right", min_width=4)
     grid.add_column(no_wrap=True)
     most = max(counts.values(), default=0) or 1
     for name, colour in colours.items():
         count = counts.get(name, 0)
-        length = -(-count * BAR_WIDTH // most)
-        grid.add_row(Text(name, colour if count else "bright_black"), f"{count}", Text("█" * length, colour))
+        bar = "█" * -(-count * bar_columns // most)
+        grid.add_row(Text(name.replace("_", " "), colour if count else "bright_black"), f"{count}", Text(bar, colour))
     return grid
 
 
@@ -195,7 +204,7 @@ def _levels(levels: Sequence[tuple[StockKey, SeenLevel]]) -> Table:
         grid.add_row(
             "/".join(key),
             Text(f"{level.available} available", colour),
-            Text(f"{level.on_hand} less {level.frozen}", "dim"),
+            Text(f"of {level.on_hand}, {level.frozen} frozen", "dim"),
         )
     return _filled(grid, 3)
 

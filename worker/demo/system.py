@@ -14,8 +14,8 @@ import sys
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
@@ -111,14 +111,12 @@ class System:
             raise DemoFailed(f"`stockfreeze verify` ended with {code}:\n{text}")
         return Verdict(code == 0, text)
 
-    @asynccontextmanager
-    async def worker(self) -> AsyncIterator[Worker]:
-        """Run a worker for the length of the block; given when it is ready. Raises DemoFailed."""
+    @contextmanager
+    def worker(self) -> Iterator[Worker]:
+        """Run a worker for the length of the block; it is not ready yet."""
         log = self._directory / "worker.log"
         with child_process(_command("run"), log=log, env=self._environ, stop_seconds=STOP_SECONDS) as process:
-            worker = Worker(process, log, self.url)
-            await worker.become_ready()
-            yield worker
+            yield Worker(process, log, self.url)
 
     async def _command(self, *arguments: str) -> tuple[int, str]:
         log = self._directory / f"{'-'.join(arguments)}.log"
