@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -110,7 +110,7 @@ class ReadingBar:
         )
         self._task: TaskID | None = None
 
-    def __enter__(self) -> ReadingBar:
+    def __enter__(self) -> Self:
         self._progress.start()
         return self
 

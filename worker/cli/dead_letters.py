@@ -13,7 +13,7 @@ import click
 from schemas.topics import INPUTS, Topic
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +44,10 @@ def command() -> None:
 
 @command.command(
     "list",
-    epilog="\b\nExamples:\n  stockfreeze dead-letters list --pending\n  stockfreeze dead-letters list --account acme --code invalid --json",
+    epilog=examples(
+        "stockfreeze dead-letters list --pending",
+        "stockfreeze dead-letters list --account acme --code invalid --json",
+    ),
 )
 @click.option("--code", metavar="CODE", help="Only those refused with this code, such as invalid or conflict.")
 @click.option("--account", metavar="ACCOUNT", help="Only those whose key is this account.")
@@ -93,7 +96,12 @@ def list_(
     return 0
 
 
-@command.command("show", epilog="\b\nExamples:\n  stockfreeze dead-letters show orders.events.v1/3/1742")
+@command.command(
+    "show",
+    epilog=examples(
+        "stockfreeze dead-letters show orders.events.v1/3/1742",
+    ),
+)
 @click.argument("dead_letter_id", metavar="ID")
 @json_option
 @with_settings
@@ -128,7 +136,11 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
 
 @command.command(
     "replay",
-    epilog="\b\nExamples:\n  stockfreeze dead-letters replay orders.events.v1/3/1742\n  stockfreeze dead-letters replay --code future\n  stockfreeze dead-letters replay --all",
+    epilog=examples(
+        "stockfreeze dead-letters replay orders.events.v1/3/1742",
+        "stockfreeze dead-letters replay --code future",
+        "stockfreeze dead-letters replay --all",
+    ),
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="All that are not known to be settled.")
@@ -156,7 +168,12 @@ def replay(settings: Settings, *, ids: tuple[str, ...], all_: bool, code: str | 
     return _unknown(unknown)
 
 
-@command.command("discard", epilog="\b\nExamples:\n  stockfreeze dead-letters discard --yes orders.events.v1/3/1742")
+@command.command(
+    "discard",
+    epilog=examples(
+        "stockfreeze dead-letters discard --yes orders.events.v1/3/1742",
+    ),
+)
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
 @click.option("--yes", is_flag=True, help="Needed: what is discarded is never applied, unless it is replayed later.")
 @json_option

@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.journal import last_movements, print_movements
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 from worker.domain.views import OrderView
 from worker.settings import Settings
 
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from worker.edges.topic_reader import Record
 
 
-@click.command(epilog="\b\nExamples:\n  stockfreeze order acme 4711\n  stockfreeze order acme 4711 --json")
+@click.command(
+    epilog=examples(
+        "stockfreeze order acme 4711",
+        "stockfreeze order acme 4711 --json",
+    )
+)
 @click.argument("account")
 @click.argument("order")
 @click.option(

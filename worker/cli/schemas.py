@@ -9,11 +9,15 @@ import click
 
 from schemas.topics import INPUTS
 from worker.cli.context import Refusal, json_option
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 
 
 @click.command(
-    epilog="\b\nExamples:\n  stockfreeze schemas\n  stockfreeze schemas order.created\n  stockfreeze schemas --asyncapi"
+    epilog=examples(
+        "stockfreeze schemas",
+        "stockfreeze schemas order.created",
+        "stockfreeze schemas --asyncapi",
+    )
 )
 @click.argument("type_name", metavar="[TYPE]", required=False)
 @click.option("--asyncapi", is_flag=True, help="Print the AsyncAPI document of all topics (YAML; JSON with --json).")

@@ -15,6 +15,11 @@ PIPED_WIDTH = 200
 """Columns of a table that does not go to a terminal: what reads it there should not find cells cut."""
 
 
+def examples(*commands: str) -> str:
+    """The end of a command's help: calls of it, each on a line of its own."""
+    return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
+
+
 def print_json(data: object) -> None:
     """Print a value (dataclasses, named tuples' dicts, enums, plain values) as indented JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))

@@ -9,7 +9,7 @@ import click
 from schemas.topics import Topic
 from worker.cli.asking import ask
 from worker.cli.context import json_option, with_settings
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 
@@ -20,7 +20,10 @@ def command() -> None:
 
 @command.command(
     "create",
-    epilog="\b\nExamples:\n  STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create\n  stockfreeze topics create --config stockfreeze.toml",
+    epilog=examples(
+        "STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create",
+        "stockfreeze topics create --config stockfreeze.toml",
+    ),
 )
 @json_option
 @with_settings
@@ -49,7 +52,13 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
     return 0
 
 
-@command.command("check", epilog="\b\nExamples:\n  stockfreeze topics check\n  stockfreeze topics check --json")
+@command.command(
+    "check",
+    epilog=examples(
+        "stockfreeze topics check",
+        "stockfreeze topics check --json",
+    ),
+)
 @json_option
 @with_settings
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name

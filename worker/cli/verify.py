@@ -9,7 +9,7 @@ import click
 
 from worker.cli.asking import ask, asked
 from worker.cli.context import json_option, with_settings
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
 
 
-@click.command(epilog="\b\nExamples:\n  stockfreeze verify\n  stockfreeze verify --json | jq .findings")
+@click.command(
+    epilog=examples(
+        "stockfreeze verify",
+        "stockfreeze verify --json | jq .findings",
+    )
+)
 @json_option
 @with_settings
 def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name

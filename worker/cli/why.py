@@ -10,7 +10,7 @@ import click
 from worker.cli.asking import ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.journal import last_movements, print_movements
-from worker.cli.showing import print_json, print_table
+from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="\b\nExamples:\n  stockfreeze why acme main SKU-1\n  stockfreeze why acme main SKU-1 --movements 50 --json"
+    epilog=examples(
+        "stockfreeze why acme main SKU-1",
+        "stockfreeze why acme main SKU-1 --movements 50 --json",
+    )
 )
 @click.argument("account")
 @click.argument("warehouse")

@@ -122,7 +122,8 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
     if facts.partition_count != expected:
         why = "the state was built with" if recorded_counts else "the other topics have"
         problems.append(
-            f"{facts.partition_count} partitions, but {why} {expected}: accounts would move; make the topic anew with {expected} and copy its records"
+            f"{facts.partition_count} partitions, but {why} {expected}: accounts would move; "
+            f"make the topic anew with {expected} and copy its records"
         )
     if facts.topic is Topic.STATE and len(set(recorded_counts.values())) > 1:
         counts = ", ".join(str(count) for count in sorted(set(recorded_counts.values())))
@@ -151,7 +152,8 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
     bytes_max = int(configs.get(MESSAGE_BYTES, message_bytes_of(topic)))
     if topic in INPUTS and bytes_max > INPUT_RECORD_BYTES_MAX:
         problems.append(
-            f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; set it to {INPUT_RECORD_BYTES_MAX} or less"
+            f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; "
+            f"set it to {INPUT_RECORD_BYTES_MAX} or less"
         )
     if topic in (Topic.DEAD_LETTERS, Topic.STATE) and bytes_max < RECORD_BYTES_MAX:
         problems.append(f"{MESSAGE_BYTES} is {bytes_max}: set it to {RECORD_BYTES_MAX}")

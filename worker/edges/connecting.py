@@ -25,7 +25,8 @@ class BrokerUnreachable(Exception):
 class Client(Protocol):
     """What starts by connecting: an aiokafka consumer, producer or admin client."""
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Connect."""
 
 
 class _LastComplaint(logging.Handler):

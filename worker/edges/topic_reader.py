@@ -14,10 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.edges import connecting
+from worker.stream.processor import InputRecord
 
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
@@ -29,7 +29,9 @@ each).
 
 EMPTY_ANSWERS_AT_END = 3
 
-Record = ConsumerRecord[bytes | None, bytes | None]
+Record = InputRecord
+"""Inputs and outputs are read alike."""
+
 Take = Callable[[Sequence[Record]], object]
 
 
@@ -50,7 +52,8 @@ class Bounds(NamedTuple):
 class ReadProgress(Protocol):
     """Is told how far a read is, after every chunk."""
 
-    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None: ...
+    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
+        """Take the offsets of the read and where it is."""
 
 
 def unseen(topic: str, partition: int, start: int, position: int, end: int) -> None:
@@ -126,7 +129,7 @@ class TopicReader:
             if time.monotonic() - moved_at > STALL_SECONDS_MAX:
                 raise ReadStalled(
                     f"{topic}/{partition} could not be read beyond offset {position} (its end was {end}): "
-                    f"nothing moved for {STALL_SECONDS_MAX:.0f} s, so a transaction is open or the broker does not answer"
+                    f"nothing moved for {STALL_SECONDS_MAX:.0f} s; a transaction is open, or the broker does not answer"
                 )
         self._progress(topic, partition, start, end, end)
 
@@ -169,6 +172,3 @@ async def read_backwards(
         if take(held):
             return
         end, width = start, min(2 * width, 64 * span)
-
-
-__all__ = ["Bounds", "KafkaError", "ReadProgress", "ReadStalled", "Record", "TopicReader", "read_backwards", "unseen"]

@@ -47,8 +47,8 @@ def check_input(facts: InputFacts, findings: Findings) -> None:
             Check.ACCOUNTING, facts.topic, f"the group has committed {committed}, but the state is at {next_offset}"
         )
     if next_offset > facts.bounds.end:
-        message = f"the state is at offset {next_offset}, but the topic ends at {facts.bounds.end}: it was made anew or lost records"
-        findings.add(Check.POSITION, facts.topic, message)
+        message = f"the state is at offset {next_offset}, but the topic ends at {facts.bounds.end}"
+        findings.add(Check.POSITION, facts.topic, f"{message}: it was made anew or lost records")
     if position is not None and next_offset < facts.bounds.start:
         message = (
             f"offsets {next_offset} to {facts.bounds.start - 1} were deleted from the topic before they were consumed"

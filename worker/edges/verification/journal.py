@@ -131,7 +131,10 @@ def _name(entry: JournalEntry) -> str:
 
 
 def _broken(balance: _Balance, entry: JournalEntry) -> str:
-    return (
-        f"event {entry.event_id}: frozen {balance.frozen} and {entry.frozen_delta:+} should be {balance.frozen + entry.frozen_delta}, it says {entry.frozen}; "
-        f"on_hand {balance.on_hand} and {entry.on_hand_delta:+} should be {balance.on_hand + entry.on_hand_delta}, it says {entry.on_hand}"
-    )
+    frozen = _sum("frozen", balance.frozen, entry.frozen_delta, entry.frozen)
+    on_hand = _sum("on_hand", balance.on_hand, entry.on_hand_delta, entry.on_hand)
+    return f"event {entry.event_id}: {frozen}; {on_hand}"
+
+
+def _sum(measure: str, before: int, delta: int, told: int | None) -> str:
+    return f"{measure} {before} and {delta:+} should be {before + delta}, it says {'null' if told is None else told}"

@@ -228,7 +228,9 @@ async def _check_sources(reading: _Reading, state: PartitionState, beyond: Cut, 
     topic = reading.system.topic(Topic.STATE)
     later = await read_cut(reading.reader, topic, reading.partition, state.end) or state.cut
     for source, offset, next_offset in unknown_sources(beyond, later):
-        message = f"there are outputs of {source}/{reading.partition}/{offset}, but the state has consumed only up to offset {next_offset}"
+        message = (
+            f"there are outputs of {source}/{reading.partition}/{offset}, but the state's next offset is {next_offset}"
+        )
         findings.add(Check.UNKNOWN_SOURCE, source, message)
 
 

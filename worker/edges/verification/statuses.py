@@ -34,29 +34,24 @@ class StatusEntry(msgspec.Struct, gc=False):
     units: list[dict[str, str | int | None]]
 
 
+_UNIT_FIELDS = ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled")
+
 _decode = msgspec.json.Decoder(StatusEntry).decode
 _Facts = tuple[str, bool, bool, tuple[tuple[str, str], ...], tuple[tuple[str, ...], ...]]
 
 
 def _facts_of_view(view: OrderView) -> _Facts:
-    return _facts(view.status, view.placed, view.eligible, view.sub_orders, view.units)
+    return view.status, view.placed, view.eligible, tuple(sorted(view.sub_orders.items())), _rows(view.units)
 
 
 def _facts_of_record(entry: StatusEntry) -> _Facts:
-    rows = (
-        tuple(unit.get(name) for name in ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled"))
-        for unit in entry.units
-    )
-    return _facts(entry.status, entry.placed, entry.eligible, entry.sub_orders, rows)
+    rows = (tuple(unit.get(name) for name in _UNIT_FIELDS) for unit in entry.units)
+    return entry.status, entry.placed, entry.eligible, tuple(sorted(entry.sub_orders.items())), _rows(rows)
 
 
-def _facts(
-    status: str, placed: bool, eligible: bool, sub_orders: dict[str, str], units: Iterable[UnitRow | tuple[object, ...]]
-) -> _Facts:
-    # Neither the order of sub-orders nor that of the units means anything. Numbers as texts, as null sub-orders cannot
-    # be sorted among texts.
-    rows = sorted(tuple("" if part is None else str(part) for part in row) for row in units)
-    return status, placed, eligible, tuple(sorted(sub_orders.items())), tuple(rows)
+def _rows(units: Iterable[UnitRow | tuple[object, ...]]) -> tuple[tuple[str, ...], ...]:
+    # Their order means nothing. As texts, since null, for what no sub-order covers, cannot be sorted among texts.
+    return tuple(sorted(tuple("" if part is None else str(part) for part in row) for row in units))
 
 
 class Statuses:

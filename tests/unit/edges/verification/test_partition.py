@@ -1,4 +1,4 @@
-"""The verification of a partition as a whole, on topics in memory that the real processor wrote, sound and corrupted."""
+"""The verification of a partition as a whole, on topics in memory that the real processor wrote."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ def grown(steps: int) -> tuple[World, list[Records], list[dict[tuple[str, int], 
 
 
 def stepwise(topic_that_steps: Topic, *, compacted: bool) -> tuple[World, int]:
-    """A system that moves a step on before each read of a topic; compaction may leave only the last level and status."""
+    """A system that moves a step on before each read of a topic; compaction may leave only the last of a key."""
     moving, stages, committed = grown(6)
 
     def step(stage: int) -> None:
