@@ -72,7 +72,7 @@ def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
         else:
             _add_leaf(order, sub_order, warehouse, lines, claims, coverage)
             if sub_order.returns:
-                _add_returns(sub_order, warehouse, skus, claims)
+                _add_returns(order, sub_order, warehouse, skus, claims)
     uncovered, over_allocated = _uncover(order, skus, coverage)
     for sku, by_warehouse in uncovered.items():
         for warehouse, units in by_warehouse.items():
@@ -111,9 +111,13 @@ def _add_leaf(
 
 
 def _add_returns(
-    sub_order: SubOrderFacts, warehouse: str, skus: Collection[str] | None, claims: dict[StockKey, Claim]
+    order: OrderState,
+    sub_order: SubOrderFacts,
+    warehouse: str,
+    skus: Collection[str] | None,
+    claims: dict[StockKey, Claim],
 ) -> None:
-    for facts, sku, units, _ in returned_units(sub_order):
+    for facts, sku, units, _ in returned_units(order, sub_order):
         if units and facts.restock and facts.returned_at is not None and (skus is None or sku in skus):
             claim = _claim(claims, facts.warehouse or warehouse, sku)
             claim.restocked += units

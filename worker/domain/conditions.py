@@ -31,7 +31,7 @@ def conditions_of(
                     f"Sub-order {sub_order_id} was split and is said to have shipped: its shipment counts for nothing."
                 )
         elif sub_order.returns:
-            for sku in sorted(over_returned_skus(sub_order)):
+            for sku in sorted(over_returned_skus(order, sub_order)):
                 found["over_returned", sub_order_id, sku] = (
                     f"More units of SKU {sku} came back from sub-order {sub_order_id} than it shipped."
                 )

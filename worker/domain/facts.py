@@ -44,7 +44,7 @@ STATUS_UNKNOWN = -1
 class Touch(NamedTuple):
     """What an event changed the facts of; None stands for all.
 
-    rows: units may lie in other rows of the status record although every stock key's claim is the same.
+    rows: the status record may say something else although every stock key's claim and every status is the same.
     """
 
     sub_orders: Collection[str] | None
@@ -94,9 +94,10 @@ def _place(order: OrderState, event: OrderCreated | OrderAmended, at: int, defau
         by_warehouse = lines.setdefault(line.sku, {})
         warehouse = line.warehouse_id or default_warehouse
         by_warehouse[warehouse] = by_warehouse.get(warehouse, 0) + line.quantity
+    first = order.lines is None
     touched = lines.keys() if order.lines is None else lines.keys() | order.lines.keys()
     order.lines, order.lines_rank = lines, rank
-    return Touch(NOTHING, touched)
+    return Touch(NOTHING, touched, rows=first)
 
 
 def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) -> Touch | None:

@@ -50,14 +50,14 @@ def sub_order_status(order: OrderState, sub_order: SubOrderFacts) -> int:
         return ON_HOLD
     marks = sub_order.marks
     shipped = shipped_at_of(sub_order) is not None
-    if sub_order.returns and units.is_returned(sub_order):
+    if sub_order.returns and units.is_returned(order, sub_order):
         return RETURNED
     if marks & DELIVERED:
         return DELIVERED_STATUS
-    if marks & FAILED_TO_DELIVER or (shipped and units.is_cancelled_whole(sub_order)):
+    if marks & FAILED_TO_DELIVER or (shipped and units.is_cancelled_whole(order, sub_order)):
         return FAILED
     if not shipped:
-        return CANCELLED if order.cancelled_at is not None or units.is_cancelled_whole(sub_order) else PROCESSING
+        return CANCELLED if order.cancelled_at is not None or units.is_cancelled_whole(order, sub_order) else PROCESSING
     return IN_TRANSIT_STATUS if marks & IN_TRANSIT else PICKED_UP
 
 

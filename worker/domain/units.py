@@ -45,15 +45,14 @@ def cancelled_by_lines(sub_order: SubOrderFacts, sku: str, quantity: int, until:
     return min(units, quantity)
 
 
-def is_cancelled_whole(sub_order: SubOrderFacts) -> bool:
+def is_cancelled_whole(order: OrderState, sub_order: SubOrderFacts) -> bool:
     """Whether the sub-order itself is cancelled whole: by an event without lines, or by lines that reach every unit."""
     if sub_order.marks & CANCELLED_WHOLE:
         return True
-    if not sub_order.lines or not sub_order.cancels:
+    located = located_lines(order, sub_order) if sub_order.cancels else None
+    if located is None:
         return False
-    return all(
-        cancelled_by_lines(sub_order, sku, quantity, None) == quantity for sku, quantity in sub_order.lines.items()
-    )
+    return all(cancelled_by_lines(sub_order, sku, quantity, None) == quantity for sku, quantity in located[1].items())
 
 
 def leaf_units(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: int) -> Units:
@@ -66,7 +65,7 @@ def leaf_units(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: 
     open_units = shipped = 0
     if shipped_at is not None:
         shipped = quantity - cancelled
-    elif order.cancelled_at is not None or is_cancelled_whole(sub_order):
+    elif order.cancelled_at is not None or is_cancelled_whole(order, sub_order):
         cancelled = quantity
     else:
         open_units = quantity - cancelled
@@ -79,27 +78,28 @@ def leaf_units(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: 
 
 def cancelled_when_superseded(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: int) -> int:
     """Units of a superseded sub-order that were cancelled by lines and that its children do not have."""
-    of_children = sum((order.sub_orders[child].lines or {}).get(sku, 0) for child in sub_order.children)
+    children = [located_lines(order, order.sub_orders[child]) for child in sub_order.children]
+    of_children = sum(located[1].get(sku, 0) for located in children if located is not None)
     return max(0, min(cancelled_by_lines(sub_order, sku, quantity, None), quantity - of_children))
 
 
-def shipped_units(sub_order: SubOrderFacts) -> dict[str, int]:
+def shipped_units(order: OrderState, sub_order: SubOrderFacts) -> dict[str, int]:
     """Units of every SKU of a leaf that left the warehouse; empty while it has not shipped or its lines are unknown."""
     shipped_at = shipped_at_of(sub_order)
-    if shipped_at is None or sub_order.lines is None:
+    located = None if shipped_at is None else located_lines(order, sub_order)
+    if located is None:
         return {}
     return {
-        sku: quantity - cancelled_by_lines(sub_order, sku, quantity, shipped_at)
-        for sku, quantity in sub_order.lines.items()
+        sku: quantity - cancelled_by_lines(sub_order, sku, quantity, shipped_at) for sku, quantity in located[1].items()
     }
 
 
-def returned_units(sub_order: SubOrderFacts) -> Iterator[tuple[ReturnFacts, str, int, int]]:
+def returned_units(order: OrderState, sub_order: SubOrderFacts) -> Iterator[tuple[ReturnFacts, str, int, int]]:
     """What came back, return by return in the order of (returned_at, return_id).
 
     Yields the return, the SKU, the units that count, and those beyond what shipped.
     """
-    left = shipped_units(sub_order)
+    left = shipped_units(order, sub_order)
     finished = [
         (facts.returned_at, return_id, facts)
         for return_id, facts in sub_order.returns.items()
@@ -114,19 +114,19 @@ def returned_units(sub_order: SubOrderFacts) -> Iterator[tuple[ReturnFacts, str,
             yield facts, sku, units, quantity - units
 
 
-def is_returned(sub_order: SubOrderFacts) -> bool:
+def is_returned(order: OrderState, sub_order: SubOrderFacts) -> bool:
     """Whether units shipped and all of them are back."""
     if not any(facts.returned_at is not None for facts in sub_order.returns.values()):
         return False
-    shipped = sum(shipped_units(sub_order).values())
-    return shipped > 0 and shipped == sum(units for _, _, units, _ in returned_units(sub_order))
+    shipped = sum(shipped_units(order, sub_order).values())
+    return shipped > 0 and shipped == sum(units for _, _, units, _ in returned_units(order, sub_order))
 
 
-def over_returned_skus(sub_order: SubOrderFacts) -> set[str]:
+def over_returned_skus(order: OrderState, sub_order: SubOrderFacts) -> set[str]:
     """SKUs of which more came back than shipped."""
-    if not sub_order.returns or sub_order.lines is None:
+    if not sub_order.returns or located_lines(order, sub_order) is None:
         return set()
-    return {sku for _, sku, _, excess in returned_units(sub_order) if excess}
+    return {sku for _, sku, _, excess in returned_units(order, sub_order) if excess}
 
 
 def unit_rows(order: OrderState) -> list[UnitRow]:

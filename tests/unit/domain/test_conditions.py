@@ -1,0 +1,92 @@
+"""Alerts about an order: raised when a condition begins, and again only after it ceased. Contract sections 3 and 8."""
+
+from __future__ import annotations
+
+from schemas.topics import Topic
+from tests.unit.domain.shop import Said, Shop, child, lines, ordered
+
+
+def named(said: Said) -> list[tuple[str, str | None, str | None, str | None]]:
+    return [
+        (alert["alert"], alert.get("order_id"), alert.get("sub_order_id"), alert.get("sku"))
+        for alert in said.events(Topic.ALERTS)
+    ]
+
+
+def test_over_allocation_is_raised_per_order_and_sku_once_until_it_ceased(shop: Shop) -> None:
+    shop.order(3)
+    assert named(shop.sub_order(4)) == [("over_allocated", "o", None, "k")]
+    assert named(shop.sub_order(1, 1, sub_order_id="t")) == []
+    shop.say("sub_order.cancelled", 2)
+    assert named(shop.sub_order(3, 3, sub_order_id="u")) == [("over_allocated", "o", None, "k")]
+
+
+def test_over_allocation_begins_when_the_order_is_placed(shop: Shop) -> None:
+    assert named(shop.sub_order(4)) == []
+    assert named(shop.order(3)) == [("over_allocated", "o", None, "k")]
+
+
+def test_over_allocation_of_one_sku_is_not_forgotten_when_another_is_looked_at(shop: Shop) -> None:
+    shop.say("order.created", lines=[*ordered(1), *ordered(1, "w", "other")])
+    shop.sub_order(2)
+    assert named(shop.say("sub_order.created", 1, sub_order_id="t", lines=lines(1, "other"))) == []
+    assert named(shop.sub_order(3, 2)) == []
+
+
+def test_units_of_a_sku_that_was_not_ordered_are_over_allocated(shop: Shop) -> None:
+    shop.order(3)
+    said = shop.say("sub_order.created", 1, lines=lines(1, "other"))
+    assert named(said) == [("over_allocated", "o", None, "other")]
+
+
+def test_shipped_units_count_as_allocated(shop: Shop) -> None:
+    shop.order(3)
+    shop.sub_order(3)
+    shop.say("sub_order.shipped", 1)
+    assert named(shop.sub_order(1, 2, sub_order_id="t")) == [("over_allocated", "o", None, "k")]
+
+
+def test_returns_beyond_what_shipped_are_raised_per_sub_order_and_sku_once_until_it_ceased(shop: Shop) -> None:
+    shop.sub_order(3)
+    assert named(shop.say("sub_order.returned", 2, lines=lines(3))) == []
+    over = shop.say("sub_order.returned", 3, return_id="q", lines=lines(1))
+    assert named(over) == [("over_returned", "o", "s", "k")]
+    assert over.moves == []
+    assert named(shop.say("sub_order.returned", 4, return_id="p", lines=lines(1))) == []
+    assert named(shop.sub_order(5, 5)) == []
+    assert named(shop.sub_order(4, 6)) == [("over_returned", "o", "s", "k")]
+
+
+def test_returns_of_a_sku_that_never_shipped_are_over_returned(shop: Shop) -> None:
+    shop.sub_order(3)
+    assert named(shop.say("sub_order.returned", 2, lines=lines(1, "other"))) == [("over_returned", "o", "s", "other")]
+
+
+def test_returns_of_a_sub_order_whose_lines_are_not_known_are_not_over_returned_yet(shop: Shop) -> None:
+    assert named(shop.say("sub_order.returned", 2, lines=lines(3))) == []
+    assert named(shop.sub_order(2)) == [("over_returned", "o", "s", "k")]
+
+
+def test_a_superseded_sub_order_that_ships_is_raised_once(shop: Shop) -> None:
+    shop.sub_order(3)
+    shop.say("sub_order.split", 1, children=[child("c", 3)])
+    assert named(shop.say("sub_order.shipped", 2)) == [("superseded_shipped", "o", "s", None)]
+    assert named(shop.say("sub_order.delivered", 3)) == []
+
+
+def test_a_shipped_sub_order_that_turns_out_superseded_is_raised(shop: Shop) -> None:
+    shop.sub_order(3)
+    shop.say("sub_order.shipped", 2)
+    assert named(shop.say("sub_order.split", 1, children=[child("c", 3)])) == [("superseded_shipped", "o", "s", None)]
+
+
+def test_over_returned_ceases_when_the_sub_order_is_superseded(shop: Shop) -> None:
+    shop.sub_order(3)
+    shop.say("sub_order.returned", 2, lines=lines(4))
+    assert named(shop.say("sub_order.split", 1, children=[child("c", 3)])) == [("superseded_shipped", "o", "s", None)]
+
+
+def test_what_was_raised_is_not_raised_again_after_a_restart(shop: Shop) -> None:
+    shop.order(3)
+    shop.sub_order(4)
+    assert named(shop.restarted().sub_order(5, 1)) == []

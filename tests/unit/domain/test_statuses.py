@@ -1,0 +1,172 @@
+"""Status of sub-orders and of the order: contract section 4."""
+
+from __future__ import annotations
+
+import pytest
+
+from schemas.state import OrderState, SubOrderFacts
+from tests.unit.domain.shop import Shop, child, lines, ordered
+from worker.domain.statuses import STATUSES, order_status
+
+Event = tuple[str, dict[str, object]]
+Events = list[Event]
+
+CREATED: Events = [("sub_order.created", {"lines": lines(3)})]
+SPLIT: Event = ("sub_order.split", {"children": [child("c", 3)]})
+HOLD: Event = ("sub_order.on_hold", {})
+RETURNED: Event = ("sub_order.returned", {})
+RETURNED_IN_PART: Event = ("sub_order.returned", {"lines": lines(2)})
+DELIVERED: Event = ("sub_order.delivered", {})
+FAILED: Event = ("sub_order.failed_to_deliver", {})
+CANCELLED: Event = ("sub_order.cancelled", {})
+CANCELLED_BY_LINES: Event = ("sub_order.cancelled", {"lines": lines(3)})
+CANCELLED_IN_PART: Event = ("sub_order.cancelled", {"lines": lines(2)})
+IN_TRANSIT: Event = ("sub_order.in_transit", {})
+SHIPPED: Event = ("sub_order.shipped", {})
+LABEL: Event = ("sub_order.label_issued", {})
+ORDER_CANCELLED: Event = ("order.cancelled", {})
+
+
+@pytest.mark.parametrize(
+    ("events", "status"),
+    [
+        ([], "processing"),
+        ([LABEL], "processing"),
+        ([CANCELLED_IN_PART], "processing"),
+        ([SHIPPED], "picked_up"),
+        ([SHIPPED, RETURNED_IN_PART], "picked_up"),
+        ([SHIPPED, ("sub_order.return_started", {})], "picked_up"),
+        ([IN_TRANSIT], "in_transit"),
+        ([SHIPPED, IN_TRANSIT], "in_transit"),
+        ([CANCELLED], "cancelled"),
+        ([CANCELLED_BY_LINES], "cancelled"),
+        ([ORDER_CANCELLED], "cancelled"),
+        ([IN_TRANSIT, ORDER_CANCELLED], "in_transit"),
+        ([SHIPPED, CANCELLED], "failed_to_deliver"),
+        ([SHIPPED, CANCELLED_BY_LINES], "failed_to_deliver"),
+        ([IN_TRANSIT, CANCELLED], "failed_to_deliver"),
+        ([FAILED], "failed_to_deliver"),
+        ([FAILED, IN_TRANSIT], "failed_to_deliver"),
+        ([DELIVERED], "delivered"),
+        ([DELIVERED, FAILED], "delivered"),
+        ([DELIVERED, CANCELLED], "delivered"),
+        ([DELIVERED, RETURNED_IN_PART], "delivered"),
+        ([DELIVERED, RETURNED], "returned"),
+        ([FAILED, RETURNED], "returned"),
+        ([DELIVERED, RETURNED, HOLD], "on_hold"),
+        ([CANCELLED, HOLD], "on_hold"),
+        ([DELIVERED, HOLD, SPLIT], "superseded"),
+        ([SPLIT], "superseded"),
+    ],
+)
+def test_a_sub_order_has_the_first_status_that_holds(shop: Shop, events: Events, status: str) -> None:
+    for at, (kind, fields) in enumerate([*CREATED, *events]):
+        shop.say(kind, at, **fields)
+    assert shop.status() == status
+    assert shop.restarted().status() == status
+
+
+def test_a_sub_order_that_is_named_by_a_split_alone_has_a_status(shop: Shop) -> None:
+    shop.say("sub_order.split", 1, children=[child("c", 3)])
+    assert shop.view().sub_orders == {"c": "processing", "s": "superseded"}
+
+
+@pytest.mark.parametrize(
+    ("leaves", "status"),
+    [
+        ("processing", "processing"),
+        ("delivered", "delivered"),
+        ("cancelled", "cancelled"),
+        ("cancelled cancelled", "cancelled"),
+        ("delivered cancelled", "delivered"),
+        ("in_transit cancelled", "in_transit"),
+        ("processing cancelled", "processing"),
+        ("on_hold cancelled", "on_hold"),
+        ("on_hold delivered", "on_hold"),
+        ("on_hold processing", "on_hold"),
+        ("delivered returned", "completed"),
+        ("delivered failed_to_deliver cancelled", "completed"),
+        ("returned failed_to_deliver", "completed"),
+        ("picked_up in_transit", "in_transit"),
+        ("delivered picked_up", "in_transit"),
+        ("delivered in_transit cancelled", "in_transit"),
+        ("returned in_transit", "in_transit"),
+        ("failed_to_deliver picked_up", "in_transit"),
+        ("processing picked_up", "partially_shipped"),
+        ("processing delivered", "partially_shipped"),
+        ("processing returned cancelled", "partially_shipped"),
+        ("processing failed_to_deliver", "partially_shipped"),
+        ("superseded delivered", "delivered"),
+        ("superseded superseded", "processing"),
+        ("", "processing"),
+    ],
+)
+def test_the_status_of_an_order_follows_from_those_of_its_leaves(leaves: str, status: str) -> None:
+    sub_orders = {str(number): SubOrderFacts(STATUSES.index(name)) for number, name in enumerate(leaves.split())}
+    assert STATUSES[order_status(OrderState(sub_orders=sub_orders))] == status
+
+
+@pytest.mark.parametrize(
+    ("leaves", "status"),
+    [
+        ("", "processing"),
+        ("delivered", "partially_shipped"),
+        ("cancelled", "processing"),
+        ("processing", "processing"),
+        ("on_hold", "on_hold"),
+    ],
+)
+def test_uncovered_units_count_as_processing(leaves: str, status: str) -> None:
+    sub_orders = {str(number): SubOrderFacts(STATUSES.index(name)) for number, name in enumerate(leaves.split())}
+    order = OrderState(sub_orders=sub_orders, uncovered={"k": {"w": 1}})
+    assert STATUSES[order_status(order)] == status
+
+
+def test_an_order_without_leaves_is_cancelled_once_it_is() -> None:
+    assert STATUSES[order_status(OrderState(cancelled_at=1))] == "cancelled"
+
+
+def test_an_order_is_delivered_only_when_all_that_was_not_cancelled_is(shop: Shop) -> None:
+    shop.order(3)
+    shop.sub_order(1)
+    shop.say("sub_order.delivered", 1)
+    assert shop.view().status == "partially_shipped"
+    shop.sub_order(2, 2, sub_order_id="t")
+    assert shop.view().status == "partially_shipped"
+    shop.say("sub_order.cancelled", 3, sub_order_id="t", lines=lines(2))
+    assert shop.view().status == "delivered"
+
+
+# The status record.
+
+
+def test_a_status_record_says_all_of_an_order(shop: Shop) -> None:
+    (status,) = shop.order(3).statuses
+    del status["event_id"], status["cause"]
+    assert status == {
+        "type": "order.status_changed",
+        "account_id": "a",
+        "occurred_at": "2026-03-01T00:00:00.000Z",
+        "order_id": "o",
+        "status": "processing",
+        "placed": True,
+        "eligible": False,
+        "sub_orders": {},
+        "units": [{"sub_order_id": None, "warehouse_id": "w", "sku": "k", "open": 3, "shipped": 0, "cancelled": 0}],
+    }
+
+
+def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:
+    assert shop.sub_order(3).statuses[0]["placed"] is False
+    assert shop.order(3).statuses[0]["placed"] is True
+    assert shop.say("sub_order.cancelled", 1, lines=lines(1)).statuses[0]["units"][0]["cancelled"] == 1
+    assert shop.say("sub_order.on_hold", 2).statuses[0]["sub_orders"] == {"s": "on_hold"}
+    assert shop.say("sub_order.delivered", 3).statuses[0]["eligible"] is True
+    assert shop.send(b'{"type":"order.created","account_id":"a","order_id":"o"}').statuses[0]["eligible"] is False
+
+
+def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
+    shop.order(3)
+    shop.sub_order(3)
+    assert shop.say("sub_order.label_issued", 1).statuses == []
+    assert shop.say("order.amended", 1, revision=1, lines=ordered(3)).statuses == []
