@@ -33,6 +33,9 @@ PAGE_SECONDS_MAX = 5.0
 STOP_SECONDS = 11.0
 """A little more than a worker takes at most to leave in order."""
 
+LOG_LINES, LOG_COLUMNS = 15, 400
+"""How much of a log is shown when something failed."""
+
 _CONNECTION = re.compile(r"STOCKFREEZE_(SECURITY_PROTOCOL|SASL_.*|SSL_.*|REPLICATION_FACTOR)")
 
 
@@ -82,6 +85,7 @@ class System:
             "STOCKFREEZE_TOPIC_PREFIX": f"{name}.",
             "STOCKFREEZE_PARTITIONS": str(PARTITIONS),
             "STOCKFREEZE_WEB_PORT": str(self.web_port),
+            "STOCKFREEZE_LOG_FORMAT": "console",
         }
 
     @property
@@ -146,7 +150,11 @@ class Worker:
             raise DemoFailed(self.told("the worker was not ready in time")) from None
 
     async def progress(self) -> Progress:
-        """What it has processed. Raises DemoFailed if it is gone."""
+        """What it has processed. Raises DemoFailed if it is gone, or if a partition of it has stopped for good."""
+        _, health = await self._page("/health/ready")
+        halted = [partition for partition in json.loads(health)["partitions"] if partition["state"] == "halted"]
+        if halted:
+            raise DemoFailed(f"the worker has stopped: {halted[0]['reason']}")
         _, text = await self._page("/metrics")
         outcomes: Counter[str] = Counter()
         lag = 0
@@ -160,8 +168,8 @@ class Worker:
 
     def told(self, problem: str) -> str:
         """A problem with the last lines of the worker's log."""
-        lines = self._log.read_text(errors="replace").splitlines()[-20:]
-        return "\n".join([f"{problem}; the last lines of its log:", *lines])
+        lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
+        return "\n".join([f"{problem}; the last lines of its log:", *(line[:LOG_COLUMNS] for line in lines)])
 
     async def _is_ready(self) -> bool:
         try:
