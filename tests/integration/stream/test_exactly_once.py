@@ -61,5 +61,3 @@ async def test_two_engines_share_the_partitions_and_one_takes_over_from_the_othe
         assert len(first.status().partitions) == 4
     assert await world.sums() == expected(NUMBERS, NUMBERS)
     await check_once(world, 2 * len(NUMBERS))
-
-

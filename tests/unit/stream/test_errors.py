@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from aiokafka.errors import (
+    KafkaConnectionError,
+    ProducerFenced,
+    SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+)
+
+from worker.stream.errors import NotReady, StepTimeout, bounded, cause_of, sentence_of
+
+
+async def test_a_step_that_takes_too_long_is_named() -> None:
+    with pytest.raises(StepTimeout, match="committing did not end within 1 ms"):
+        await bounded(asyncio.Event().wait(), 1, "committing")
+
+
+async def test_a_step_gives_its_result() -> None:
+    assert await bounded(asyncio.sleep(0, 7), 1000, "waiting") == 7
+
+
+def test_a_refused_password_is_told_although_the_client_only_logs_it() -> None:
+    sentence = sentence_of(KafkaConnectionError("no bootstrap"), "kafka:9092", SaslAuthenticationFailed("nope"))
+    assert sentence.startswith("the broker at kafka:9092 refused to authenticate this worker")
+    assert "password" in sentence
+
+
+def test_missing_rights_are_told() -> None:
+    assert "does not authorize" in sentence_of(TopicAuthorizationFailedError("orders"), "kafka:9092", None)
+
+
+def test_an_unreachable_broker_is_told_with_what_the_client_said() -> None:
+    sentence = sentence_of(KafkaConnectionError("no bootstrap"), "kafka:9092", ConnectionRefusedError("refused"))
+    assert sentence == "the broker at kafka:9092 cannot be reached or does not answer (ConnectionRefusedError: refused)"
+
+
+def test_what_is_not_of_the_broker_is_told_as_it_is() -> None:
+    assert sentence_of(NotReady("topics are missing"), "kafka:9092", OSError("old")) == "topics are missing"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"), [(ProducerFenced(), "fenced"), (StepTimeout(), "timeout"), (AssertionError(), "broker")]
+)
+def test_causes(error: Exception, cause: str) -> None:
+    assert cause_of(error) == cause
