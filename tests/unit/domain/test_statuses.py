@@ -103,7 +103,7 @@ def test_a_sub_order_that_is_named_by_a_split_alone_has_a_status(shop: Shop) -> 
 )
 def test_the_status_of_an_order_follows_from_those_of_its_leaves(leaves: str, status: str) -> None:
     sub_orders = {str(number): SubOrderFacts(STATUSES.index(name)) for number, name in enumerate(leaves.split())}
-    assert STATUSES[order_status(OrderState(sub_orders=sub_orders))] == status
+    assert STATUSES[order_status(order, leaf_mask(order))] == status
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,209 @@
+"""Parts of snapshots: identity, summaries, absent keys, what is forgotten. Contract section 6."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import pytest
+
+from schemas.topics import Topic
+from tests.unit.domain.shop import APPLIED, DEAD_LETTERED, DUPLICATE, STALE, Fields, Said, Shop, body_of, counted, iso
+
+SUMMARY_OF_TWO = {
+    "skus_checked": 2,
+    "skus_drifted": 1,
+    "error_rate": 0.5,
+    "missing_in_count": {"count": 2, "skus": ["frozen", "gone"]},
+    "missing_in_ledger": {"count": 1, "skus": ["new"]},
+}
+
+
+def part(shop: Shop, number: int, on_hand: dict[str, int], **fields: object) -> Said:
+    """One of two parts of a snapshot as of minute 30."""
+    return shop.count(on_hand, 30, **{"part": number, "parts": 2, **fields})
+
+
+def stocked() -> Shop:
+    """Counted: known, moved and gone; frozen without a count; nothing: counted 0."""
+    shop = Shop()
+    shop.count({"known": 5, "moved": 6, "gone": 7, "nothing": 0}, 5)
+    shop.say("order.created", lines=[{"sku": "frozen", "quantity": 1, "warehouse_id": "w"}])
+    return shop
+
+
+def of(summary: Fields) -> Fields:
+    return {name: summary[name] for name in SUMMARY_OF_TWO}
+
+
+def test_the_summary_comes_with_the_last_part_in_whatever_order_they_arrive() -> None:
+    parts = {1: {"known": 5, "moved": 4}, 2: {"new": 3}}
+    for arrival in permutations(parts):
+        shop = stocked()
+        first, second = [part(shop, number, parts[number]) for number in arrival]
+        assert first.summaries == []
+        assert [of(summary) for summary in second.summaries] == [SUMMARY_OF_TWO]
+
+
+def test_a_summary_says_which_snapshot_it_is_of(shop: Shop) -> None:
+    (summary,) = shop.count(5, 30, origin="wms", snapshot_id="night").summaries
+    assert (summary["origin"], summary["snapshot_id"], summary["warehouse_id"], summary["as_of"]) == (
+        "wms",
+        "night",
+        "w",
+        iso(30),
+    )
+    assert (summary["skus_checked"], summary["error_rate"]) == (0, 0)
+
+
+def test_an_empty_snapshot_has_a_summary_too() -> None:
+    (summary,) = stocked().count({}, 30).summaries
+    assert summary["missing_in_count"] == {"count": 4, "skus": ["frozen", "gone", "known", "moved"]}
+
+
+def test_a_summary_lists_a_hundred_skus_and_counts_all(shop: Shop) -> None:
+    (summary,) = shop.count({f"sku{number:03}": 1 for number in range(150)}, 5).summaries
+    assert summary["missing_in_ledger"]["count"] == 150
+    assert summary["missing_in_ledger"]["skus"] == [f"sku{number:03}" for number in range(100)]
+
+
+def test_a_summary_counts_what_the_parts_before_a_restart_found() -> None:
+    shop = stocked()
+    part(shop, 1, {"known": 5, "moved": 4})
+    (summary,) = part(shop.restarted(), 2, {"new": 3}).summaries
+    assert of(summary) == SUMMARY_OF_TWO
+
+
+def test_missing_keys_are_those_of_the_warehouse_alone() -> None:
+    (summary,) = stocked().count({"other": 1}, 30, warehouse_id="x").summaries
+    assert summary["missing_in_count"] == {"count": 0, "skus": []}
+
+
+# Identity.
+
+
+def test_the_same_part_is_a_duplicate_whatever_its_event_id_and_envelope(shop: Shop) -> None:
+    shop.count(5, 30)
+    again = body_of("stock.counted", 45, source="retry", **counted(5, 30), absent="unknown")
+    said = shop.send(again)
+    assert (said.outcome, said.outputs) == (DUPLICATE, [])
+    assert shop.restarted().send(again).outcome == DUPLICATE
+
+
+def test_the_same_part_with_other_content_is_a_conflict_and_an_alert(shop: Shop) -> None:
+    shop.count(5, 30)
+    said = shop.count(6, 30)
+    assert (said.outcome, said.code, said.alerts) == (DEAD_LETTERED, "conflict", ["conflict"])
+    assert shop.stock() == (5, 0)
+
+
+@pytest.mark.parametrize("difference", [{"parts": 3}, {"as_of": iso(31)}, {"absent": "zero"}])
+def test_parts_of_one_snapshot_that_disagree_are_a_conflict(shop: Shop, difference: Fields) -> None:
+    part(shop, 1, {"k": 5})
+    said = part(shop, 2, {"other": 5}, **difference)
+    assert (said.code, said.alerts) == ("conflict", ["conflict"])
+    assert part(shop, 2, {"other": 5}).outcome == APPLIED
+
+
+@pytest.mark.parametrize("difference", [{"warehouse_id": "x"}, {"origin": "wms"}, {"snapshot_id": "other"}])
+def test_a_part_of_another_warehouse_origin_or_snapshot_is_another(shop: Shop, difference: Fields) -> None:
+    shop.count(5, 30)
+    assert shop.count(6, 30, **difference).outcome == APPLIED
+
+
+def test_an_event_id_may_be_used_for_several_parts(shop: Shop) -> None:
+    part(shop, 1, {"k": 5}, event_id="same")
+    assert part(shop, 2, {"other": 5}, event_id="same").outcome == APPLIED
+
+
+# Absent keys.
+
+
+def test_absent_keys_are_counted_zero_once_all_parts_are_in() -> None:
+    shop = stocked()
+    first = part(shop, 1, {"known": 5, "moved": 6}, absent="zero")
+    assert first.moves == []
+    second = part(shop, 2, {"new": 3}, absent="zero")
+    assert second.places == [("w", "gone", "count", -7), ("w", "new", "count", 3)]
+    assert second.drifts == [("on_hand", "gone", 7, 0, True)]
+    (summary,) = second.summaries
+    assert (summary["skus_checked"], summary["skus_drifted"]) == (4, 1)
+    assert summary["missing_in_count"] == {"count": 2, "skus": ["frozen", "gone"]}
+    assert shop.stock("gone") == (0, 0)
+    assert shop.stock("frozen") == (None, 1)
+
+
+def test_absent_keys_are_left_alone_where_they_are_unknown() -> None:
+    shop = stocked()
+    shop.count({"known": 5}, 30)
+    assert shop.stock("gone") == (7, 0)
+
+
+def test_an_absent_key_with_a_greater_count_is_left_alone() -> None:
+    shop = stocked()
+    shop.count({"gone": 8}, 31, snapshot_id="late")
+    shop.count({"known": 5}, 30, absent="zero")
+    assert shop.stock("gone") == (8, 0)
+
+
+def test_an_absent_key_is_expected_with_the_flows_up_to_the_count() -> None:
+    shop = stocked()
+    shop.say("stock.adjusted", 20, sku="gone", delta=-7)
+    shop.say("stock.adjusted", 40, sku="gone", delta=2)
+    said = shop.count({"known": 5, "moved": 6}, 30, absent="zero")
+    assert said.drifts == []
+    assert shop.stock("gone") == (2, 0)
+
+
+# What is forgotten.
+
+
+def test_a_part_of_a_snapshot_that_a_complete_one_superseded_is_taken_key_by_key(shop: Shop) -> None:
+    part(shop, 1, {"k": 5})
+    shop.count({"k": 6}, 31)
+    said = part(shop, 2, {"k": 4, "other": 3})
+    assert (said.outcome, said.places, said.summaries) == (APPLIED, [("w", "other", "count", 3)], [])
+    assert part(shop, 1, {"k": 5}).outcome == STALE
+    assert part(shop, 1, {"k": 9}).outcome == STALE
+
+
+def test_such_a_part_does_not_compare_reserved(shop: Shop) -> None:
+    shop.count({"k": 6}, 31, origin="marketplace")
+    counts = [{"sku": "k", "on_hand": 0, "reserved": 9}]
+    said = shop.count(0, 30, origin="marketplace", counts=counts)
+    assert (said.drifts, said.summaries) == ([], [])
+
+
+def test_such_a_part_does_not_count_absent_keys_zero() -> None:
+    shop = stocked()
+    shop.count({"known": 5}, 31)
+    shop.count({"known": 5}, 30, absent="zero")
+    assert shop.stock("gone") == (7, 0)
+
+
+@pytest.mark.parametrize("difference", [{"warehouse_id": "x"}, {"origin": "wms"}, {"parts": 2}])
+def test_a_snapshot_is_remembered_until_one_of_its_origin_and_warehouse_is_complete(
+    shop: Shop, difference: Fields
+) -> None:
+    part(shop, 1, {"k": 5})
+    shop.count({"k": 6}, 31, **difference)
+    assert len(part(shop, 2, {"other": 3}).summaries) == 1
+
+
+def test_of_one_time_the_greater_snapshot_id_supersedes(shop: Shop) -> None:
+    shop.count(5, 30, snapshot_id="b")
+    assert shop.count(6, 30, snapshot_id="a").outcome == STALE
+    assert len(shop.count(7, 30, snapshot_id="c").summaries) == 1
+
+
+def test_what_is_superseded_leaves_the_state(shop: Shop) -> None:
+    shop.count(5, 30)
+    shop.count(6, 31)
+    kept = [key for key, value in shop.state.items() if key.startswith(b"part/") and value is not None]
+    assert kept == [b"part/a/w/erp/n31/1"]
+    assert shop.restarted().count(5, 30).outcome == STALE
+
+
+def test_a_part_writes_one_movement_per_key_in_ascending_order(shop: Shop) -> None:
+    said = shop.count({"b": 1, "a": 2, "c": 3}, 5)
+    assert [place[1] for place in said.places] == ["a", "b", "c"]
+    assert len(said.of(Topic.LEVELS)) == 3
