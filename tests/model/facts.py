@@ -94,6 +94,7 @@ def traces_of(events: list[Event]) -> dict[str, Any]:
             times = [e["occurred_at"] for e in own if e["type"] == kind]
             traces[f"{sub} {kind}"] = (min(times), max(times))
         traces[f"{sub} cancelled"] = _staircase(own)
+        traces[f"{sub} whole"] = any(e["type"] == "sub_order.cancelled" and "lines" not in e for e in own)
         for event in own:
             for name in ("lines", "restock", "warehouse_id"):
                 if "return_id" in event and name in event:

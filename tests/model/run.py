@@ -61,6 +61,7 @@ class Step:
     levels: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     levels_as_before: dict[tuple[str, str, str], dict[str, Any]] = field(default_factory=dict)
     statuses: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    statuses_as_before: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     eligibility: list[dict[str, Any]] = field(default_factory=list)
     drift: list[dict[str, Any]] = field(default_factory=list)
     alerts: list[tuple[str | None, ...]] = field(default_factory=list)  # (alert, order, sub-order, warehouse, SKU)
@@ -269,7 +270,7 @@ class Model:
     def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None) -> None:
         step.event = _as_far_as_read(record)
         if step.code == "conflict":
-            step.alerts.append(("conflict", (step.event or {}).get("order_id"), None, None, None))
+            step.alerts.append(("conflict", named[1] if named else None, None, None, None))
         if named is None or step.code == "too_late" or step.dead_letter_id is None:
             return
         account_id, order_id = named
@@ -348,6 +349,8 @@ class _Before:
         status = self.account.status(order_id)
         if status != self.status:
             step.statuses[self.account.account_id, order_id] = status
+        else:
+            step.statuses_as_before[self.account.account_id, order_id] = status
         was = bool(self.status and self.status["eligible"])
         if status["eligible"] != was:
             kind = "archive.revoked" if was else "archive.eligible"

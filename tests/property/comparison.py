@@ -32,7 +32,7 @@ def differences(step: Step, outcome: Outcome, written: Written, record: Record) 
         *_dead_letters(step, written, record),
         *_movements(step, written),
         *_differ("levels", _level_map(step), _levels(written, step)),
-        *_differ("statuses", _status_map(step), _statuses(written)),
+        *_differ("statuses", _status_map(step), _statuses(written, step)),
         *_differ("eligibility", step.eligibility, [_eligibility(e) for e in written.events(Topic.ELIGIBILITY)]),
         *_differ("drift", _ordered(step.drift), _ordered([_drift(e) for e in written.events(Topic.DRIFT)])),
         *_differ("alerts", _ordered(step.alerts), _ordered([_alert(e) for e in written.events(Topic.ALERTS)])),
@@ -108,11 +108,14 @@ def _status_map(step: Step) -> dict[bytes, dict[str, Any]]:
     return {long_key(*key): status for key, status in step.statuses.items()}
 
 
-def _statuses(written: Written) -> dict[bytes, dict[str, Any]]:
+def _statuses(written: Written, step: Step) -> dict[bytes, dict[str, Any]]:
+    """The statuses written, but for one that says again what was so before."""
+    as_before = {long_key(*key): status for key, status in step.statuses_as_before.items()}
     statuses = {}
     for key, event in written.latest(Topic.STATUS).items():
-        statuses[key] = _without_envelope(event)
-        statuses[key]["units"] = sorted(event["units"], key=str)
+        status = {**_without_envelope(event), "units": sorted(event["units"], key=str)}
+        if as_before.get(key) != status:
+            statuses[key] = status
     return statuses
 
 

@@ -114,8 +114,11 @@ def levels_of(real: Real) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def statuses_of(real: Real) -> dict[tuple[str, str], dict[str, Any]]:
+    """Every order of which more is known than a dead letter: one that was never placed, cancelled or split up has no status."""
     statuses = {}
     for view in real.processor.ledger.orders():
+        if not view.placed and not view.sub_orders and view.status != "cancelled":
+            continue
         statuses[view.account_id, view.order_id] = {
             "order_id": view.order_id,
             "status": view.status,

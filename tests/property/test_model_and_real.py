@@ -36,7 +36,7 @@ def test_every_record_has_the_outcome_and_the_outputs_of_the_model(records: list
     hold_against_each_other(records, rules)
 
 
-@given(histories(Menu(jumps=True), 25), st.sampled_from(RULES))
+@given(histories(Menu(jumps=True), 4), st.sampled_from(RULES))
 def test_orders_leave_and_late_events_are_refused_as_in_the_model(records: list[Record], rules: AccountRules) -> None:
     hold_against_each_other(records, rules)
 

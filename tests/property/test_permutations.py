@@ -28,7 +28,7 @@ def test_any_permutation_and_repetition_ends_in_the_same_levels_statuses_and_eli
     assert end_of(repeated, rules) == end_of(records, rules)
 
 
-@given(clean_histories(20, counts=False), st.lists(drafts(Menu(clean=True)), max_size=30), st.data())
+@given(clean_histories(4, counts=False), st.lists(drafts(Menu(clean=True)), max_size=30), st.data())
 def test_a_count_may_come_at_any_point(records: list[Record], counting: list[Any], data: st.DataObject) -> None:
     counts = [record for record in distinct(assemble(counting)) if record.topic == STOCK]
     rules = data.draw(st.sampled_from(ADOPTING))

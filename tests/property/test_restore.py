@@ -27,7 +27,7 @@ def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
     assert restored.live_state() == ran_on.live_state()
 
 
-@given(histories(Menu(jumps=True), 25), st.sampled_from(RULES))
+@given(histories(Menu(jumps=True), 4), st.sampled_from(RULES))
 def test_a_restart_after_every_record_changes_nothing(records: list[Record], rules: AccountRules) -> None:
     ran_on = Real(rules)
     restarted = Real(rules)
