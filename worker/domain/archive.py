@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from schemas.outputs import Blocking, SubOrderStatus
 from schemas.state import OrderState, SubOrderFacts
-from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL
+from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL, all_terminal, leaf_mask
 
 STATUS_MESSAGE = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
 
@@ -21,24 +21,23 @@ class Rejection(NamedTuple):
     blocking: list[Blocking] | None = None
 
 
-def is_eligible(order: OrderState) -> bool:
-    """Whether the order may be archived now."""
-    if order.lines is None or order.uncovered or order.dead_letters:
+def is_eligible(order: OrderState, mask: int) -> bool:
+    """Whether the order may be archived now; `mask` is its `statuses.leaf_mask`."""
+    if not all_terminal(mask) or order.lines is None or order.dead_letters:
         return False
-    has_leaf = False
-    for sub_order in order.sub_orders.values():
-        if sub_order.status != SUPERSEDED:
-            has_leaf = True
-            if sub_order.status not in TERMINAL or (sub_order.returns and _return_under_way(sub_order)):
-                return False
-    return has_leaf or order.cancelled_at is not None
+    if not mask and order.cancelled_at is None:  # no leaf
+        return False
+    return not any(
+        sub_order.returns and sub_order.status != SUPERSEDED and _return_under_way(sub_order)
+        for sub_order in order.sub_orders.values()
+    )
 
 
 def rejection_of(order: OrderState | None) -> Rejection | None:
     """Why the order may not be archived, None if it may."""
     if order is None or not order.known:
         return Rejection("NOT_FOUND", "No event of this order is known")
-    if is_eligible(order):
+    if is_eligible(order, leaf_mask(order)):
         return None
     blocking = [
         Blocking(sub_order_id=sub_order_id, status=_name(sub_order.status))

@@ -20,7 +20,6 @@ from schemas.state import (
     decode_retired,
     encode,
 )
-from schemas.times import time_text
 from worker.domain.accounts import Account
 from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.outbox import Cause, Outbox, Record
@@ -190,7 +189,7 @@ class Books:
 
     def _retire(self, account: Account, order_id: str, order: OrderState) -> None:
         if self.out.has_pending_status(account, order_id):
-            self.out.write_status(account, order_id, self._order_view(account, order_id, order))
+            self.out.write_status(account, order_id, order)
         self.remove_order(account, order_id)
         self.ceased_to_be_eligible()
         retired = RetiredOrder(VERSION, order.occurred_at_max, retires_at(account, order), _flows_of(order))
@@ -214,11 +213,12 @@ class Books:
 
     def flush(self) -> list[Record]:
         """Everything decided since the last flush, as records; what was thawed rests again."""
-        for stock, account in self.out.pending_levels():
-            self.out.write_level(stock, _stock_view(account, stock))
+        for stock in self.out.pending_levels():
+            self.out.write_level(stock)
         for account, order_id in self.out.pending_statuses():
-            order = account.orders[order_id]
-            self.out.write_status(account, order_id, self._order_view(account, order_id, order))
+            order = self.open_order(account, order_id)
+            if order is not None:
+                self.out.write_status(account, order_id, order)
         for stock in self._dirty_stock:
             if stock.count is not None:
                 self.out.put(b"stock/" + stock.key, encode(stock.count))
@@ -314,7 +314,7 @@ def _stock_view(account: Account, stock: Stock) -> StockView:
         frozen=stock.frozen,
         available=available,
         publishable=None if available is None else max(0, available - account.rules.buffer),
-        as_of=None if stock.count is None else time_text(stock.count.as_of),
+        as_of=stock.as_of,
     )
 
 

@@ -6,7 +6,8 @@ with the one before: movements are that difference, so a late, repeated or early
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
+from operator import itemgetter
 from typing import NamedTuple
 
 from schemas.state import Claim, OrderState, SubOrderFacts
@@ -34,57 +35,60 @@ class Settlement(NamedTuple):
 
     claims: dict[StockKey, Claim]
     uncovered: dict[str, dict[str, int]]
-    over_allocated: set[str]
+    over_allocated: Collection[str]
 
 
-class _Coverage:
-    """What the sub-orders have of one SKU, by warehouse.
-
-    all: units of leaves, whatever became of them, and what superseded ones cancelled. live: those open or shipped.
-    """
-
-    __slots__ = ("all", "live")
-
-    def __init__(self) -> None:
-        self.all: dict[str, int] = {}
-        self.live: dict[str, int] = {}
-
-    def add(self, warehouse: str, units: int, live: int) -> None:
-        self.all[warehouse] = self.all.get(warehouse, 0) + units
-        self.live[warehouse] = self.live.get(warehouse, 0) + live
+_Cover = tuple[str, int, int]
+"""What one sub-order has of a SKU: its warehouse, all units (whatever became of them), and those open or shipped."""
 
 
 def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
     """Compute claims, uncovered units and over-allocation of `skus` (None: all) from the facts of `order`."""
     claims: dict[StockKey, Claim] = {}
-    coverage: dict[str, _Coverage] = {}
+    covers: dict[str, list[_Cover]] = {}
     for sub_order in order.sub_orders.values():
         located = located_lines(order, sub_order)
         if located is None:
             continue
         warehouse, lines = located
-        if skus is not None:
-            lines = {sku: lines[sku] for sku in skus if sku in lines}
         if sub_order.children:
-            for sku, quantity in lines.items():
-                cancelled = cancelled_when_superseded(order, sub_order, sku, quantity)
-                coverage.setdefault(sku, _Coverage()).add(warehouse, cancelled, 0)
+            for sku in lines if skus is None else skus:
+                if sku in lines:
+                    cancelled = cancelled_when_superseded(order, sub_order, sku, lines[sku])
+                    covers.setdefault(sku, []).append((warehouse, cancelled, 0))
         else:
-            _add_leaf(order, sub_order, warehouse, lines, claims, coverage)
+            _add_leaf(order, sub_order, warehouse, lines, skus, claims, covers)
             if sub_order.returns:
                 _add_returns(order, sub_order, warehouse, skus, claims)
-    uncovered, over_allocated = _uncover(order, skus, coverage)
-    for sku, by_warehouse in uncovered.items():
-        for warehouse, units in by_warehouse.items():
-            _claim(claims, warehouse, sku).open += units
+    if order.lines is None:
+        return Settlement(claims, {}, _NO_SKUS)
+    return _add_uncovered(order, order.lines, skus, claims, covers)
+
+
+def _add_uncovered(
+    order: OrderState,
+    lines: dict[str, dict[str, int]],
+    skus: Collection[str] | None,
+    claims: dict[StockKey, Claim],
+    covers: dict[str, list[_Cover]],
+) -> Settlement:
+    uncovered: dict[str, dict[str, int]] = {}
+    over_allocated: set[str] = set()
+    for sku in lines.keys() | covers.keys() if skus is None else skus:
+        left = asked = lines.get(sku, _NOTHING)
+        if sku in covers:
+            left, is_over = _uncovered_units(asked, covers[sku])
+            if is_over:
+                over_allocated.add(sku)
+        if left and order.cancelled_at is None:
+            uncovered[sku] = dict(left)
+            for warehouse, units in left.items():
+                claim = claims.get((warehouse, sku))
+                if claim is None:
+                    claims[warehouse, sku] = Claim(units)
+                else:
+                    claim.open += units
     return Settlement(claims, uncovered, over_allocated)
-
-
-def _claim(claims: dict[StockKey, Claim], warehouse: str, sku: str) -> Claim:
-    claim = claims.get((warehouse, sku))
-    if claim is None:
-        claim = claims[warehouse, sku] = Claim()
-    return claim
 
 
 def _add_leaf(
@@ -92,20 +96,28 @@ def _add_leaf(
     sub_order: SubOrderFacts,
     warehouse: str,
     lines: dict[str, int],
+    skus: Collection[str] | None,
     claims: dict[StockKey, Claim],
-    coverage: dict[str, _Coverage],
+    covers: dict[str, list[_Cover]],
 ) -> None:
     shipped_at = shipped_at_of(sub_order)
-    for sku, quantity in lines.items():
-        open_units, shipped, _ = leaf_units(order, sub_order, sku, quantity)
-        covered = coverage.get(sku)
-        if covered is None:
-            covered = coverage[sku] = _Coverage()
-        covered.add(warehouse, quantity, open_units + shipped)
-        if open_units:
-            _claim(claims, warehouse, sku).open += open_units
+    for sku in lines if skus is None else skus:
+        quantity = lines.get(sku)
+        if quantity is None:
+            continue
+        open_units, shipped, cancelled = leaf_units(order, sub_order, sku, quantity)
+        cover = covers.get(sku)
+        if cover is None:
+            covers[sku] = [(warehouse, quantity, quantity - cancelled)]
+        else:
+            cover.append((warehouse, quantity, quantity - cancelled))
+        if quantity == cancelled:
+            continue
+        claim = claims.get((warehouse, sku))
+        if claim is None:
+            claim = claims[warehouse, sku] = Claim()
+        claim.open += open_units
         if shipped and shipped_at is not None:
-            claim = _claim(claims, warehouse, sku)
             claim.shipped += shipped
             _insert(claim.shipments, shipped_at, shipped)
 
@@ -119,7 +131,7 @@ def _add_returns(
 ) -> None:
     for facts, sku, units, _ in returned_units(order, sub_order):
         if units and facts.restock and facts.returned_at is not None and (skus is None or sku in skus):
-            claim = _claim(claims, facts.warehouse or warehouse, sku)
+            claim = claims.setdefault((facts.warehouse or warehouse, sku), Claim())
             claim.restocked += units
             _insert(claim.returns, facts.returned_at, units)
 
@@ -135,40 +147,35 @@ def _insert(flat: list[int], at: int, units: int) -> None:
         flat[index:index] = (at, units)
 
 
-def _uncover(
-    order: OrderState, skus: Collection[str] | None, coverage: dict[str, _Coverage]
-) -> tuple[dict[str, dict[str, int]], set[str]]:
-    if order.lines is None:
-        return {}, set()
-    uncovered: dict[str, dict[str, int]] = {}
-    over_allocated: set[str] = set()
-    for sku in order.lines.keys() | coverage.keys() if skus is None else skus:
-        asked = order.lines.get(sku, {})
-        covered = coverage.get(sku)
-        if covered is not None and sum(covered.live.values()) > sum(asked.values()):
-            over_allocated.add(sku)
-        if asked and order.cancelled_at is None:
-            left = asked if covered is None else _uncovered_units(asked, covered)
-            if left:
-                uncovered[sku] = dict(left)
-    return uncovered, over_allocated
-
-
-def _uncovered_units(asked: dict[str, int], covered: _Coverage) -> dict[str, int]:
-    """Units of a SKU that no leaf has, by warehouse.
+def _uncovered_units(asked: dict[str, int], covers: list[_Cover]) -> tuple[dict[str, int], bool]:
+    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked.
 
     What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
     """
-    excess = sum(units for warehouse, units in covered.all.items() if warehouse not in asked)
-    excess += sum(max(0, live - asked[warehouse]) for warehouse, live in covered.live.items() if warehouse in asked)
+    units_at: dict[str, int] = {}
+    live_at: dict[str, int] = {}
+    live_units = 0
+    for warehouse, units, live in covers:
+        units_at[warehouse] = units_at.get(warehouse, 0) + units
+        live_at[warehouse] = live_at.get(warehouse, 0) + live
+        live_units += live
+    excess = 0
+    for warehouse, units in units_at.items():
+        wanted = asked.get(warehouse)
+        if wanted is None:
+            excess += units
+        elif live_at[warehouse] > wanted:
+            excess += live_at[warehouse] - wanted
     left: dict[str, int] = {}
-    for warehouse in sorted(asked):
-        units = max(0, asked[warehouse] - covered.all.get(warehouse, 0))
-        taken = min(units, excess)
-        excess -= taken
-        if units > taken:
-            left[warehouse] = units - taken
-    return left
+    for warehouse in sorted(asked) if len(asked) > 1 else asked:
+        units = asked[warehouse] - units_at.get(warehouse, 0)
+        if units > 0:
+            if units > excess:
+                left[warehouse] = units - excess
+                excess = 0
+            else:
+                excess -= units
+    return left, live_units > sum(asked.values())
 
 
 def replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], skus: Collection[str] | None) -> bool:
@@ -190,30 +197,38 @@ def replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], s
 
 def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collection[str] | None) -> list[Difference]:
     """Replace the order's claims at `skus` by `claims`; return what changed, in order of warehouse and SKU."""
-    changed = [
-        Difference((warehouse, sku), before, claims.get((warehouse, sku), Claim()))
-        for warehouse, by_sku in order.claims.items()
-        for sku, before in _of(by_sku, skus)
-        if not _same(before, claims.get((warehouse, sku)))
-    ]
+    changed: list[Difference] = []
+    for warehouse, by_sku in order.claims.items():
+        for sku in by_sku if skus is None else skus:
+            before = by_sku.get(sku)
+            if before is not None and (warehouse, sku) not in claims and not _is_empty(before):
+                changed.append(Difference((warehouse, sku), before, Claim()))
     for key, after in claims.items():
-        if key[1] not in order.claims.get(key[0], ()):
-            changed.append(Difference(key, None, after))
-    changed.sort(key=lambda difference: difference.key)
+        before = order.claims[key[0]].get(key[1]) if key[0] in order.claims else None
+        if before is None or not _is_same(before, after):
+            changed.append(Difference(key, before, after))
+    if len(changed) > 1:
+        changed.sort(key=_key_of)
     for (warehouse, sku), before, after in changed:
         if before is not None:
             after.moves = before.moves
-        order.claims.setdefault(warehouse, {})[sku] = after
+        if warehouse in order.claims:
+            order.claims[warehouse][sku] = after
+        else:
+            order.claims[warehouse] = {sku: after}
     return changed
 
 
-def _of(by_sku: dict[str, Claim], skus: Collection[str] | None) -> Iterable[tuple[str, Claim]]:
-    return by_sku.items() if skus is None else [(sku, by_sku[sku]) for sku in skus if sku in by_sku]
+_key_of = itemgetter(0)
+_NOTHING: dict[str, int] = {}
+_NO_SKUS: Collection[str] = frozenset()
 
 
-def _same(before: Claim, after: Claim | None) -> bool:
-    if after is None:
-        return not (before.open or before.shipped or before.restocked)
+def _is_empty(claim: Claim) -> bool:
+    return not (claim.open or claim.shipped or claim.restocked)
+
+
+def _is_same(before: Claim, after: Claim) -> bool:
     return (
         before.open == after.open
         and before.shipped == after.shipped

@@ -33,7 +33,7 @@ from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
-from worker.domain.statuses import order_status, sub_order_status
+from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
 from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
 from worker.domain.views import Holding, OrderView, StockView
 from worker.domain.violations import InvariantViolation
@@ -243,20 +243,22 @@ class Ledger:
     ) -> None:
         """Compute anew what the touched facts come to, and write down the difference."""
         sub_orders, skus, rows_changed = touch
-        over_allocated: set[str] = set()
+        over_allocated: Collection[str] = ()
         if skus is None or skus:
             settlement = settle(order, skus)
             over_allocated = settlement.over_allocated
             rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
             changed = differences(order, settlement.claims, skus)
-            rows_changed |= bool(changed)
-            for (warehouse, sku), before, after in changed:
-                stock = account.stock_at(warehouse, sku)
-                self._books.fold(account, stock)
-                available = stock.available
-                postings = stock.post(before, after)
-                self._books.post(stock, postings, available, cause)
-                self._remember_moves(stock, after.moves, postings, at, cause)
+            if changed:
+                rows_changed = True
+                horizon = self._books.horizon(account)
+                for (warehouse, sku), before, after in changed:
+                    stock = account.stock_at(warehouse, sku)
+                    stock.fold(horizon)
+                    available = stock.available
+                    postings = stock.post(before, after)
+                    self._books.post(stock, postings, available, cause)
+                    self._remember_moves(stock, after.moves, postings, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
             sub_order = order.sub_orders[sub_order_id]
             status = sub_order_status(order, sub_order)
@@ -284,7 +286,7 @@ class Ledger:
         order: OrderState,
         sub_orders: Collection[str] | None,
         skus: Collection[str] | None,
-        over_allocated: set[str],
+        over_allocated: Collection[str],
         cause: Cause,
     ) -> None:
         conditions = conditions_of(order, sub_orders, over_allocated)
@@ -305,8 +307,9 @@ class Ledger:
         """
         if not order.known:
             return
-        status = order_status(order)
-        eligible = is_eligible(order)
+        mask = leaf_mask(order)
+        status = status_of_mask(order, mask)
+        eligible = is_eligible(order, mask)
         if eligible and any(claim.open for by_sku in order.claims.values() for claim in by_sku.values()):
             raise InvariantViolation(f"order {order_id!r} is eligible for the archive and has open units")
         if not rows_changed and status == order.status and eligible == order.eligible:

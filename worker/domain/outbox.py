@@ -7,7 +7,7 @@ given when the change happens, so an output's `event_id` does not depend on wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 from schemas import state
 from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
@@ -24,14 +24,15 @@ from schemas.outputs import (
     Severity,
     SubOrderStatus,
 )
-from schemas.state import State
+from schemas.state import OrderState, State
 from schemas.times import time_text
 from schemas.topics import Topic
 from worker.domain.accounts import Account, Snapshot
-from worker.domain.archive import Rejection
+from worker.domain.archive import Rejection, statuses_of
 from worker.domain.reconcile import Drift, listed, suspects_of
+from worker.domain.statuses import STATUSES
 from worker.domain.stock import Posting, Stock
-from worker.domain.views import OrderView, StockView
+from worker.domain.units import unit_rows
 
 SEVERITIES: dict[Alert, Severity] = {
     "oversold": "critical",
@@ -41,15 +42,13 @@ SEVERITIES: dict[Alert, Severity] = {
     "conflict": "warning",
 }
 
-_MOVEMENT_JSON = {name: name.encode() for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")}
+_MOVEMENTS = ("count", "adjust", "freeze", "release", "unfreeze", "restock")
+_MOVEMENT_JSON = {name: name.encode() for name in _MOVEMENTS}
+_MOVEMENT_TALLY = {name: ("movement", name) for name in _MOVEMENTS}
 
 
-class Record(NamedTuple):
-    """A record to write: the topic without its prefix, the key, the value (None: a tombstone)."""
-
-    topic: Topic
-    key: bytes
-    value: bytes | None
+Record = tuple[Topic, bytes, bytes | None]
+"""A record to write: the topic without its prefix, the key, the value (None: a tombstone)."""
 
 
 class Cause:
@@ -59,12 +58,12 @@ class Cause:
     """
 
     __slots__ = (
+        "_event_id_json",
         "_number",
+        "_order_json",
         "account",
         "event_id",
-        "event_id_json",
         "occurred_at",
-        "order",
         "order_id",
         "recorded_at",
         "source",
@@ -86,17 +85,36 @@ class Cause:
         self.recorded_at = recorded_at
         self.occurred_at = occurred_at
         self.event_id = event_id
-        self.event_id_json = None if event_id is None else json_string(event_id)
         self.order_id = order_id
         self.sub_order_id = sub_order_id
         self._number = -1
-        order = b"" if order_id is None else b',"order_id":' + json_string(order_id)
-        self.order = order if sub_order_id is None else order + b',"sub_order_id":' + json_string(sub_order_id)
+        self._event_id_json: bytes | None = None
+        self._order_json: bytes | None = None
+
+    @property
+    def event_id_json(self) -> bytes | None:
+        """The input's event_id as JSON, None where there is none."""
+        if self._event_id_json is None and self.event_id is not None:
+            self._event_id_json = json_string(self.event_id)
+        return self._event_id_json
+
+    @property
+    def order_json(self) -> bytes:
+        """The fields order_id and sub_order_id as far as there are any, to be put behind others."""
+        if self._order_json is None:
+            self._order_json = b"" if self.order_id is None else b',"order_id":' + json_string(self.order_id)
+            if self.sub_order_id is not None:
+                self._order_json += b',"sub_order_id":' + json_string(self.sub_order_id)
+        return self._order_json
+
+    def next_number(self) -> int:
+        """The running number of the next output."""
+        self._number += 1
+        return self._number
 
     def next_id(self) -> str:
         """The `event_id` of the next output."""
-        self._number += 1
-        return f"{self.source}/{self._number}"
+        return f"{self.source}/{self.next_number()}"
 
 
 class _Envelope(TypedDict):
@@ -106,13 +124,8 @@ class _Envelope(TypedDict):
     cause: NotRequired[str]
 
 
-class PendingRecord(NamedTuple):
-    """A level or a status that changed: what will be said of the change when it is written."""
-
-    account: Account
-    event_id: str
-    occurred_at: str
-    cause: bytes | None
+Pending = tuple[Cause, int]
+"""A level or a status that changed: why, and the running number that its record will have."""
 
 
 class Outbox:
@@ -121,8 +134,8 @@ class Outbox:
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._state: dict[bytes, bytes | None] = {}
-        self._levels: dict[Stock, PendingRecord] = {}
-        self._statuses: dict[tuple[Account, str], PendingRecord] = {}
+        self._levels: dict[Stock, Pending] = {}
+        self._statuses: dict[tuple[Account, str], Pending] = {}
         self.tally: dict[tuple[str, ...], int] = {}
 
     # State
@@ -161,19 +174,19 @@ class Outbox:
             on_hand,
             frozen,
             None if on_hand is None else on_hand - frozen,
-            cause.order,
+            cause.order_json,
         )
-        self._records.append(Record(Topic.MOVEMENTS, cause.account.key, value))
-        self.count("movement", movement)
+        self._records.append((Topic.MOVEMENTS, cause.account.key, value))
+        tally = _MOVEMENT_TALLY[movement]
+        self.tally[tally] = self.tally.get(tally, 0) + 1
 
     def level_changed(self, cause: Cause, stock: Stock) -> None:
         """A key's level changed: its latest is written at the flush."""
-        self._levels[stock] = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
+        self._levels[stock] = cause, cause.next_number()
 
     def status_changed(self, cause: Cause, order_id: str) -> None:
         """An order's status record changed: its latest is written at the flush."""
-        pending = PendingRecord(cause.account, cause.next_id(), cause.occurred_at, cause.event_id_json)
-        self._statuses[cause.account, order_id] = pending
+        self._statuses[cause.account, order_id] = cause, cause.next_number()
 
     def alert(
         self,
@@ -274,13 +287,13 @@ class Outbox:
         return envelope
 
     def _say(self, topic: Topic, cause: Cause, event: Output) -> None:
-        self._records.append(Record(topic, cause.account.key, encode(event)))
+        self._records.append((topic, cause.account.key, encode(event)))
 
     # Taking them
 
-    def pending_levels(self) -> Sequence[tuple[Stock, Account]]:
+    def pending_levels(self) -> Sequence[Stock]:
         """The keys whose levels changed since they were last written."""
-        return [(stock, pending.account) for stock, pending in self._levels.items()]
+        return list(self._levels)
 
     def has_pending_status(self, account: Account, order_id: str) -> bool:
         """Whether the order's status record changed since it was last written."""
@@ -290,39 +303,40 @@ class Outbox:
         """The orders, as (account, order), whose status records changed since they were last written."""
         return list(self._statuses)
 
-    def write_level(self, stock: Stock, view: StockView) -> None:
+    def write_level(self, stock: Stock) -> None:
         """Write the pending level of a key, as it is now."""
-        pending = self._levels.pop(stock)
+        cause, number = self._levels.pop(stock)
+        on_hand, available = stock.on_hand, stock.available
         value = level_changed(
-            pending.event_id.encode(),
-            pending.account.json,
-            pending.occurred_at.encode(),
-            pending.cause,
+            b"%b/%d" % (cause.source.encode(), number),
+            cause.account.json,
+            cause.occurred_at.encode(),
+            cause.event_id_json,
             stock.fragment,
-            view.on_hand,
-            view.frozen,
-            view.available,
-            view.publishable,
-            None if view.as_of is None else view.as_of.encode(),
+            on_hand,
+            stock.frozen,
+            available,
+            None if available is None else max(0, available - cause.account.rules.buffer),
+            None if stock.as_of is None else stock.as_of.encode(),
         )
-        self._records.append(Record(Topic.LEVELS, stock.key, value))
+        self._records.append((Topic.LEVELS, stock.key, value))
 
-    def write_status(self, account: Account, order_id: str, view: OrderView) -> None:
+    def write_status(self, account: Account, order_id: str, order: OrderState) -> None:
         """Write the pending status record of an order, as it is now."""
-        pending = self._statuses.pop((account, order_id))
+        cause, number = self._statuses.pop((account, order_id))
         value = status_changed(
-            pending.event_id.encode(),
+            b"%b/%d" % (cause.source.encode(), number),
             account.json,
-            pending.occurred_at.encode(),
-            pending.cause,
+            cause.occurred_at.encode(),
+            cause.event_id_json,
             json_string(order_id),
-            view.status.encode(),
-            view.placed,
-            view.eligible,
-            view.sub_orders,
-            view.units,
+            STATUSES[order.status].encode(),
+            order.lines is not None,
+            order.eligible,
+            statuses_of(order),
+            unit_rows(order),
         )
-        self._records.append(Record(Topic.STATUS, key_of(account.id, order_id), value))
+        self._records.append((Topic.STATUS, key_of(account.id, order_id), value))
 
     def take(self) -> list[Record]:
         """All records since the last call, state included.
@@ -330,6 +344,6 @@ class Outbox:
         Levels and statuses that changed must have been written before.
         """
         records = self._records
-        records += [Record(Topic.STATE, key, value) for key, value in self._state.items()]
+        records += [(Topic.STATE, key, value) for key, value in self._state.items()]
         self._records, self._state = [], {}
         return records

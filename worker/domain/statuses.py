@@ -38,6 +38,7 @@ STATUSES = (
 ) = range(len(STATUSES))
 
 TERMINAL = frozenset({DELIVERED_STATUS, CANCELLED, RETURNED, FAILED})
+_SUPERSEDED_BIT = 1 << SUPERSEDED
 _TERMINAL_MASK = 1 << DELIVERED_STATUS | 1 << CANCELLED | 1 << RETURNED | 1 << FAILED
 _SHIPPED_MASK = 1 << PICKED_UP | 1 << IN_TRANSIT_STATUS | 1 << DELIVERED_STATUS | 1 << RETURNED | 1 << FAILED
 
@@ -70,15 +71,29 @@ def _is_held(order: OrderState, sub_order: SubOrderFacts) -> bool:
     )
 
 
-def order_status(order: OrderState) -> int:
-    """The status of the order, from those of its leaves and from its uncovered units."""
+def leaf_mask(order: OrderState) -> int:
+    """The statuses of the order's leaves, and `processing` if open units are uncovered, as bits."""
     mask = 1 << PROCESSING if order.uncovered else 0
     for sub_order in order.sub_orders.values():
-        if sub_order.status != SUPERSEDED:
-            mask |= 1 << sub_order.status
+        mask |= 1 << sub_order.status
+    return mask & ~_SUPERSEDED_BIT
+
+
+def order_status(order: OrderState) -> int:
+    """The status of the order, from those of its leaves and from its uncovered units."""
+    return status_of_mask(order, leaf_mask(order))
+
+
+def status_of_mask(order: OrderState, mask: int) -> int:
+    """The status of the order whose `leaf_mask` is known already."""
     if not mask:
-        return CANCELLED if order.cancelled_at is not None else PROCESSING
+        return PROCESSING if order.cancelled_at is None else CANCELLED
     return _status_of_mask(mask)
+
+
+def all_terminal(mask: int) -> bool:
+    """Whether every status in a `leaf_mask` is terminal."""
+    return not mask & ~_TERMINAL_MASK
 
 
 @lru_cache(maxsize=4096)

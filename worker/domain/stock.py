@@ -13,6 +13,7 @@ from collections import deque
 from typing import NamedTuple
 
 from schemas.state import VERSION, Claim, StockState
+from schemas.times import time_text
 from worker.domain.rules import DAY_MS
 from worker.domain.violations import InvariantViolation
 
@@ -65,6 +66,7 @@ class Stock:
         "_moved_at",
         "_moved_by",
         "_times",
+        "as_of",
         "count",
         "dirty",
         "fragment",
@@ -82,6 +84,7 @@ class Stock:
         self.key = key
         self.fragment = fragment
         self.count: StockState | None = None
+        self.as_of: str | None = None
         self.on_hand: int | None = None
         self.frozen = 0
         self.dirty = False
@@ -122,7 +125,9 @@ class Stock:
             flows[at] = flows.get(at, 0) + delta
         self._times = sorted(at for at, delta in flows.items() if delta)
         self._deltas = [flows[at] for at in self._times]
-        self.on_hand = None if self.count is None else self.count.on_hand + sum(self._deltas)
+        if self.count is not None:
+            self.on_hand = self.count.on_hand + sum(self._deltas)
+            self.as_of = time_text(self.count.as_of)
 
     def flow(self, at: int, delta: int) -> int:
         """Units that came (or left, negative) at a time.
@@ -180,6 +185,7 @@ class Stock:
         index = bisect_right(self._times, as_of)
         del self._times[:index], self._deltas[:index]
         self.count = StockState(VERSION, as_of, origin, snapshot_id, part, on_hand, None)
+        self.as_of = time_text(as_of)
         self.dirty = True
         before = self.on_hand or 0
         self.on_hand = on_hand + sum(self._deltas)
@@ -202,21 +208,29 @@ class Stock:
         restocked = after.restocked - before.restocked
         held = after.open - before.open + shipped
         on_hand, frozen = self.on_hand, self.frozen
-        ship_effect = self._replace_flows(before.shipments, after.shipments, -1)
-        return_effect = self._replace_flows(before.returns, after.returns, 1)
+        ship_effect = return_effect = 0
+        if before.shipments != after.shipments:
+            ship_effect = self._replace_flows(before.shipments, after.shipments, -1)
+        if before.returns != after.returns:
+            return_effect = self._replace_flows(before.returns, after.returns, 1)
         postings: list[Posting] = []
         redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
-        for movement, quantity, frozen_delta, on_hand_delta in (
-            ("adjust", redated, 0, redated),
-            ("freeze", max(held, 0), max(held, 0), 0),
-            ("release", shipped, -shipped, ship_effect),
-            ("unfreeze", max(-held, 0), -max(-held, 0), 0),
-            ("restock", restocked, 0, return_effect),
-        ):
-            if quantity:
-                frozen += frozen_delta
-                on_hand = None if on_hand is None else on_hand + on_hand_delta
-                postings.append(Posting(movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen))
+        if redated and on_hand is not None:
+            on_hand += redated
+            postings.append(Posting("adjust", redated, 0, redated, on_hand, frozen))
+        if held > 0:
+            frozen += held
+            postings.append(Posting("freeze", held, held, 0, on_hand, frozen))
+        if shipped:
+            frozen -= shipped
+            on_hand = None if on_hand is None else on_hand + ship_effect
+            postings.append(Posting("release", shipped, -shipped, ship_effect, on_hand, frozen))
+        if held < 0:
+            frozen += held
+            postings.append(Posting("unfreeze", -held, held, 0, on_hand, frozen))
+        if restocked:
+            on_hand = None if on_hand is None else on_hand + return_effect
+            postings.append(Posting("restock", restocked, 0, return_effect, on_hand, frozen))
         self.frozen = frozen
         self._claimed += after.open - before.open
         if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:
@@ -225,8 +239,6 @@ class Stock:
         return postings
 
     def _replace_flows(self, before: list[int], after: list[int], sign: int) -> int:
-        if before == after:
-            return 0
         effect = 0
         for index in range(0, len(before), 2):
             effect += self.flow(before[index], -sign * before[index + 1])

@@ -94,7 +94,8 @@ class PartitionProcessor:
         try:
             decoded = decoding.decode(topic, record.value)
             self._check_place(record, decoded.event.account_id)
-            effect = self.ledger.apply(decoded, source, record.timestamp, self._awaited(topic, record, replay))
+            awaited = None if replay is None else self._of_order(topic, record, replay)
+            effect = self.ledger.apply(decoded, source, record.timestamp, awaited)
         except (Refused, RuleRefusal) as refused:
             self._refuse(topic, record, decoded, replay, refused)
             return Outcome.DEAD_LETTERED
@@ -119,12 +120,6 @@ class PartitionProcessor:
                 f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
                 f" the record lies in {self._partition}.",
             )
-
-    def _awaited(self, topic: Topic, record: InputRecord, replay: Origin | None) -> DeadLetterOfOrder | None:
-        """The dead letter that an order waits for and that this record replays."""
-        if replay is None:
-            return None
-        return self._of_order(topic, record, replay)
 
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
         """Which order a dead letter holds back: contract section 7."""
