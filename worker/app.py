@@ -23,7 +23,6 @@ import faust
 import structlog
 import uvloop
 from mode import Service
-from prometheus_client import disable_created_metrics
 
 from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
@@ -254,6 +253,5 @@ def run_worker(settings: Settings) -> int:
 
     """
     configure_logging(settings.log_format, settings.log_level)
-    disable_created_metrics()  # type: ignore[no-untyped-call] # the only function there without types
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Host(settings).run())

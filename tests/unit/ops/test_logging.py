@@ -1,0 +1,83 @@
+"""The log: one JSON object a line for machines, readable lines for people, libraries included, and no secrets."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from worker.ops.logging import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def _leave_logging_as_it_was() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+def log_in(password: str) -> None:
+    raise LookupError(len(password))
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_json_log_has_one_object_a_line_with_the_fields_of_the_message() -> None:
+    stream = io.StringIO()
+    configure_logging("json", "info", stream=stream)
+    structlog.get_logger("worker.test").info("first", partition=3)
+    logging.getLogger("worker.stream").warning("second %s", "time", extra={"partition": 4})
+    first, second = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert (first["event"], first["partition"], first["level"], first["logger"]) == ("first", 3, "info", "worker.test")
+    assert (second["event"], second["partition"], second["level"]) == ("second time", 4, "warning")
+    assert first["time"].endswith("Z")
+
+
+def test_what_is_below_the_level_is_not_logged() -> None:
+    stream = io.StringIO()
+    configure_logging("json", "warning", stream=stream)
+    structlog.get_logger("worker.test").info("quiet")
+    logging.getLogger("worker.test").info("quiet")
+    assert stream.getvalue() == ""
+
+
+def test_libraries_are_heard_from_a_warning_up() -> None:
+    stream = io.StringIO()
+    configure_logging("json", "debug", stream=stream)
+    for library in ("aiokafka", "faust", "mode", "aiohttp.access"):
+        logging.getLogger(library).info("about itself")
+        logging.getLogger(library).warning("trouble")
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["trouble"] * 4
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_an_exception_is_logged_without_the_values_of_its_variables(log_format: str) -> None:
+    stream = io.StringIO()
+    configure_logging("json" if log_format == "json" else "console", "info", stream=stream)
+    try:
+        log_in("hunter" + str(2))
+    except LookupError:
+        structlog.get_logger("worker.test").exception("broken")
+    assert "LookupError" in stream.getvalue()
+    assert "hunter2" not in stream.getvalue()
+
+
+def test_auto_is_readable_on_a_terminal_and_json_elsewhere() -> None:
+    terminal, pipe = Terminal(), io.StringIO()
+    configure_logging("auto", "info", stream=terminal)
+    structlog.get_logger("worker.test").info("told", partition=3)
+    configure_logging("auto", "info", stream=pipe)
+    structlog.get_logger("worker.test").info("told", partition=3)
+    assert not terminal.getvalue().startswith("{")
+    assert "told" in terminal.getvalue()
+    assert json.loads(pipe.getvalue())["partition"] == 3
