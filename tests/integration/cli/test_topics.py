@@ -1,0 +1,67 @@
+"""`stockfreeze topics` on a broker."""
+
+from __future__ import annotations
+
+from schemas.topics import Topic
+from tests.brokers import Broker, Names
+from tests.integration.cli.conftest import Command, System
+
+
+async def test_topics_are_created_once_and_are_all_well(stockfreeze: Command, names: Names) -> None:
+    first = await stockfreeze("topics", "create", "--json")
+    second = await stockfreeze("topics", "create", "--json")
+    checked = await stockfreeze("topics", "check", "--json")
+
+    expected = [f"{names.prefix}{topic}" for topic in Topic]
+    assert (first.code, first.json()["created"]) == (0, expected)
+    assert (second.code, second.json()["created"], second.json()["existed"]) == (0, [], sorted(expected))
+    assert (checked.code, checked.json()["ok"]) == (0, True)
+
+
+async def test_other_partition_counts_are_refused_and_nothing_is_created(
+    stockfreeze: Command, broker: Broker, names: Names
+) -> None:
+    await broker.create_topics([f"{names.prefix}{Topic.ORDERS}"], partitions=3)
+
+    created = await stockfreeze("topics", "create")
+    checked = await stockfreeze("topics", "check", "--json")
+
+    assert created.code == 1
+    assert f"{names.prefix}{Topic.ORDERS} has 3" in created.err
+    missing = [topic for topic in checked.json()["topics"] if topic["partitions"] is None]
+    assert (checked.code, len(missing)) == (1, len(Topic) - 1)
+
+
+async def test_a_configuration_that_would_lose_records_is_told(
+    stockfreeze: Command, broker: Broker, names: Names
+) -> None:
+    wrong = f"{names.prefix}{Topic.LEVELS}"
+    await broker.create_topics([wrong], partitions=2, config={"cleanup.policy": "delete"})
+    await stockfreeze("topics", "create")
+
+    checked = await stockfreeze("topics", "check", "--json")
+
+    told = {topic["name"]: topic["problems"] for topic in checked.json()["topics"] if topic["problems"]}
+    assert list(told) == [wrong]
+    assert "set it to compact" in told[wrong][0]
+
+
+async def test_a_state_that_was_built_for_another_partition_count_is_told(stockfreeze: Command, system: System) -> None:
+    for worker in system.workers.values():
+        worker.partition_count = 5
+    await system.process(1, [])
+    await system.process_story()
+
+    checked = await stockfreeze("topics", "check")
+
+    assert checked.code == 1
+    assert "the state was built with 5" in checked.out
+
+
+async def test_a_broker_that_is_not_there_is_one_sentence(stockfreeze: Command) -> None:
+    for command in (["topics", "check"], ["verify"], ["dead-letters", "list"], ["why", "a", "b", "c"]):
+        said = await stockfreeze(*command, BOOTSTRAP_SERVERS="127.0.0.1:1")
+
+        assert said.code == 2
+        assert said.err.startswith("stockfreeze: Kafka cannot be reached at 127.0.0.1:1")
+        assert said.err.count("\n") == 1

@@ -1,0 +1,106 @@
+"""`stockfreeze verify` on a broker: it is the judge, so each kind of corruption is shown to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from schemas.encoding import key_of
+from schemas.topics import Topic
+from tests.integration.cli.conftest import PARTITIONS, Command, System
+from tests.offline import Transaction, account_in
+
+ACCOUNT = account_in(0, PARTITIONS)
+
+
+async def test_a_system_without_a_record_passes(stockfreeze: Command, system: System) -> None:
+    del system
+
+    said = await stockfreeze("verify")
+
+    assert said.code == 0
+    assert "verify: nothing lost, nothing doubled: 0 movements of 0 keys in 2 partitions" in said.out
+
+
+async def test_a_sound_system_passes_and_is_counted(stockfreeze: Command, system: System) -> None:
+    await system.process_story()
+
+    said = await stockfreeze("verify", "--json")
+
+    assert said.code == 0
+    told = said.json()
+    assert (told["ok"], told["orders"], told["stock_keys"], told["movements"]) == (True, 6, 6, 26)
+    assert told["records"] == {"applied": 18, "duplicate": 2, "stale": 0, "dead_lettered": 4, "gaps": 0}
+
+
+def lost_movement(records: Transaction) -> Transaction:
+    lost = next((r for r in records if r.value is not None and b'"unfreeze"' in r.value), None)
+    return [record for record in records if record is not lost]
+
+
+def doubled_movement(records: Transaction) -> Transaction:
+    doubled = next((r for r in records if r.value is not None and b'"movement":"release"' in r.value), None)
+    return [copy for record in records for copy in ([record, record] if record is doubled else [record])]
+
+
+def wrong_level(records: Transaction) -> Transaction:
+    return [
+        record._replace(value=json.dumps(json.loads(record.value) | {"frozen": 77}).encode())
+        if record.value is not None and record.topic.endswith(Topic.LEVELS)
+        else record
+        for record in records
+    ]
+
+
+def wrong_state(records: Transaction) -> Transaction:
+    return [record for record in records if record.key != key_of("order", ACCOUNT, "o2")]
+
+
+def wrong_status(records: Transaction) -> Transaction:
+    return [record for record in records if record.key != key_of(ACCOUNT, "o2")]
+
+
+def lost_dead_letter(records: Transaction) -> Transaction:
+    return [record for record in records if not record.topic.endswith(Topic.DEAD_LETTERS)]
+
+
+@pytest.mark.parametrize(
+    ("corrupt", "check"),
+    [
+        (lost_movement, "balance"),
+        (doubled_movement, "repeated"),
+        (wrong_level, "stock"),
+        (wrong_state, "status"),
+        (wrong_status, "status"),
+        (lost_dead_letter, "dead_letters"),
+    ],
+)
+async def test_a_corrupted_system_is_found_and_what_differs_is_told(
+    stockfreeze: Command, system: System, corrupt: Callable[[Transaction], Transaction], check: str
+) -> None:
+    await system.process_story(corrupt)
+
+    said = await stockfreeze("verify", "--json")
+
+    assert said.code == 1
+    assert check in said.json()["found"]
+    assert {finding["partition"] for finding in said.json()["findings"]} == {0}
+
+
+async def test_what_differs_is_shown_to_people_too(stockfreeze: Command, system: System) -> None:
+    await system.process_story(lost_movement)
+
+    said = await stockfreeze("verify")
+
+    assert said.code == 1
+    assert "What differs" in said.out
+    assert "verify: " in said.out.splitlines()[-1]
+
+
+async def test_a_missing_topic_cannot_be_judged(stockfreeze: Command) -> None:
+    said = await stockfreeze("verify")
+
+    assert said.code == 2
+    assert "is missing" in said.err
