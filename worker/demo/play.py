@@ -38,8 +38,9 @@ from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
 from worker.settings import load_settings
 
-PACE_SECONDS = 24.0
-"""How long the feeding takes: long enough to watch, short enough to wait for."""
+PACE_SECONDS_MAX = 24.0
+PACE_PER_SECOND = 210.0
+"""How fast events are fed: slow enough to watch, but not for longer than PACE_SECONDS_MAX."""
 STANDSTILL_SECONDS_MAX = 30.0
 REFRESH_SECONDS = 0.2
 LINE_SECONDS = 2.0
@@ -138,7 +139,7 @@ class _Show:
         view = self._view
         async with _producer(self._client_options) as producer:
             view.stage = "orders, parcels and counts of three days arrive"
-            per_second = len(self._deliveries) / PACE_SECONDS
+            per_second = max(PACE_PER_SECOND, len(self._deliveries) / PACE_SECONDS_MAX)
             await self._send(producer, self._deliveries, per_second)
             await self._settle()
             view.stage = "the archive asks which orders may go"
@@ -262,7 +263,7 @@ async def _producer(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafka
 
 
 async def _forget(system: System, client_options: Mapping[str, Any]) -> None:
-    """Delete the demo's topics on a Kafka that stays, if it lets us; the groups, empty by then, it forgets by itself."""
+    """Delete the demo's topics on a Kafka that stays, if it lets us. Empty groups it forgets by itself, in a week."""
     admin = AIOKafkaAdminClient(**client_options)
     with suppress(KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(FORGET_SECONDS_MAX):

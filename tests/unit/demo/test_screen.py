@@ -1,0 +1,117 @@
+"""What the outputs say is counted, and shown on terminals of any size."""
+
+from __future__ import annotations
+
+from collections import Counter
+from io import StringIO
+
+import orjson
+import pytest
+from rich.console import Console
+
+from schemas.topics import Topic
+from worker.demo.books import Planted, StockKey
+from worker.demo.judgement import Row
+from worker.demo.screen import View, judgement_table, line, screen
+from worker.demo.tally import SeenLevel, Tally
+
+WHERE = {"account_id": "bath", "warehouse_id": "north", "sku": "8512"}
+KEY = StockKey("bath", "north", "8512")
+
+
+def seen() -> Tally:
+    tally = Tally()
+
+    def see(topic: Topic, **event: object) -> None:
+        tally.see(topic, orjson.dumps({**WHERE, **event}), [])
+
+    movement = {"quantity": 3, "frozen": 3, "order_id": "o-1"}
+    see(Topic.MOVEMENTS, movement="freeze", on_hand=None, **movement)
+    see(Topic.MOVEMENTS, movement="release", on_hand=7, sub_order_id="o-1-1", **movement)
+    see(Topic.LEVELS, on_hand=10, frozen=3, available=7)
+    see(Topic.LEVELS, on_hand=2, frozen=3, available=-1)
+    see(Topic.STATUS, order_id="o-1", status="processing", eligible=True)
+    see(Topic.STATUS, order_id="o-1", status="picked_up", eligible=False)
+    see(Topic.STATUS, order_id="o-2", status="cancelled", eligible=True)
+    see(Topic.ELIGIBILITY, type="archive.eligible", order_id="o-2", cause="o-2/3")
+    see(Topic.ELIGIBILITY, type="archive.rejected", order_id="o-1", cause="archive-o-1", code="VALIDATION_ERROR")
+    see(Topic.DRIFT, type="drift.detected", measure="on_hand", snapshot_id="s", drift=-2, origin="erp")
+    see(Topic.DRIFT, type="drift.summary", origin="erp", skus_checked=50, skus_drifted=1)
+    see(Topic.DRIFT, type="drift.summary", origin="marketplace", skus_checked=50, skus_drifted=3)
+    see(Topic.ALERTS, alert="oversold", detail="1 unit more is frozen than is on hand.")
+    tally.see(Topic.DEAD_LETTERS, None, [("error-code", b"undecodable"), ("error", b"no value")])
+    return tally
+
+
+def view() -> View:
+    outcomes = Counter(applied=40, duplicate=2, dead_lettered=1)
+    return View("Stockfreeze", seen(), total=100, sent=50, processed=43, outcomes=outcomes, stage="orders arrive")
+
+
+def drawn(columns: int, lines: int) -> str:
+    console = Console(width=columns, file=StringIO(), record=True)
+    console.print(screen(view(), columns, lines))
+    return console.export_text()
+
+
+def test_a_tally_keeps_the_latest_of_a_key_and_counts_the_rest() -> None:
+    tally = seen()
+    assert tally.levels == {KEY: SeenLevel(2, 3, -1)}
+    assert tally.statuses == {("bath", "o-1"): "picked_up", ("bath", "o-2"): "cancelled"}
+    assert tally.eligible == {("bath", "o-2")}
+    assert tally.movements == {"freeze": 1, "release": 1}
+    assert tally.drift == [Planted("on_hand", KEY, "s", -2)]
+    assert tally.dead_letters == {"undecodable": 1}
+
+
+def test_only_answers_to_requests_are_answers_and_only_stock_counts_judge_the_stock() -> None:
+    tally = seen()
+    assert tally.answers == {"archive-o-1": "VALIDATION_ERROR"}
+    assert tally.eligibility == {"eligible": 1, "rejected": 1}
+    assert (tally.skus_checked, tally.skus_drifted) == (50, 1)
+
+
+def test_the_lowest_stock_is_that_with_least_available_among_keys_in_use() -> None:
+    tally = Tally()
+    for sku, frozen, available in (("a", 1, 5), ("b", 0, 0), ("c", 2, -4), ("d", 1, None)):
+        level = {**WHERE, "sku": sku, "on_hand": available, "frozen": frozen, "available": available}
+        tally.see(Topic.LEVELS, orjson.dumps(level), [])
+    assert [key.sku for key, _ in tally.lowest(5)] == ["c", "a"]
+    assert [key.sku for key, _ in tally.lowest(1)] == ["c"]
+
+
+@pytest.mark.parametrize(("columns", "lines"), [(80, 24), (100, 32), (128, 40), (200, 60)])
+def test_the_screen_fits_the_terminal_and_names_everything(columns: int, lines: int) -> None:
+    text = drawn(columns, lines).rstrip("\n").split("\n")
+    assert len(text) <= lines
+    assert max(map(len, text)) <= columns
+    whole = "\n".join(text)
+    for words in ("43 of 100 events", "picked up", "failed to deliver", "unfreeze", "undecodable", "oversold"):
+        assert words in whole
+
+
+def test_a_high_terminal_also_shows_the_latest_movements_and_findings() -> None:
+    text = drawn(128, 40)
+    assert "bath/north/8512" in text
+    assert "-1 available" in text
+    assert "of 2, 3 frozen" in text
+    assert "1 unit more is frozen" in text
+    assert "bath/north/8512" not in drawn(80, 24)
+
+
+def test_without_a_terminal_the_same_is_one_line() -> None:
+    text = line(view())
+    assert "\n" not in text
+    assert "43 of 100 events" in text
+    assert "2 orders" in text
+
+
+def test_the_table_marks_what_differs_and_says_where() -> None:
+    console = Console(width=120, file=StringIO(), record=True)
+    console.print(
+        judgement_table([Row("levels", 5, 5), Row("drift", 2, 2, "bath/north/8512: 1 but 2"), Row("x", 1, 0)])
+    )
+    agreeing, differing, missing = (row for row in console.export_text().splitlines() if row.startswith("│"))
+    assert "✓" in agreeing
+    assert "✗ bath/north/8512: 1 but 2" in differing
+    assert "✗" in missing
