@@ -39,7 +39,10 @@ class Return:
 
 @dataclass
 class SubOrder:
-    """`lines` and `warehouse_id` are None while either is not known; `said`: which of in_transit, delivered, failed_to_deliver were."""
+    """`lines` and `warehouse_id` are None while either is not known.
+
+    `said`: which of in_transit, delivered and failed_to_deliver were.
+    """
 
     lines: Units | None = None
     warehouse_id: str | None = None
@@ -82,7 +85,7 @@ def facts_of(events: list[Event], default_warehouse: str) -> Facts:
 
 
 def traces_of(events: list[Event]) -> dict[str, Any]:
-    """What may have to be remembered beyond the facts, so that the next event is merged rightly. See the module's docstring."""
+    """What may have to be remembered beyond the facts to merge the next event rightly. See the module's docstring."""
     traces: dict[str, Any] = {}
     placing = [_revision(e) for e in events if e["type"] in ("order.created", "order.amended")]
     traces["revision"] = max(placing, default=None)
@@ -125,7 +128,7 @@ def _named(events: list[Event]) -> list[str]:
 
 
 def _line_sources(sub_order_id: str, events: list[Event]) -> list[tuple[Event, dict[str, Any]]]:
-    """Everything that says what the sub-order's lines are: (the event, the `sub_order.created` itself or the `children` entry)."""
+    """All that says what the sub-order's lines are: (the event, the event itself or its `children` entry)."""
     sources = [(e, e) for e in events if e["type"] == "sub_order.created" and e["sub_order_id"] == sub_order_id]
     for event in events:
         if event["type"] == "sub_order.split":
@@ -134,7 +137,7 @@ def _line_sources(sub_order_id: str, events: list[Event]) -> list[tuple[Event, d
 
 
 def _warehouse(sub_order_id: str, events: list[Event], asked: frozenset[str] = frozenset()) -> str | None:
-    """The warehouse; a child without one has its parent's. Children that are each other's parents never learn theirs."""
+    """The warehouse, for a child without one its parent's; children in a circle of parents never learn theirs."""
     sources = _line_sources(sub_order_id, events)
     if not sources or sub_order_id in asked:
         return None
@@ -183,7 +186,7 @@ def _sub_order(sub_order_id: str, events: list[Event]) -> SubOrder:
 
 
 def _most_cancelled(cancels: list[Event], lines: Units | None) -> Units:
-    """Per SKU the maximum over the events that have `lines`, at most the quantity (no bound while the lines are not known)."""
+    """Per SKU the maximum over the events with `lines`, at most the quantity (if that is known)."""
     most: Units = {}
     for event in cancels:
         for sku, quantity in add_up(event.get("lines", [])).items():
@@ -209,7 +212,7 @@ def _staircase(own: list[Event]) -> set[tuple[str, int, int]]:
 
 
 def _return(events: list[Event]) -> Return:
-    def latest(name: str) -> Any:
+    def latest(name: str) -> Any:  # noqa: ANN401 -- a field's value
         saying = [e for e in events if name in e]
         return max(saying, key=_moment)[name] if saying else None
 

@@ -10,7 +10,7 @@ not accepted.
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 import re
 from collections.abc import Callable
@@ -81,6 +81,7 @@ def is_id(value: object, longest: int = 128) -> bool:
     return not any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value)
 
 
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:\d\d)(?:\.(\d+))?(?:([Zz])|([+-])(\d\d):(\d\d))", re.ASCII)
 
 
@@ -90,13 +91,13 @@ def time_ms(value: object) -> int:
     if found is None:
         raise ValueError(value)
     date, clock, fraction, _, sign, hours, minutes = found.groups()
-    naive = datetime.datetime.fromisoformat(f"{date}T{clock}")
+    at = dt.datetime.fromisoformat(f"{date}T{clock}+00:00")
     offset_ms = 0
     if sign:
         if int(hours) > 23 or int(minutes) > 59:
             raise ValueError(value)
         offset_ms = (int(hours) * HOUR_MS + int(minutes) * MINUTE_MS) * (-1 if sign == "-" else 1)
-    whole = (naive - datetime.datetime(1970, 1, 1)) // datetime.timedelta(milliseconds=1)
+    whole = (at - EPOCH) // dt.timedelta(milliseconds=1)
     return whole + int(((fraction or "") + "000")[:3]) - offset_ms
 
 
@@ -137,7 +138,7 @@ def _one_of(*names: str) -> Callable[[object], object]:
 
 
 def _boolean(value: object) -> object:
-    if not isinstance(value, bool):
+    if value is not True and value is not False:
         raise ValueError(value)
     return value
 
@@ -150,7 +151,7 @@ def _object(fields: Fields) -> Callable[[object], object]:
 
     def read(value: object) -> object:
         if not isinstance(value, dict):
-            raise ValueError(value)
+            raise ValueError(value)  # noqa: TRY004 -- a bad value, like all others here
         known = {}
         for name, reader in fields.items():
             plain = name.rstrip("?")
@@ -276,7 +277,7 @@ def _distinct(names: list[str]) -> None:
 
 
 def order_named_by(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
-    """The (account, order) a record is about as far as it can be read at all: what makes its dead letter one of an order."""
+    """The (account, order) that a record names, as far as it can be read: its dead letter is one of that order."""
     try:
         tree = parse(value)
     except Refusal:

@@ -53,7 +53,7 @@ class Snapshot:
 
 @dataclass
 class Reconciler:
-    """The counts of one account. `journal` has (occurred_at, key, frozen_delta) of every movement of the account so far."""
+    """The counts of one account. `journal`: (occurred_at, key, frozen_delta) of all movements of the account so far."""
 
     ground: Ground
     policy: str = "adopt"
@@ -66,7 +66,10 @@ class Reconciler:
         return self.snapshots.get((event["origin"], event["snapshot_id"], event["warehouse_id"]))
 
     def standing(self, event: Event) -> str:
-        """Of a part: "new", "duplicate" or "conflict", by its snapshot part's identity; "forgotten" if the snapshot is no longer remembered."""
+        """What a part is by its identity: "new", "duplicate" or "conflict".
+
+        "forgotten": of a snapshot that is no longer remembered.
+        """
         snapshot = self.known(event)
         if snapshot is None:
             complete = self.latest_complete.get((event["origin"], event["warehouse_id"]))
@@ -118,7 +121,7 @@ class Reconciler:
         return ({"applied", "stale"} if greater else {"stale"}), drifts
 
     def _compare(self, event: Event, key: Key, actual: int, part: int) -> tuple[list[dict[str, Any]], bool, bool]:
-        """Hold one count against the ledger and adopt it if it may be: (drifts, whether there was something to compare, adopted)."""
+        """Hold one count against the ledger, and adopt it if it may be: (drifts, was compared, was adopted)."""
         version = self._version(event, part)
         if event["origin"] == "marketplace" or not self._is_greater(key, version):
             return [], False, False

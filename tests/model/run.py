@@ -125,13 +125,13 @@ class Model:
         partition: int,
         partition_count: int,
         prefix: str = "",
-        defaults: AccountRules = AccountRules(),
+        defaults: AccountRules | None = None,
         accounts: Mapping[str, AccountRules] | None = None,
     ) -> None:
         self.partition = partition
         self.partition_count = partition_count
         self.prefix = prefix
-        self.defaults = defaults
+        self.defaults = defaults or AccountRules()
         self.rules = dict(accounts or {})
         self.accounts: dict[str, Account] = {}
         self.stream_time = -1

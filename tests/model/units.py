@@ -201,7 +201,7 @@ def uncovered_units(facts: Facts, rows: list[Row]) -> dict[tuple[str, str], int]
 
 
 def superseded_parts(facts: Facts, sku: str) -> list[tuple[str, int]]:
-    """What superseded sub-orders still cover, as (warehouse_id, quantity): cancelled by their lines before the split, and in no child."""
+    """What superseded sub-orders still cover, as (warehouse_id, quantity): cancelled by their lines, in no child."""
     parts = []
     for sub in facts.sub_orders.values():
         if sub.superseded and sub.lines is not None and sub.warehouse_id is not None:

@@ -10,8 +10,8 @@ from schemas.topics import Topic
 from tests.model.reading import time_ms
 from tests.model.run import Model, Record, Step
 from tests.property.histories import PREFIX
-from tests.property.real import Written, levels_of, long_key, statuses_of
 from tests.property.real import Real as RealThing
+from tests.property.real import Written, levels_of, long_key, statuses_of
 from worker.stream.processor import Outcome
 
 ENVELOPE = ("type", "event_id", "account_id", "occurred_at", "cause")
@@ -93,7 +93,7 @@ def _level_map(step: Step) -> dict[bytes, dict[str, Any]]:
 
 
 def _levels(written: Written, step: Step) -> dict[bytes, dict[str, Any]]:
-    """The levels written, but for those a movement left as they were: the contract does not forbid to say them again."""
+    """The levels written, but for those that say again what was so before: the contract does not forbid them."""
     as_before = {long_key(*key): level for key, level in step.levels_as_before.items()}
     levels = {}
     for key, event in written.latest(Topic.LEVELS).items():

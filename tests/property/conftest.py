@@ -1,4 +1,4 @@
-"""How hard the property tests try: `default` on every run, `thorough` (`HYPOTHESIS_PROFILE=thorough`) before a release."""
+"""How hard the property tests try: `default`, or `thorough` with `HYPOTHESIS_PROFILE=thorough`."""
 
 from __future__ import annotations
 

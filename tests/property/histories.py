@@ -1,8 +1,9 @@
 """Histories: input records of one partition in the order of processing, for the model and the real thing alike.
 
-One generator draws *drafts* from a `random.Random`: Hypothesis hands it one that it can shrink, a long history uses a seeded one. A draft says what
-happens in minutes and by index ("repeat the third record"); `assemble` makes records of drafts. The alphabets are small, so that things collide:
-events come in any order, sub-orders do not fit their orders, splits run in circles, returns exceed what left.
+One generator draws *drafts* from a `random.Random`: Hypothesis hands it one that it can shrink, a long history uses a
+seeded one. A draft says what happens in minutes and by index ("repeat the third record"); `assemble` makes records of
+drafts. The alphabets are small, so that things collide: events come in any order, sub-orders do not fit their orders,
+splits run in circles, returns exceed what left.
 """
 
 from __future__ import annotations
@@ -40,7 +41,10 @@ assert reading.partition_of(ELSEWHERE, PARTITION_COUNT) != PARTITION
 
 @dataclass(frozen=True)
 class Menu:
-    """What may happen in a history. `clean`: what invariant 4 speaks of, so nothing that ends in a dead letter and no `absent: zero`."""
+    """What may happen in a history.
+
+    `clean`: only what invariant 4 speaks of, so nothing that ends in a dead letter and no `absent: zero`.
+    """
 
     clean: bool = False
     jumps: bool = False
@@ -49,7 +53,10 @@ class Menu:
 
 @dataclass(frozen=True)
 class Draft:
-    """`body` has its times in minutes; `old`: they are of before the jumps. `fault` says how the record is spoilt, `index` which earlier one it is about."""
+    """`body` has its times in minutes; `old`: they are of before the jumps.
+
+    `fault` says how the record is spoilt, `index` which earlier one it is about.
+    """
 
     act: str = "say"
     topic: str = ORDERS
@@ -257,7 +264,7 @@ class _Assembly:
             self._about(drafted)
 
     def _settle(self, order_id: str) -> None:
-        """All that an order of the first account needs to become eligible: it is placed, delivered, returned, and its dead letters are given up."""
+        """All that an order of the first account needs to be eligible: placed, returned, its dead letters given up."""
         common = {"account_id": ACCOUNTS[0], "order_id": order_id, "event_id": "z", "occurred_at": MINUTES}
         placed = {**common, "type": "order.created", "lines": [{"sku": SKUS[0], "quantity": 1}]}
         self._say(Draft("say", ORDERS, placed))
@@ -313,7 +320,8 @@ class _Assembly:
             body["event_id"] += str(style)
         if "snapshot_id" in body and not drafted.old:
             body["snapshot_id"] += f".{self.jumps}"
-        key, value = body["account_id"].encode(), json.dumps(body, ensure_ascii=style % 2 == 0).encode()
+        key: bytes | None = body["account_id"].encode()
+        value: bytes | None = json.dumps(body, ensure_ascii=style % 2 == 0).encode()
         if drafted.fault is not None:
             key, value = self._spoilt(drafted.fault, body, base_ms)
         self._put(drafted.topic, key, value, body, spoilt=drafted.fault is not None, back_ms=drafted.back_ms)
@@ -385,7 +393,7 @@ def histories(menu: Menu, chapters: int = 6) -> st.SearchStrategy[list[Record]]:
 
 
 def clean_histories(chapters: int = 5, *, counts: bool = True) -> st.SearchStrategy[list[Record]]:
-    """Histories whose every permutation and repetition must end alike: of records of one identity only the first is kept."""
+    """Histories that end alike in any order and repetition: only the first record of each identity is kept."""
     return histories(Menu(clean=True, counts=counts), chapters).map(distinct)
 
 

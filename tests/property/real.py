@@ -114,7 +114,7 @@ def levels_of(real: Real) -> dict[tuple[str, str, str], dict[str, Any]]:
 
 
 def statuses_of(real: Real) -> dict[tuple[str, str], dict[str, Any]]:
-    """Every order of which more is known than a dead letter: one that was never placed, cancelled or split up has no status."""
+    """Every order of which more is known than a dead letter."""
     statuses = {}
     for view in real.processor.ledger.orders():
         if not view.placed and not view.sub_orders and view.status != "cancelled":

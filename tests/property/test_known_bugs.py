@@ -25,12 +25,17 @@ class Story:
         self.real = Real(rules)
         self.offset = 0
 
-    def tell(self, kind: str, at: int, **fields: Any) -> Written:
+    def tell(self, kind: str, at: int, **fields: object) -> Written:
         return self.outcome_of(kind, at, **fields)[1]
 
-    def outcome_of(self, kind: str, at: int, **fields: Any) -> tuple[Outcome, Written]:
+    def outcome_of(self, kind: str, at: int, **fields: object) -> tuple[Outcome, Written]:
         topic = next(topic for topic, types in reading.TYPES.items() if kind in types)
-        body = {"type": kind, "event_id": f"e{self.offset}", "account_id": ACCOUNT, "occurred_at": moment(at_ms(at))}
+        body: dict[str, object] = {
+            "type": kind,
+            "event_id": f"e{self.offset}",
+            "account_id": ACCOUNT,
+            "occurred_at": moment(at_ms(at)),
+        }
         if not kind.startswith("stock"):
             body["order_id"] = "o"
         if kind.startswith("sub_order"):
@@ -41,7 +46,7 @@ class Story:
         self.offset += 1
         return self.real.feed(record)
 
-    def count(self, on_hand: int, as_of: int, **fields: Any) -> Written:
+    def count(self, on_hand: int, as_of: int, **fields: object) -> Written:
         snapshot = {"origin": "erp", "snapshot_id": f"n{self.offset}", "part": 1, "parts": 1, "warehouse_id": "w"}
         counts = [{"sku": "k", "on_hand": on_hand}]
         return self.tell(

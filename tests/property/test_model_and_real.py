@@ -67,7 +67,7 @@ def test_what_is_written_does_not_depend_on_where_transactions_end(
 
 
 def plain(written: Written, topic: Topic) -> dict[bytes, str]:
-    """The last record of each key, without its envelope: which change it names depends on where the transaction ended."""
+    """The last record of each key, without its envelope, which depends on where the transaction ended."""
     return {
         key: json.dumps({name: value for name, value in event.items() if name not in ENVELOPE})
         for key, event in written.latest(topic).items()

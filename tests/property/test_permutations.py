@@ -1,4 +1,4 @@
-"""Invariant 4: the same events end alike, whatever order they arrive in, however often, and wherever a count stands among them."""
+"""Invariant 4: the same events end alike, in whatever order, however often, wherever a count stands among them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.model.reading import STOCK
 from tests.model.run import AccountRules, Record
-from tests.property.histories import ADOPTING, Menu, clean_histories, distinct, drafts, assemble, renumbered
+from tests.property.histories import ADOPTING, Menu, assemble, clean_histories, distinct, drafts, renumbered
 from tests.property.real import Real, levels_of, run, statuses_of
 
 

@@ -23,12 +23,17 @@ class Shop:
         self.offset = -1
         self.now = START + HOUR_MS
 
-    def say(self, kind: str, at: int = 0, *, headers: tuple[tuple[str, bytes], ...] = (), **fields: Any) -> Step:
+    def say(self, kind: str, at: int = 0, **fields: object) -> Step:
         topic = next(topic for topic, types in reading.TYPES.items() if kind in types)
-        return self.send(topic, self.body(kind, at, **fields), headers)
+        return self.send(topic, self.body(kind, at, **fields))
 
-    def body(self, kind: str, at: int, **fields: Any) -> dict[str, Any]:
-        body = {"type": kind, "event_id": f"e{self.offset}", "account_id": "a", "occurred_at": iso(at)}
+    def body(self, kind: str, at: int, **fields: object) -> dict[str, Any]:
+        body: dict[str, object] = {
+            "type": kind,
+            "event_id": f"e{self.offset}",
+            "account_id": "a",
+            "occurred_at": iso(at),
+        }
         if kind.startswith("sub_order"):
             body["sub_order_id"] = "s"
         if not kind.startswith("stock"):
@@ -40,7 +45,7 @@ class Shop:
         value = json.dumps(body).encode()
         return self.model.feed(Record(topic, 0, self.offset, self.now, b"a", value, headers))
 
-    def count(self, on_hand: int, as_of: int, **fields: Any) -> Step:
+    def count(self, on_hand: int, as_of: int, **fields: object) -> Step:
         whole = {"origin": "erp", "snapshot_id": f"n{self.offset}", "part": 1, "parts": 1, "warehouse_id": "w"}
         counts = [{"sku": "k", "on_hand": on_hand}]
         return self.say("stock.counted", as_of, **{**whole, "as_of": iso(as_of), "counts": counts, **fields})
@@ -58,7 +63,7 @@ def iso(minutes: int) -> str:
     return dt.datetime.fromtimestamp((START + minutes * MINUTE_MS) / 1000, dt.UTC).isoformat()
 
 
-def lines(quantity: int, sku: str = "k", **more: Any) -> list[dict[str, Any]]:
+def lines(quantity: int, sku: str = "k", **more: object) -> list[dict[str, Any]]:
     return [{"sku": sku, "quantity": quantity, **more}]
 
 
