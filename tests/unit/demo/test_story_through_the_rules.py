@@ -1,0 +1,58 @@
+"""The story, disturbed, through the worker's own rules without Kafka: they agree with the story's plain arithmetic."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import NamedTuple
+
+import pytest
+
+from schemas.topics import Topic
+from worker.demo.disturbance import calm, disturb, injected
+from worker.demo.judgement import judge
+from worker.demo.retail import read_invoices
+from worker.demo.scenario import scenario_of
+from worker.demo.tally import WATCHED, Tally
+from worker.domain.rules import AccountRules, Rules
+from worker.edges.partitioning import partition_of
+from worker.edges.processor import PartitionProcessor
+
+PARTITIONS = 4
+NOW_MS = 1_790_000_000_000
+
+
+class Record(NamedTuple):
+    """A record as the processor takes it."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_every_level_answer_drift_and_dead_letter_is_as_the_story_foretells(seed: int) -> None:
+    scenario = scenario_of(read_invoices(), now_ms=NOW_MS, seed=seed)
+    deliveries = disturb(scenario.events, now_ms=NOW_MS, seed=seed, repeats=0.2, late=0.4, broken_each=10)
+    rules = Rules(AccountRules(), {})
+    processors = [
+        PartitionProcessor(partition=partition, partition_count=PARTITIONS, prefix="", rules=rules)
+        for partition in range(PARTITIONS)
+    ]
+    offsets: Counter[tuple[Topic, int]] = Counter()
+    outcomes: Counter[str] = Counter()
+    tally = Tally()
+    for delivery in [*deliveries, *calm(scenario.requests)]:
+        partition = (partition_of(delivery.key.decode(), PARTITIONS) + delivery.misplaced) % PARTITIONS
+        offset = offsets[delivery.topic, partition]
+        offsets[delivery.topic, partition] += 1
+        processor = processors[partition]
+        record = Record(delivery.topic, partition, offset, NOW_MS, delivery.key, delivery.value)
+        outcomes[processor.process(record)] += 1
+        for output in processor.flush():
+            if (topic := Topic(output.topic)) in WATCHED:
+                tally.see(topic, output.value, output.headers)
+    assert [row for row in judge(scenario, injected(deliveries), outcomes, tally) if not row.agrees] == []
