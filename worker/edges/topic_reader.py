@@ -21,13 +21,21 @@ from worker.stream.processor import InputRecord
 
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
-FETCH_WAIT_MS = 100
+FETCH_WAIT_MS = 10
+"""How long a fetch waits at the broker, and a read for the answer: a read to a fixed end has nothing to wait for but
+transactions that are open before it, and what follows on the connection would wait behind the fetch.
+"""
+
 STALL_SECONDS_MAX = 45.0
 """Longer than a broker needs to abort the transaction of a killed worker (its time-out and the broker's own check, 10 s
 each).
 """
 
 EMPTY_ANSWERS_AT_END = 3
+EMPTY_SECONDS_AT_END = 2.0
+"""A broker that throttles its clients answers empty too, so only several answers over some time say that there is no
+more.
+"""
 
 Record = InputRecord
 """Inputs and outputs are read alike."""
@@ -108,7 +116,7 @@ class TopicReader:
         reader.seek(place, start)
         position, moved_at, empty_answers, answered_at = start, time.monotonic(), 0, None
         while position < end:
-            fetched = await reader.getmany(place, timeout_ms=2 * FETCH_WAIT_MS, max_records=CHUNK_RECORDS_MAX)
+            fetched = await reader.getmany(place, timeout_ms=FETCH_WAIT_MS, max_records=CHUNK_RECORDS_MAX)
             records = fetched.get(place, [])
             previous, position = position, await reader.position(place)
             if records:
@@ -124,9 +132,10 @@ class TopicReader:
                 stable_end = reader.last_stable_offset(place)
                 # All is committed and yet there is nothing more: compaction removed the last records before the end.
                 empty_answers = empty_answers + 1 if stable_end is not None and stable_end >= end else 0
-                if empty_answers >= EMPTY_ANSWERS_AT_END:
-                    break
-            if time.monotonic() - moved_at > STALL_SECONDS_MAX:
+            waited = time.monotonic() - moved_at
+            if empty_answers >= EMPTY_ANSWERS_AT_END and waited > EMPTY_SECONDS_AT_END:
+                break
+            if waited > STALL_SECONDS_MAX:
                 raise ReadStalled(
                     f"{topic}/{partition} could not be read beyond offset {position} (its end was {end}): "
                     f"nothing moved for {STALL_SECONDS_MAX:.0f} s; a transaction is open, or the broker does not answer"

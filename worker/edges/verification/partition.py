@@ -10,10 +10,11 @@ with a cut of its own, finds it too. The journal is read once: each round goes o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from schemas.topics import INPUTS, Topic
+from worker.domain.views import OrderView
 from worker.edges.cluster import Cluster
 from worker.edges.partitioning import partition_of
 from worker.edges.state_reader import NewProcessor, PartitionState, StateUnreadable, read_cut, read_state
@@ -24,7 +25,7 @@ from worker.edges.verification.journal import Journal
 from worker.edges.verification.levels import Levels
 from worker.edges.verification.sources import Cut, unknown_sources
 from worker.edges.verification.statuses import Statuses
-from worker.edges.verification.stock import Stock, compare_stock, open_units_of
+from worker.edges.verification.stock import Stock, StockKey, compare_stock
 
 ROUNDS_MAX = 5
 SETTLE_SECONDS = 0.5
@@ -134,7 +135,8 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     cut = state.cut
 
     levels = Levels(system.topic(Topic.LEVELS), partition, cut)
-    statuses = Statuses(system.topic(Topic.STATUS), partition, cut, state.ledger.orders())
+    open_units: dict[StockKey, int] = {}
+    statuses = Statuses(system.topic(Topic.STATUS), partition, cut, _summing(state.ledger.orders(), open_units))
     dead_letters = DeadLetters(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
     await reading.read_to_end(Topic.LEVELS, levels.take)
     await reading.read_to_end(Topic.STATUS, statuses.take)
@@ -144,9 +146,9 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
 
     await _check_inputs(reading, state, committed_before, committed_after, findings)
     dead_letters.check(sum(position.dead_lettered for position in state.positions.values()))
-    report.stock_keys = _check_stock(journal, levels, state, findings)
-    statuses.conclude(state.ledger.orders())
-    _check_placement(system, statuses, levels, journal, state, findings)
+    report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
+    statuses.conclude(state.ledger.order_of)
+    _check_placement(system, statuses, levels, journal, findings)
     for taken in (levels, statuses, dead_letters):
         findings.extend(taken.findings)
     beyond = _newest(levels.beyond, statuses.beyond, dead_letters.beyond, journal.beyond)
@@ -190,27 +192,31 @@ async def _check_inputs(
         )
 
 
-def _check_stock(journal: Journal, levels: Levels, state: PartitionState, findings: Findings) -> int:
+def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> Iterator[OrderView]:
+    """Pass orders on, and add up their open units by stock key: each view is made of encoded facts, so only once."""
+    for order in orders:
+        for _, warehouse_id, sku, still_open, _, _ in order.units:
+            if still_open:
+                key = (order.account_id, warehouse_id, sku)
+                open_units[key] = open_units.get(key, 0) + still_open
+        yield order
+
+
+def _check_stock(
+    journal: Journal, levels: Levels, state: PartitionState, open_units: dict[StockKey, int], findings: Findings
+) -> int:
     in_state = {
         (view.account_id, view.warehouse_id, view.sku): Stock(view.on_hand, view.frozen)
         for view in state.ledger.levels()
     }
-    open_units = open_units_of(
-        ((order.account_id, warehouse_id, sku), still_open)
-        for order in state.ledger.orders()
-        for _, warehouse_id, sku, still_open, _, _ in order.units
-    )
     return compare_stock(journal.stocks(), levels.stocks, in_state, open_units, levels.unsettled(), findings)
 
 
-def _check_placement(
-    system: System, statuses: Statuses, levels: Levels, journal: Journal, state: PartitionState, findings: Findings
-) -> None:
+def _check_placement(system: System, statuses: Statuses, levels: Levels, journal: Journal, findings: Findings) -> None:
     tellers: tuple[tuple[str, Iterable[str]], ...] = (
         (levels.topic, (key[0] for key in levels.stocks)),
         (statuses.topic, statuses.accounts()),
         (journal.topic, (key[0] for key in journal.stocks())),
-        (system.topic(Topic.STATE), (order.account_id for order in state.ledger.orders())),
     )
     for topic, accounts in tellers:
         for account_id in sorted(set(accounts)):

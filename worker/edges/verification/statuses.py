@@ -7,7 +7,7 @@ is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -116,12 +116,14 @@ class Statuses:
             self._agreeing.discard(key)
             self._differing[key] = (record.offset, record.value or b"")
 
-    def conclude(self, orders: Iterable[OrderView]) -> None:
-        """Add what is wrong with the last records. `orders` is asked again, as only fingerprints were kept."""
+    def conclude(self, order_of: Callable[[str, str], OrderView | None]) -> None:
+        """Add what is wrong with the last records.
+
+        `order_of` gives an order of the state: only fingerprints were kept.
+        """
         unsettled = self.unsettled()
-        views = {key: view for view in orders if (key := (view.account_id, view.order_id)) in self._differing}
         for key, (offset, value) in self._differing.items():
-            view = views.get(key)
+            view = order_of(*key)
             message = (
                 "the state does not know this order, and it is not eligible"
                 if view is None
@@ -132,8 +134,8 @@ class Statuses:
             self.findings.add(Check.STATUS, path_of(key), "the state knows this order, but it has no status record")
 
     def accounts(self) -> Iterator[str]:
-        """The accounts of the orders that were compared."""
-        return (account_id for account_id, _ in {*self._agreeing, *self._differing})
+        """The accounts of the orders, of the state and of the records that differ."""
+        return (account_id for account_id, _ in {*self._expected, *self._differing})
 
     def _add(self, check: Check, subject: str, message: str, record: Record) -> None:
         self.findings.add(check, subject, message, f"{self.topic}/{self.findings.partition}/{record.offset}")

@@ -75,12 +75,3 @@ def _differences(measure: str, told: Mapping[str, int | None]) -> str:
 
 def _shown(value: int | None) -> str:
     return "null" if value is None else str(value)
-
-
-def open_units_of(units: Iterable[tuple[StockKey, int]]) -> dict[StockKey, int]:
-    """Sum the open units of orders by stock key; keys without any are left out."""
-    total: dict[StockKey, int] = {}
-    for key, count in units:
-        if count:
-            total[key] = total.get(key, 0) + count
-    return total
