@@ -72,13 +72,15 @@ class EngineService(Service):
 
     logger = logging.getLogger("mode.engine")
 
-    def __init__(self, make_engine: Callable[[], Engine], partitions: Partitions) -> None:
-        """Run what `make_engine` makes, once started."""
+    def __init__(
+        self, make_engine: Callable[[], Engine], partitions: Partitions, restarted: Callable[[], None]
+    ) -> None:
+        """Run what `make_engine` makes, once started, and call `restarted` for each that failed."""
         super().__init__()
+        self._restarted = restarted
         self._make_engine = make_engine
         self._partitions = partitions
         self._engine: Engine | None = None
-        self.restarted: Callable[[], None] = lambda: None
         self.closed = False
         """Whether the engine was stopped in good order."""
 
@@ -110,7 +112,7 @@ class EngineService(Service):
                     pause_s = RESTART_S_MIN
                 log.exception("the engine failed; a new one starts after a pause", pause_seconds=pause_s)
                 self._engine = None
-                self.restarted()
+                self._restarted()
                 await self.sleep(pause_s)
                 pause_s = min(2 * pause_s, RESTART_S_MAX)
 
@@ -138,9 +140,8 @@ class Host:
         self._settings = settings
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
-        self._engine = EngineService(self._make_engine, partitions)
+        self._engine = EngineService(self._make_engine, partitions, self._count_restart)
         self._metrics = Metrics(version=release, processors=partitions.processors, status=self._engine.status)
-        self._engine.restarted = self._metrics.engine_restarted
         self._progress = Progress(self._engine.status, lambda: self._metrics.records_committed)
         self._partitions = partitions
         self._pages = Pages(
@@ -176,16 +177,15 @@ class Host:
         return 0
 
     def _make_app(self) -> HostApp:
-        app = HostApp(
-            f"{self._settings.app_id}-host",
-            broker=f"kafka://{self._settings.bootstrap_servers.replace(',', ';')}",
-            autodiscover=False,
-        )
+        app = HostApp(f"{self._settings.app_id}-host", autodiscover=False)
         app.boot_strategy.enable_kafka = False
         app.boot_strategy.enable_sensors = False
         app.web_server(self._pages)
         app.task(self._watch)
         return app
+
+    def _count_restart(self) -> None:
+        self._metrics.engine_restarted()
 
     def _make_engine(self) -> Engine:
         return Engine(self._settings.engine_config(), self._partitions.make, self._metrics)

@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     breaker_window: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
         1000, description="Records that `BREAKER_BAD_MAX` looks back on."
     )
+    session_timeout_ms: Annotated[Integer, Field(ge=3000, le=300_000)] = Field(
+        6000, description="Milliseconds of silence after which the group gives a worker's partitions to others."
+    )
+    stall_ms: Annotated[Integer, Field(ge=1000, le=3_600_000)] = Field(
+        15_000, description="Milliseconds that a partition may stand still with lag before the worker is not ready."
+    )
     log_format: Literal["auto", "json", "console"] = Field(
         "auto", description="`auto`: readable on a terminal, else JSON lines."
     )
@@ -253,6 +259,8 @@ class Settings(BaseSettings):
             group_instance_id=self.group_instance_id,
             breaker_bad_max=self.breaker_bad_max,
             breaker_window=self.breaker_window,
+            session_timeout_ms=self.session_timeout_ms,
+            stall_ms=self.stall_ms,
         )
 
     def topic(self, topic: Topic) -> str:
