@@ -287,8 +287,8 @@ def _proof(injected: Injected, scenario: Scenario) -> str:
     bad = sum(injected.broken.values())
     return (
         f"[bold green]Proved:[/] of {injected.records + len(scenario.requests)} events ({injected.repeats} sent twice,"
-        f" {injected.late} late, {injected.early} before their order was placed, {bad} broken) every good one moved"
-        " stock exactly once, and every broken one is in the dead letters:"
+        f" {injected.late} late, {injected.early} before their order was placed, {bad} broken) every good one was"
+        " applied exactly once, and every broken one is in the dead letters:"
         f" all {len(scenario.levels)} stock levels are what plain arithmetic says."
     )
 
