@@ -5,8 +5,9 @@ fragments that the caller has encoded once and keeps (a stock key, an account), 
 Everything else is encoded from its type. Both ways write the same bytes for the same output: tests hold them equal.
 
 A fragment is JSON already: of a string with its quotes (`json_string`), of a stock key `"warehouse_id":…,"sku":…`, of
-an order `,"order_id":…` and perhaps `,"sub_order_id":…`, or nothing. An `event_id` is bare, as topics, partitions and
-offsets need no escaping; so are times, in their normal spelling, and statuses.
+an order `,"order_id":…` and perhaps `,"sub_order_id":…`, or nothing; `envelope_of` makes the one that all outputs of a
+cause share. A source (`topic/partition/offset`) is bare, as topics need no escaping; so are times, in their normal
+spelling, and statuses. Source and running number make the `event_id`.
 """
 
 # Their arguments are an output's fields in order; keywords would cost a part of what the templates save.
@@ -26,15 +27,15 @@ from schemas.outputs import Output, UnitRow
 _encode: Final = msgspec.json.Encoder().encode
 
 _MOVED = (
-    b'{"type":"stock.moved","event_id":"%b","account_id":%b,"occurred_at":"%b"%b,"movement":"%b",%b,'
+    b'{"type":"stock.moved","event_id":"%b/%d"%b,"movement":"%b",%b,'
     b'"quantity":%d,"frozen_delta":%d,"on_hand_delta":%d,"on_hand":%b,"frozen":%d,"available":%b%b}'
 )
 _LEVEL_CHANGED = (
-    b'{"type":"stock.level_changed","event_id":"%b","account_id":%b,"occurred_at":"%b"%b,%b,'
+    b'{"type":"stock.level_changed","event_id":"%b/%d"%b,%b,'
     b'"on_hand":%b,"frozen":%d,"available":%b,"publishable":%b,"as_of":%b}'
 )
 _STATUS_CHANGED = (
-    b'{"type":"order.status_changed","event_id":"%b","account_id":%b,"occurred_at":"%b"%b,"order_id":%b,'
+    b'{"type":"order.status_changed","event_id":"%b/%d"%b,"order_id":%b,'
     b'"status":"%b","placed":%b,"eligible":%b,"sub_orders":%b,"units":%b}'
 )
 _SAFE_PARTS = re.compile("[A-Za-z0-9._~/-]*")
@@ -50,11 +51,19 @@ def json_string(text: str) -> bytes:
     return _encode(text)
 
 
+def envelope_of(account: bytes, occurred_at: bytes, cause: bytes | None) -> bytes:
+    """The fields that all outputs of one cause share; `account` and `cause` are JSON strings."""
+    return b',"account_id":%b,"occurred_at":"%b"%b' % (
+        account,
+        occurred_at,
+        b"" if cause is None else b',"cause":' + cause,
+    )
+
+
 def moved(
-    event_id: bytes,
-    account: bytes,
-    occurred_at: bytes,
-    cause: bytes | None,
+    source: bytes,
+    number: int,
+    envelope: bytes,
     movement: bytes,
     stock: bytes,
     quantity: int,
@@ -65,12 +74,11 @@ def moved(
     available: int | None,
     order: bytes,
 ) -> bytes:
-    """Encodes a `StockMoved`; `account` and `cause` are JSON strings, `stock` and `order` fragments."""
+    """Encodes a `StockMoved`; `stock` and `order` are fragments."""
     return _MOVED % (
-        event_id,
-        account,
-        occurred_at,
-        b"" if cause is None else b',"cause":' + cause,
+        source,
+        number,
+        envelope,
         movement,
         stock,
         quantity,
@@ -84,10 +92,9 @@ def moved(
 
 
 def level_changed(
-    event_id: bytes,
-    account: bytes,
-    occurred_at: bytes,
-    cause: bytes | None,
+    source: bytes,
+    number: int,
+    envelope: bytes,
     stock: bytes,
     on_hand: int | None,
     frozen: int,
@@ -95,12 +102,11 @@ def level_changed(
     publishable: int | None,
     as_of: bytes | None,
 ) -> bytes:
-    """Encodes a `StockLevelChanged`; `account` and `cause` are JSON strings, `stock` a fragment."""
+    """Encodes a `StockLevelChanged`; `stock` is a fragment."""
     return _LEVEL_CHANGED % (
-        event_id,
-        account,
-        occurred_at,
-        b"" if cause is None else b',"cause":' + cause,
+        source,
+        number,
+        envelope,
         stock,
         b"null" if on_hand is None else b"%d" % on_hand,
         frozen,
@@ -111,10 +117,9 @@ def level_changed(
 
 
 def status_changed(
-    event_id: bytes,
-    account: bytes,
-    occurred_at: bytes,
-    cause: bytes | None,
+    source: bytes,
+    number: int,
+    envelope: bytes,
     order_id: bytes,
     status: bytes,
     placed: bool,
@@ -124,10 +129,9 @@ def status_changed(
 ) -> bytes:
     """Encodes an `OrderStatusChanged`; `account`, `cause`, `order_id` are JSON strings, `units` fields of `UnitRow`."""
     return _STATUS_CHANGED % (
-        event_id,
-        account,
-        occurred_at,
-        b"" if cause is None else b',"cause":' + cause,
+        source,
+        number,
+        envelope,
         order_id,
         status,
         b"true" if placed else b"false",

@@ -64,11 +64,19 @@ class Books:
     # Orders
 
     def open_order(self, account: Account, order_id: str) -> OrderState | None:
-        """The order as an object, from now until the flush. None where nothing is known of it."""
+        """The order as an object, from now until the flush.
+
+        None where nothing is known of it, or it has left by retention: it may be due before its deadline's turn comes.
+        """
         order = account.orders.get(order_id)
+        if order is None:
+            return None
         if isinstance(order, bytes):
             self._resting[account, order_id] = order
             order = account.orders[order_id] = decode_order(order)
+        if order.eligible and retires_at(account, order) <= self.stream_time_ms:
+            self._retire(account, order_id, order)
+            return None
         return order
 
     def new_order(self, account: Account, order_id: str) -> OrderState:
@@ -157,15 +165,8 @@ class Books:
                 case "adjustment":
                     self._drop_adjustment(account, bytes.fromhex(deadline.id))
 
-    def is_retired(self, account: Account, order_id: str) -> bool:
-        """Whether the order has left by retention and its id is still kept."""
-        return self.retired_order(account, order_id) is not None
-
     def retired_order(self, account: Account, order_id: str) -> RetiredOrder | None:
-        """The order, if it has left by retention and its id is still kept."""
-        order = self.open_order(account, order_id)
-        if order is not None and order.eligible and retires_at(account, order) <= self.stream_time_ms:
-            self._retire(account, order_id, order)
+        """The order, if it has left by retention and its id is still kept. To be asked after `open_order`."""
         value = account.retired.get(order_id)
         if value is None:
             return None
@@ -179,13 +180,8 @@ class Books:
 
     def _look_at_order(self, account: Account, order_id: str) -> None:
         order = self.open_order(account, order_id)
-        if order is None or not order.eligible:
-            return
-        due_at = retires_at(account, order)
-        if due_at <= self.stream_time_ms:
-            self._retire(account, order_id, order)
-        else:
-            self.deadlines.add(Deadline(due_at, "order", account.id, order_id))
+        if order is not None and order.eligible:
+            self.deadlines.add(Deadline(retires_at(account, order), "order", account.id, order_id))
 
     def _retire(self, account: Account, order_id: str, order: OrderState) -> None:
         if self.out.has_pending_status(account, order_id):
@@ -216,8 +212,8 @@ class Books:
         for stock in self.out.pending_levels():
             self.out.write_level(stock)
         for account, order_id in self.out.pending_statuses():
-            order = self.open_order(account, order_id)
-            if order is not None:
+            order = account.orders[order_id]
+            if isinstance(order, OrderState):  # as everything is that was touched since the last flush
                 self.out.write_status(account, order_id, order)
         for stock in self._dirty_stock:
             if stock.count is not None:
@@ -227,7 +223,7 @@ class Books:
             value = encode(account.orders[order_id])
             account.orders[order_id] = value
             self._resting.pop((account, order_id), None)
-            self.out.put(key_of("order", account.id, order_id), value)
+            self.out.put(b"order/" + key_of(account.id, order_id), value)
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
         self._dirty, self._dirty_stock, self._resting = {}, {}, {}

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from schemas.state import Claim, OrderState, SubOrderFacts
 from worker.domain.facts import shipped_at_of
+from worker.domain.tuples import new_tuple
 from worker.domain.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
 
 StockKey = tuple[str, str]
@@ -51,15 +52,16 @@ def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
         if located is None:
             continue
         warehouse, lines = located
+        if skus is not None and lines.keys() != skus:
+            lines = {sku: lines[sku] for sku in skus if sku in lines}
         if sub_order.children:
-            for sku in lines if skus is None else skus:
-                if sku in lines:
-                    cancelled = cancelled_when_superseded(order, sub_order, sku, lines[sku])
-                    covers.setdefault(sku, []).append((warehouse, cancelled, 0))
-        else:
-            _add_leaf(order, sub_order, warehouse, lines, skus, claims, covers)
-            if sub_order.returns:
-                _add_returns(order, sub_order, warehouse, skus, claims)
+            for sku, quantity in lines.items():
+                cancelled = cancelled_when_superseded(order, sub_order, sku, quantity)
+                covers.setdefault(sku, []).append((warehouse, cancelled, 0))
+        elif lines:
+            _add_leaf(order, sub_order, warehouse, lines, claims, covers)
+        if sub_order.returns and not sub_order.children:
+            _add_returns(order, sub_order, warehouse, skus, claims)
     if order.lines is None:
         return Settlement(claims, {}, _NO_SKUS)
     return _add_uncovered(order, order.lines, skus, claims, covers)
@@ -88,7 +90,7 @@ def _add_uncovered(
                     claims[warehouse, sku] = Claim(units)
                 else:
                     claim.open += units
-    return Settlement(claims, uncovered, over_allocated)
+    return new_tuple(Settlement, (claims, uncovered, over_allocated))
 
 
 def _add_leaf(
@@ -96,22 +98,17 @@ def _add_leaf(
     sub_order: SubOrderFacts,
     warehouse: str,
     lines: dict[str, int],
-    skus: Collection[str] | None,
     claims: dict[StockKey, Claim],
     covers: dict[str, list[_Cover]],
 ) -> None:
     shipped_at = shipped_at_of(sub_order)
-    for sku in lines if skus is None else skus:
-        quantity = lines.get(sku)
-        if quantity is None:
-            continue
-        open_units, shipped, cancelled = leaf_units(order, sub_order, sku, quantity)
-        cover = covers.get(sku)
-        if cover is None:
-            covers[sku] = [(warehouse, quantity, quantity - cancelled)]
+    for sku, quantity, open_units, shipped, cancelled in leaf_units(order, sub_order, lines):
+        live = quantity - cancelled
+        if sku in covers:
+            covers[sku].append((warehouse, quantity, live))
         else:
-            cover.append((warehouse, quantity, quantity - cancelled))
-        if quantity == cancelled:
+            covers[sku] = [(warehouse, quantity, live)]
+        if not live:
             continue
         claim = claims.get((warehouse, sku))
         if claim is None:
@@ -152,6 +149,11 @@ def _uncovered_units(asked: dict[str, int], covers: list[_Cover]) -> tuple[dict[
 
     What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
     """
+    if len(covers) == 1 and len(asked) == 1:  # one sub-order of the SKU: no need to add up by warehouse
+        ((warehouse, units, live),) = covers
+        wanted = asked.get(warehouse)
+        if wanted is not None:
+            return ({warehouse: wanted - units} if wanted > units else {}), live > wanted
     units_at: dict[str, int] = {}
     live_at: dict[str, int] = {}
     live_units = 0
@@ -200,18 +202,20 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
     changed: list[Difference] = []
     for warehouse, by_sku in order.claims.items():
         for sku in by_sku if skus is None else skus:
+            if (warehouse, sku) in claims:
+                continue
             before = by_sku.get(sku)
-            if before is not None and (warehouse, sku) not in claims and not _is_empty(before):
-                changed.append(Difference((warehouse, sku), before, Claim()))
+            if before is not None and not _is_empty(before):
+                changed.append(new_tuple(Difference, ((warehouse, sku), before, Claim(moves=before.moves))))
     for key, after in claims.items():
-        before = order.claims[key[0]].get(key[1]) if key[0] in order.claims else None
-        if before is None or not _is_same(before, after):
-            changed.append(Difference(key, before, after))
-    if len(changed) > 1:
-        changed.sort(key=_key_of)
-    for (warehouse, sku), before, after in changed:
+        before = order.claims.get(key[0], _NO_CLAIMS).get(key[1])
         if before is not None:
             after.moves = before.moves
+        if before != after:
+            changed.append(new_tuple(Difference, (key, before, after)))
+    if len(changed) > 1:
+        changed.sort(key=_key_of)
+    for (warehouse, sku), _, after in changed:
         if warehouse in order.claims:
             order.claims[warehouse][sku] = after
         else:
@@ -221,18 +225,9 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
 
 _key_of = itemgetter(0)
 _NOTHING: dict[str, int] = {}
+_NO_CLAIMS: dict[str, Claim] = {}
 _NO_SKUS: Collection[str] = frozenset()
 
 
 def _is_empty(claim: Claim) -> bool:
     return not (claim.open or claim.shipped or claim.restocked)
-
-
-def _is_same(before: Claim, after: Claim) -> bool:
-    return (
-        before.open == after.open
-        and before.shipped == after.shipped
-        and before.restocked == after.restocked
-        and before.shipments == after.shipments
-        and before.returns == after.returns
-    )

@@ -94,10 +94,11 @@ def _place(order: OrderState, event: OrderCreated | OrderAmended, at: int, defau
         by_warehouse = lines.setdefault(line.sku, {})
         warehouse = line.warehouse_id or default_warehouse
         by_warehouse[warehouse] = by_warehouse.get(warehouse, 0) + line.quantity
-    first = order.lines is None
-    touched = lines.keys() if order.lines is None else lines.keys() | order.lines.keys()
+    before = order.lines
     order.lines, order.lines_rank = lines, rank
-    return Touch(NOTHING, touched, rows=first)
+    if before is None:  # placed now: what sub-orders have of other SKUs is more than was ordered
+        return Touch(NOTHING, None if order.sub_orders else lines.keys(), rows=True)
+    return Touch(NOTHING, lines.keys() | before.keys())
 
 
 def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) -> Touch | None:

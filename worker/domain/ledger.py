@@ -27,22 +27,20 @@ from worker.domain.accounts import Account
 from worker.domain.archive import is_eligible, rejection_of, statuses_of
 from worker.domain.books import Books
 from worker.domain.claims import differences, replace_uncovered, settle
-from worker.domain.conditions import conditions_of
+from worker.domain.conditions import Condition, conditions_of
 from worker.domain.counting import take_part
 from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
+from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock
 from worker.domain.views import Holding, OrderView, StockView
 from worker.domain.violations import InvariantViolation
 
 OCCURRED_AHEAD_MS_MAX = DAY_MS
 COUNTED_AHEAD_MS_MAX = 5 * 60_000
 """How far `occurred_at` and `as_of` may lie after the record's timestamp."""
-
-SUSPICIOUS_MOVEMENTS = frozenset({"freeze", "release", "unfreeze", "restock"})
 
 
 class Effect(Enum):
@@ -173,9 +171,11 @@ class Ledger:
         discarded.
         """
         account, order_id = cause.account, dead_letter.order_id
-        if self._books.is_retired(account, order_id):
-            return  # it has left for good, and nothing of it can come back
-        order = self._books.open_order(account, order_id) or self._books.new_order(account, order_id)
+        order = self._books.open_order(account, order_id)
+        if order is None:
+            if self._books.retired_order(account, order_id) is not None:
+                return  # it has left for good, and nothing of it can come back
+            order = self._books.new_order(account, order_id)
         if dead_letter.dead_letter_id not in order.dead_letters:
             order.dead_letters.append(dead_letter.dead_letter_id)
             self._books.dirty(account, order_id)
@@ -193,50 +193,50 @@ class Ledger:
 
     def _apply_to_order(self, account: Account, event: OrdersEvent | SubOrdersEvent, at: int, cause: Cause) -> Effect:
         order_id = event.order_id
-        retired = self._books.retired_order(account, order_id)
-        if retired is not None:
-            if at <= retired.occurred_at_max:
+        books = self._books
+        order = books.open_order(account, order_id)
+        if order is None and order_id in account.retired:
+            retired = books.retired_order(account, order_id)
+            if retired is not None and at <= retired.occurred_at_max:
                 return Effect.STALE
-            raise RuleRefusal(
-                "too_late", "The field occurred_at is later than all of an order that has left the state by retention."
-            )
-        order = self._books.open_order(account, order_id)
+            if retired is not None:
+                raise RuleRefusal(
+                    "too_late", "The field occurred_at is later than all of an order that left by retention."
+                )
         if (order is None or not order.known) and at < cause.recorded_at - account.rules.retention_ms:
             raise RuleRefusal(
                 "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
-        if order is not None:
+        if order is None:
+            order = books.new_order(account, order_id)
+        elif event_hash in order.identities:
             known = _content_of(order.identities, event_hash)
             if known is not None and known != content:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
             if known is not None:
-                self._seen(account, order_id, order, cause)
+                order.seen_at = max(order.seen_at, cause.recorded_at)
+                books.dirty(account, order_id)
                 return Effect.DUPLICATE
-        else:
-            order = self._books.new_order(account, order_id)
-        default_warehouse = self._default_warehouse(account, event)
+        default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
         order.identities += event_hash + content
-        order.occurred_at_max = max(order.occurred_at_max, at) if order.known else at
+        if not order.known or at > order.occurred_at_max:
+            order.occurred_at_max = at
+        order.seen_at = max(order.seen_at, cause.recorded_at)
         order.known = True
-        self._seen(account, order_id, order, cause)
+        books.dirty(account, order_id)
         if touch is None:
             return Effect.STALE
         self._settle(account, order_id, order, touch, at, cause)
         return Effect.APPLIED
 
-    def _seen(self, account: Account, order_id: str, order: OrderState, cause: Cause) -> None:
-        order.seen_at = max(order.seen_at, cause.recorded_at)
-        self._books.dirty(account, order_id)
-
     def _default_warehouse(self, account: Account, event: InputEvent) -> str:
-        if account.default_warehouse is None:
-            if not facts.needs_default_warehouse(event):
-                return account.rules.default_warehouse
+        """The account's default warehouse, fixed when first needed."""
+        if facts.needs_default_warehouse(event):
             account.default_warehouse = account.rules.default_warehouse
             self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
-        return account.default_warehouse
+        return account.rules.default_warehouse
 
     def _settle(
         self, account: Account, order_id: str, order: OrderState, touch: facts.Touch, at: int, cause: Cause
@@ -265,33 +265,32 @@ class Ledger:
             if status != sub_order.status:
                 sub_order.status = status
                 rows_changed = True
-        self._update_alerts(order, sub_orders, skus, over_allocated, cause)
+        conditions = conditions_of(order, sub_orders, over_allocated)
+        if conditions or order.alerts:
+            self._update_alerts(order, sub_orders, skus, conditions, cause)
         self._conclude(account, order_id, order, cause, rows_changed=rows_changed)
 
     def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
-        horizon = self._books.stream_time_ms - MOVES_KEPT_MS
-        if moves and min(moves[0::2]) <= horizon:
+        """Keep what a count's `reserved` is compared with, and what its drift may be put down to."""
+        stream_time_ms = self._books.stream_time_ms
+        horizon = stream_time_ms - MOVES_KEPT_MS
+        if moves and moves[0] <= horizon:  # the oldest in most cases; a late one behind it waits its turn
             moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
-        for posting in postings:
-            if posting.frozen_delta and at > horizon:
-                moves += (at, posting.frozen_delta)
-                stock.remember_move(at, posting.frozen_delta, self._books.stream_time_ms)
-            if posting.movement in SUSPICIOUS_MOVEMENTS and cause.order_id is not None:
-                stock.touches.append(
-                    Touched(at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
-                )
+        for movement, quantity, frozen_delta, *_ in postings:
+            if frozen_delta and at > horizon:
+                moves += (at, frozen_delta)
+                stock.remember_move(at, frozen_delta, stream_time_ms)
+            if cause.order_id is not None:
+                stock.touches.append((at, abs(quantity), movement, cause.order_id, cause.sub_order_id))
 
     def _update_alerts(
         self,
         order: OrderState,
         sub_orders: Collection[str] | None,
         skus: Collection[str] | None,
-        over_allocated: Collection[str],
+        conditions: dict[Condition, str],
         cause: Cause,
     ) -> None:
-        conditions = conditions_of(order, sub_orders, over_allocated)
-        if not conditions and not order.alerts:
-            return
         for (alert, sub_order_id, sku), detail in conditions.items():
             if (alert, sub_order_id, sku) not in order.alerts:
                 self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
@@ -327,10 +326,10 @@ class Ledger:
     # Commands
 
     def _answer(self, account: Account, event: ArchiveRequested, cause: Cause) -> Effect:
-        if self._books.is_retired(account, event.order_id):
+        order = self._books.open_order(account, event.order_id)
+        if order is None and self._books.retired_order(account, event.order_id) is not None:
             self._out.eligible(cause, event.order_id, {})
             return Effect.APPLIED
-        order = self._books.open_order(account, event.order_id)
         rejection = rejection_of(order)
         if rejection is None:
             self._out.eligible(cause, event.order_id, statuses_of(order))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import NotRequired, TypedDict
 
 from schemas import state
-from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
+from schemas.encoding import encode, envelope_of, json_string, key_of, level_changed, moved, status_changed
 from schemas.outputs import (
     Alert,
     AlertRaised,
@@ -54,15 +54,16 @@ Record = tuple[Topic, bytes, bytes | None]
 class Cause:
     """The input that outputs are made for.
 
-    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
+    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds, `number` the running number
+    of the last output.
     """
 
     __slots__ = (
-        "_event_id_json",
-        "_number",
+        "_envelope",
         "_order_json",
         "account",
         "event_id",
+        "number",
         "occurred_at",
         "order_id",
         "recorded_at",
@@ -87,34 +88,32 @@ class Cause:
         self.event_id = event_id
         self.order_id = order_id
         self.sub_order_id = sub_order_id
-        self._number = -1
-        self._event_id_json: bytes | None = None
+        self.number = -1
+        self._envelope: bytes | None = None
         self._order_json: bytes | None = None
 
     @property
-    def event_id_json(self) -> bytes | None:
-        """The input's event_id as JSON, None where there is none."""
-        if self._event_id_json is None and self.event_id is not None:
-            self._event_id_json = json_string(self.event_id)
-        return self._event_id_json
+    def envelope(self) -> bytes:
+        """The fields that all its outputs share, as JSON."""
+        if self._envelope is None:
+            cause = None if self.event_id is None else json_string(self.event_id)
+            self._envelope = envelope_of(self.account.json, self.occurred_at.encode(), cause)
+        return self._envelope
 
     @property
     def order_json(self) -> bytes:
         """The fields order_id and sub_order_id as far as there are any, to be put behind others."""
         if self._order_json is None:
-            self._order_json = b"" if self.order_id is None else b',"order_id":' + json_string(self.order_id)
+            order = b"" if self.order_id is None else b',"order_id":' + json_string(self.order_id)
             if self.sub_order_id is not None:
-                self._order_json += b',"sub_order_id":' + json_string(self.sub_order_id)
+                order += b',"sub_order_id":' + json_string(self.sub_order_id)
+            self._order_json = order
         return self._order_json
-
-    def next_number(self) -> int:
-        """The running number of the next output."""
-        self._number += 1
-        return self._number
 
     def next_id(self) -> str:
         """The `event_id` of the next output."""
-        return f"{self.source}/{self.next_number()}"
+        self.number += 1
+        return f"{self.source}/{self.number}"
 
 
 class _Envelope(TypedDict):
@@ -161,11 +160,11 @@ class Outbox:
     def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
         """One entry of the journal; the key's level has changed with it."""
         movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen = posting
+        cause.number += 1
         value = moved(
-            cause.next_id().encode(),
-            cause.account.json,
-            cause.occurred_at.encode(),
-            cause.event_id_json,
+            cause.source.encode(),
+            cause.number,
+            cause.envelope,
             _MOVEMENT_JSON[movement],
             stock.fragment,
             quantity,
@@ -182,11 +181,13 @@ class Outbox:
 
     def level_changed(self, cause: Cause, stock: Stock) -> None:
         """A key's level changed: its latest is written at the flush."""
-        self._levels[stock] = cause, cause.next_number()
+        cause.number += 1
+        self._levels[stock] = cause, cause.number
 
     def status_changed(self, cause: Cause, order_id: str) -> None:
         """An order's status record changed: its latest is written at the flush."""
-        self._statuses[cause.account, order_id] = cause, cause.next_number()
+        cause.number += 1
+        self._statuses[cause.account, order_id] = cause, cause.number
 
     def alert(
         self,
@@ -308,10 +309,9 @@ class Outbox:
         cause, number = self._levels.pop(stock)
         on_hand, available = stock.on_hand, stock.available
         value = level_changed(
-            b"%b/%d" % (cause.source.encode(), number),
-            cause.account.json,
-            cause.occurred_at.encode(),
-            cause.event_id_json,
+            cause.source.encode(),
+            number,
+            cause.envelope,
             stock.fragment,
             on_hand,
             stock.frozen,
@@ -325,10 +325,9 @@ class Outbox:
         """Write the pending status record of an order, as it is now."""
         cause, number = self._statuses.pop((account, order_id))
         value = status_changed(
-            b"%b/%d" % (cause.source.encode(), number),
-            account.json,
-            cause.occurred_at.encode(),
-            cause.event_id_json,
+            cause.source.encode(),
+            number,
+            cause.envelope,
             json_string(order_id),
             STATUSES[order.status].encode(),
             order.lines is not None,

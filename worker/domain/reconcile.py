@@ -81,25 +81,22 @@ def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
 
     Those whose movement has just its size come first, then those that happened nearest to the count.
     """
-    ranked = sorted(stock.touches, key=lambda touch: (touch.units != abs(drift), abs(touch.at - as_of)))
+    ranked = sorted(stock.touches, key=lambda touch: (touch[1] != abs(drift), abs(touch[0] - as_of)))
     suspects: dict[tuple[str, str | None], Suspect] = {}
     for touch in ranked:
-        named = (touch.order_id, touch.sub_order_id)
-        if named not in suspects:
-            suspect = Suspect(order_id=touch.order_id, reason=_reason(touch, as_of, drift))
-            if touch.sub_order_id is not None:
-                suspect.sub_order_id = touch.sub_order_id
-            suspects[named] = suspect
-            if len(suspects) == SUSPECTS_MAX:
-                break
+        _, _, _, order_id, sub_order_id = touch
+        if (order_id, sub_order_id) not in suspects and len(suspects) < SUSPECTS_MAX:
+            suspect = suspects[order_id, sub_order_id] = Suspect(order_id=order_id, reason=_reason(touch, as_of, drift))
+            if sub_order_id is not None:
+                suspect.sub_order_id = sub_order_id
     return list(suspects.values())
 
 
 def _reason(touch: Touched, as_of: int, drift: int) -> str:
-    size = "just the drift" if touch.units == abs(drift) else "near the count"
-    side = "after" if touch.at > as_of else "before"
-    seconds = abs(touch.at - as_of) // 1000
-    return f"{touch.movement} of {touch.units} at {time_text(touch.at)}, {seconds} s {side} the count: {size}"
+    at, units, movement, _, _ = touch
+    size = "just the drift" if units == abs(drift) else "near the count"
+    side = "after" if at > as_of else "before"
+    return f"{movement} of {units} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
 
 
 def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:

@@ -23,7 +23,6 @@ from worker.domain.books import Books, dropped_at, retires_at
 from worker.domain.counting import add_part
 from worker.domain.deadlines import Deadline
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS
-from worker.domain.stock import Touched
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -86,11 +85,11 @@ class Restoration:
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
                 if claim.open:
-                    stock.touches.append(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
+                    stock.touches.append((head.occurred_at_max, claim.open, "freeze", order_id, None))
                 for i in range(0, len(claim.shipments), 2):
-                    stock.touches.append(Touched(claim.shipments[i], claim.shipments[i + 1], "release", order_id, None))
+                    stock.touches.append((claim.shipments[i], claim.shipments[i + 1], "release", order_id, None))
                 for i in range(0, len(claim.returns), 2):
-                    stock.touches.append(Touched(claim.returns[i], claim.returns[i + 1], "restock", order_id, None))
+                    stock.touches.append((claim.returns[i], claim.returns[i + 1], "restock", order_id, None))
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from schemas.state import VERSION, Claim, StockState
 from schemas.times import time_text
 from worker.domain.rules import DAY_MS
+from worker.domain.tuples import new_tuple
 from worker.domain.violations import InvariantViolation
 
 TOUCHES_MAX = 24
@@ -38,15 +39,8 @@ class Posting(NamedTuple):
     frozen: int
 
 
-class Touched(NamedTuple):
-    """An order's movement at a key, remembered as a possible cause of a drift."""
-
-    at: int
-    units: int
-    movement: str
-    order_id: str
-    sub_order_id: str | None
-
+Touched = tuple[int, int, str, str, str | None]
+"""An order's movement at a key, remembered as a possible cause of a drift: time, units, movement, order, sub-order."""
 
 Rank = tuple[int, str, str, int]
 """as_of, origin, snapshot_id, part: the greatest count wins."""
@@ -217,20 +211,20 @@ class Stock:
         redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
         if redated and on_hand is not None:
             on_hand += redated
-            postings.append(Posting("adjust", redated, 0, redated, on_hand, frozen))
+            postings.append(new_tuple(Posting, ("adjust", redated, 0, redated, on_hand, frozen)))
         if held > 0:
             frozen += held
-            postings.append(Posting("freeze", held, held, 0, on_hand, frozen))
+            postings.append(new_tuple(Posting, ("freeze", held, held, 0, on_hand, frozen)))
         if shipped:
             frozen -= shipped
             on_hand = None if on_hand is None else on_hand + ship_effect
-            postings.append(Posting("release", shipped, -shipped, ship_effect, on_hand, frozen))
+            postings.append(new_tuple(Posting, ("release", shipped, -shipped, ship_effect, on_hand, frozen)))
         if held < 0:
             frozen += held
-            postings.append(Posting("unfreeze", -held, held, 0, on_hand, frozen))
+            postings.append(new_tuple(Posting, ("unfreeze", -held, held, 0, on_hand, frozen)))
         if restocked:
             on_hand = None if on_hand is None else on_hand + return_effect
-            postings.append(Posting("restock", restocked, 0, return_effect, on_hand, frozen))
+            postings.append(new_tuple(Posting, ("restock", restocked, 0, return_effect, on_hand, frozen)))
         self.frozen = frozen
         self._claimed += after.open - before.open
         if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:

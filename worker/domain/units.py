@@ -12,8 +12,8 @@ from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
 from worker.domain.views import UnitRow
 from worker.domain.violations import InvariantViolation
 
-Units = tuple[int, int, int]
-"""Open, shipped and cancelled units of one SKU of a leaf: they add up to its quantity, and none is negative."""
+LeafLine = tuple[str, int, int, int, int]
+"""SKU, quantity, and what of it is open, shipped and cancelled: these add up to it, and none is negative."""
 
 
 def warehouse_of(order: OrderState, sub_order: SubOrderFacts) -> str | None:
@@ -32,7 +32,7 @@ def located_lines(order: OrderState, sub_order: SubOrderFacts) -> tuple[str, dic
     """The sub-order's warehouse and lines, or None while either is not known: it moves nothing then."""
     if sub_order.lines is None:
         return None
-    warehouse = warehouse_of(order, sub_order)
+    warehouse = sub_order.warehouse or warehouse_of(order, sub_order)
     return None if warehouse is None else (warehouse, sub_order.lines)
 
 
@@ -55,25 +55,33 @@ def is_cancelled_whole(order: OrderState, sub_order: SubOrderFacts) -> bool:
     return all(cancelled_by_lines(sub_order, sku, quantity, None) == quantity for sku, quantity in located[1].items())
 
 
-def leaf_units(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: int) -> Units:
-    """Units of one SKU of a leaf. Shipping beats cancelling, but for what was cancelled by lines before it shipped.
+def leaf_units(order: OrderState, sub_order: SubOrderFacts, lines: dict[str, int]) -> list[LeafLine]:
+    """The units of a leaf's `lines` (SKU and quantity), in their order.
 
-    Raises InvariantViolation where they do not add up to the quantity (contract section 10, 1).
+    Shipping beats cancelling, but for what was cancelled by lines before it shipped. Raises InvariantViolation where
+    units do not add up to their quantity (contract section 10, 1).
     """
     shipped_at = shipped_at_of(sub_order)
-    cancelled = cancelled_by_lines(sub_order, sku, quantity, shipped_at) if sub_order.cancels else 0
-    open_units = shipped = 0
-    if shipped_at is not None:
-        shipped = quantity - cancelled
-    elif order.cancelled_at is not None or is_cancelled_whole(order, sub_order):
-        cancelled = quantity
-    else:
-        open_units = quantity - cancelled
-    if open_units < 0 or shipped < 0 or cancelled < 0 or open_units + shipped + cancelled != quantity:
-        raise InvariantViolation(
-            f"{quantity} units of SKU {sku!r} became {open_units} open, {shipped} shipped, {cancelled} cancelled"
-        )
-    return open_units, shipped, cancelled
+    if not sub_order.cancels:
+        if shipped_at is not None:
+            return [(sku, quantity, 0, quantity, 0) for sku, quantity in lines.items()]
+        if order.cancelled_at is not None or sub_order.marks & CANCELLED_WHOLE:
+            return [(sku, quantity, 0, 0, quantity) for sku, quantity in lines.items()]
+        return [(sku, quantity, quantity, 0, 0) for sku, quantity in lines.items()]
+    is_cancelled = order.cancelled_at is not None or is_cancelled_whole(order, sub_order)
+    units: list[LeafLine] = []
+    for sku, quantity in lines.items():
+        cancelled = cancelled_by_lines(sub_order, sku, quantity, shipped_at)
+        rest = quantity - cancelled
+        if rest < 0 or cancelled < 0:
+            raise InvariantViolation(f"{cancelled} of {quantity} units of SKU {sku!r} are cancelled")
+        if shipped_at is not None:
+            units.append((sku, quantity, 0, rest, cancelled))
+        elif is_cancelled:
+            units.append((sku, quantity, 0, 0, quantity))
+        else:
+            units.append((sku, quantity, rest, 0, cancelled))
+    return units
 
 
 def cancelled_when_superseded(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: int) -> int:
@@ -137,12 +145,13 @@ def unit_rows(order: OrderState) -> list[UnitRow]:
     rows: list[UnitRow] = []
     for sub_order_id in sorted(order.sub_orders):
         sub_order = order.sub_orders[sub_order_id]
-        located = None if sub_order.children else located_lines(order, sub_order)
+        if sub_order.children:
+            continue
+        located = located_lines(order, sub_order)
         if located is not None:
             warehouse, lines = located
-            rows += [
-                (sub_order_id, warehouse, sku, *leaf_units(order, sub_order, sku, lines[sku])) for sku in sorted(lines)
-            ]
+            for sku, _, open_units, shipped, cancelled in sorted(leaf_units(order, sub_order, lines)):
+                rows.append((sub_order_id, warehouse, sku, open_units, shipped, cancelled))
     if order.uncovered:
         uncovered = [
             (warehouse, sku, units)

@@ -10,7 +10,16 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from schemas.encoding import encode, json_string, key_of, level_changed, moved, parts_of, status_changed
+from schemas.encoding import (
+    encode,
+    envelope_of,
+    json_string,
+    key_of,
+    level_changed,
+    moved,
+    parts_of,
+    status_changed,
+)
 from schemas.outputs import (
     Movement,
     OrderStatus,
@@ -23,10 +32,15 @@ from schemas.outputs import (
 )
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
-event_ids = st.from_regex(r"[A-Za-z0-9._-]+/[0-9]+/[0-9]+/[0-9]+", fullmatch=True)
+event_ids = st.from_regex(r"[A-Za-z0-9._-]+/[0-9]+/[0-9]+/(0|[1-9][0-9]*)", fullmatch=True)
 times = st.just("2026-03-04T05:06:07.123Z")
 integers = st.integers(-(2**62), 2**62)
 outputs = msgspec.json.Decoder[Output](Output)
+
+
+def split_event_id(event_id: str) -> tuple[bytes, int]:
+    source, _, number = event_id.rpartition("/")
+    return source.encode(), int(number)
 
 
 def optional(text: str | None) -> bytes | None:
@@ -50,10 +64,8 @@ def test_a_movement_is_written_as_its_type_would_write_it(
     event_id, account, occurred_at, cause = envelope
     names = ("order_id", "sub_order_id")
     value = moved(
-        event_id.encode(),
-        json_string(account),
-        occurred_at.encode(),
-        optional(cause),
+        *split_event_id(event_id),
+        envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         movement.encode(),
         b'"warehouse_id":' + json_string(stock[0]) + b',"sku":' + json_string(stock[1]),
         *amounts,
@@ -94,10 +106,8 @@ def test_a_level_is_written_as_its_type_would_write_it(
 ) -> None:
     event_id, account, occurred_at, cause = envelope
     value = level_changed(
-        event_id.encode(),
-        json_string(account),
-        occurred_at.encode(),
-        optional(cause),
+        *split_event_id(event_id),
+        envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         b'"warehouse_id":' + json_string(stock[0]) + b',"sku":' + json_string(stock[1]),
         *amounts,
         None if as_of is None else as_of.encode(),
@@ -138,10 +148,8 @@ def test_a_status_is_written_as_its_type_would_write_it(
 ) -> None:
     event_id, account, occurred_at, cause = envelope
     value = status_changed(
-        event_id.encode(),
-        json_string(account),
-        occurred_at.encode(),
-        optional(cause),
+        *split_event_id(event_id),
+        envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         json_string(order_id),
         status.encode(),
         *flags,
