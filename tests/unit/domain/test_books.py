@@ -176,7 +176,7 @@ def test_a_dead_letter_of_a_gone_order_brings_nothing_back() -> None:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_the_id_of_a_gone_order_is_forgotten_after_400_days(restarts: bool) -> None:  # noqa: FBT001
+def test_the_id_of_a_gone_order_is_forgotten_after_400_days(*, restarts: bool) -> None:
     shop = retired_shop()
     shop = shop.restarted() if restarts else shop
     tick(shop, LEAVES + 400 * DAY - 1)
@@ -189,7 +189,7 @@ def test_the_id_of_a_gone_order_is_forgotten_after_400_days(restarts: bool) -> N
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_shipments_of_a_gone_order_still_count(restarts: bool) -> None:  # noqa: FBT001
+def test_shipments_of_a_gone_order_still_count(*, restarts: bool) -> None:
     shop = retired_shop()
     shop = shop.restarted() if restarts else shop
     assert shop.stock() == (7, 0)
@@ -200,7 +200,7 @@ def test_shipments_of_a_gone_order_still_count(restarts: bool) -> None:  # noqa:
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_restocks_of_a_gone_order_still_count(restarts: bool) -> None:  # noqa: FBT001
+def test_restocks_of_a_gone_order_still_count(*, restarts: bool) -> None:
     shop = Shop()
     shop.count(10, 5)
     shop.delivered_order(3)
@@ -216,7 +216,7 @@ def test_restocks_of_a_gone_order_still_count(restarts: bool) -> None:  # noqa: 
 
 
 @pytest.mark.parametrize("restarts", [False, True])
-def test_flows_older_than_any_that_is_kept_are_folded_into_their_count(restarts: bool) -> None:  # noqa: FBT001
+def test_flows_older_than_any_that_is_kept_are_folded_into_their_count(*, restarts: bool) -> None:
     shop = retired_shop()
     tick(shop, 10 + 490 * DAY)
     assert shop.stock() == (7, 0)

@@ -129,7 +129,7 @@ def test_a_shipment_from_another_warehouse_releases_there_alone(shop: Shop) -> N
 
 
 @pytest.mark.parametrize(("ordered_units", "raised"), [(4, True), (5, False)])
-def test_leaves_that_hold_more_than_was_ordered_are_over_allocated(ordered_units: int, raised: bool) -> None:  # noqa: FBT001
+def test_leaves_that_hold_more_than_was_ordered_are_over_allocated(ordered_units: int, *, raised: bool) -> None:
     order = order_of([told("order.created", lines=ordered(ordered_units)), leaf(5, warehouse_id="x")])
     assert (settle(order, None).over_allocated == {"k"}) is raised
 

@@ -117,7 +117,7 @@ def test_one_count_may_drift_in_both_measures(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("as_of", "compared"), [(60, True), (59, False)])
-def test_reserved_is_not_compared_where_the_count_is_a_day_older_than_its_record(as_of: int, compared: bool) -> None:  # noqa: FBT001
+def test_reserved_is_not_compared_where_the_count_is_a_day_older_than_its_record(as_of: int, *, compared: bool) -> None:
     shop = Shop()
     shop.order(3)
     shop.now = 60 + DAY

@@ -11,10 +11,10 @@ from schemas.state import OrderState, SubOrderFacts
 from tests.unit.domain.shop import Shop, child, lines, order_of, ordered, rows_of, told
 from worker.domain.units import (
     is_returned,
-    leaf_units,
     over_returned_skus,
     returned_units,
     shipped_units,
+    unit_rows,
 )
 from worker.domain.violations import InvariantViolation
 
@@ -97,8 +97,9 @@ def test_a_cancellation_before_a_partial_shipment_releases_the_shipped_units_alo
 
 
 def test_units_that_do_not_add_up_stop_the_partition() -> None:
-    with pytest.raises(InvariantViolation, match="-1 units of SKU 'k'"):
-        leaf_units(OrderState(), SubOrderFacts(0), "k", -1)
+    spoilt = SubOrderFacts(0, lines={"k": -1}, warehouse="w", cancels=[(0, {"k": 1})])
+    with pytest.raises(InvariantViolation, match="SKU 'k'"):
+        unit_rows(OrderState(sub_orders={"s": spoilt}))
 
 
 # A child whose warehouse is not known counts as one whose lines are not known.

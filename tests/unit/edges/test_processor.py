@@ -1,0 +1,264 @@
+"""Records to events, dead letters and back to records: contract sections 1, 2 and 7."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+
+from schemas.topics import INPUTS, Topic
+from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, iso, ms, ordered
+from worker.domain.rules import Rules
+from worker.edges.partitioning import partition_of
+from worker.edges.processor import PartitionProcessor
+from worker.stream.processor import Outcome, OutputRecord
+
+PREFIX = "shop."
+COUNT = 4
+HOME = partition_of("a", COUNT)
+NOW = 60
+ELSEWHERE = next(name for name in "bcdefgh" if partition_of(name, COUNT) != HOME)
+NEIGHBOUR = next(name for name in "bcdefghijklmnop" if partition_of(name, COUNT) == HOME)
+
+Headers = Sequence[tuple[str, bytes]]
+
+
+class Partition:
+    """The partition of the account "a" in topics of four, with a prefix."""
+
+    def __init__(self) -> None:
+        self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, rules=Rules())
+        self.offset = 6
+
+    def process(
+        self,
+        value: Fields | bytes | None,
+        *,
+        topic: Topic = Topic.ORDERS,
+        key: bytes | None = b"a",
+        timestamp: int = START_MS + NOW * 60_000,
+        headers: Headers = (),
+    ) -> Outcome:
+        self.offset += 1
+        raw = json.dumps(value).encode() if isinstance(value, dict) else value
+        record = Input(PREFIX + topic, HOME, self.offset, timestamp, key, raw, tuple(headers))
+        return self.processor.process(record)
+
+    def dead_letter(self) -> OutputRecord:
+        (record,) = (record for record in self.processor.flush() if record.topic == PREFIX + Topic.DEAD_LETTERS)
+        return record
+
+    def code_of(self, value: Fields | bytes | None, **how: object) -> str:
+        assert self.process(value, **how) is Outcome.DEAD_LETTERED  # type: ignore[arg-type]  # named as in process
+        return headers_of(self.dead_letter())["error-code"]
+
+    def pending(self, order_id: str = "o") -> list[str]:
+        view = self.processor.ledger.order_of("a", order_id)
+        return [] if view is None else view.dead_letters
+
+
+def headers_of(record: OutputRecord) -> dict[str, str]:
+    return {name: value.decode() for name, value in record.headers}
+
+
+@pytest.fixture
+def partition() -> Partition:
+    return Partition()
+
+
+CREATED = body_of("order.created", lines=ordered(1))
+BROKEN = {**CREATED, "lines": []}
+
+
+# Codes.
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, b"", b"{", b"[]", b"null", b'"text"', b"\xff{}", b'{"type":NaN}', b'{"x":Infinity}', b'{"x":"\\ud800"}'],
+)
+def test_what_is_no_json_object_is_undecodable(partition: Partition, value: bytes | None) -> None:
+    assert partition.code_of(value) == "undecodable"
+
+
+@pytest.mark.parametrize("kind", ["order.deleted", None, 5, "stock.counted", "sub_order.created"])
+def test_a_type_that_is_none_or_belongs_to_another_topic_is_unknown(partition: Partition, kind: object) -> None:
+    assert partition.code_of({**CREATED, "type": kind}) == "unknown_type"
+
+
+def test_codes_are_decided_in_their_order(partition: Partition) -> None:
+    late = iso(NOW + DAY + 1)
+    everything = {**BROKEN, "type": "nonsense", "account_id": ELSEWHERE, "occurred_at": late}
+    assert partition.code_of(json.dumps(everything).encode()[:-1]) == "undecodable"
+    assert partition.code_of(everything) == "unknown_type"
+    assert partition.code_of({**BROKEN, "account_id": ELSEWHERE, "occurred_at": late}) == "invalid"
+    assert partition.code_of({**CREATED, "account_id": ELSEWHERE, "occurred_at": late}) == "key_mismatch"
+    elsewhere = {**CREATED, "account_id": ELSEWHERE, "occurred_at": late}
+    assert partition.code_of(elsewhere, key=ELSEWHERE.encode()) == "wrong_partition"
+    assert partition.code_of({**CREATED, "occurred_at": late}) == "future"
+    assert partition.code_of({**CREATED, "occurred_at": iso(-91 * DAY)}) == "too_late"
+    partition.process(CREATED)
+    assert partition.code_of({**CREATED, "lines": ordered(2)}) == "conflict"
+
+
+@pytest.mark.parametrize("key", [None, b"", b"A", b"a ", b"\xff"])
+def test_a_key_that_is_not_the_account_is_a_mismatch(partition: Partition, key: bytes | None) -> None:
+    assert partition.code_of(CREATED, key=key) == "key_mismatch"
+
+
+def test_a_refused_record_changes_nothing_else(partition: Partition) -> None:
+    partition.process(body_of("order.cancelled", NOW + DAY + 1))
+    partition.process(CREATED, key=b"b")
+    records = partition.processor.flush()
+    assert {record.topic for record in records} == {PREFIX + Topic.DEAD_LETTERS, PREFIX + Topic.STATE}
+    (order,) = partition.processor.ledger.orders()
+    assert (order.known, len(order.dead_letters)) == (False, 1)
+
+
+def test_bad_records_do_not_stop_good_ones(partition: Partition) -> None:
+    outcomes = [partition.process(value) for value in (b"{", CREATED, BROKEN, CREATED)]
+    assert outcomes == [Outcome.DEAD_LETTERED, Outcome.APPLIED, Outcome.DEAD_LETTERED, Outcome.DUPLICATE]
+    records = partition.processor.flush()
+    assert len([record for record in records if record.topic == PREFIX + Topic.DEAD_LETTERS]) == 2
+
+
+# Dead letters.
+
+
+def test_a_dead_letter_is_the_original_with_why_and_from_where(partition: Partition) -> None:
+    raw = json.dumps(BROKEN).encode()
+    partition.process(raw, headers=[("trace", b"\xff\x00")], timestamp=ms(5))
+    record = partition.dead_letter()
+    assert (record.key, record.value) == (b"a", raw)
+    headers = dict(record.headers)
+    assert headers.pop("error").decode().startswith("The field lines ")
+    assert headers == {
+        "error-code": b"invalid",
+        "source-topic": b"shop.orders.events.v1",
+        "source-partition": str(HOME).encode(),
+        "source-offset": b"7",
+        "source-timestamp": str(ms(5)).encode(),
+        "trace": b"\xff\x00",
+    }
+
+
+def test_a_dead_letter_may_have_neither_key_nor_value(partition: Partition) -> None:
+    partition.process(None, key=None)
+    assert partition.dead_letter()[1:3] == (None, None)
+
+
+def test_dead_letters_are_counted_by_code(partition: Partition) -> None:
+    partition.process(b"{")
+    partition.process(b"}")
+    partition.process(BROKEN)
+    tally = partition.processor.tally
+    assert (tally["dead_letter", "undecodable"], tally["dead_letter", "invalid"]) == (2, 1)
+
+
+def test_a_record_without_a_usable_timestamp_is_dead_lettered_like_any_other(partition: Partition) -> None:
+    for timestamp in (-1, 2**62):
+        assert partition.code_of(BROKEN, timestamp=timestamp) == "invalid"
+    assert len(partition.pending()) == 2
+
+
+# Replays.
+
+
+def test_a_replay_keeps_the_place_of_the_first_and_its_own_headers(partition: Partition) -> None:
+    partition.process(BROKEN)
+    first = partition.dead_letter()
+    name = f"shop.orders.events.v1/{HOME}/7"
+    partition.process(BROKEN, headers=[*first.headers, ("replay-of", name.encode())], timestamp=ms(NOW + 1))
+    again = partition.dead_letter()
+    names = [header for header, _ in again.headers]
+    assert len(names) == len(set(names))
+    headers = headers_of(again)
+    assert (headers["source-topic"], headers["source-partition"], headers["source-offset"]) == (
+        "shop.orders.events.v1",
+        str(HOME),
+        "7",
+    )
+    assert headers["replay-of"] == name
+    assert partition.pending() == [name]
+
+
+def test_an_accepted_replay_ends_the_dead_letter(partition: Partition) -> None:
+    partition.process(BROKEN)
+    name = f"shop.orders.events.v1/{HOME}/7"
+    assert partition.pending() == [name]
+    assert partition.process(CREATED, headers=[("replay-of", name.encode())]) is Outcome.APPLIED
+    assert partition.pending() == []
+
+
+@pytest.mark.parametrize("value", [b"", b"nonsense", b"a/b/c", b"\xff/0/1", b"t/0/-1", b"t/0/1/2"])
+def test_a_header_that_names_no_dead_letter_makes_no_replay(partition: Partition, value: bytes) -> None:
+    partition.process(BROKEN, headers=[("replay-of", value)])
+    assert partition.pending() == [f"shop.orders.events.v1/{HOME}/7"]
+
+
+# Which dead letters are of an order.
+
+
+@pytest.mark.parametrize("topic", [Topic.ORDERS, Topic.SUB_ORDERS, Topic.STOCK])
+def test_whatever_names_an_order_of_the_account_holds_it_back(partition: Partition, topic: Topic) -> None:
+    assert partition.code_of({"type": "x", "account_id": "a", "order_id": "o"}, topic=topic) == "unknown_type"
+    assert partition.pending() == [f"shop.{topic}/{HOME}/7"]
+
+
+def test_commands_hold_nothing_back(partition: Partition) -> None:
+    assert partition.code_of({"type": "x", "account_id": "a", "order_id": "o"}, topic=Topic.COMMANDS) == "unknown_type"
+    assert list(partition.processor.ledger.orders()) == []
+
+
+def test_an_account_of_another_partition_holds_nothing_back(partition: Partition) -> None:
+    assert partition.code_of({**CREATED, "account_id": ELSEWHERE}, key=ELSEWHERE.encode()) == "wrong_partition"
+    assert list(partition.processor.ledger.orders()) == []
+
+
+def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -> None:
+    partition.process({**BROKEN, "account_id": NEIGHBOUR}, key=NEIGHBOUR.encode())
+    assert partition.pending() == []
+    assert [order.account_id for order in partition.processor.ledger.orders()] == [NEIGHBOUR]
+
+
+# What the engine asks.
+
+
+def test_only_counts_wait_for_the_other_inputs(partition: Partition) -> None:
+    waits = {
+        (topic, raw): partition.processor.waits(Input(PREFIX + topic, HOME, 0, 0, b"a", raw, ()))
+        for topic in INPUTS
+        for raw in (b'{"type": "stock.counted"}', b'{"type":"stock.adjusted"}', None)
+    }
+    assert [place for place, waiting in waits.items() if waiting] == [(Topic.STOCK, b'{"type": "stock.counted"}')]
+
+
+def test_outputs_go_to_the_topics_with_the_prefix(partition: Partition) -> None:
+    partition.process(CREATED)
+    topics = {record.topic for record in partition.processor.flush()}
+    assert topics == {PREFIX + topic for topic in (Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.STATE)}
+
+
+def test_event_ids_name_the_topic_with_its_prefix(partition: Partition) -> None:
+    partition.process(CREATED)
+    records = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.MOVEMENTS]
+    assert json.loads(records[0].value or b"")["event_id"] == f"shop.orders.events.v1/{HOME}/7/0"
+
+
+def test_an_alert_of_a_conflict_says_what_it_is_about(partition: Partition) -> None:
+    partition.process(body_of("sub_order.on_hold", event_id="same"), topic=Topic.SUB_ORDERS)
+    partition.process(body_of("sub_order.shipped", event_id="same"), topic=Topic.SUB_ORDERS)
+    alerts = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.ALERTS]
+    (alert,) = [json.loads(record.value or b"") for record in alerts]
+    assert (alert["alert"], alert["order_id"], alert["sub_order_id"], alert["cause"]) == ("conflict", "o", "s", "same")
+
+
+def test_a_revocation_by_a_record_that_cannot_be_read_has_the_time_of_its_record(partition: Partition) -> None:
+    partition.process(CREATED)
+    partition.process(body_of("order.cancelled"))
+    partition.processor.flush()
+    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread"})
+    records = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.ELIGIBILITY]
+    (revoked,) = [json.loads(record.value or b"") for record in records]
+    assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", iso(NOW), "unread")
