@@ -1,7 +1,7 @@
 """Exactly-once processing of Kafka partitions: a task per partition, a transaction per batch, the state in a topic.
 
-The engine knows no domain. It hosts a `Processor`, and keeps one promise: every input record takes effect once, with its
-outputs, its state and its offset in one transaction, whatever crashes.
+The engine knows no domain. It hosts a `Processor`, and keeps one promise: every input record takes effect once, with
+its outputs, its state and its offset in one transaction, whatever crashes.
 """
 
 from worker.stream.config import Chance, Clock, EngineConfig

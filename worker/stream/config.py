@@ -29,7 +29,7 @@ class EngineConfig:
     """Static membership: only for names that are stable and unique, such as a StatefulSet's."""
 
     breaker_bad_max: int = 500
-    """This many dead-lettered records among the last `breaker_window` stop the partition; 0 switches the breaker off."""
+    """So many dead-lettered records among the last `breaker_window` stop the partition; 0: none ever do."""
     breaker_window: int = 1000
 
     batch_records_max: int = 4000

@@ -34,7 +34,7 @@ EXPECTED = (KafkaError, NotReady, StepTimeout, OSError)
 class Engine:
     """Processes the partitions that the consumer group gives this worker, each exactly once.
 
-    `processors` makes the processor of (partition, partition count), empty; the engine restores it. One engine runs once.
+    `processors` makes the processor of (partition, partition count), empty: it is restored. An engine runs once.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """From the group's one consumer to the partitions' tasks.
 
-One coroutine reads for all tasks: so nobody but it waits in the client during a rebalance, a fetch answer wakes nobody in
-vain, and what was fetched is taken over at once, which is what lets the client fetch on. Partitions are paused from their
-assignment until their task has set the offsets; a full buffer leaves its input's records with the client.
+One coroutine reads for all tasks: so nobody but it waits in the client during a rebalance, a fetch answer wakes nobody
+in vain, and what was fetched is taken over at once, which is what lets the client fetch on. Partitions are paused from
+their assignment until their task has set the offsets; a full buffer leaves its input's records with the client.
 """
 
 from __future__ import annotations

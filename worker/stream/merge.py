@@ -1,9 +1,9 @@
 """The order in which the inputs of a partition are processed. Pure: no broker, no clock.
 
-Records are taken by timestamp as far as they are fetched, always in offset order within an input. An input that is known
-to have more than was fetched is waited for (the caller bounds that), so that catching up takes the same order every time.
-A record that `waits` is taken only when every other input was read up to its timestamp, or to its end; until then it
-holds what is behind it in its own input, and nothing else.
+Records are taken by timestamp as far as they are fetched, always in offset order within an input. An input that is
+known to have more than was fetched is waited for (the caller bounds that), so that catching up takes the same order
+every time. A record that `waits` is taken only when every other input was read up to its timestamp, or to its end;
+until then it holds what is behind it in its own input, and nothing else.
 
 The end of an input is known from fetch answers alone: an answer may have been under way when the waiting record was
 fetched, the one after it was not. So two answers are needed, and that the position has reached the last stable offset
@@ -152,7 +152,7 @@ class Merge:
         return free
 
     def _released(self, waiting: _Input) -> bool:
-        """Whether the least of all heads, which waits, may be taken: the others hold later ones, or are at their end."""
+        """Whether the least of all heads, which waits, may be taken: the others have later ones or are at their end."""
         if waiting.records[0].offset > waiting.wait.offset:
             waiting.wait = _Wait(waiting.records[-1].offset, tuple(entry.answers for entry in self._inputs))
         return all(

@@ -70,9 +70,7 @@ class Ledger:
         return {topic: Position(*columns) for topic, columns in self._columns.items()}
 
 
-def outcomes_between(
-    before: Mapping[str, Position], after: Mapping[str, Position]
-) -> dict[tuple[str, Outcome], int]:
+def outcomes_between(before: Mapping[str, Position], after: Mapping[str, Position]) -> dict[tuple[str, Outcome], int]:
     """How many records ended as what between two moments, by topic and outcome; zeros are left out."""
     counts = {
         (topic, outcome): position[column] - before[topic][column]

@@ -1,7 +1,7 @@
 """What the engine asks of the program it hosts: records in; outputs, dirty state and an outcome out.
 
-The engine knows no domain. Everything here is synchronous and does no I/O: the engine may call it between any two awaits, throw the whole object away
-when a transaction fails, and build another one from the state topic.
+The engine knows no domain. Everything here is synchronous and does no I/O: the engine may call it between any two
+awaits, throw the whole object away when a transaction fails, and build another one from the state topic.
 """
 
 from __future__ import annotations
@@ -24,26 +24,42 @@ Headers = Sequence[tuple[str, bytes]]
 
 
 class InputRecord(Protocol):
-    """A record as read. aiokafka's `ConsumerRecord` is one. `topic` is the full name; `timestamp` is in milliseconds."""
+    """A record as read. aiokafka's `ConsumerRecord` is one."""
 
     @property
-    def topic(self) -> str: ...
+    def topic(self) -> str:
+        """The full name of the topic."""
+
     @property
-    def partition(self) -> int: ...
+    def partition(self) -> int:
+        """The partition it lies in."""
+
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Where it lies in its partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch, as the producer or the broker set it."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key, if it has one."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its value; None: a tombstone."""
+
     @property
-    def headers(self) -> Headers: ...
+    def headers(self) -> Headers:
+        """Its headers, in order; a name may come more than once."""
 
 
 class OutputRecord(NamedTuple):
-    """A record to write, in the partition of the processor. `topic` is the full name; the state topic is one like the others (value None: tombstone)."""
+    """A record to write, in the partition of the processor.
+
+    `topic` is the full name; the state topic is one like the others (value None: tombstone).
+    """
 
     topic: str
     key: bytes | None
@@ -55,19 +71,31 @@ class Processor(Protocol):
     """The state of one partition, and what a record does to it."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Take one record of the state topic, in order; a later record of a key replaces an earlier one. Engine keys are not passed."""
+        """Take one record of the state topic, in order; a later record of a key replaces an earlier one.
+
+        Records of the engine itself are not passed. Raises StateVersionError for a record of a newer version.
+        """
 
     def restored(self, stream_time_ms: int) -> None:
-        """The restore is complete; `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none)."""
+        """The restore is complete.
+
+        `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none).
+        """
 
     def waits(self, record: InputRecord) -> bool:
         """Whether the record must wait until every other input has been read up to its timestamp, or to its end."""
 
     def process(self, record: InputRecord) -> Outcome:
-        """Apply one record. An exception is a broken invariant or a defect: the partition stops before anything commits."""
+        """Apply one record.
+
+        An exception is a broken invariant or a defect: the partition stops before anything commits.
+        """
 
     def flush(self) -> list[OutputRecord]:
-        """All outputs and dirty state since the last flush. The engine sends them in the transaction that has the input offsets."""
+        """All outputs and dirty state since the last flush.
+
+        The engine sends them in the transaction that has the input offsets.
+        """
 
 
 class StateVersionError(Exception):

@@ -1,4 +1,4 @@
-"""Ends clients in the background: stopping one may hang for as long as its broker does, and cancelling that leaks it."""
+"""Ends clients in the background: that may hang for as long as their broker does, and cancelling it leaks them."""
 
 from __future__ import annotations
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import OffsetOutOfRangeError
 
 from worker.stream.clients import Consumer
 from worker.stream.config import Clock, EngineConfig
@@ -33,9 +35,16 @@ class StateRecord(Protocol):
     """A record of the state topic."""
 
     @property
-    def key(self) -> bytes: ...
+    def offset(self) -> int:
+        """Its offset."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def key(self) -> bytes:
+        """Its key: a state topic is compacted, so every record has one."""
+
+    @property
+    def value(self) -> bytes | None:
+        """Its value; None: the key is gone."""
 
 
 class Restored:
@@ -73,50 +82,66 @@ class StateReader:
         Raises Halt when the state cannot be understood, StepTimeout when nothing arrives for too long, and errors of
         the broker.
         """
+        restored = Restored()
+        count = 0
+        async with aclosing(self._read(None, fence_offset)) as steps:
+            async for records, offset in steps:
+                self._take(records, processor, restored)
+                count += len(records)
+                progressed(RestoreProgress(count, offset, fence_offset + 1))
+        return restored
+
+    async def unchanged(self, since_offset: int, fence_offset: int) -> bool:
+        """Whether the state topic has no committed record between those two."""
+        try:
+            async with aclosing(self._read(since_offset + 1, fence_offset)) as steps:
+                async for records, _ in steps:
+                    if any(record.offset != fence_offset for record in records):
+                        return False
+        except OffsetOutOfRangeError:
+            return False
+        return True
+
+    async def _read(
+        self, begin_offset: int | None, fence_offset: int
+    ) -> AsyncGenerator[tuple[Sequence[StateRecord], int], None]:
+        """The records from `begin_offset` (None: the first one there is) to the fence, each with the offset reached."""
+        config = self._config
         consumer: Consumer = AIOKafkaConsumer(
-            **self._config.client,
-            client_id=f"{self._config.app_id}-restore-{self._source.partition}",
+            **config.client,
+            client_id=f"{config.app_id}-restore-{self._source.partition}",
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
-            fetch_max_wait_ms=self._config.fetch_wait_ms_max,
+            fetch_max_wait_ms=config.fetch_wait_ms_max,
             max_partition_fetch_bytes=RESTORE_FETCH_BYTES_MAX,
-            request_timeout_ms=self._config.request_timeout_ms,
-            metadata_max_age_ms=self._config.metadata_age_ms_max,
+            request_timeout_ms=config.request_timeout_ms,
+            metadata_max_age_ms=config.metadata_age_ms_max,
         )
         try:
-            await bounded(consumer.start(), self._config.step_ms_max, "starting the restore")
+            await bounded(consumer.start(), config.step_ms_max, "starting the restore")
             consumer.assign([self._source])
-            beginning = consumer.beginning_offsets([self._source])
-            offsets = await bounded(beginning, self._config.step_ms_max, "finding the state's beginning")
-            consumer.seek(self._source, offsets[self._source])
-            return await self._read(consumer, processor, fence_offset, progressed)
+            if begin_offset is None:
+                asked = consumer.beginning_offsets([self._source])
+                offsets = await bounded(asked, config.step_ms_max, "finding the state's beginning")
+                begin_offset = offsets[self._source]
+            consumer.seek(self._source, begin_offset)
+            offset = begin_offset
+            moved_at = self._clock.monotonic()
+            while offset <= fence_offset:
+                batches = await consumer.getmany(self._source, timeout_ms=POLL_MS, max_records=RECORDS_PER_STEP)
+                position = await consumer.position(self._source)
+                now = self._clock.monotonic()
+                if position > offset:
+                    offset, moved_at = position, now
+                    yield batches.get(self._source, ()), offset
+                elif now - moved_at > config.restore_silence_ms_max / 1000:
+                    raise StepTimeout(f"the restore read nothing for {config.restore_silence_ms_max} ms")
+                await asyncio.sleep(0)
         finally:
             self._reaper.bury(consumer)
 
-    async def _read(
-        self, consumer: Consumer, processor: Processor, fence_offset: int, progressed: Callable[[RestoreProgress], None]
-    ) -> Restored:
-        restored = Restored()
-        count = 0
-        offset = -1
-        moved_at = self._clock.monotonic()
-        while offset <= fence_offset:
-            batches = await consumer.getmany(self._source, timeout_ms=POLL_MS, max_records=RECORDS_PER_STEP)
-            for records in batches.values():
-                self._take(records, processor, restored)
-                count += len(records)
-            position = await consumer.position(self._source)
-            now = self._clock.monotonic()
-            if position > offset:
-                offset, moved_at = position, now
-                progressed(RestoreProgress(count, offset, fence_offset + 1))
-            elif now - moved_at > self._config.restore_silence_ms_max / 1000:
-                raise StepTimeout(f"the restore read nothing for {self._config.restore_silence_ms_max} ms")
-            await asyncio.sleep(0)
-        return restored
-
-    def _take(self, records: list[StateRecord], processor: Processor, restored: Restored) -> None:
+    def _take(self, records: Sequence[StateRecord], processor: Processor, restored: Restored) -> None:
         restore = processor.restore
         try:
             for record in records:

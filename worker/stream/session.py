@@ -1,7 +1,7 @@
 """One membership in the consumer group: from the consumer's start to its end, with the tasks of its partitions.
 
-The callbacks of a rebalance only start and stop tasks. When the surroundings change so that nothing may be processed, or
-the client does not recover by itself, the session ends with an error and the engine begins another one.
+The callbacks of a rebalance only start and stop tasks. When the surroundings change so that nothing may be processed,
+or the client does not recover by itself, the session ends with an error and the engine begins another one.
 """
 
 from __future__ import annotations
@@ -137,6 +137,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         )
         log.info("partitions assigned", extra={"partitions": sorted(paired), "unpaired": self._unpaired})
         self._surroundings.observer.partitions_assigned(frozenset(paired))
+        for partition in self._surroundings.memories.keys() - paired:
+            del self._surroundings.memories[partition]
         self._start_tasks(paired)
         self._rebalances.append(self._clock.monotonic())
         self.joined = True
@@ -189,9 +191,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         while True:
             await asyncio.sleep(self._config.topic_check_interval_ms / 1000)
             try:
-                count = await self._check.partition_count()
-                if count != self._partition_count:
-                    raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
+                await self._check_count()
             except NotReady as error:
                 failed += 1
                 self._complain(str(error))
@@ -202,6 +202,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             else:
                 failed = 0
                 self._broker_problem = None
+
+    async def _check_count(self) -> None:
+        count = await self._check.partition_count()
+        if count != self._partition_count:
+            raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
 
     def _complain(self, problem: str) -> None:
         self._broker_problem = problem

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.config import Chance, Clock, EngineConfig
 from worker.stream.errors import sentence_of
+from worker.stream.memory import Memory
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
 from worker.stream.reaper import Reaper
@@ -29,6 +30,8 @@ class Surroundings:
     reaper: Reaper
     client_log: ClientLog
     complaints: RateLimit
+    memories: dict[int, Memory] = field(default_factory=dict)
+    """By partition: the states of partitions that were taken away, until it is known who has them now."""
 
     def explain(self, error: BaseException) -> str:
         """One sentence for an error of the broker."""

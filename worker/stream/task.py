@@ -17,6 +17,7 @@ from worker.stream.batch import Batch, halt_at
 from worker.stream.breaker import Breaker
 from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
+from worker.stream.memory import Memory
 from worker.stream.merge import Merge
 from worker.stream.positions import (
     FORMAT_KEY,
@@ -64,6 +65,7 @@ class PartitionTask:
         """Held during a transaction: whoever has it sees only what was committed."""
         self._lost: tuple[str, int] | None = None
         self._failures = 0
+        self._state_offset = -1
 
     # -- from outside
 
@@ -129,17 +131,37 @@ class PartitionTask:
     async def _live(self) -> None:
         """From a new producer to the first error."""
         self.state, self.reason, self._lost = PartitionState.STARTING, None, None
+        memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
             await writer.start()
             fence_offset = await writer.fence()
             log.info("partition fenced", extra={"partition": self.partition, "fence_offset": fence_offset})
-            restored = await self._restore(fence_offset)
-            ledger = await self._positions(restored, writer)
+            self._state_offset = fence_offset
+            ledger = await self._resume(memory, fence_offset)
+            if ledger is None:
+                restored = await self._restore(fence_offset)
+                ledger = await self._positions(restored, writer)
             await self._process(writer, ledger)
+            if self._state_offset >= 0:
+                self._surroundings.memories[self.partition] = Memory(
+                    self._processor, ledger, self._state_offset, self._partition_count
+                )
         finally:
             self._feed.close(self.partition)
             await writer.discard()
+
+    async def _resume(self, memory: Memory | None, fence_offset: int) -> Ledger | None:
+        """Go on with a state that this process still has, if it is still the state."""
+        if memory is None or memory.partition_count != self._partition_count:
+            return None
+        self.state = PartitionState.RESTORING
+        reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
+        if not await reader.unchanged(memory.state_offset, fence_offset):
+            return None
+        self._processor = memory.processor
+        log.info("partition resumed from memory", extra={"partition": self.partition})
+        return memory.ledger
 
     async def _restore(self, fence_offset: int) -> Restored:
         self.state = PartitionState.RESTORING
@@ -194,7 +216,8 @@ class PartitionTask:
                 OutputRecord(state_topic, POSITIONS_KEY, value),
             ]
             await writer.begin()
-            await writer.commit(records, {topic: positions[topic].next_offset for topic in self._config.inputs})
+            offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
+            self._state_offset = await writer.commit(records, offsets)
         return Ledger.of(positions, restored.stream_time_ms)
 
     async def _process(self, writer: TransactionWriter, ledger: Ledger) -> None:
@@ -246,7 +269,7 @@ class PartitionTask:
                 records = batch.flush()
                 offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
                 await asyncio.sleep(0)
-                await writer.commit(records, offsets)
+                self._state_offset = await writer.commit(records, offsets)
             except BaseException:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 import pytest
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, expected, numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, until
 from worker.stream.transaction import TransactionWriter
 
 NUMBERS = numbers(300)
+
+Call = Callable[..., Awaitable[object]]
 
 
 class _Trap:
@@ -25,7 +28,7 @@ class _Trap:
         self._monkeypatch = monkeypatch
         original = TransactionWriter.__init__
 
-        def rigged(writer: TransactionWriter, *arguments: Any) -> None:
+        def rigged(writer: TransactionWriter, *arguments: Any) -> None:  # noqa: ANN401 - passed on as they are
             original(writer, *arguments)
             call = getattr(writer._producer, method)
             setattr(writer._producer, method, self._rig(call, after=after))
@@ -33,8 +36,8 @@ class _Trap:
 
         monkeypatch.setattr(TransactionWriter, "__init__", rigged)
 
-    def _rig(self, call: Callable[..., Awaitable[Any]], *, after: bool) -> Callable[..., Awaitable[Any]]:
-        async def trapped(*arguments: Any, **named: Any) -> Any:
+    def _rig(self, call: Call, *, after: bool) -> Call:
+        async def trapped(*arguments: object, **named: object) -> object:
             self._left -= 1
             if self._left or self.sprung.is_set():
                 return await call(*arguments, **named)
@@ -45,7 +48,7 @@ class _Trap:
 
         return trapped
 
-    def _leave(self, writer: TransactionWriter) -> Callable[[], Awaitable[None]]:
+    def _leave(self, writer: TransactionWriter) -> Callable[[], Coroutine[Any, Any, None]]:
         async def leave_it_open() -> None:
             # A process that dies aborts nothing: its transaction stays open until its successor fences it.
             writer._reaper.bury(writer._producer)
@@ -83,7 +86,8 @@ async def test_a_task_that_is_cancelled_in_the_middle_of_a_batch_leaves_nothing_
     world = await World(broker, names, partitions=1).create()
     started = asyncio.Event()
     await world.send(world.a, NUMBERS)
-    async with world.running(on_process=lambda _record: started.set(), ready=False) as engine:
+    toys = lambda _partition, _count: Toy(world.topics, lambda _record: started.set())  # noqa: E731
+    async with world.running(processors=toys, ready=False) as engine:
         await until(started.is_set, engine)
         assert engine._session is not None
         task = engine._session.tasks[0]._running

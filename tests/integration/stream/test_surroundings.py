@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 from typing import Any
 
 import pytest
@@ -95,8 +94,6 @@ async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(bro
         assert loop.time() - began_at < 2
 
 
-# A connection that the client was making when it was ended is never closed by it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.apache
 async def test_an_outage_of_the_broker_is_told_and_nothing_is_lost_or_doubled(names: Names) -> None:
     with apache_kafka() as cluster:
@@ -112,4 +109,3 @@ async def test_an_outage_of_the_broker_is_told_and_nothing_is_lost_or_doubled(na
             await world.processed(2 * len(NUMBERS), engine)
         assert await world.sums() == expected(NUMBERS, NUMBERS)
         await check_once(world, 2 * len(NUMBERS))
-    gc.collect()

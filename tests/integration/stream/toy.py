@@ -1,7 +1,7 @@
 """A processor that knows sums: enough of a domain to see every record that is lost, doubled or out of order.
 
-A record adds its number to the sum of its key; each gives one output, `key` with `<sum>@<topic>:<offset>`. What is no number is
-dead-lettered. `poison` raises. Records of a topic called `…counts` wait, and tell the sum of everything.
+A record adds its number to the sum of its key; each gives one output, `key` with `<sum>@<topic>:<offset>`. What is no
+number is dead-lettered. `poison` raises. Records of a topic called `…counts` wait, and tell the sum of everything.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.toy import Toy, ToyTopics
-from worker.stream import Engine, EngineConfig, EngineStatus, InputRecord, PartitionState, SilentObserver
+from worker.stream import Engine, EngineConfig, EngineStatus, PartitionState, SilentObserver
 from worker.stream.positions import POSITIONS_KEY, Position, decode_positions
 
 WAIT_SECONDS = 30.0
@@ -30,7 +30,6 @@ class World:
         self.partitions = partitions
         self.a, self.b, self.counts = (names.prefix + name for name in ("a", "b", "counts"))
         self.topics = ToyTopics(*(names.prefix + name for name in ("out", "bad", "state")))
-        self.seen: list[InputRecord] = []
         self.config = EngineConfig(
             app_id=names.app_id,
             client={"bootstrap_servers": broker.bootstrap_servers},
@@ -49,17 +48,17 @@ class World:
         await self.broker.create_topics([self.topics.state], partitions=self.partitions, config=compacted)
         return self
 
-    def engine(self, *, on_process: Callable[[InputRecord], None] | None = None, **changed: Any) -> Engine:
-        """An engine of this application; settings may be changed."""
-        config = replace(self.config, **changed)
-        return Engine(config, lambda _partition, _count: Toy(self.topics, on_process), SilentObserver())
+    def toy(self, _partition: int, _count: int) -> Toy:
+        """A processor of this application."""
+        return Toy(self.topics)
 
     @asynccontextmanager
     async def running(
-        self, *, on_process: Callable[[InputRecord], None] | None = None, ready: bool = True, **changed: Any
+        self, *, processors: Callable[[int, int], Toy] | None = None, ready: bool = True, **changed: object
     ) -> AsyncIterator[Engine]:
-        """An engine that runs for the length of the block, awaited until it is ready."""
-        engine = self.engine(on_process=on_process, **changed)
+        """An engine that runs for the length of the block, awaited until it is ready; settings may be changed."""
+        config = replace(self.config, **changed)  # type: ignore[arg-type]
+        engine = Engine(config, processors or self.toy, SilentObserver())
         run = asyncio.create_task(engine.run())
         try:
             if ready:
@@ -69,9 +68,15 @@ class World:
             await engine.stop()
             await run
 
-    async def send(self, topic: str, records: Iterable[tuple[bytes, bytes | None]], **given: Any) -> None:
+    async def send(
+        self,
+        topic: str,
+        records: Iterable[tuple[bytes, bytes | None]],
+        *,
+        partition: int | None = None,
+        timestamp_ms: int | None = None,
+    ) -> None:
         """Append records, the i-th to partition i mod count, unless `partition` is given."""
-        partition = given.pop("partition", None)
         producer: Any = AIOKafkaProducer(bootstrap_servers=self.broker.bootstrap_servers, max_request_size=9 << 20)
         await producer.start()
         try:
@@ -81,7 +86,7 @@ class World:
                     key=key,
                     value=value,
                     partition=number % self.partitions if partition is None else partition,
-                    **given,
+                    timestamp_ms=timestamp_ms,
                 )
                 for number, (key, value) in enumerate(records)
             ]
@@ -152,7 +157,7 @@ async def until(condition: Callable[[], bool], engine: Engine, seconds_max: floa
     """Wait for a condition, and tell what the engine says of itself when it does not come."""
     try:
         async with asyncio.timeout(seconds_max):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
                 await asyncio.sleep(0.02)
     except TimeoutError:
         raise AssertionError(f"not in {seconds_max} s; the engine says {engine.status()}") from None
@@ -162,7 +167,7 @@ async def until_true(condition: Callable[[], Any], engine: Engine) -> None:
     """Like `until`, for a condition that has to ask the broker."""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
-            while not await condition():
+            while not await condition():  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"not in {WAIT_SECONDS} s; the engine says {engine.status()}") from None

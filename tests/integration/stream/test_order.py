@@ -1,0 +1,55 @@
+"""The order of inputs on a real broker: by timestamp, and counts never ahead of what they count."""
+
+from __future__ import annotations
+
+from tests.brokers import Broker, Names
+from tests.integration.stream.expectations import check_once, numbers
+from tests.integration.stream.world import World, until
+
+NUMBERS = numbers(200)
+TOTAL = sum(int(value) for _, value in NUMBERS)
+COUNT = [(b"count", b"")]
+
+
+async def _told(world: World) -> list[tuple[bytes, int]]:
+    """What the counts told, in order: their place, and the sum they saw."""
+    values = [value for _, key, value, _ in await world.read(world.topics.out) if key == b"count" and value is not None]
+    return [(place, int(told)) for told, place in (value.split(b"@") for value in values)]
+
+
+async def test_catching_up_takes_all_inputs_by_timestamp(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    for hour in range(20):
+        topic = world.a if hour % 2 else world.b
+        await world.send(topic, [(b"key", b"%d" % (1 << hour))], timestamp_ms=1_700_000_000_000 + hour)
+    async with world.running() as engine:
+        await world.processed(20, engine)
+    told = [int((value or b"").split(b"@")[0]) for _, _, value, _ in await world.read(world.topics.out)]
+    assert told == [(2 << hour) - 1 for hour in range(20)]
+
+
+async def test_a_count_sees_everything_that_was_there_before_it(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, NUMBERS)
+    await world.send(world.b, NUMBERS)
+    await world.send(world.counts, COUNT)
+    async with world.running() as engine:
+        await world.processed(2 * len(NUMBERS) + 1, engine)
+        assert [told for _, told in await _told(world)] == [2 * TOTAL]
+
+
+async def test_counts_that_come_while_events_come_are_never_ahead_of_them(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    rounds = 10
+    async with world.running() as engine:
+        for _ in range(rounds):
+            await world.send(world.a, NUMBERS)
+            await world.send(world.b, NUMBERS)
+            await world.send(world.counts, COUNT)
+        await world.processed(rounds * (2 * len(NUMBERS) + 1), engine)
+        await until(lambda: engine.status().ready, engine)
+    told = [told for _, told in await _told(world)]
+    assert len(told) == rounds
+    for number, sum_seen in enumerate(told, start=1):
+        assert sum_seen >= 2 * TOTAL * number
+    await check_once(world, rounds * (2 * len(NUMBERS) + 1))
