@@ -9,7 +9,7 @@ from typing import Any
 from schemas.topics import Topic
 from tests.model.reading import time_ms
 from tests.model.run import Model, Record, Step
-from tests.property.histories import PREFIX
+from tests.property.drafts import PREFIX
 from tests.property.real import Real as RealThing
 from tests.property.real import Written, levels_of, long_key, statuses_of
 from worker.stream.processor import Outcome

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from schemas.topics import Topic
 from tests.model.reading import time_ms
 from tests.model.run import AccountRules, Record
-from tests.property.histories import PARTITION, PARTITION_COUNT, PREFIX
+from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain import rules as settings
 from worker.edges.processor import PartitionProcessor
 from worker.stream.processor import Outcome, OutputRecord

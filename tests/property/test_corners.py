@@ -10,7 +10,8 @@ import pytest
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.model.run import AccountRules, Record
-from tests.property.histories import ACCOUNTS, PARTITION, RETENTION_DAYS, START_MS, moment
+from tests.property.drafts import ACCOUNTS, PARTITION, RETENTION_DAYS, START_MS
+from tests.property.histories import moment
 from tests.property.test_model_and_real import hold_against_each_other
 
 Said = tuple[str, int, dict[str, Any]]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from schemas.topics import Topic
 from tests.model.run import AccountRules, Model, Record
 from tests.model.units import TERMINAL
-from tests.property.histories import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu, histories
+from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu
+from tests.property.histories import histories
 from tests.property.real import Real, levels_of, statuses_of
 
 anything = histories(Menu(jumps=True))

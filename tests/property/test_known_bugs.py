@@ -11,7 +11,8 @@ from schemas.topics import Topic
 from tests.model import reading
 from tests.model.reading import HOUR_MS, MINUTE_MS
 from tests.model.run import AccountRules, Record
-from tests.property.histories import ACCOUNTS, PARTITION, START_MS, moment
+from tests.property.drafts import ACCOUNTS, PARTITION, START_MS
+from tests.property.histories import moment
 from tests.property.real import Real, Written, levels_of, statuses_of
 from worker.stream.processor import Outcome
 

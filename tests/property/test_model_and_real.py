@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from schemas.topics import Topic
 from tests.model.run import AccountRules, Model, Record
 from tests.property.comparison import ENVELOPE, differences, end_differences
-from tests.property.histories import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu, histories, long_history
+from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu
+from tests.property.histories import histories, long_history
 from tests.property.real import Real, Written
 
 ALWAYS_ONE_EACH = (Topic.MOVEMENTS, Topic.ELIGIBILITY, Topic.DRIFT, Topic.ALERTS, Topic.DEAD_LETTERS)

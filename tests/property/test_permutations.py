@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from tests.model.reading import STOCK
 from tests.model.run import AccountRules, Record
-from tests.property.histories import ADOPTING, Menu, assemble, clean_histories, distinct, drafts, renumbered
+from tests.property.drafts import ADOPTING, Menu
+from tests.property.histories import assemble, clean_histories, distinct, drafts, renumbered
 from tests.property.real import Real, levels_of, run, statuses_of
 
 

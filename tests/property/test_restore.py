@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.model.run import AccountRules, Record
-from tests.property.histories import RULES, Menu, histories
+from tests.property.drafts import RULES, Menu
+from tests.property.histories import histories
 from tests.property.real import Real, Written
 from worker.stream.processor import OutputRecord
 
