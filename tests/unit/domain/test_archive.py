@@ -65,10 +65,16 @@ def test_an_order_that_is_not_placed_is_a_validation_error(shop: Shop) -> None:
 
 
 def test_an_order_without_any_leaf_that_is_not_cancelled_is_a_validation_error(shop: Shop) -> None:
-    shop.say("sub_order.split", 1, sub_order_id="x", children=[child("y", 3)])
-    shop.say("sub_order.split", 2, sub_order_id="y", children=[child("x", 3)])
-    shop.order(1)
-    assert reason(shop) == "VALIDATION_ERROR"
+    shop.order(3)
+    shop.sub_order(3, 5)
+    shop.say("sub_order.cancelled", 6, lines=lines(3))
+    other = {"sub_order_id": "c", "lines": lines(1, "other")}
+    shop.say("sub_order.split", 1, children=[other])
+    shop.say("sub_order.split", 2, sub_order_id="c", children=[child("s", 3)])
+    assert set(shop.view().sub_orders.values()) == {"superseded"}
+    assert shop.units() == []
+    answer = ask(shop)
+    assert (answer["code"], answer["blocking"]) == ("VALIDATION_ERROR", [])
 
 
 def test_a_return_under_way_refuses(shop: Shop) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from schemas.state import Claim, OrderState, encode
 from schemas.topics import Topic
 from tests.unit.domain.shop import (
     APPLIED,
@@ -20,7 +21,9 @@ from tests.unit.domain.shop import (
     lines,
     ordered,
 )
+from worker.domain.ledger import _content_of
 from worker.domain.rules import AccountRules
+from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome
 
 BROKEN: Fields = {"type": "order.created", "event_id": "b", "account_id": "a", "order_id": "o", "lines": []}
@@ -302,3 +305,23 @@ def test_sizes_of_the_state_are_told(shop: Shop) -> None:
     gauges = shop.processor.gauges()
     assert {**gauges, "accounts": 1, "orders": 2, "orders_open": 1, "orders_retired": 0, "stock_keys": 1} == gauges
     assert shop.restarted().processor.gauges() == gauges
+
+
+# What cannot happen.
+
+
+def test_an_eligible_order_with_open_units_stops_the_partition(shop: Shop) -> None:
+    spoilt = OrderState(known=True, lines={}, cancelled_at=1, dead_letters=["t/0/1"], claims={"w": {"k": Claim(3)}})
+    shop.processor.restore(b"order/a/o", encode(spoilt))
+    shop.processor.restored(0)
+    with pytest.raises(InvariantViolation, match="eligible"):
+        shop.say("dead_letter.discarded", dead_letter_id="t/0/1")
+
+
+def test_an_identity_is_not_found_across_two_others_nor_in_their_contents() -> None:
+    identities = b"1234567_" + b"abcdefgh" + b"........" + b"12345678"
+    assert _content_of(identities, b"1234567_") == b"abcdefgh"
+    assert _content_of(identities, b"........") == b"12345678"
+    for found_elsewhere in (b"abcdefgh", b"4567_abc", b"efgh....", b"12345678", b"nowhere!"):
+        assert _content_of(identities, found_elsewhere) is None
+    assert _content_of(identities + b"abcdefgh" + b"ABCDEFGH", b"abcdefgh") == b"ABCDEFGH"
