@@ -33,6 +33,7 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     from worker.edges.admin import TopicsMissing
     from worker.edges.cluster import ClusterError
     from worker.edges.connecting import BrokerUnreachable
+    from worker.edges.dead_letters import DeadLetterGone
     from worker.edges.state_reader import StateUnreadable
     from worker.edges.topic_reader import ReadStalled
 
@@ -42,10 +43,10 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     logger.addHandler(logging.NullHandler())
     try:
         return asyncio.run(question)
-    except (BrokerUnreachable, ClusterError, ReadStalled, StateUnreadable, TopicsMissing) as error:
+    except (BrokerUnreachable, ClusterError, DeadLetterGone, ReadStalled, StateUnreadable, TopicsMissing) as error:
         raise Refusal(str(error)) from error
-    except KafkaError as error:
-        raise Refusal(f"Kafka answered with an error: {error}") from error
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise Refusal(f"Kafka failed to answer: {error or type(error).__name__}") from error
 
 
 @dataclass(frozen=True, slots=True)

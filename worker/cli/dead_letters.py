@@ -184,7 +184,7 @@ def discard(settings: Settings, *, ids: tuple[str, ...], yes: bool, as_json: boo
     Only a pending one that belongs to an order can be discarded: others hold nothing back.
     """
     if not yes:
-        raise click.UsageError(f"discarding gives up {len(ids)} dead letters; say --yes")
+        raise click.UsageError("what is discarded is given up; say --yes if that is meant")
     sent, refused, unknown = ask(_discard(settings, ids))
     if as_json:
         print_json({"sent": sent, "not_pending": refused, "unknown": unknown})

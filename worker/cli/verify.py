@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +14,7 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.edges.verification.partition import PartitionReport
 
+MEASURES = ("orders", "stock_keys", "movements", "dead_letters", "unread", "unsettled")
 OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
 
 
@@ -65,30 +65,19 @@ def _as_data(reports: list[PartitionReport]) -> dict[str, Any]:
     from worker.edges.verification.findings import merged
 
     counts, examples = merged(report.findings for report in reports)
-    outcomes: Counter[str] = Counter()
-    for report in reports:
-        outcomes.update(report.outcomes)
     return {
         "ok": not counts,
         "partitions": len(reports),
-        "orders": sum(report.orders for report in reports),
-        "stock_keys": sum(report.stock_keys for report in reports),
-        "movements": sum(report.movements for report in reports),
-        "dead_letters": sum(report.dead_letters for report in reports),
-        "records": {name: outcomes[name] for name in OUTCOMES},
-        "unsettled": sum(report.unsettled for report in reports),
+        **{name: sum(getattr(report, name) for report in reports) for name in MEASURES},
+        "records": {name: sum(report.outcomes.get(name, 0) for report in reports) for name in OUTCOMES},
         "found": counts,
         "findings": examples,
         "by_partition": [
             {
                 "partition": report.partition,
-                "rounds": report.rounds,
-                "orders": report.orders,
-                "stock_keys": report.stock_keys,
-                "movements": report.movements,
-                "dead_letters": report.dead_letters,
-                "unsettled": report.unsettled,
+                **{name: getattr(report, name) for name in MEASURES},
                 "records": report.outcomes,
+                "rounds": report.rounds,
                 "found": sum(report.findings.counts.values()),
             }
             for report in reports
@@ -97,24 +86,14 @@ def _as_data(reports: list[PartitionReport]) -> dict[str, Any]:
 
 
 def _print(data: dict[str, Any]) -> None:
+    shown = [name for name in MEASURES if name != "unsettled" or data["unsettled"]]
     print_table(
         "What was read",
-        (
-            "partition",
-            "orders",
-            "stock keys",
-            "movements",
-            "dead letters",
-            *(name.replace("_", " ") for name in OUTCOMES),
-            "wrong",
-        ),
+        ["partition", *(name.replace("_", " ") for name in (*shown, *OUTCOMES)), "wrong"],
         [
             (
                 part["partition"],
-                part["orders"],
-                part["stock_keys"],
-                part["movements"],
-                part["dead_letters"],
+                *(part[name] for name in shown),
                 *(part["records"].get(name, 0) for name in OUTCOMES),
                 part["found"],
             )
@@ -132,19 +111,19 @@ def _print(data: dict[str, Any]) -> None:
 
 def _sentence(data: dict[str, Any]) -> str:
     if not data["ok"]:
-        kinds = ", ".join(f"{count} of {check}" for check, count in data["found"].items())
-        shown = (
-            ""
-            if sum(data["found"].values()) == len(data["findings"])
-            else f"; {len(data['findings'])} of them are shown"
+        count = sum(data["found"].values())
+        kinds = ", ".join(f"{number} of {check}" for check, number in data["found"].items())
+        shown = "" if count == len(data["findings"]) else f"; {len(data['findings'])} of them are shown"
+        return f"verify: {count} differences ({kinds}){shown}."
+    notes = [
+        f"; {data[name]} {meaning}"
+        for name, meaning in (
+            ("unread", "input offsets are not read yet"),
+            ("unsettled", "keys and orders changed faster than they could be read and were not judged"),
         )
-        return f"verify: {sum(data['found'].values())} differences ({kinds}){shown}."
-    unsettled = (
-        f" ({data['unsettled']} changed faster than they could be read and were not judged)"
-        if data["unsettled"]
-        else ""
-    )
+        if data[name]
+    ]
     return (
         f"verify: nothing lost, nothing doubled: {data['movements']} movements of {data['stock_keys']} keys "
-        f"in {data['partitions']} partitions agree with the state{unsettled}."
+        f"in {data['partitions']} partitions agree with the state{''.join(notes)}."
     )

@@ -30,6 +30,10 @@ ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "sou
 _ID = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})")
 
 
+class DeadLetterGone(Exception):
+    """A dead letter was deleted between being found and being read; the message is one sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class DeadLetterId:
     """`source-topic/partition/offset`, the topic by its full name."""
@@ -122,7 +126,7 @@ async def read_dead_letters(
 async def read_records(reader: TopicReader, topic: str, letters: Sequence[DeadLetter]) -> list[Record]:
     """The whole records of dead letters, in their order: all of one partition, by ascending offset, few enough to hold.
 
-    Raises LookupError if one is not there any more.
+    Raises DeadLetterGone if one is not there any more.
     """
     wanted = {letter.offset for letter in letters}
     held: list[Record] = []
@@ -133,7 +137,7 @@ async def read_records(reader: TopicReader, topic: str, letters: Sequence[DeadLe
     first, last = letters[0], letters[-1]
     await reader.read(topic, first.partition, start=first.offset, end=last.offset + 1, take=take)
     if len(held) != len(letters):
-        raise LookupError(f"some of the dead letters from {first.id} to {last.id} are not in {topic} any more")
+        raise DeadLetterGone(f"some of the dead letters from {first.id} to {last.id} are not in {topic} any more")
     return held
 
 

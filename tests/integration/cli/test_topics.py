@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
 from schemas.topics import Topic
 from tests.brokers import Broker, Names
 from tests.integration.cli.conftest import Command, System
@@ -65,3 +68,20 @@ async def test_a_broker_that_is_not_there_is_one_sentence(stockfreeze: Command) 
         assert said.code == 2
         assert said.err.startswith("stockfreeze: Kafka cannot be reached at 127.0.0.1:1")
         assert said.err.count("\n") == 1
+
+
+@pytest.mark.apache
+async def test_a_wrong_password_is_one_sentence(stockfreeze: Command, broker: Broker) -> None:
+    login = {
+        "BOOTSTRAP_SERVERS": broker.sasl_bootstrap_servers,
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_USERNAME": SASL_USER,
+    }
+
+    right = await stockfreeze("topics", "create", **login, SASL_PASSWORD=SASL_PASSWORD)
+    wrong = await stockfreeze("verify", **login, SASL_PASSWORD="guessed")  # noqa: S106 # that is the point
+
+    assert (right.code, wrong.code) == (0, 2)
+    assert "Kafka cannot be reached" in wrong.err
+    assert "uthentication" in wrong.err
+    assert wrong.err.count("\n") == 1

@@ -7,7 +7,14 @@ import pytest
 from schemas.topics import Topic
 from tests.offline import OfflinePartition, account_in, as_written, input_records, record, story
 from tests.topics_in_memory import MemoryReader
-from worker.edges.dead_letters import DeadLetterId, own_headers, read_dead_letter, read_dead_letters, read_records
+from worker.edges.dead_letters import (
+    DeadLetterGone,
+    DeadLetterId,
+    own_headers,
+    read_dead_letter,
+    read_dead_letters,
+    read_records,
+)
 from worker.stream.processor import Headers
 
 HEADERS: Headers = [
@@ -83,7 +90,7 @@ async def test_a_dead_letter_that_is_gone_is_told() -> None:
     letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, HEADERS), "p.commands.v1")
     assert letter is not None
 
-    with pytest.raises(LookupError, match="not in dead any more"):
+    with pytest.raises(DeadLetterGone, match="not in dead any more"):
         await read_records(MemoryReader({}), "dead", [letter])
 
 

@@ -54,7 +54,8 @@ class System:
 class PartitionReport:
     """What was read of a partition, and what is wrong.
 
-    `unsettled`: keys and orders that changed faster than they could be read, and were not judged.
+    `unread`: input offsets that the state has not reached yet, which is no fault. `unsettled`: keys and orders that
+    changed faster than they could be read, and were not judged.
     """
 
     partition: int
@@ -64,6 +65,7 @@ class PartitionReport:
     stock_keys: int = 0
     movements: int = 0
     dead_letters: int = 0
+    unread: int = 0
     unsettled: int = 0
     outcomes: dict[str, int] = field(default_factory=dict)
 
@@ -144,7 +146,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     journal.start(cut)
     journal.end(await reading.read_to_end(Topic.MOVEMENTS, journal.take, journal.next_offset))
 
-    await _check_inputs(reading, state, committed_before, committed_after, findings)
+    report.unread = await _check_inputs(reading, state, committed_before, committed_after, findings)
     dead_letters.check(sum(position.dead_lettered for position in state.positions.values()))
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
     statuses.conclude(state.ledger.order_of)
@@ -177,19 +179,21 @@ async def _check_inputs(
     committed_before: dict[str, int],
     committed_after: dict[str, int],
     findings: Findings,
-) -> None:
+) -> int:
+    """Check all input topics. Returns how many of their offsets the state has not reached."""
+    unread = 0
     for topic in INPUTS:
         name = reading.system.topic(topic)
-        check_input(
-            InputFacts(
-                topic=name,
-                position=state.positions.get(name),
-                committed_before=committed_before.get(name),
-                committed_after=committed_after.get(name),
-                bounds=await reading.bounds(topic),
-            ),
-            findings,
+        facts = InputFacts(
+            topic=name,
+            position=state.positions.get(name),
+            committed_before=committed_before.get(name),
+            committed_after=committed_after.get(name),
+            bounds=await reading.bounds(topic),
         )
+        check_input(facts, findings)
+        unread += max(0, facts.bounds.stable_end - max(facts.bounds.start, state.cut.get(name, 0)))
+    return unread
 
 
 def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> Iterator[OrderView]:
