@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# A connection that aiokafka is still greeting when its client is ended is left to the garbage collector, which complains.
+# A connection that aiokafka is still greeting when its client ends is left to the garbage collector, which complains.
 LEFT_BY_THE_CLIENT = (
     r"ignore:Exception ignored in. <(socket|function StreamWriter|function _SelectorTransport)"
     ":pytest.PytestUnraisableExceptionWarning"

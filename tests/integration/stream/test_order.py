@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, numbers
 from tests.integration.stream.world import World, until
+from worker.stream.config import wall_clock_ms
 
 NUMBERS = numbers(200)
 TOTAL = sum(int(value) for _, value in NUMBERS)
@@ -19,13 +20,14 @@ async def _told(world: World) -> list[tuple[bytes, int]]:
 
 async def test_catching_up_takes_all_inputs_by_timestamp(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
-    for hour in range(20):
-        topic = world.a if hour % 2 else world.b
-        await world.send(topic, [(b"key", b"%d" % (1 << hour))], timestamp_ms=1_700_000_000_000 + hour)
+    began_at_ms = wall_clock_ms() - 60_000  # within the retention of the topics
+    for turn in range(20):
+        topic = world.a if turn % 2 else world.b
+        await world.send(topic, [(b"key", b"%d" % (1 << turn))], timestamp_ms=began_at_ms + turn)
     async with world.running() as engine:
         await world.processed(20, engine)
     told = [int((value or b"").split(b"@")[0]) for _, _, value, _ in await world.read(world.topics.out)]
-    assert told == [(2 << hour) - 1 for hour in range(20)]
+    assert told == [(2 << turn) - 1 for turn in range(20)]
 
 
 async def test_a_count_sees_everything_that_was_there_before_it(broker: Broker, names: Names) -> None:
