@@ -57,6 +57,8 @@ def cause_of(error: BaseException) -> str:
 
 def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
     """One sentence for an error of the broker; `detail` is what the client said last, which its errors leave out."""
+    if isinstance(error, NotReady):
+        return str(error)
     for seen in (detail, error):
         if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
             return (
@@ -67,8 +69,6 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
             seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
         ):
             return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
-    if isinstance(error, NotReady):
-        return str(error)
     return f"the broker at {servers} cannot be reached or does not answer ({_text(detail or error)})"
 
 

@@ -87,7 +87,7 @@ class Feed:
     async def lags(self, partition: int) -> dict[str, int]:
         """How many records of each input are neither processed nor in the batch in hand."""
         lane = self._lanes.get(partition)
-        if lane is None:
+        if lane is None or TopicPartition(self._config.inputs[0], partition) not in self._consumer.assignment():
             return {}
         lags = {}
         for topic in self._config.inputs:

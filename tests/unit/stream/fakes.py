@@ -1,0 +1,52 @@
+"""A clock that is set, a processor that does as it is told, and the settings they run with."""
+
+from __future__ import annotations
+
+from worker.stream import Clock, EngineConfig, InputRecord, Outcome, OutputRecord
+
+CONFIG = EngineConfig(
+    app_id="app",
+    client={"bootstrap_servers": "nowhere:1"},
+    inputs=("a", "b"),
+    outputs=("out",),
+    state_topic="state",
+    batch_records_max=5,
+    batch_bytes_max=100,
+    batch_time_ms_max=500,
+    chunk_records_max=3,
+    stall_ms=15_000,
+)
+
+
+class Time:
+    """Seconds and milliseconds that move only when told."""
+
+    def __init__(self) -> None:
+        self.seconds = 1000.0
+        self.clock = Clock(monotonic=lambda: self.seconds, now_ms=lambda: int(self.seconds * 1000))
+
+
+class Obedient:
+    """The value of a record says what becomes of it; `boom` raises."""
+
+    def __init__(self) -> None:
+        self.flushed: list[OutputRecord] | Exception = []
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Nothing."""
+
+    def restored(self, stream_time_ms: int) -> None:
+        """Nothing."""
+
+    def waits(self, record: InputRecord) -> bool:
+        return record.topic == "counts"
+
+    def process(self, record: InputRecord) -> Outcome:
+        if record.value == b"boom":
+            raise ValueError("it does not add up")
+        return Outcome((record.value or b"").decode())
+
+    def flush(self) -> list[OutputRecord]:
+        if isinstance(self.flushed, Exception):
+            raise self.flushed
+        return list(self.flushed)

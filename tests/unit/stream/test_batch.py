@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from tests.unit.stream.records import Record
+from worker.stream import Outcome, OutputRecord
+from worker.stream.batch import Batch
+from worker.stream.breaker import Breaker
+from worker.stream.errors import Halt
+from worker.stream.positions import POSITIONS_KEY, Ledger, Position, begun_at, decode_positions
+
+APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
+
+
+class _Rig:
+    def __init__(self, bad_max: int = 0) -> None:
+        self.time = Time()
+        self.processor = Obedient()
+        self.ledger = Ledger.of({"a": begun_at(0), "b": begun_at(0)}, -1)
+        self.batch = Batch(CONFIG, self.time.clock, 7, self.processor, self.ledger, Breaker(bad_max, 10))
+
+    async def decide(self, *values: bytes) -> None:
+        await self.batch.decide([Record("a", offset, 100 + offset, value) for offset, value in enumerate(values)])
+
+
+async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -> None:
+    rig = _Rig()
+    rig.processor.flushed = [OutputRecord("out", b"key", b"value")]
+    await rig.decide(APPLIED, BAD)
+    first, last = rig.batch.flush()
+    assert first == OutputRecord("out", b"key", b"value")
+    assert (last.topic, last.key) == ("state", POSITIONS_KEY)
+    positions, stream_time_ms = decode_positions(last.value or b"")
+    assert positions == {"a": Position(2, applied=1, dead_lettered=1), "b": Position(0)}
+    assert stream_time_ms == 101
+
+
+async def test_a_report_tells_this_batch_alone() -> None:
+    rig = _Rig()
+    rig.ledger.count(Record("b", 0, 50), Outcome.STALE)
+    rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.ledger, Breaker(0, 10))
+    await rig.decide(APPLIED, APPLIED)
+    rig.batch.flush()
+    rig.time.seconds += 0.25
+    report = rig.batch.report()
+    assert report.outcomes == {("a", Outcome.APPLIED): 2}
+    assert report.timestamps_ms == [100, 101]
+    assert (report.partition, report.outputs) == (7, 1)
+    assert report.transaction_seconds == pytest.approx(0.25)
+    assert report.committed_at_ms == 1_000_250
+
+
+async def test_a_processor_that_raises_halts_and_names_the_record() -> None:
+    with pytest.raises(Halt, match="partition 7 stopped at a/0/1: ValueError: it does not add up"):
+        await _Rig().decide(APPLIED, BOOM, APPLIED)
+
+
+async def test_a_flush_that_raises_halts() -> None:
+    rig = _Rig()
+    rig.processor.flushed = ValueError("units are missing")
+    with pytest.raises(Halt, match="at the end of a batch: ValueError: units are missing"):
+        rig.batch.flush()
+
+
+async def test_nothing_is_decided_after_the_breaker_opened() -> None:
+    rig = _Rig(bad_max=2)
+    await rig.decide(BAD, BAD, APPLIED)
+    assert rig.batch.tripped
+    assert rig.batch.room == 0
+    assert rig.ledger.positions()["a"] == Position(2, dead_lettered=2)
+
+
+async def test_a_batch_is_bounded_in_records_bytes_and_time() -> None:
+    rig = _Rig()
+    assert rig.batch.room == 3, "a chunk"
+    await rig.decide(APPLIED, APPLIED, APPLIED)
+    assert rig.batch.room == 2, "what is left of the batch"
+    rig.time.seconds += 0.5
+    assert rig.batch.room == 0
+    long = _Rig()
+    await long.batch.decide([Record("a", 0, 0, APPLIED, b"k" * 100)])
+    assert long.batch.room == 0
