@@ -1,8 +1,7 @@
 """A worker without an engine: input records through the real processor, one transaction after another, for tests of
 what reads the topics.
 
-`OfflinePartition` makes the records in memory; `write_system` puts a whole system on a broker, each transaction as the
-engine would write it.
+`OfflinePartition` makes the records in memory; `write_transactions` puts them on a broker as the engine would.
 """
 
 from __future__ import annotations

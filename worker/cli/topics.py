@@ -38,8 +38,8 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
     if other:
         found = ", ".join(f"{name} has {count}" for name, count in other.items())
         click.echo(
-            f"stockfreeze: nothing was created: PARTITIONS is {settings.partitions}, but {found}; "
-            f"set PARTITIONS to that count, or choose another TOPIC_PREFIX.",
+            f"stockfreeze: PARTITIONS is {settings.partitions}, but {found}: "
+            "set PARTITIONS to that count, or choose another TOPIC_PREFIX.",
             err=True,
         )
         return 1
@@ -91,22 +91,25 @@ def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pas
 
 
 async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
+    """Create what is missing. Returns the topics that existed, and those that have another partition count."""
     from worker.edges.admin import other_partition_counts, spec_of
     from worker.edges.cluster import open_cluster
 
     names = {settings.topic(topic): topic for topic in Topic}
     async with open_cluster(settings.client_options()) as cluster:
         found = {name: count for name, count in (await cluster.partition_counts()).items() if name in names}
-        other = other_partition_counts(found, settings.partitions)
-        if not other:
-            missing = {name: topic for name, topic in names.items() if name not in found}
-            await cluster.create(
-                [
-                    spec_of(topic, name, settings.partitions, settings.replication_factor)
-                    for name, topic in missing.items()
-                ]
-            )
-    return set(found), other
+        if other := other_partition_counts(found, settings.partitions):
+            return set(found), other
+        specs = [
+            spec_of(topic, name, settings.partitions, settings.replication_factor)
+            for name, topic in names.items()
+            if name not in found
+        ]
+        made_meanwhile = await cluster.create(specs)
+        counts = await cluster.partition_counts()
+    return {*found, *made_meanwhile}, other_partition_counts(
+        {name: counts[name] for name in names}, settings.partitions
+    )
 
 
 async def _check(settings: Settings) -> list[dict[str, Any]]:

@@ -66,21 +66,22 @@ class Cluster:
                 told[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
         return told
 
-    async def create(self, specs: Sequence[TopicSpec]) -> None:
-        """Create topics and wait until they can be written; one that appeared meanwhile is no error.
+    async def create(self, specs: Sequence[TopicSpec]) -> set[str]:
+        """Create topics and wait until they can be written. Returns those that somebody made meanwhile.
 
         Raises ClusterError.
         """
         if not specs:
-            return
-        response: Any = await self._admin.create_topics(
-            [_new_topic(spec) for spec in specs],
-            timeout_ms=REQUEST_TIMEOUT_MS,
-        )
+            return set()
+        response: Any = await self._admin.create_topics([_new_topic(spec) for spec in specs], REQUEST_TIMEOUT_MS)
+        existed = set()
         for topic, code, message in response.topic_errors:
-            if code not in (0, TopicAlreadyExistsError.errno):
+            if code == TopicAlreadyExistsError.errno:
+                existed.add(topic)
+            elif code:
                 raise ClusterError(f"{topic} cannot be created: {message or for_code(code).__name__}")
         await self._wait_for({spec.name for spec in specs})
+        return existed
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, per topic and partition."""

@@ -8,6 +8,8 @@ from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
 from schemas.topics import Topic
 from tests.brokers import Broker, Names
 from tests.integration.cli.conftest import Command, System
+from worker.edges.admin import spec_of
+from worker.edges.cluster import open_cluster
 
 
 async def test_topics_are_created_once_and_are_all_well(stockfreeze: Command, names: Names) -> None:
@@ -24,7 +26,8 @@ async def test_topics_are_created_once_and_are_all_well(stockfreeze: Command, na
 async def test_other_partition_counts_are_refused_and_nothing_is_created(
     stockfreeze: Command, broker: Broker, names: Names
 ) -> None:
-    await broker.create_topics([f"{names.prefix}{Topic.ORDERS}"], partitions=3)
+    async with open_cluster({"bootstrap_servers": broker.bootstrap_servers}) as cluster:
+        await cluster.create([spec_of(Topic.ORDERS, f"{names.prefix}{Topic.ORDERS}", 3, 1)])
 
     created = await stockfreeze("topics", "create")
     checked = await stockfreeze("topics", "check", "--json")
@@ -39,7 +42,8 @@ async def test_a_configuration_that_would_lose_records_is_told(
     stockfreeze: Command, broker: Broker, names: Names
 ) -> None:
     wrong = f"{names.prefix}{Topic.LEVELS}"
-    await broker.create_topics([wrong], partitions=2, config={"cleanup.policy": "delete"})
+    async with open_cluster({"bootstrap_servers": broker.bootstrap_servers}) as cluster:
+        await cluster.create([spec_of(Topic.ALERTS, wrong, 2, 1)])
     await stockfreeze("topics", "create")
 
     checked = await stockfreeze("topics", "check", "--json")
