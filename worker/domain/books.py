@@ -155,6 +155,8 @@ class Books:
         if recorded_at <= self.stream_time_ms:
             return
         self.stream_time_ms = recorded_at
+        if not self.deadlines.any_due(recorded_at):
+            return
         for deadline in self.deadlines.due(recorded_at, DUE_PER_RECORD_MAX):
             account = self.accounts[deadline.account_id]
             match deadline.kind:
@@ -184,8 +186,7 @@ class Books:
             self.deadlines.add(Deadline(retires_at(account, order), "order", account.id, order_id))
 
     def _retire(self, account: Account, order_id: str, order: OrderState) -> None:
-        if self.out.has_pending_status(account, order_id):
-            self.out.write_status(account, order_id, order)
+        self.out.write_status((account, order_id), key_of(account.id, order_id), order)
         self.remove_order(account, order_id)
         self.ceased_to_be_eligible()
         retired = RetiredOrder(VERSION, order.occurred_at_max, retires_at(account, order), _flows_of(order))
@@ -211,19 +212,19 @@ class Books:
         """Everything decided since the last flush, as records; what was thawed rests again."""
         for stock in self.out.pending_levels():
             self.out.write_level(stock)
-        for account, order_id in self.out.pending_statuses():
-            order = account.orders[order_id]
-            if isinstance(order, OrderState):  # as everything is that was touched since the last flush
-                self.out.write_status(account, order_id, order)
         for stock in self._dirty_stock:
             if stock.count is not None:
                 self.out.put(b"stock/" + stock.key, encode(stock.count))
             stock.dirty = False
-        for account, order_id in self._dirty:
-            value = encode(account.orders[order_id])
-            account.orders[order_id] = value
-            self._resting.pop((account, order_id), None)
-            self.out.put(b"order/" + key_of(account.id, order_id), value)
+        for touched in self._dirty:
+            account, order_id = touched
+            order = account.orders[order_id]
+            key = key_of(account.id, order_id)
+            if isinstance(order, OrderState):  # as everything is that was touched since the last flush
+                self.out.write_status(touched, key, order)
+            value = account.orders[order_id] = encode(order)
+            self._resting.pop(touched, None)
+            self.out.put(b"order/" + key, value)
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
         self._dirty, self._dirty_stock, self._resting = {}, {}, {}

@@ -11,7 +11,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from schemas.state import Claim, OrderState, SubOrderFacts
-from worker.domain.facts import shipped_at_of
+from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
 from worker.domain.tuples import new_tuple
 from worker.domain.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
 
@@ -221,6 +221,56 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
         else:
             order.claims[warehouse] = {sku: after}
     return changed
+
+
+def cover_directly(order: OrderState, sub_order: SubOrderFacts) -> bool:
+    """Let a sub-order that just got its first lines take over what is uncovered: no claim changes then.
+
+    Returns False, and does nothing, where that is not all that happens: `settle` must find out.
+    """
+    lines, warehouse, uncovered = sub_order.lines, sub_order.warehouse, order.uncovered
+    if not lines or warehouse is None or not _is_plain(order, sub_order) or shipped_at_of(sub_order) is not None:
+        return False
+    for sku, quantity in lines.items():
+        if uncovered.get(sku, _NOTHING).get(warehouse, 0) < quantity:
+            return False
+    for sku, quantity in lines.items():
+        by_warehouse = uncovered[sku]
+        by_warehouse[warehouse] -= quantity
+        if not by_warehouse[warehouse]:
+            del by_warehouse[warehouse]
+            if not by_warehouse:
+                del uncovered[sku]
+    return True
+
+
+def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Difference] | None:
+    """Turn the open units of a sub-order that just shipped into shipped ones: nothing else changes then.
+
+    Returns what changed, in order of warehouse and SKU; None, and does nothing, where that is not all that happens.
+    """
+    lines, warehouse, at = sub_order.lines, sub_order.warehouse, shipped_at_of(sub_order)
+    if not lines or warehouse is None or at is None or not _is_plain(order, sub_order):
+        return None
+    claims = order.claims[warehouse]
+    changed: list[Difference] = []
+    for sku in sorted(lines) if len(lines) > 1 else lines:
+        before, quantity = claims[sku], lines[sku]
+        shipments = before.shipments.copy()
+        _insert(shipments, at, quantity)
+        after = Claim(
+            before.open - quantity, before.shipped + quantity, before.restocked, shipments, before.returns, before.moves
+        )
+        claims[sku] = after
+        changed.append(new_tuple(Difference, ((warehouse, sku), before, after)))
+    return changed
+
+
+def _is_plain(order: OrderState, sub_order: SubOrderFacts) -> bool:
+    """Whether nothing was cancelled, split or returned that the sub-order's units could depend on."""
+    return order.cancelled_at is None and not (
+        sub_order.cancels or sub_order.children or sub_order.returns or sub_order.marks & CANCELLED_WHOLE
+    )
 
 
 _key_of = itemgetter(0)

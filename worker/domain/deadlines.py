@@ -34,6 +34,10 @@ class Deadlines:
         """Remind at `due_at`."""
         heapq.heappush(self._heap, deadline)
 
+    def any_due(self, stream_time_ms: int) -> bool:
+        """Whether anything is due."""
+        return bool(self._heap) and self._heap[0].due_at <= stream_time_ms
+
     def due(self, stream_time_ms: int, entries_max: int) -> list[Deadline]:
         """Take what is due, at most so many entries: the rest is taken with later records."""
         taken: list[Deadline] = []

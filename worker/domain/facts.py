@@ -8,6 +8,7 @@ computed anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
+from enum import Enum
 from typing import Any, NamedTuple
 
 from schemas.inputs import (
@@ -30,6 +31,7 @@ from schemas.inputs import (
     SubOrderSplit,
 )
 from schemas.state import OrderState, ReturnFacts, SubOrderFacts
+from worker.domain.tuples import new_tuple
 
 IN_TRANSIT = 1
 DELIVERED = 2
@@ -41,15 +43,25 @@ STATUS_UNKNOWN = -1
 """`SubOrderFacts.status` before it was ever derived."""
 
 
+class Shortcut(Enum):
+    """An event that in most cases changes units in one simple way: `claims` knows when that is all."""
+
+    COVERS = "covers"
+    """A sub-order got its first lines."""
+    SHIPS = "ships"
+    """A sub-order shipped."""
+
+
 class Touch(NamedTuple):
     """What an event changed the facts of; None stands for all.
 
-    rows: the status record may say something else although every stock key's claim and every status is the same.
+    rows: units may lie in other rows of the status record although every stock key's claim is the same.
     """
 
     sub_orders: Collection[str] | None
     skus: Collection[str] | None
     rows: bool = False
+    shortcut: Shortcut | None = None
 
 
 NOTHING: Collection[str] = ()
@@ -136,7 +148,9 @@ def _create(order: OrderState, event: SubOrderCreated, at: int, _: str) -> Touch
         return None
     if sub_order.children:  # those that name no warehouse follow this one's
         return Touch(None, None, rows=True)
-    return Touch((event.sub_order_id,), lines.keys() if before is None else lines.keys() | before.keys(), rows=True)
+    if before is None:
+        return new_tuple(Touch, ((event.sub_order_id,), lines.keys(), True, Shortcut.COVERS))
+    return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=True)
 
 
 def _split(order: OrderState, event: SubOrderSplit, at: int, _: str) -> Touch | None:
@@ -161,15 +175,22 @@ def _resume(sub_order: SubOrderFacts, at: int) -> bool:
     return True
 
 
-def _touch(sub_order_id: str, sub_order: SubOrderFacts, *, changed: bool, units_changed: bool) -> Touch | None:
+def _touch(
+    sub_order_id: str,
+    sub_order: SubOrderFacts,
+    *,
+    changed: bool,
+    units_changed: bool,
+    shortcut: Shortcut | None = None,
+) -> Touch | None:
     if units_changed:
-        return Touch((sub_order_id,), (sub_order.lines or {}).keys())
-    return Touch((sub_order_id,), NOTHING) if changed else None
+        return new_tuple(Touch, ((sub_order_id,), (sub_order.lines or {}).keys(), False, shortcut))
+    return new_tuple(Touch, ((sub_order_id,), NOTHING, False, None)) if changed else None
 
 
 def _label(order: OrderState, event: SubOrderLabelIssued, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    return Touch((event.sub_order_id,), NOTHING) if _resume(sub_order, at) else None
+    return _touch(event.sub_order_id, sub_order, changed=_resume(sub_order, at), units_changed=False)
 
 
 def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | None:
@@ -183,10 +204,12 @@ def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | 
 def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
     resumed = _resume(sub_order, at)
+    shortcut = None
     earlier = sub_order.shipped_at is None or at < sub_order.shipped_at
     if earlier:
+        shortcut = Shortcut.SHIPS if shipped_at_of(sub_order) is None else None
         sub_order.shipped_at = at
-    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier)
+    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier, shortcut=shortcut)
 
 
 def _moved(sub_order: SubOrderFacts, at: int) -> tuple[bool, bool]:
@@ -204,8 +227,9 @@ def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
         sub_order = _sub_order(order, event.sub_order_id)
         changed = _resume(sub_order, at) or not sub_order.marks & bit
         sub_order.marks |= bit
+        shortcut = Shortcut.SHIPS if shipped_at_of(sub_order) is None else None
         moved, dates = _moved(sub_order, at)
-        return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates)
+        return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates, shortcut=shortcut)
 
     return merge_mark
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from enum import Enum
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
 from schemas.inputs import (
     ArchiveRequested,
+    Command,
     DeadLetterDiscarded,
     InputEvent,
     OrdersEvent,
     StockAdjusted,
     StockCounted,
+    StockEvent,
     SubOrdersEvent,
 )
 from schemas.state import VERSION, AccountState, OrderState
@@ -26,9 +28,17 @@ from worker.domain import facts
 from worker.domain.accounts import Account
 from worker.domain.archive import is_eligible, rejection_of, statuses_of
 from worker.domain.books import Books
-from worker.domain.claims import differences, replace_uncovered, settle
+from worker.domain.claims import (
+    Difference,
+    cover_directly,
+    differences,
+    replace_uncovered,
+    settle,
+    ship_directly,
+)
 from worker.domain.conditions import Condition, conditions_of
 from worker.domain.counting import take_part
+from worker.domain.facts import NOTHING, Shortcut
 from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
@@ -41,6 +51,10 @@ from worker.domain.violations import InvariantViolation
 OCCURRED_AHEAD_MS_MAX = DAY_MS
 COUNTED_AHEAD_MS_MAX = 5 * 60_000
 """How far `occurred_at` and `as_of` may lie after the record's timestamp."""
+
+
+_OF_NO_ORDER = (ArchiveRequested, DeadLetterDiscarded, StockCounted, StockAdjusted)
+"""All types of events but those that add to an order's facts."""
 
 
 class Effect(Enum):
@@ -117,7 +131,8 @@ class Ledger:
 
     def advance(self, recorded_at: int) -> None:
         """A record with this timestamp was read, good or bad: what has fallen due leaves the state."""
-        self._books.advance(recorded_at)
+        if recorded_at > self._books.stream_time_ms:
+            self._books.advance(recorded_at)
 
     def account(self, account_id: str) -> Account:
         """The account, made when first asked for."""
@@ -147,13 +162,15 @@ class Ledger:
             getattr(event, "order_id", None),
             getattr(event, "sub_order_id", None),
         )
-        effect = self._dispatch(account, decoded, cause)
+        if isinstance(event, _OF_NO_ORDER):
+            effect = self._apply_to_others(account, decoded, event, cause)
+        else:
+            effect = self._apply_to_order(account, event, decoded.occurred_at_ms, cause)
         if replay is not None:
             self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
         return effect
 
-    def _dispatch(self, account: Account, decoded: Decoded, cause: Cause) -> Effect:
-        event = decoded.event
+    def _apply_to_others(self, account: Account, decoded: Decoded, event: StockEvent | Command, cause: Cause) -> Effect:
         match event:
             case ArchiveRequested():
                 return self._answer(account, event, cause)
@@ -163,8 +180,7 @@ class Ledger:
                 return self._count(account, event, decoded.as_of_ms, cause)
             case StockAdjusted():
                 return self._adjust(account, event, decoded.occurred_at_ms, cause)
-            case _:
-                return self._apply_to_order(account, event, decoded.occurred_at_ms, cause)
+        assert_never(event)
 
     def dead_lettered(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
         """A dead letter of an order was written: it holds the order back until its replay is accepted or it is
@@ -241,24 +257,21 @@ class Ledger:
     def _settle(
         self, account: Account, order_id: str, order: OrderState, touch: facts.Touch, at: int, cause: Cause
     ) -> None:
-        """Compute anew what the touched facts come to, and write down the difference."""
-        sub_orders, skus, rows_changed = touch
+        """Find what the touched facts come to, and write down the difference."""
+        sub_orders, skus, rows_changed, shortcut = touch
         over_allocated: Collection[str] = ()
         if skus is None or skus:
-            settlement = settle(order, skus)
-            over_allocated = settlement.over_allocated
-            rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
-            changed = differences(order, settlement.claims, skus)
+            changed = _take(shortcut, order, sub_orders)
+            if changed is not None:
+                skus = NOTHING  # whether they are over-allocated was not looked at, and cannot have changed
+            else:
+                settlement = settle(order, skus)
+                over_allocated = settlement.over_allocated
+                rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
+                changed = differences(order, settlement.claims, skus)
             if changed:
                 rows_changed = True
-                horizon = self._books.horizon(account)
-                for (warehouse, sku), before, after in changed:
-                    stock = account.stock_at(warehouse, sku)
-                    stock.fold(horizon)
-                    available = stock.available
-                    postings = stock.post(before, after)
-                    self._books.post(stock, postings, available, cause)
-                    self._remember_moves(stock, after.moves, postings, at, cause)
+                self._post(account, changed, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
             sub_order = order.sub_orders[sub_order_id]
             status = sub_order_status(order, sub_order)
@@ -269,6 +282,17 @@ class Ledger:
         if conditions or order.alerts:
             self._update_alerts(order, sub_orders, skus, conditions, cause)
         self._conclude(account, order_id, order, cause, rows_changed=rows_changed)
+
+    def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
+        """Move the stock keys from an order's claims before to those after."""
+        horizon = self._books.horizon(account)
+        for (warehouse, sku), before, after in changed:
+            stock = account.stock_at(warehouse, sku)
+            stock.fold(horizon)
+            available = stock.available
+            postings = stock.post(before, after)
+            self._books.post(stock, postings, available, cause)
+            self._remember_moves(stock, after.moves, postings, at, cause)
 
     def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
         """Keep what a count's `reserved` is compared with, and what its drift may be put down to."""
@@ -377,6 +401,17 @@ class Ledger:
         posting = stock.adjust(at, event.delta)
         self._books.post(stock, [posting] if posting else [], available, cause)
         return Effect.APPLIED
+
+
+def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[str] | None) -> list[Difference] | None:
+    """What a shortcut changes of the order's claims, None where there is none to take."""
+    if shortcut is None or not sub_orders:
+        return None
+    (sub_order_id,) = sub_orders
+    sub_order = order.sub_orders[sub_order_id]
+    if shortcut is Shortcut.SHIPS:
+        return ship_directly(order, sub_order)
+    return [] if cover_directly(order, sub_order) else None
 
 
 def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:

@@ -42,6 +42,7 @@ SEVERITIES: dict[Alert, Severity] = {
     "conflict": "warning",
 }
 
+_STATUS_JSON = tuple(status.encode() for status in STATUSES)
 _MOVEMENTS = ("count", "adjust", "freeze", "release", "unfreeze", "restock")
 _MOVEMENT_JSON = {name: name.encode() for name in _MOVEMENTS}
 _MOVEMENT_TALLY = {name: ("movement", name) for name in _MOVEMENTS}
@@ -296,14 +297,6 @@ class Outbox:
         """The keys whose levels changed since they were last written."""
         return list(self._levels)
 
-    def has_pending_status(self, account: Account, order_id: str) -> bool:
-        """Whether the order's status record changed since it was last written."""
-        return (account, order_id) in self._statuses
-
-    def pending_statuses(self) -> Sequence[tuple[Account, str]]:
-        """The orders, as (account, order), whose status records changed since they were last written."""
-        return list(self._statuses)
-
     def write_level(self, stock: Stock) -> None:
         """Write the pending level of a key, as it is now."""
         cause, number = self._levels.pop(stock)
@@ -321,21 +314,24 @@ class Outbox:
         )
         self._records.append((Topic.LEVELS, stock.key, value))
 
-    def write_status(self, account: Account, order_id: str, order: OrderState) -> None:
-        """Write the pending status record of an order, as it is now."""
-        cause, number = self._statuses.pop((account, order_id))
+    def write_status(self, changed: tuple[Account, str], key: bytes, order: OrderState) -> None:
+        """Write the status record of an order as it is now, if one is pending; `key` is the record's."""
+        pending = self._statuses.pop(changed, None)
+        if pending is None:
+            return
+        cause, number = pending
         value = status_changed(
             cause.source.encode(),
             number,
             cause.envelope,
-            json_string(order_id),
-            STATUSES[order.status].encode(),
+            json_string(changed[1]),
+            _STATUS_JSON[order.status],
             order.lines is not None,
             order.eligible,
             statuses_of(order),
             unit_rows(order),
         )
-        self._records.append((Topic.STATUS, key_of(account.id, order_id), value))
+        self._records.append((Topic.STATUS, key, value))
 
     def take(self) -> list[Record]:
         """All records since the last call, state included.

@@ -18,6 +18,7 @@ from worker.domain.outbox import Cause
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
+from worker.domain.tuples import new_tuple
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import InputRecord, Outcome, OutputRecord, StateVersionError
@@ -56,6 +57,7 @@ class PartitionProcessor:
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._dead_letters: list[OutputRecord] = []
+        self._placed: set[str] = set()
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -104,7 +106,7 @@ class PartitionProcessor:
     def flush(self) -> list[OutputRecord]:
         """All outputs, dirty state and dead letters since the last flush."""
         names = self._names
-        records = [OutputRecord(names[topic], key, value) for topic, key, value in self.ledger.flush()]
+        records = [new_tuple(OutputRecord, (names[topic], key, value, ())) for topic, key, value in self.ledger.flush()]
         if self._dead_letters:
             records += self._dead_letters
             self._dead_letters = []
@@ -113,6 +115,8 @@ class PartitionProcessor:
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
             raise RuleRefusal("key_mismatch", "The record's key is not its field account_id.")
+        if account_id in self._placed:
+            return
         expected = partition_of(account_id, self._partition_count)
         if expected != self._partition:
             raise RuleRefusal(
@@ -120,6 +124,7 @@ class PartitionProcessor:
                 f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
                 f" the record lies in {self._partition}.",
             )
+        self._placed.add(account_id)
 
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
         """Which order a dead letter holds back: contract section 7."""
