@@ -4,66 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from aiokafka import ConsumerRecord
 
 from schemas.encoding import key_of
 from schemas.topics import INPUTS, Topic
-from tests.offline import Corrupt, OfflinePartition, Transaction, account_in, as_written, input_records, story
-from tests.topics_in_memory import MemoryCluster, MemoryReader, Records
+from tests.offline import Transaction, account_in, story
+from tests.topics_in_memory import MemoryCluster, MemoryReader
+from tests.unit.edges.verification.world import ACCOUNT, COUNT, PARTITION, World, found, world
 from worker.domain.rules import Rules
 from worker.edges.state_reader import processors
-from worker.edges.verification import partition as verification
 from worker.edges.verification.findings import Check
-from worker.edges.verification.partition import PartitionReport, System, verify_partition
+from worker.edges.verification.partition import System, verify_partition
 from worker.stream.positions import POSITIONS_KEY, decode_positions, encode_positions
 from worker.stream.processor import OutputRecord
-
-PARTITION = 1
-COUNT = 2
-ACCOUNT = account_in(PARTITION, COUNT)
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verification, "SETTLE_SECONDS", 0.0)
-
-
-@dataclass
-class World:
-    """The topics of a partition, and the offsets of its group."""
-
-    reader: MemoryReader
-    cluster: MemoryCluster
-
-    @property
-    def topics(self) -> Records:
-        return self.reader.topics
-
-    async def verify(self) -> PartitionReport:
-        system = System(app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Rules()))
-        return await verify_partition(self.cluster, self.reader, system, PARTITION)
-
-
-def world(corrupt: Corrupt = lambda _, records: records, transactions: int = 3) -> World:
-    """The account's story, processed in some transactions, each of which may be corrupted before it is written."""
-    inputs = input_records(story(ACCOUNT), PARTITION)
-    worker = OfflinePartition(PARTITION, COUNT)
-    size = -(-len(inputs) // transactions)
-    written: list[Transaction] = [
-        corrupt(number, worker.process(inputs[number * size : (number + 1) * size])) for number in range(transactions)
-    ]
-    topics = as_written(written, PARTITION)
-    for given in inputs:
-        topics.setdefault(given.topic, []).append(given)
-    committed = {(topic, PARTITION): offset for topic, offset in worker.committed().items()}
-    return World(MemoryReader(topics), MemoryCluster(committed))
-
-
-def found(report: PartitionReport) -> set[Check]:
-    return set(report.findings.counts)
 
 
 def changed(record: OutputRecord, **fields: object) -> OutputRecord:
@@ -356,69 +312,6 @@ async def test_a_state_built_for_another_partition_count_is_found() -> None:
     report = await verify_partition(sound.cluster, sound.reader, system, PARTITION)
 
     assert Check.FORMAT in found(report)
-
-
-def grown(steps: int) -> tuple[World, list[Records], list[dict[tuple[str, int], int]]]:
-    """A system in `steps` stages: the topics and the group's offsets after each."""
-    inputs = input_records(story(ACCOUNT), PARTITION)
-    worker = OfflinePartition(PARTITION, COUNT)
-    written: list[Transaction] = []
-    stages, committed = [], []
-    size = -(-len(inputs) // steps)
-    for number in range(steps):
-        written.append(worker.process(inputs[number * size : (number + 1) * size]))
-        topics = as_written(written, PARTITION)
-        for given in inputs:
-            topics.setdefault(given.topic, []).append(given)
-        stages.append(topics)
-        committed.append({(topic, PARTITION): offset for topic, offset in worker.committed().items()})
-    return World(MemoryReader({}), MemoryCluster({})), stages, committed
-
-
-def stepwise(topic_that_steps: Topic, *, compacted: bool) -> tuple[World, int]:
-    """A system that moves a step on before each read of a topic; compaction may leave only the last of a key."""
-    moving, stages, committed = grown(6)
-
-    def step(stage: int) -> None:
-        topics = stages[stage]
-        if compacted:
-            for topic in (Topic.LEVELS, Topic.STATUS):
-                last = {record.key: record for record in topics.get(topic, [])}
-                topics[topic] = sorted(last.values(), key=lambda record: record.offset)
-        moving.reader.topics = topics
-        moving.cluster.offsets = committed[stage]
-
-    at = 1
-
-    def before_read(topic: str) -> None:
-        nonlocal at
-        if topic == topic_that_steps and at < len(stages) - 1:
-            at += 1
-            step(at)
-
-    step(at)
-    moving.reader = MemoryReader(moving.reader.topics, before_read)
-    return moving, len(stages)
-
-
-@pytest.mark.parametrize("topic", [Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS, Topic.MOVEMENTS])
-async def test_a_system_that_moves_on_while_it_is_read_has_no_findings(topic: Topic) -> None:
-    moving, _ = stepwise(topic, compacted=False)
-
-    report = await moving.verify()
-
-    assert report.findings.examples == []
-    assert report.unsettled == 0
-
-
-async def test_what_compaction_took_from_a_moving_system_is_judged_by_another_round() -> None:
-    moving, _ = stepwise(Topic.LEVELS, compacted=True)
-
-    report = await moving.verify()
-
-    assert report.findings.examples == []
-    assert report.rounds > 1
-    assert report.movements == 13
 
 
 async def test_a_movement_of_no_known_source_is_found_on_a_system_that_stands_still() -> None:
