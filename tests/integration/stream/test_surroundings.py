@@ -95,7 +95,7 @@ async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(bro
 
 
 @pytest.mark.apache
-async def test_an_outage_of_the_broker_is_told_and_nothing_is_lost_or_doubled(names: Names) -> None:
+async def test_an_outage_is_told_and_loses_nothing_and_a_frozen_broker_keeps_nobody_from_stopping(names: Names) -> None:
     with apache_kafka() as cluster:
         world = await World(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), names).create()
         async with world.running(silence_ms_max=2000) as engine:
@@ -107,5 +107,13 @@ async def test_an_outage_of_the_broker_is_told_and_nothing_is_lost_or_doubled(na
             await until(lambda: engine.status().ready, engine)
             await world.send(world.b, NUMBERS)
             await world.processed(2 * len(NUMBERS), engine)
-        assert await world.sums() == expected(NUMBERS, NUMBERS)
-        await check_once(world, 2 * len(NUMBERS))
+            assert await world.sums() == expected(NUMBERS, NUMBERS)
+            await check_once(world, 2 * len(NUMBERS))
+            cluster.nodes[0].pause()
+            try:
+                loop = asyncio.get_running_loop()
+                began_at = loop.time()
+                await engine.stop()
+                assert loop.time() - began_at < 7, "a frozen broker keeps nobody from stopping"
+            finally:
+                cluster.nodes[0].resume()
