@@ -245,6 +245,16 @@ def test_every_fact_of_a_return_is_of_the_latest_event_that_gives_it() -> None:
         assert (facts.started, facts.returned_at) == (True, ms(3))
 
 
+def test_of_two_warehouses_of_a_return_the_later_told_holds() -> None:
+    events = (
+        told("sub_order.returned", 3, warehouse_id="x"),
+        told("sub_order.returned", 5, warehouse_id="y"),
+        told("sub_order.returned", 4, warehouse_id="z"),
+    )
+    for arrival in permutations(events):
+        assert order_of(arrival).sub_orders["s"].returns["r"].warehouse == "y"
+
+
 # Holding.
 
 

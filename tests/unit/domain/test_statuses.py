@@ -198,6 +198,14 @@ def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> No
     assert shop.send(b'{"type":"order.created","account_id":"a","order_id":"o"}').statuses[0]["eligible"] is False
 
 
+def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
+    shop.sub_order(5)
+    shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
+    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert said.moves == []
+    assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
+
+
 def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
     shop.order(3)
     shop.sub_order(3)
