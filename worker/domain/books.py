@@ -220,7 +220,7 @@ class Books:
             account, order_id = touched
             order = account.orders[order_id]
             key = key_of(account.id, order_id)
-            if isinstance(order, OrderState):  # as everything is that was touched since the last flush
+            if not isinstance(order, bytes):  # as everything is that was touched since the last flush
                 self.out.write_status(touched, key, order)
             value = account.orders[order_id] = encode(order)
             self._resting.pop(touched, None)

@@ -98,7 +98,7 @@ def sum_lines(lines: Iterable[Line]) -> dict[str, int]:
 
 
 def _place(order: OrderState, event: OrderCreated | OrderAmended, at: int, default_warehouse: str) -> Touch | None:
-    rank = (event.revision if isinstance(event, OrderAmended) else 0, at, event.event_id)
+    rank = (event.revision if type(event) is OrderAmended else 0, at, event.event_id)
     if order.lines_rank is not None and rank <= order.lines_rank:
         return None
     lines: dict[str, dict[str, int]] = {}
