@@ -120,13 +120,38 @@ class Merge:
             entry = self._next()
             if entry is None:
                 break
-            record = entry.records.popleft()
-            entry.bytes -= size_of(record)
-            taken.append(record)
-            self._look(entry)
+            self._take_run(entry, self._limit_of(entry), taken, records_max)
             if entry.lacking:
                 break
         return taken
+
+    def _take_run(
+        self, entry: _Input, limit: tuple[int, bool, int] | None, taken: list[InputRecord], records_max: int
+    ) -> None:
+        """Take from one input for as long as its head is the next of all: most records follow one of their own."""
+        records, rank, waits = entry.records, entry.rank, self._waits
+        while True:
+            record = records.popleft()
+            entry.bytes -= size_of(record)
+            taken.append(record)
+            if not records or waits(records[0]):
+                self._look(entry)
+                return
+            key = (records[0].timestamp, False, rank)
+            if len(taken) >= records_max or (limit is not None and key >= limit):
+                entry.key, entry.waits = key, False
+                return
+
+    def _limit_of(self, entry: _Input) -> tuple[int, bool, int] | None:
+        """The least key that another input may take its turn with. What waits while others go on has no turn."""
+        least: tuple[int, bool, int] | None = None
+        for other in self._inputs:
+            key = other.key
+            if other is entry or key is None or (least is not None and key >= least):
+                continue
+            if not other.waits or entry.key is None or key > entry.key:
+                least = key
+        return least
 
     def _look(self, entry: _Input) -> None:
         if not entry.records:
