@@ -1,5 +1,5 @@
 """The worker.
 
-`domain` has the rules, `stream` the exactly-once engine, `edges` and `ops` speak to the world, `cli` has the commands and
-`app` puts them together.
+`domain` has the rules, `stream` the exactly-once engine, `edges` and `ops` speak to the world, `cli` has the commands,
+and `app` puts them together.
 """
