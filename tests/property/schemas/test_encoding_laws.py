@@ -63,8 +63,10 @@ def test_a_movement_is_written_as_its_type_would_write_it(
 ) -> None:
     event_id, account, occurred_at, cause = envelope
     names = ("order_id", "sub_order_id")
+    source, number = split_event_id(event_id)
     value = moved(
-        *split_event_id(event_id),
+        source,
+        number,
         envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         movement.encode(),
         b'"warehouse_id":' + json_string(stock[0]) + b',"sku":' + json_string(stock[1]),
@@ -105,8 +107,10 @@ def test_a_level_is_written_as_its_type_would_write_it(
     as_of: str | None,
 ) -> None:
     event_id, account, occurred_at, cause = envelope
+    source, number = split_event_id(event_id)
     value = level_changed(
-        *split_event_id(event_id),
+        source,
+        number,
         envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         b'"warehouse_id":' + json_string(stock[0]) + b',"sku":' + json_string(stock[1]),
         *amounts,
@@ -147,8 +151,10 @@ def test_a_status_is_written_as_its_type_would_write_it(
     units: list[tuple[str | None, str, str, int, int, int]],
 ) -> None:
     event_id, account, occurred_at, cause = envelope
+    source, number = split_event_id(event_id)
     value = status_changed(
-        *split_event_id(event_id),
+        source,
+        number,
         envelope_of(json_string(account), occurred_at.encode(), optional(cause)),
         json_string(order_id),
         status.encode(),
