@@ -148,8 +148,12 @@ class WorkerProcess:
         return self._process
 
 
+StartWorker = Callable[..., WorkerProcess]
+"""Starts a worker with settings of its own: `start_worker(BUFFER="2")`."""
+
+
 @contextmanager
-def workers(folder: Path, common: Mapping[str, str]) -> Iterator[Callable[..., WorkerProcess]]:
+def workers(folder: Path, common: Mapping[str, str]) -> Iterator[StartWorker]:
     """Give a function that starts a worker with the common settings and its own; no worker outlives the block."""
     started: list[WorkerProcess] = []
     with ExitStack() as running:
