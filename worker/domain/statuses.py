@@ -79,13 +79,8 @@ def leaf_mask(order: OrderState) -> int:
     return mask & ~_SUPERSEDED_BIT
 
 
-def order_status(order: OrderState) -> int:
-    """The status of the order, from those of its leaves and from its uncovered units."""
-    return status_of_mask(order, leaf_mask(order))
-
-
 def status_of_mask(order: OrderState, mask: int) -> int:
-    """The status of the order whose `leaf_mask` is known already."""
+    """The status of the order, from its `leaf_mask`."""
     if not mask:
         return PROCESSING if order.cancelled_at is None else CANCELLED
     return _status_of_mask(mask)
