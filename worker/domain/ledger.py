@@ -1,12 +1,12 @@
 """The ledger of one partition: the one way in.
 
-`apply` takes an event and decides everything about it; `dead_lettered` and `resolved` tell it of dead letters; `flush`
-hands over what was decided. What the facts come to is computed in the modules beside it; here it is only put in order.
+`apply` takes an event and decides everything about it, `dead_lettered` tells it of dead letters, and `flush` hands over
+what was decided. What facts come to is found in the modules beside it; here is what an event is told apart by.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple, cast, get_args
 
@@ -21,28 +21,17 @@ from schemas.inputs import (
     StockCounted,
     SubOrdersEvent,
 )
-from schemas.state import VERSION, AccountState, OrderState
+from schemas.state import VERSION, AccountState
 from worker.domain import facts
 from worker.domain.accounts import Account
-from worker.domain.archive import is_eligible, rejection_of, statuses_of
+from worker.domain.archive import rejection_of, statuses_of
 from worker.domain.books import Books
-from worker.domain.claims import (
-    Difference,
-    cover_directly,
-    differences,
-    replace_uncovered,
-    settle,
-    ship_directly,
-)
-from worker.domain.conditions import Condition, conditions_of
 from worker.domain.counting import take_part
-from worker.domain.facts import NOTHING, Shortcut
+from worker.domain.orders import Orders
 from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
-from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock
 from worker.domain.views import Holding, OrderView, StockView
 from worker.domain.violations import InvariantViolation
 
@@ -83,6 +72,7 @@ class Ledger:
     def __init__(self, rules: Rules) -> None:
         self._out = Outbox()
         self._books = Books(rules, self._out)
+        self._orders = Orders(self._books)
         self._restoration = Restoration(self._books)
 
     # Reading, for those who ask
@@ -197,7 +187,7 @@ class Ledger:
         if dead_letter.dead_letter_id not in order.dead_letters:
             order.dead_letters.append(dead_letter.dead_letter_id)
             self._books.dirty(account, order_id)
-            self._conclude(account, order_id, order, cause, rows_changed=False)
+            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
 
     def conflicted(self, cause: Cause, detail: str) -> None:
         """An event came again with other content."""
@@ -246,7 +236,7 @@ class Ledger:
         books.dirty(account, order_id)
         if touch is None:
             return Effect.STALE
-        self._settle(account, order_id, order, touch, at, cause)
+        self._orders.changed(account, order_id, order, touch, at, cause)
         return Effect.APPLIED
 
     def _default_warehouse(self, account: Account, event: InputEvent) -> str:
@@ -255,99 +245,6 @@ class Ledger:
             account.default_warehouse = account.rules.default_warehouse
             self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
         return account.rules.default_warehouse
-
-    def _settle(
-        self, account: Account, order_id: str, order: OrderState, touch: facts.Touch, at: int, cause: Cause
-    ) -> None:
-        """Find what the touched facts come to, and write down the difference."""
-        sub_orders, skus, rows_changed, shortcut = touch
-        over_allocated: Collection[str] = ()
-        if skus is None or skus:
-            changed = _take(shortcut, order, sub_orders)
-            if changed is not None:
-                skus = NOTHING  # whether they are over-allocated was not looked at, and cannot have changed
-            else:
-                settlement = settle(order, skus)
-                over_allocated = settlement.over_allocated
-                rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
-                changed = differences(order, settlement.claims, skus)
-            if changed:
-                rows_changed = True
-                self._post(account, changed, at, cause)
-        for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
-            sub_order = order.sub_orders[sub_order_id]
-            status = sub_order_status(order, sub_order)
-            if status != sub_order.status:
-                sub_order.status = status
-                rows_changed = True
-        conditions = conditions_of(order, sub_orders, over_allocated)
-        if conditions or order.alerts:
-            self._update_alerts(order, sub_orders, skus, conditions, cause)
-        self._conclude(account, order_id, order, cause, rows_changed=rows_changed)
-
-    def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
-        """Move the stock keys from an order's claims before to those after."""
-        horizon = self._books.horizon(account)
-        for (warehouse, sku), before, after in changed:
-            stock = account.stock_at(warehouse, sku)
-            stock.fold(horizon)
-            available = stock.available
-            postings = stock.post(before, after)
-            self._books.post(stock, postings, available, cause)
-            self._remember_moves(stock, after.moves, postings, at, cause)
-
-    def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
-        """Keep what a count's `reserved` is compared with, and what its drift may be put down to."""
-        stream_time_ms = self._books.stream_time_ms
-        horizon = stream_time_ms - MOVES_KEPT_MS
-        if moves and moves[0] <= horizon:  # the oldest in most cases; a late one behind it waits its turn
-            moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
-        for movement, quantity, frozen_delta, *_ in postings:
-            if frozen_delta and at > horizon:
-                moves += (at, frozen_delta)
-                stock.remember_move(at, frozen_delta, stream_time_ms)
-            if cause.order_id is not None:
-                stock.touches.append((at, abs(quantity), movement, cause.order_id, cause.sub_order_id))
-
-    def _update_alerts(
-        self,
-        order: OrderState,
-        sub_orders: Collection[str] | None,
-        skus: Collection[str] | None,
-        conditions: dict[Condition, str],
-        cause: Cause,
-    ) -> None:
-        for (alert, sub_order_id, sku), detail in conditions.items():
-            if (alert, sub_order_id, sku) not in order.alerts:
-                self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
-        still = [entry for entry in order.alerts if not _was_looked_at(entry, sub_orders, skus) or entry in conditions]
-        order.alerts = [*still, *(entry for entry in conditions if entry not in still)]
-
-    def _conclude(
-        self, account: Account, order_id: str, order: OrderState, cause: Cause, *, rows_changed: bool
-    ) -> None:
-        """Status and eligibility of an order after its facts or dead letters changed.
-
-        Raises InvariantViolation where an eligible order has open units (contract section 10, 6).
-        """
-        if not order.known:
-            return
-        mask = leaf_mask(order)
-        status = status_of_mask(order, mask)
-        eligible = is_eligible(order, mask)
-        if eligible and any(claim.open for by_sku in order.claims.values() for claim in by_sku.values()):
-            raise InvariantViolation(f"order {order_id!r} is eligible for the archive and has open units")
-        if not rows_changed and status == order.status and eligible == order.eligible:
-            return
-        was_eligible = order.eligible
-        order.status, order.eligible = status, eligible
-        self._out.status_changed(cause, order_id)
-        if eligible and not was_eligible:
-            self._books.became_eligible(account, order_id, order)
-            self._out.eligible(cause, order_id, statuses_of(order))
-        elif was_eligible and not eligible:
-            self._books.ceased_to_be_eligible()
-            self._out.revoked(cause, order_id, statuses_of(order))
 
     # Commands
 
@@ -370,7 +267,7 @@ class Ledger:
         order.dead_letters.remove(dead_letter_id)
         if order.known or order.dead_letters:
             self._books.dirty(account, order_id)
-            self._conclude(account, order_id, order, cause, rows_changed=False)
+            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
         else:
             self._books.remove_order(account, order_id)
         return Effect.APPLIED
@@ -405,29 +302,9 @@ class Ledger:
         return Effect.APPLIED
 
 
-def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[str] | None) -> list[Difference] | None:
-    """What a shortcut changes of the order's claims, None where there is none to take."""
-    if shortcut is None or not sub_orders:
-        return None
-    (sub_order_id,) = sub_orders
-    sub_order = order.sub_orders[sub_order_id]
-    if shortcut is Shortcut.SHIPS:
-        return ship_directly(order, sub_order)
-    return [] if cover_directly(order, sub_order) else None
-
-
 def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:
     """The content hash of an event id among an order's identities, None where the id is new."""
     index = identities.find(event_hash)
     while index > 0 and index % 16:  # found across or inside other entries
         index = identities.find(event_hash, index + 1)
     return None if index < 0 else identities[index + 8 : index + 16]
-
-
-def _was_looked_at(
-    entry: tuple[str, str, str], sub_orders: Collection[str] | None, skus: Collection[str] | None
-) -> bool:
-    alert, sub_order_id, sku = entry
-    if alert == "over_allocated":
-        return skus is None or sku in skus
-    return sub_orders is None or sub_order_id in sub_orders
