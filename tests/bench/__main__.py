@@ -1,0 +1,88 @@
+"""`python -m tests.bench`: what Stockfreeze does on this machine, beside what is asked of it (`make bench`).
+
+Apache Kafka is started for it, the workers are real `stockfreeze run` processes, and everything shares the machine's
+cores. The table goes to stdout, what is going on to stderr. Missed targets do not fail: the exit code is 0 when all was
+measured and right, 1 when something failed (such as a `verify` that found a difference).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from rich.console import Console
+
+from deploy.kafka.jars import KafkaUnavailable, kafka_version
+from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench import latency, quiet, state, takeover, throughput
+from tests.bench.figures import Figure, as_data, as_table
+from tests.bench.system import Bench, BenchFailed
+
+MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
+    "throughput": throughput.measure,
+    "latency": latency.measure,
+    "state": state.measure,
+    "quiet": quiet.measure,
+    "take-over": takeover.measure,
+}
+EVENTS: Final = 200_000
+
+
+def main() -> int:
+    """Measure, and print."""
+    options = _options()
+    began = time.monotonic()
+    stderr = Console(stderr=True, highlight=False)
+
+    def tell(text: str) -> None:
+        stderr.print(f"{time.monotonic() - began:6.1f} s  {text}", style="dim", soft_wrap=True)
+
+    try:
+        tell(f"starting Apache Kafka {kafka_version()}")
+        with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            figures = runner.run(_measure(Bench(kafka, options.events, tell), options.only or list(MEASUREMENTS)))
+    except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, Apache Kafka {kafka_version()}"
+    if options.json:
+        print(json.dumps({"machine": machine, "figures": as_data(figures)}, indent=2))
+    else:
+        Console().print(as_table(figures, f"Stockfreeze, worker and broker on {machine}"))
+    return 0
+
+
+async def _measure(bench: Bench, names: Sequence[str]) -> list[Figure]:
+    figures: list[Figure] = []
+    for name in names:
+        figures += await MEASUREMENTS[name](bench)
+    return figures
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
+    parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="measure this (may be repeated)")
+    parser.add_argument("--events", type=int, default=EVENTS, help=f"events of the throughput run (default {EVENTS})")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args()
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

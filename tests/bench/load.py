@@ -1,0 +1,127 @@
+"""What is sent to a benchmark's system: all at once beforehand, or at a steady pace while it works."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+from aiokafka import AIOKafkaProducer
+
+from schemas.topics import Topic
+from tests.bench.system import PARTITIONS, System
+from worker.demo.events import rfc3339
+from worker.demo.load import LoadRecord, opening_counts, steady_load
+from worker.demo.retail import WAREHOUSES
+from worker.edges.partitioning import partition_of
+
+SKUS: Final = 2000
+_ACCOUNTS_PER_PARTITION: Final = 2
+_IN_FLIGHT_MAX: Final = 200
+
+
+def accounts() -> list[str]:
+    """Eight accounts, two in each partition, so that all partitions have the same work."""
+    found: dict[int, list[str]] = {partition: [] for partition in range(PARTITIONS)}
+    for number in count():
+        account_id = f"account-{number}"
+        place = found[partition_of(account_id, PARTITIONS)]
+        if len(place) < _ACCOUNTS_PER_PARTITION:
+            place.append(account_id)
+        if all(len(place) == _ACCOUNTS_PER_PARTITION for place in found.values()):
+            break
+    return [account_id for pair in zip(*found.values(), strict=True) for account_id in pair]
+
+
+def counts(now_ms: int) -> list[LoadRecord]:
+    """A count of all that the other loads touch, so that every level is known."""
+    return list(opening_counts(accounts(), SKUS, as_of_ms=now_ms))
+
+
+def events(n_events: int, start_ms: int, *, seed: int = 1, step_ms: int = 1) -> Iterator[LoadRecord]:
+    """Orders of 1 to 5 lines with their sub-orders, labels, shipments and deliveries, one event every `step_ms`."""
+    return steady_load(n_events, accounts=accounts(), skus=SKUS, start_ms=start_ms, seed=seed, step_ms=step_ms)
+
+
+def open_orders(n_orders: int, start_ms: int) -> Iterator[LoadRecord]:
+    """Orders of two lines that nobody hands out: all stay open."""
+    random = Random("open orders")
+    sellers = accounts()
+    for number in range(n_orders):
+        account_id = sellers[number % len(sellers)]
+        order_id = f"{number:08d}-{random.randrange(10_000):04d}"
+        warehouse = f',"warehouse_id":"{random.choice(WAREHOUSES)}"' if random.random() < 0.7 else ""
+        lines = ",".join(
+            f'{{"sku":"sku-{sku:05d}","quantity":{random.randint(1, 5)}{warehouse}}}'
+            for sku in random.sample(range(SKUS), 2)
+        )
+        value = (
+            f'{{"type":"order.created","event_id":"{order_id}/01","account_id":"{account_id}","order_id":"{order_id}",'
+            f'"occurred_at":"{rfc3339(start_ms + number)}","lines":[{lines}]}}'
+        )
+        yield LoadRecord(Topic.ORDERS, account_id.encode(), value.encode())
+
+
+@asynccontextmanager
+async def producing(system: System) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer for the length of the block."""
+    producer = AIOKafkaProducer(bootstrap_servers=system.bootstrap_servers)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def preload(system: System, records: Iterable[LoadRecord], start_ms: int) -> int:
+    """Send records as fast as it goes, stamped a millisecond apart from `start_ms` on; how many they were."""
+    builders: dict[tuple[Topic, int], Any] = {}
+    pending: list[asyncio.Future[object]] = []
+    number = -1
+    async with producing(system) as producer:
+
+        async def send(topic: Topic, partition: int) -> None:
+            batch = builders.pop((topic, partition))
+            pending.append(await producer.send_batch(batch, system.topic(topic), partition=partition))
+            if len(pending) >= _IN_FLIGHT_MAX:
+                await asyncio.gather(*pending)
+                pending.clear()
+
+        for number, (topic, key, value) in enumerate(records):
+            place = topic, partition_of(key.decode(), PARTITIONS)
+            while True:
+                batch = builders.setdefault(place, None) or producer.create_batch()
+                builders[place] = batch
+                if batch.append(timestamp=start_ms + number, key=key, value=value) is not None:
+                    break
+                await send(*place)
+        for place in list(builders):
+            await send(*place)
+        await asyncio.gather(*pending)
+    return number + 1
+
+
+async def trickle(
+    system: System, records: Iterable[LoadRecord], per_second: int, sent: Callable[[LoadRecord, int], None]
+) -> None:
+    """Send each record at its time; `sent` is told the record and its timestamp in milliseconds."""
+    clock = asyncio.get_running_loop().time
+    pending: set[asyncio.Future[object]] = set()
+    async with producing(system) as producer:
+        start = clock()
+        for number, record in enumerate(records):
+            if (ahead := start + number / per_second - clock()) > 0:
+                await asyncio.sleep(ahead)
+            now_ms = time.time_ns() // 1_000_000
+            partition = partition_of(record.key.decode(), PARTITIONS)
+            sending = await producer.send(
+                system.topic(record.topic), record.value, key=record.key, partition=partition, timestamp_ms=now_ms
+            )
+            sent(record, now_ms)
+            pending.add(sending)
+            sending.add_done_callback(pending.discard)
+        await asyncio.gather(*pending)
