@@ -33,7 +33,8 @@ async def test_a_whole_year_of_sales_comes_out_as_in_one_calm_run_whoever_is_kil
     scenario = scenario_of(read_invoices(DATA), now_ms=now_ms)
     deliveries = disturb(scenario.events, now_ms=now_ms, repeats=0.15, late=0.15)
     done = injected(deliveries)
-    assert min(done.repeats, done.late, done.early) > 100
+    assert min(done.repeats, done.late) > 1000
+    assert done.early
     workers = [start_worker(), start_worker()]
     for worker in workers:
         await worker.ready()
