@@ -28,6 +28,7 @@ from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
 from worker.edges.pages import Pages
 from worker.edges.processor import PartitionProcessor
+from worker.ops.garbage import collect_seldom, set_apart
 from worker.ops.logging import configure_logging
 from worker.ops.metrics import Metrics
 from worker.ops.progress import Progress
@@ -123,6 +124,15 @@ class EngineService(Service):
         self.closed = True
 
 
+class WorkerMetrics(Metrics):
+    """The metrics of the process; where a state is complete, it is also set apart from the garbage collector."""
+
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+        """Count a restore that ended, and let the collector look at its state no more."""
+        super().restore_finished(partition, records, seconds)
+        set_apart()
+
+
 class HostApp(faust.App):
     """The Faust app around the engine."""
 
@@ -141,7 +151,7 @@ class Host:
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
         self._engine = EngineService(self._make_engine, partitions, self._count_restart)
-        self._metrics = Metrics(version=release, processors=partitions.processors, status=self._engine.status)
+        self._metrics = WorkerMetrics(version=release, processors=partitions.processors, status=self._engine.status)
         self._progress = Progress(self._engine.status, lambda: self._metrics.records_committed)
         self._partitions = partitions
         self._pages = Pages(
@@ -253,5 +263,6 @@ def run_worker(settings: Settings) -> int:
 
     """
     configure_logging(settings.log_format, settings.log_level)
+    collect_seldom()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Host(settings).run())

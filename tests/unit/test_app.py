@@ -151,3 +151,14 @@ def test_a_stop_that_hangs_is_cut_off_with_a_code_that_says_whether_the_engine_c
     assert ended.returncode == code, ended.stderr
     assert "stopping" in ended.stderr
     assert '"stopped"' not in ended.stderr
+
+
+async def test_a_restored_state_is_set_apart_from_the_garbage_collector() -> None:
+    partitions = Partitions(prefix="", rules=Rules())
+    metrics = app_module.WorkerMetrics(version="1", processors=partitions.processors, status=lambda: None)
+    processor = partitions.make(0, 1)
+    try:
+        metrics.restore_finished(0, records=1, seconds=0.1)
+        assert not any(thing is processor.ledger for thing in gc.get_objects())
+    finally:
+        gc.unfreeze()

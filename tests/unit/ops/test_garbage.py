@@ -1,0 +1,58 @@
+"""The garbage collector leaves alone what was set apart, and still frees what died."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+
+import pytest
+
+from worker.ops.garbage import NEW_OBJECTS_MAX, collect_seldom, set_apart
+
+
+class Knot:
+    """Refers to itself: only the collector can free it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+@pytest.fixture(autouse=True)
+def collector() -> Iterator[None]:
+    """Leaves the collector as the other tests expect it."""
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+    gc.collect()
+
+
+def test_what_is_alive_is_not_looked_at_any_more() -> None:
+    state = [{"order": number} for number in range(1000)]
+    set_apart()
+    looked_at = {id(thing) for thing in gc.get_objects()}
+    assert not any(id(thing) in looked_at for thing in state)
+
+
+def test_garbage_is_freed_before_the_rest_is_set_apart() -> None:
+    seen = weakref.ref(Knot())
+    set_apart()
+    assert seen() is None
+
+
+def test_what_died_after_it_was_set_apart_is_freed_the_next_time() -> None:
+    knot = Knot()
+    seen = weakref.ref(knot)
+    set_apart()
+    del knot
+    gc.collect()
+    assert seen() is not None
+    set_apart()
+    assert seen() is None
+
+
+def test_new_objects_are_looked_at_seldom_and_old_ones_as_before() -> None:
+    old = gc.get_threshold()[1:]
+    collect_seldom()
+    assert gc.get_threshold() == (NEW_OBJECTS_MAX, *old)
