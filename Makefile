@@ -5,15 +5,16 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 PORT ?= 9092
+COMPILED := .cache/compiled
 # The first Python that is new enough; name another with PYTHON=.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench schemas locks clean python
+.PHONY: help setup demo test check kafka bench compiled test-compiled schemas locks clean python
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 setup: $(BIN)/.installed ## set up .venv with .venv/bin/stockfreeze in it
 
@@ -33,8 +34,15 @@ check: setup ## lint, formatting, types, import contracts, generated files
 kafka: python ## start Apache Kafka for development at 127.0.0.1:9092 (PORT=), Ctrl-C stops it
 	@$(PYTHON) -m deploy.kafka --port $(PORT) $(ARGS)
 
-bench: setup ## measure speed on Apache Kafka and print the table
-	$(BIN)/python -m tests.bench $(ARGS)
+bench: setup ## measure speed on Apache Kafka and print the table, the rules compiled if there is a C compiler
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench $(ARGS)
+
+compiled: $(COMPILED)/.built ## compile the rules from the same source, beside the package (needs a C compiler)
+
+test-compiled: compiled ## hold the compiled rules against the model and all examples
+	rm -rf $(COMPILED)/site/tests && cp -r tests pyproject.toml $(COMPILED)/site/
+	cd $(COMPILED)/site && ../../../$(BIN)/python -m pytest -p no:cacheprovider tests/property tests/unit/domain tests/unit/edges $(ARGS)
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate
@@ -59,4 +67,12 @@ $(BIN)/.locked: requirements.lock | python
 
 $(BIN)/.installed: pyproject.toml $(BIN)/.locked
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+$(COMPILED)/.built: $(wildcard worker/domain/*.py) setup.py $(BIN)/.installed
+	rm -rf $(COMPILED)
+	COMPILE_RULES=1 $(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-index --no-build-isolation \
+		-w $(COMPILED)/dist .
+	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --target $(COMPILED)/site $(COMPILED)/dist/*.whl
+	rm -rf build
 	@touch $@

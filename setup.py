@@ -1,0 +1,21 @@
+"""The build's one choice that pyproject.toml cannot make: with COMPILE_RULES=1 the rules become C extensions.
+
+They come from the same source by mypyc, which needs a C compiler. The pure Python is the reference, and what one works on.
+"""
+
+import os
+from pathlib import Path
+
+from setuptools import setup
+
+
+def _extensions() -> list[object]:
+    if os.environ.get("COMPILE_RULES") != "1":
+        return []
+    from mypyc.build import mypycify  # noqa: PLC0415  # a build of pure Python does without it
+
+    rules = sorted(str(path) for path in Path("worker/domain").glob("*.py") if path.name != "__init__.py")
+    return list(mypycify(rules, opt_level="3", debug_level="0"))
+
+
+setup(ext_modules=_extensions())
