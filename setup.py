@@ -1,6 +1,7 @@
 """The build's one choice that pyproject.toml cannot make: with COMPILE_RULES=1 the rules become C extensions.
 
-They come from the same source by mypyc, which needs a C compiler. The pure Python is the reference, and what one works on.
+They come from the same source by mypyc, which needs a C compiler. The pure Python is the reference, and what one works
+on.
 """
 
 import os
