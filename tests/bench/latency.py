@@ -41,7 +41,7 @@ async def measure(bench: Bench) -> list[Figure]:
         seen_path = system.folder / "seen.json"
         command = [sys.executable, "-m", "tests.bench.reader", system.bootstrap_servers, system.topic_prefix]
         log = system.folder / "reader.log"
-        with child_process([*command, str(seen_path)], log=log, stop_seconds=READER_STOP_SECONDS) as reader:
+        with child_process([*command, str(seen_path)], log=log, stop_seconds=READER_STOP_SECONDS):
             bench.tell(f"latency: {PER_SECOND:,} events a second for {WARM_UP_SECONDS + MEASURED_SECONDS} s")
             n_events = PER_SECOND * (WARM_UP_SECONDS + MEASURED_SECONDS)
             begun, cpu = time.monotonic(), cpu_seconds(worker.pid)

@@ -47,16 +47,18 @@ async def _read(bootstrap_servers: str, prefix: str, seen: dict[str, int]) -> No
         await consumer.stop()
 
 
-async def _main(bootstrap_servers: str, prefix: str, path: Path) -> None:
+async def _read_until_stopped(bootstrap_servers: str, prefix: str) -> dict[str, int]:
+    """When the first output of each event was seen, in Unix milliseconds, by event_id."""
     seen: dict[str, int] = {}
     reading = asyncio.ensure_future(_read(bootstrap_servers, prefix, seen))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, reading.cancel)
     await asyncio.wait({reading})
     if not reading.cancelled():
         reading.result()
-    path.write_bytes(msgspec.json.encode(seen))
+    return seen
 
 
 if __name__ == "__main__":
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_main(sys.argv[1], sys.argv[2], Path(sys.argv[3])))
+        outputs_seen = runner.run(_read_until_stopped(sys.argv[1], sys.argv[2]))
+    Path(sys.argv[3]).write_bytes(msgspec.json.encode(outputs_seen))
