@@ -112,9 +112,9 @@ class Ledger:
         """Take a state record; a later one of the same key replaces it, None deletes it. Raises UnknownStateVersion."""
         self._restoration.take(key, value)
 
-    def restored(self, stream_time_ms: int) -> None:
-        """All state records are in: derive what is not stored."""
-        self._restoration.finish(stream_time_ms)
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        """All state records are in: derive what is not stored, step by step until there is none."""
+        yield from self._restoration.finish(stream_time_ms)
         self._restoration = Restoration(self._books)  # lets go of what it held
 
     # Writing

@@ -5,11 +5,14 @@ Records come in the order of the topic, a later one replacing an earlier, so not
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TypeVar
 
 from schemas.encoding import parts_of
 from schemas.state import (
     VERSION,
+    AdjustmentState,
+    Flow,
     decode_account,
     decode_adjustment,
     decode_order_head,
@@ -26,6 +29,10 @@ from worker.domain.rules import KEPT_AFTER_RETENTION_MS
 
 K = TypeVar("K")
 V = TypeVar("V")
+
+
+STEP = 200
+"""How many records are derived at a step: about 2 ms."""
 
 
 class UnknownStateVersion(Exception):
@@ -63,20 +70,35 @@ class Restoration:
             case _:
                 raise UnknownStateVersion(f"state record {key!r} is of a kind that this program does not know")
 
-    def finish(self, stream_time_ms: int) -> None:
-        """All records are in: derive frozen units, flows, snapshots and deadlines."""
+    def finish(self, stream_time_ms: int) -> Iterator[None]:
+        """All records are in: derive frozen units, flows, snapshots and deadlines, a few at a step."""
         self._books.stream_time_ms = stream_time_ms
+        accounts = self._books.accounts
+        for number, _ in enumerate(self._derive()):
+            if number % STEP == 0:
+                yield
+        for account in accounts.values():
+            for number, stock in enumerate(account.all_stock()):
+                stock.restored()
+                if number % STEP == 0:
+                    yield
+
+    def _derive(self) -> Iterator[None]:
+        """One record after the other."""
         for account in self._books.accounts.values():
             for order_id, value in account.orders.items():
                 if isinstance(value, bytes):
                     self._restore_order(account, order_id, value)
-            self._restore_retired(account)
-            self._restore_adjustments(account)
+                yield
+            for order_id, value in account.retired.items():
+                self._restore_retired(account, order_id, value)
+                yield
+            for event_hash, kept in account.adjustments.items():
+                self._restore_adjustment(account, event_hash, kept)
+                yield
         for key, value in self._parts.items():
             self._restore_part(key, value)
-        for account in self._books.accounts.values():
-            for stock in account.all_stock():
-                stock.restored()
+            yield
 
     def _restore_order(self, account: Account, order_id: str, value: bytes) -> None:
         head = decode_order_head(value)
@@ -94,20 +116,15 @@ class Restoration:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
 
-    def _restore_retired(self, account: Account) -> None:
-        for order_id, value in account.retired.items():
-            retired = decode_retired(value)
-            for warehouse, sku, at, delta in retired.flows:
-                account.stock_at(warehouse, sku).restore_flow(at, delta)
-            self._books.deadlines.add(
-                Deadline(retired.retired_at + KEPT_AFTER_RETENTION_MS, "retired", account.id, order_id)
-            )
+    def _restore_retired(self, account: Account, order_id: str, value: bytes) -> None:
+        retired = decode_retired(value)
+        _restore_flows(account, retired.flows)
+        due_at = retired.retired_at + KEPT_AFTER_RETENTION_MS
+        self._books.deadlines.add(Deadline(due_at, "retired", account.id, order_id))
 
-    def _restore_adjustments(self, account: Account) -> None:
-        for event_hash, kept in account.adjustments.items():
-            for warehouse, sku, at, delta in kept.flows:
-                account.stock_at(warehouse, sku).restore_flow(at, delta)
-            self._books.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
+    def _restore_adjustment(self, account: Account, event_hash: bytes, kept: AdjustmentState) -> None:
+        _restore_flows(account, kept.flows)
+        self._books.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
 
     def _restore_part(self, key: tuple[str, ...], value: bytes) -> None:
         account_id, warehouse, origin, snapshot_id, part = key
@@ -116,6 +133,11 @@ class Restoration:
         if snapshot_id not in named:
             named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
         add_part(named[snapshot_id], int(part), state)
+
+
+def _restore_flows(account: Account, flows: list[Flow]) -> None:
+    for warehouse, sku, at, delta in flows:
+        account.stock_at(warehouse, sku).restore_flow(at, delta)
 
 
 def _put(mapping: dict[K, V], key: K, value: V | None) -> None:

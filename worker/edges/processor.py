@@ -7,6 +7,7 @@ is refused into a dead letter, and tells the ledger of those that belong to an o
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from schemas import decoding
@@ -75,9 +76,17 @@ class PartitionProcessor:
         except UnknownStateVersion as error:
             raise StateVersionError(str(error)) from error
 
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        """Derive what is not stored, in small steps.
+
+        `stream_time_ms` is the greatest record timestamp read before (-1: none).
+        """
+        return self.ledger.finish_restore(stream_time_ms)
+
     def restored(self, stream_time_ms: int) -> None:
-        """The restore is complete; `stream_time_ms` is the greatest record timestamp read before (-1: none)."""
-        self.ledger.restored(stream_time_ms)
+        """Take all steps of `finish_restore` at once, where nothing else has to go on meanwhile."""
+        for _ in self.finish_restore(stream_time_ms):
+            pass
 
     def waits(self, record: InputRecord) -> bool:
         """A count must not run ahead of the orders it is compared with.

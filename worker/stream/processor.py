@@ -6,7 +6,7 @@ awaits, throw the whole object away when a transaction fails, and build another 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
@@ -76,11 +76,13 @@ class Processor(Protocol):
         Records of the engine itself are not passed. Raises StateVersionError for a record of a newer version.
         """
 
-    def restored(self, stream_time_ms: int) -> None:
-        """The restore is complete.
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        """All records of the state are in: derive what is not stored, in steps of a few milliseconds.
 
+        The engine takes all steps, and lets others go on between them: a large state must not hold the group's poll up.
         `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none).
         """
+        ...
 
     def waits(self, record: InputRecord) -> bool:
         """Whether the record must wait until every other input has been read up to its timestamp, or to its end."""

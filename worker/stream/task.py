@@ -174,10 +174,7 @@ class PartitionTask:
                 f"the state of partition {self.partition} was begun with {restored.partition_count} partitions, the "
                 f"topics have {self._partition_count}: give every topic {restored.partition_count} partitions again"
             )
-        try:
-            self._processor.restored(restored.stream_time_ms)
-        except Exception as error:
-            raise halt_at(self.partition, "the end of its restore", error) from error
+        await self._finish_restore(restored.stream_time_ms)
         seconds = self._clock.monotonic() - began_at
         records = self.restore_progress.records if self.restore_progress is not None else 0
         self._surroundings.observer.restore_finished(self.partition, records, seconds)
@@ -186,6 +183,22 @@ class PartitionTask:
             extra={"partition": self.partition, "records": records, "seconds": round(seconds, 3)},
         )
         return restored
+
+    async def _finish_restore(self, stream_time_ms: int) -> None:
+        """Let the processor derive what is not stored, giving the event loop back in between."""
+        monotonic, slice_seconds = self._clock.monotonic, self._config.chunk_time_ms_max / 1000
+        yield_at = monotonic() + slice_seconds
+        steps = self._processor.finish_restore(stream_time_ms)
+        while True:
+            try:
+                next(steps)
+            except StopIteration:
+                return
+            except Exception as error:
+                raise halt_at(self.partition, "the end of its restore", error) from error
+            if monotonic() >= yield_at:
+                await asyncio.sleep(0)
+                yield_at = monotonic() + slice_seconds
 
     def _progressed(self, progress: RestoreProgress) -> None:
         self.restore_progress = progress

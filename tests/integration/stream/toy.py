@@ -6,7 +6,7 @@ number is dead-lettered. `poison` raises. Records of a topic called `…counts` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from worker.stream import InputRecord, Outcome, OutputRecord, StateVersionError
@@ -41,8 +41,9 @@ class Toy:
             raise StateVersionError("a record of version 2")
         self.sums[key] = int(value)
 
-    def restored(self, stream_time_ms: int) -> None:
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
         self.restored_at_ms = stream_time_ms
+        yield
 
     def waits(self, record: InputRecord) -> bool:
         return record.topic.endswith("counts")

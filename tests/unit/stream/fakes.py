@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from worker.stream import Clock, EngineConfig, InputRecord, Outcome, OutputRecord
 
 CONFIG = EngineConfig(
@@ -35,8 +37,10 @@ class Obedient:
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Nothing."""
 
-    def restored(self, stream_time_ms: int) -> None:
-        """Nothing."""
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        """Nothing but that it is complete."""
+        assert stream_time_ms >= -1
+        yield
 
     def waits(self, record: InputRecord) -> bool:
         return record.topic == "counts"
