@@ -206,9 +206,6 @@ async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_wi
     ("name", "value"),
     [
         ("BOOTSTRAP_SERVERS", "localhost"),
-        ("WEB_PORT", "70000"),
-        ("BUFFER", "-1"),
-        ("COUNT_POLICY", "ignore"),
         ("SASL_PASSWORD", "secret"),
         ("RETENTION_DAY", "90"),
     ],

@@ -8,11 +8,16 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from schemas.topics import Topic
 from tests.e2e.messages import command, order, rewritten
 from tests.e2e.system import Message, Place, System
 from tests.e2e.worker_process import StartWorker
 from worker.demo.events import HOUR_MS
+
+# On the embedded broker the command's own tests have all of these steps.
+pytestmark = pytest.mark.apache
 
 ACCOUNT = "shop 1"
 LINES = [{"sku": "A", "quantity": 5}]

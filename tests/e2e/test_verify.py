@@ -63,7 +63,7 @@ async def copy_of(system: System, records: Records, corrupt: Corruption) -> Syst
         headers = tuple((name, header.replace(old, new)) for name, header in of.headers)
         return Message(topic, key, value, headers, of.partition, of.timestamp)
 
-    await copy.create_topics()
+    await copy.broker.create_topics([copy.topic(topic) for topic in Topic], partitions=copy.partitions)
     for topic, of_topic in records.items():
         await copy.send(corrupt(topic, [renamed(record, topic) for record in of_topic]))
     await copy.commit(await copy.ends())
