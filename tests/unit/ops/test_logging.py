@@ -13,13 +13,23 @@ import structlog
 from worker.ops.logging import configure_logging
 
 
+LIBRARIES = ("aiohttp", "aiohttp.access", "aiokafka", "faust", "mode")
+
+
 @pytest.fixture(autouse=True)
-def _leave_logging_as_it_was() -> Iterator[None]:
+def _logging_of_this_test_alone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever other tests, and the libraries that they started, did to the loggers; and the way back."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    loggers = [logging.getLogger(name) for name in LIBRARIES]
+    handlers, levels = root.handlers[:], [logger.level for logger in (root, *loggers)]
+    for logger in loggers:
+        monkeypatch.setattr(logger, "disabled", False)
+        monkeypatch.setattr(logger, "propagate", True)
+        monkeypatch.setattr(logger, "filters", [])
     yield
     root.handlers[:] = handlers
-    root.setLevel(level)
+    for logger, level in zip((root, *loggers), levels, strict=True):
+        logger.setLevel(level)
     structlog.reset_defaults()
 
 

@@ -52,7 +52,7 @@ def test_a_flood_of_the_client_is_thinned_out(
 
 
 def test_lines_that_are_no_complaint_pass(client_log: ClientLog, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, "aiokafka.consumer.group_coordinator")
     for _ in range(3):
         logging.getLogger("aiokafka.consumer.group_coordinator").info("Joined")
     assert len(caplog.messages) == 3
