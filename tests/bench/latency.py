@@ -18,8 +18,8 @@ from worker.demo.children import child_process
 from worker.demo.load import LoadRecord
 
 PER_SECOND: Final = 1000
-WARM_UP_SECONDS: Final = 5
-MEASURED_SECONDS: Final = 25
+WARM_UP_SECONDS: Final = 60
+MEASURED_SECONDS: Final = 30
 READER_STOP_SECONDS: Final = 30.0
 
 

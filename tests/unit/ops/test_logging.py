@@ -12,7 +12,6 @@ import structlog
 
 from worker.ops.logging import configure_logging
 
-
 LIBRARIES = ("aiohttp", "aiohttp.access", "aiokafka", "faust", "mode")
 
 
