@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -36,6 +37,8 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = 
     "take-over": takeover.measure,
 }
 EVENTS: Final = 200_000
+WIDTH: Final = 140
+"""Of the table where it goes to a file."""
 
 
 def main() -> int:
@@ -57,11 +60,15 @@ def main() -> int:
     except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    machine = f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, Apache Kafka {kafka_version()}"
+    machine = (
+        f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_rules()}, "
+        f"Apache Kafka {kafka_version()}"
+    )
     if options.json:
         print(json.dumps({"machine": machine, "figures": as_data(figures)}, indent=2))
     else:
-        Console().print(as_table(figures, f"Stockfreeze, worker and broker on {machine}"))
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        console.print(as_table(figures, f"Stockfreeze, worker and broker on {machine}"))
     return 0
 
 
@@ -78,6 +85,13 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=EVENTS, help=f"events of the throughput run (default {EVENTS})")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
+
+
+def _rules() -> str:
+    """Which rules the workers run: they are other processes, and find the package without this folder's help."""
+    command = [sys.executable, "-P", "-c", "import worker.domain.ledger as rules; print(rules.__file__)"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return "rules in Python" if found.endswith(".py") else "rules compiled"
 
 
 def _processor() -> str:
