@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -53,6 +54,7 @@ def main() -> int:
     # The client repeats what it retries, such as a leader that new topics do not have yet; what fails raises.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     logging.getLogger("aiokafka").propagate = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping it leave nothing behind
     try:
         tell(f"starting Apache Kafka {kafka_version()}")
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -60,6 +62,8 @@ def main() -> int:
     except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     machine = (
         f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_rules()}, "
         f"Apache Kafka {kafka_version()}"
