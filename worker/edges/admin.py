@@ -21,11 +21,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, RECORD_BYTES_MAX, Topic
 from worker.edges.cluster import BROKER_DEFAULT, TopicSpec
 
 INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
-KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
 
 CLEANUP: Final = "cleanup.policy"
 RETENTION_MS: Final = "retention.ms"

@@ -21,11 +21,8 @@ from schemas.inputs import DeadLetterDiscarded
 from schemas.times import time_text
 from schemas.topics import RECORD_BYTES_MAX
 from worker.edges import connecting
-from worker.edges.processor import REPLAY_HEADER
+from worker.edges.processor import ERROR_HEADERS, REPLAY_HEADER
 from worker.edges.topic_reader import Record, TopicReader
-
-ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
-"""What the worker adds. A record's own headers of these names are not kept, so nothing is ambiguous."""
 
 _ID = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})")
 

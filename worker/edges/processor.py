@@ -30,9 +30,8 @@ _OUTCOMES = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICAT
 _WAITING_TYPE = b"stock.counted"
 _TIMESTAMP_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999
 _DEAD_LETTER_ID = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,10})/(?P<offset>\d{1,19})")
-_OWN_HEADERS = frozenset(
-    {"error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp"}
-)
+ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
+"""What a dead letter has besides the record's own. Those of these names are not kept, so nothing is ambiguous."""
 
 
 class Origin(NamedTuple):
@@ -158,7 +157,7 @@ class PartitionProcessor:
             ("source-partition", origin.partition.encode()),
             ("source-offset", origin.offset.encode()),
             ("source-timestamp", str(record.timestamp).encode()),
-            *((name, value) for name, value in record.headers if name not in _OWN_HEADERS),
+            *((name, value) for name, value in record.headers if name not in ERROR_HEADERS),
         ]
         self._dead_letters.append(OutputRecord(self._names[Topic.DEAD_LETTERS], record.key, record.value, headers))
         tally = self.ledger.tally
