@@ -25,7 +25,7 @@ hypothesis.settings.load_profile("stockfreeze")
 
 # A connection that aiokafka is still greeting when its client ends is left to the garbage collector, which complains.
 LEFT_BY_THE_CLIENT = (
-    r"ignore:Exception ignored in. <(socket|function StreamWriter|function _SelectorTransport)"
+    r"ignore:Exception ignored in. <(socket|function (AIOKafkaConnection|StreamWriter|_SelectorTransport))"
     ":pytest.PytestUnraisableExceptionWarning"
 )
 
