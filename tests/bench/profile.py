@@ -172,6 +172,19 @@ async def profile(n_events: int, per_transaction: int) -> Profile:
     return Profile(per_event, bytecodes, calls, n_events)
 
 
+async def bytecodes_per_event(n_events: int, per_transaction: int = TRANSACTION_RECORDS) -> float:
+    """Of as many events, after as many that only warm the state. The same on every machine with this Python."""
+    line = Line()
+    try:
+        load = list(events(2 * n_events, START_MS))
+        await line.run(line.fetched(counts(START_MS)), 8)
+        await line.run(line.fetched(load[:n_events]), per_transaction)
+        bytecodes, _ = await _counted(line, line.fetched(load[n_events:]), per_transaction)
+    finally:
+        await line.close()
+    return bytecodes.total() / n_events
+
+
 def _alone(records: Sequence[Record], per_transaction: int) -> Times:
     """What decoding and identities cost of deciding: done once more, by themselves."""
     times: Times = {"of it decode": [], "of it identity": []}
