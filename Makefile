@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench compiled test-compiled schemas locks clean python
+.PHONY: help setup demo test check kafka bench compiled test-compiled schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -46,6 +46,9 @@ test-compiled: compiled ## hold the compiled rules against the model and all exa
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate
+
+state-fixture: setup ## write the records that the encoding of the state is held against anew
+	PYTHONHASHSEED=0 $(BIN)/python -m tests.state_fixture
 
 locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \

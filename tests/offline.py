@@ -105,13 +105,14 @@ class OfflinePartition:
     partition: int
     partition_count: int
     prefix: str = ""
+    rules: Rules = field(default_factory=Rules)
     processor: PartitionProcessor = field(init=False)
     positions: Ledger = field(init=False)
     is_new: bool = True
 
     def __post_init__(self) -> None:
         self.processor = PartitionProcessor(
-            partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, rules=Rules()
+            partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, rules=self.rules
         )
         self.processor.restored(-1)
         self.positions = Ledger.of({f"{self.prefix}{topic}": begun_at(0) for topic in INPUTS}, -1)
