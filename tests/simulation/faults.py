@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Simulation
 
 
 class Fault(NamedTuple):
@@ -38,4 +41,8 @@ class FaultPlan:
 
     def only(self, numbers: Collection[int]) -> Self:
         """The same plan with all others left out, for replaying."""
+        raise NotImplementedError
+
+    def begin(self, simulation: Simulation) -> None:
+        """Let the plan take its course in a simulation that has just been made."""
         raise NotImplementedError

@@ -1,0 +1,240 @@
+"""A deterministic event loop on virtual time, and the processes whose code runs on it.
+
+When nothing is ready, time jumps to the next timer. Every callback belongs to the process in whose context it was made
+(or to none: the network and the cluster); so a process can be ended or held up between any two of its steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import heapq
+import logging
+import random
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextvars import Context, ContextVar, copy_context
+from typing import Any
+from unittest import mock
+
+EPOCH_MS = 1_700_000_000_000
+"""What the wall clocks show at virtual second 0."""
+
+Answers = Callable[..., Coroutine[Any, Any, object]]
+
+
+class Process:
+    """One incarnation of a simulated process."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.dead = False
+        self.frozen = False
+        self.held: list[asyncio.Handle] = []
+        """What would have run while it was frozen, in order."""
+        self.clock_offset_ms = 0
+        self.steps = 0
+        """How many of its callbacks have run."""
+        self.ends_at_step = -1
+
+    def successor(self) -> Process:
+        """The process that is started in its place, on the same machine."""
+        process = Process(self.name)
+        process.clock_offset_ms = self.clock_offset_ms
+        return process
+
+
+PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
+"""Whose code is running."""
+
+
+class SimulatedLoop(asyncio.BaseEventLoop):
+    """Runs callbacks in the order in which they were made ready, and time as fast as it can.
+
+    `random.Random(seed)` takes the place of the module `random` while the loop runs.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self._now = 0.0
+        self._ready: Any  # of the base class: what is to run next
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        """A heap. The number keeps the order of what is due at the same time."""
+        self._timers_made = 0
+        self._random_state = random.Random(f"random/{seed}").getstate()
+        self._remains: list[object] = []
+        self.environment: Context = copy_context()
+        """The context of everything that belongs to no process."""
+        self.environment.run(PROCESS.set, None)
+        self.connect: Answers | None = None
+        """Takes the place of `aiokafka.client.create_conn` while the loop runs."""
+        self.looked: Callable[[], None] = lambda: None
+        """Called before time moves."""
+        self.ended: Callable[[Process], None] = lambda _process: None
+        """Called when a process comes to the step that is its last."""
+        self.late: list[dict[str, Any]] = []
+        """What was told to the loop's exception handler."""
+        self.set_exception_handler(lambda _loop, context: self.late.append(context))
+
+    # -- what asyncio asks of a loop
+
+    def time(self) -> float:
+        """Virtual seconds."""
+        return self._now
+
+    def call_soon(
+        self, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.Handle:
+        """Run a callback after those that are ready already."""
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        return handle
+
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run a callback when it is that late."""
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        self._timers_made += 1
+        heapq.heappush(self._timers, (when, self._timers_made, handle))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Run a callback after so many seconds."""
+        return self.call_at(self._now + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        ready = self._ready
+        if not ready:
+            self.looked()
+            if self._stopping:  # type: ignore[attr-defined]
+                return
+            self._advance()
+            self._take_due()
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if handle._cancelled:
+                continue
+            process = handle._context.get(PROCESS)
+            if process is not None:
+                if process.dead:
+                    continue
+                if process.frozen:
+                    process.held.append(handle)
+                    continue
+                process.steps += 1
+                if process.steps == process.ends_at_step:
+                    self.ended(process)
+                    continue
+            handle._run()
+        self._take_due()
+
+    def _advance(self) -> None:
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not timers:
+            raise RuntimeError("nothing is ever going to happen: every task waits for another")
+        self._now = max(self._now, timers[0][0])
+
+    def _take_due(self) -> None:
+        timers, now = self._timers, self._now
+        while timers and timers[0][0] <= now:
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                self._ready.append(handle)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Nothing: what was cancelled is dropped when its time comes."""
+
+    def _process_events(self, event_list: object) -> None:
+        """Nothing: there is no input or output."""
+
+    def _write_to_self(self) -> None:
+        """Nothing: there are no threads."""
+
+    def _asyncgen_finalizer_hook(self, agen: object) -> None:
+        """Nothing: what was thrown away is not run."""
+
+    def run_forever(self) -> None:
+        """Run, with the world outside replaced."""
+        with self._replaced():
+            super().run_forever()
+
+    # -- processes
+
+    def freeze(self, process: Process, seconds: float) -> None:
+        """Hold all callbacks of a process back for so long."""
+        process.frozen = True
+        self.later(seconds, lambda: self._thaw(process))
+
+    def _thaw(self, process: Process) -> None:
+        process.frozen = False
+        self._ready.extend(process.held)
+        process.held.clear()
+
+    def kill(self, process: Process) -> None:
+        """Run none of its callbacks again. Its coroutines stay where they are, without a `finally`."""
+        process.dead = True
+        process.held.clear()
+        # Held on to: a coroutine that is collected runs its `finally`.
+        self._remains.extend(asyncio.all_tasks(self))
+
+    def later(self, seconds: float, action: Callable[[], object]) -> asyncio.TimerHandle:
+        """Do something after so long, outside of all processes."""
+        return self.call_at(self._now + seconds, action, context=self.environment)
+
+    def throw_away(self) -> None:
+        """End without letting anything go on: every coroutine is closed where it stands, in silence."""
+        self._ready.clear()
+        self._timers.clear()
+        self._remains.extend(asyncio.all_tasks(self))
+        with mock.patch("sys.unraisablehook"), _muted_log():
+            for task in self._remains:
+                if isinstance(task, asyncio.Task):
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    # Whatever it says: it is not there any more.
+                    with contextlib.suppress(BaseException):
+                        task.get_coro().close()
+            self._remains.clear()
+            self._ready.clear()
+            self._timers.clear()
+        self.close()
+
+    @contextlib.contextmanager
+    def _replaced(self) -> Iterator[None]:
+        def wall_clock() -> float:
+            process = PROCESS.get()
+            offset_ms = 0 if process is None else process.clock_offset_ms
+            return (EPOCH_MS + offset_ms) / 1000 + self._now
+
+        outside = random.getstate()
+        random.setstate(self._random_state)
+        replaced = {
+            "time": wall_clock,
+            "time_ns": lambda: int(wall_clock() * 1_000_000) * 1000,
+            "monotonic": self.time,
+            "perf_counter": self.time,
+        }
+        try:
+            with mock.patch.multiple(time, **replaced):  # type: ignore[call-overload]
+                if self.connect is None:
+                    yield
+                else:
+                    with mock.patch("aiokafka.client.create_conn", self.connect):
+                        yield
+        finally:
+            self._random_state = random.getstate()
+            random.setstate(outside)
+
+
+@contextlib.contextmanager
+def _muted_log() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,238 @@
+"""The transaction coordinator: what it knows of each transactional id, and what it does to the partitions.
+
+The protocol is the one that aiokafka speaks (KIP-98, with the check of KIP-890 that a produce belongs to an open
+transaction). Every change of a transaction is first written to the coordinator's own log: until it is, the id is
+pending, and whoever asks is told of a concurrent transaction. Markers are written after the answer to a commit.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+
+from tests.simulation.codes import Code
+from tests.simulation.loop import SimulatedLoop
+
+Partition = tuple[str, int]
+OFFSETS_TOPIC = "__consumer_offsets"
+
+LOG_SECONDS_MAX = 0.002
+MARKER_SECONDS_MAX = 0.006
+EXPIRY_CHECK_SECONDS_MAX = 2.0
+"""The coordinator looks for transactions that took too long so often at least (10 s by default on Apache Kafka)."""
+RETRY_SECONDS = 0.05
+
+
+class TxnState(StrEnum):
+    """As Apache Kafka names them; the two states of completion and of a fence are told by what comes next."""
+
+    EMPTY = "Empty"
+    ONGOING = "Ongoing"
+    PREPARE_COMMIT = "PrepareCommit"
+    PREPARE_ABORT = "PrepareAbort"
+    COMPLETE_COMMIT = "CompleteCommit"
+    COMPLETE_ABORT = "CompleteAbort"
+
+    @property
+    def ending(self) -> bool:
+        """Whether the markers are not all written yet."""
+        return self in (TxnState.PREPARE_COMMIT, TxnState.PREPARE_ABORT)
+
+
+@dataclass
+class Transaction:
+    """All that is known of a transactional id."""
+
+    transactional_id: str
+    producer_id: int
+    epoch: int = -1
+    state: TxnState = TxnState.EMPTY
+    timeout_ms: int = 0
+    partitions: set[Partition] = field(default_factory=set)
+    pending: bool = False
+    begun: int = 0
+    """Counts the transactions, so that an expiry knows its own."""
+
+
+class Markers(Protocol):
+    """Where the coordinator writes what ends a transaction."""
+
+    def write_marker(self, partition: Partition, producer_id: int, epoch: int, *, commit: bool) -> bool:
+        """End the transaction in a partition; False while its leader cannot be reached."""
+
+
+class TransactionCoordinator:
+    """One for all ids: where an id's coordinator is, and whether it may answer, is the cluster's business."""
+
+    def __init__(self, loop: SimulatedLoop, seed: int, markers: Markers) -> None:
+        self._loop = loop
+        self._chance = random.Random(f"transactions/{seed}")
+        self._markers = markers
+        self._transactions: dict[str, Transaction] = {}
+        self._producer_ids = 1000
+        self.awake: Callable[[str, Callable[[], None]], None] = lambda _id, action: action()
+        """Does something once the coordinator of an id is up and awake."""
+        self.marker_delay: Callable[[], float] = lambda: 0.0
+        """Seconds that the next marker takes longer."""
+        self.told: Callable[[str], None] | None = None
+        """Hears what happens, for the trace."""
+
+    def init_producer_id(self, transactional_id: str | None, timeout_ms: int, reply: Callable[..., None]) -> None:
+        """Give the next epoch of an id, once what its predecessor left open is aborted: `reply(code, id, epoch)`."""
+        if transactional_id is None:
+            self._producer_ids += 1
+            reply(Code.NONE, self._producer_ids, 0)
+            return
+        txn = self._transactions.get(transactional_id)
+        if txn is None:
+            self._producer_ids += 1
+            txn = self._transactions[transactional_id] = Transaction(transactional_id, self._producer_ids)
+        if txn.pending or txn.state.ending:
+            reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
+        elif txn.state is TxnState.ONGOING:
+            self._fence(txn)
+            reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
+        else:
+            txn.epoch += 1
+            txn.state = TxnState.EMPTY
+            txn.timeout_ms = timeout_ms
+            epoch = txn.epoch
+            self._write(txn, lambda: reply(Code.NONE, txn.producer_id, epoch))
+
+    def add_partitions(
+        self,
+        transactional_id: str,
+        producer_id: int,
+        epoch: int,
+        partitions: set[Partition],
+        reply: Callable[[Code], None],
+    ) -> None:
+        """Make partitions part of the open transaction, or begin one with them."""
+        txn = self._transactions.get(transactional_id)
+        if txn is None or txn.producer_id != producer_id:
+            reply(Code.INVALID_PRODUCER_ID_MAPPING)
+        elif txn.epoch != epoch:
+            reply(Code.INVALID_PRODUCER_EPOCH)
+        elif txn.pending or txn.state.ending:
+            reply(Code.CONCURRENT_TRANSACTIONS)
+        elif txn.state is TxnState.ONGOING and partitions <= txn.partitions:
+            reply(Code.NONE)
+        else:
+            if txn.state is not TxnState.ONGOING:
+                txn.state = TxnState.ONGOING
+                txn.partitions = set()
+                txn.begun += 1
+                self._expire_later(txn)
+            txn.partitions |= partitions
+            self._write(txn, lambda: reply(Code.NONE))
+
+    def verify(self, transactional_id: str, producer_id: int, epoch: int, partition: Partition) -> Code:
+        """Whether a first produce to a partition belongs to an open transaction, as its leader asks."""
+        txn = self._transactions.get(transactional_id)
+        if txn is None or txn.producer_id != producer_id:
+            return Code.INVALID_PRODUCER_ID_MAPPING
+        if txn.epoch != epoch:
+            return Code.INVALID_PRODUCER_EPOCH
+        if txn.pending or txn.state.ending:
+            return Code.NOT_ENOUGH_REPLICAS  # what an old client is told of a concurrent transaction
+        if txn.state is not TxnState.ONGOING or partition not in txn.partitions:
+            return Code.INVALID_TXN_STATE
+        return Code.NONE
+
+    def end(
+        self, transactional_id: str, producer_id: int, epoch: int, *, commit: bool, reply: Callable[[Code], None]
+    ) -> None:
+        """Commit or abort. Answered when it is decided; the markers come later."""
+        txn = self._transactions.get(transactional_id)
+        if txn is None or txn.producer_id != producer_id:
+            reply(Code.INVALID_PRODUCER_ID_MAPPING)
+        elif txn.epoch != epoch:
+            reply(Code.INVALID_PRODUCER_EPOCH)
+        elif txn.pending:
+            reply(Code.CONCURRENT_TRANSACTIONS)
+        else:
+            match txn.state:
+                case TxnState.ONGOING:
+                    self._end(txn, commit=commit, decided=lambda: reply(Code.NONE))
+                case TxnState.COMPLETE_COMMIT:
+                    reply(Code.NONE if commit else Code.INVALID_TXN_STATE)
+                case TxnState.COMPLETE_ABORT:
+                    reply(Code.INVALID_TXN_STATE if commit else Code.NONE)
+                case TxnState.PREPARE_COMMIT:
+                    reply(Code.CONCURRENT_TRANSACTIONS if commit else Code.INVALID_TXN_STATE)
+                case TxnState.PREPARE_ABORT:
+                    reply(Code.INVALID_TXN_STATE if commit else Code.CONCURRENT_TRANSACTIONS)
+                case TxnState.EMPTY:
+                    reply(Code.INVALID_TXN_STATE)
+
+    # -- the coordinator by itself
+
+    def _write(self, txn: Transaction, then: Callable[[], None]) -> None:
+        """Write the transaction to the coordinator's log, then go on."""
+        txn.pending = True
+        self._loop.later(LOG_SECONDS_MAX * self._chance.random(), lambda: self._written(txn, then))
+
+    def _written(self, txn: Transaction, then: Callable[[], None]) -> None:
+        def go_on() -> None:
+            txn.pending = False
+            then()
+
+        self.awake(txn.transactional_id, go_on)
+
+    def _fence(self, txn: Transaction) -> None:
+        """Abort an open transaction under the next epoch: its producer can write no more."""
+        txn.epoch += 1
+        self._end(txn, commit=False, decided=lambda: None)
+
+    def _end(self, txn: Transaction, *, commit: bool, decided: Callable[[], None]) -> None:
+        txn.state = TxnState.PREPARE_COMMIT if commit else TxnState.PREPARE_ABORT
+        if self.told is not None:
+            self.told(f"{txn.transactional_id} epoch {txn.epoch}: {txn.state}")
+
+        def written() -> None:
+            decided()
+            left = set(txn.partitions)
+            for partition in sorted(left):
+                self._mark_later(txn, partition, left, commit=commit)
+            if not left:
+                self._complete(txn, commit=commit)
+
+        self._write(txn, written)
+
+    def _mark_later(self, txn: Transaction, partition: Partition, left: set[Partition], *, commit: bool) -> None:
+        seconds = MARKER_SECONDS_MAX * self._chance.random() + self.marker_delay()
+        self._loop.later(
+            seconds,
+            lambda: self.awake(txn.transactional_id, lambda: self._mark(txn, partition, left, commit=commit)),
+        )
+
+    def _mark(self, txn: Transaction, partition: Partition, left: set[Partition], *, commit: bool) -> None:
+        if not self._markers.write_marker(partition, txn.producer_id, txn.epoch, commit=commit):
+            self._loop.later(RETRY_SECONDS, lambda: self._mark(txn, partition, left, commit=commit))
+            return
+        left.discard(partition)
+        if not left:
+            self._complete(txn, commit=commit)
+
+    def _complete(self, txn: Transaction, *, commit: bool) -> None:
+        def written() -> None:
+            txn.state = TxnState.COMPLETE_COMMIT if commit else TxnState.COMPLETE_ABORT
+            txn.partitions = set()
+
+        self._write(txn, written)
+
+    def _expire_later(self, txn: Transaction) -> None:
+        begun = txn.begun
+        seconds = txn.timeout_ms / 1000 + EXPIRY_CHECK_SECONDS_MAX * self._chance.random()
+        self._loop.later(seconds, lambda: self.awake(txn.transactional_id, lambda: self._expire(txn, begun)))
+
+    def _expire(self, txn: Transaction, begun: int) -> None:
+        if txn.begun != begun or txn.state is not TxnState.ONGOING:
+            return
+        if txn.pending:
+            self._loop.later(RETRY_SECONDS, lambda: self._expire(txn, begun))
+            return
+        self._fence(txn)
