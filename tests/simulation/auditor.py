@@ -1,0 +1,383 @@
+"""The independent judge: follows the topics as a read_committed reader does, and holds every transaction against the
+model of the contract in `tests/model`, which shares no code with the worker.
+
+For each partition the state topic tells which inputs a transaction says it took; the workers' testimony tells in which
+order (see `testimony`). From these the model says what the transaction must have written: every record of every
+output topic is held against it, whole transactions at a time, in the middle of the run as at its end. Beyond that, it
+is checked from the outputs alone that books balance and offsets add up.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import msgspec
+
+from tests.model.reading import COMMANDS, ORDERS, STOCK, SUB_ORDERS
+from tests.model.run import AccountRules, Model, Record
+from tests.simulation.books import Books
+from tests.simulation.expected import OUTPUTS, Latest, Seen, Taken, Transaction, transaction_of
+from tests.simulation.findings import Finding, Kind, Wrong
+from tests.simulation.testimony import Attempt, Decided
+
+INPUTS = (ORDERS, SUB_ORDERS, STOCK, COMMANDS)
+STATE = "stockfreeze.state.v1"
+POSITIONS_KEY = b"stream/positions"
+FENCE_KEY = b"stream/fence"
+FORMAT_KEY = b"stream/format"
+OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered")
+UNSETTLED_MAX = 1
+"""So many transactions of a partition may be readable in one topic and not yet in another: markers are not written at
+once, but the next transaction of a producer waits for all of them."""
+
+Position = Sequence[int]
+"""next_offset, applied, duplicate, stale, dead_lettered, gaps."""
+
+
+class Sent(NamedTuple):
+    """An input as it was appended, at a moment of virtual time."""
+
+    record: Record
+    at_seconds: float
+
+
+@dataclass(frozen=True)
+class World:
+    """What the auditor may look at: `read` gives the records that are readable from an offset on, by full topic name;
+    `group_offset` the group's offset of an input.
+    """
+
+    prefix: str
+    partitions: int
+    rules: AccountRules
+    read: Callable[[str, int, int], Sequence[Seen]]
+    group_offset: Callable[[str, int], int | None]
+
+
+class Auditor:
+    """All partitions. Told of inputs and testimonies as they come; `look` may be called at any time."""
+
+    def __init__(self, world: World, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
+        self._audits = [PartitionAudit(world, partition) for partition in range(world.partitions)]
+        self.findings: list[Finding] = []
+        self._wrong: set[int] = set()
+        """Partitions with a finding: after the first one nothing more can be said of them."""
+
+    def begin(self, topic: str, partition: int, offset: int) -> None:
+        """An input's first record is at an offset: what lies before is gone."""
+        self._audits[partition].beginnings[topic] = offset
+
+    def sent(self, record: Record, at_seconds: float) -> None:
+        """An input record was appended."""
+        self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, at_seconds)
+
+    def testify(self, partition: int, attempt: Attempt) -> None:
+        """A worker says what it is about to write."""
+        self._audits[partition].attempts.append(attempt)
+
+    def find(self, kind: Kind, partition: int | None, message: str) -> None:
+        """Note something that is wrong."""
+        self.findings.append(Finding(kind, partition, message, self._now_ms()))
+
+    def look(self) -> None:
+        """Follow the topics up to now."""
+        self._each(lambda audit: audit.look())
+
+    def finish(self) -> None:
+        """The run has ended: everything must be there, and nothing else."""
+        self.look()
+        self._each(lambda audit: audit.finish())
+
+    @property
+    def consumed(self) -> bool:
+        """Whether every input that was sent is accounted for in the state that can be read."""
+        return all(audit.consumed for audit in self._audits)
+
+    def lags(self) -> dict[str, int]:
+        """Inputs that are not accounted for, by topic and partition."""
+        return {
+            f"{topic}/{audit.partition}": lag
+            for audit in self._audits
+            for topic in INPUTS
+            if (lag := audit.lag_of(topic))
+        }
+
+    def partition(self, number: int) -> PartitionAudit:
+        """What is known of a partition."""
+        return self._audits[number]
+
+    def _each(self, check: Callable[[PartitionAudit], None]) -> None:
+        for audit in self._audits:
+            if audit.partition in self._wrong:
+                continue
+            try:
+                check(audit)
+            except Wrong as wrong:
+                self._wrong.add(audit.partition)
+                self.find(wrong.kind, audit.partition, wrong.message)
+
+
+class PartitionAudit:
+    """One partition, from its first input to its last output."""
+
+    def __init__(self, world: World, partition: int) -> None:
+        self.partition = partition
+        self._world = world
+        self.inputs: dict[str, dict[int, Sent]] = {topic: {} for topic in INPUTS}
+        self.beginnings: dict[str, int] = dict.fromkeys(INPUTS, 0)
+        self.attempts: list[Attempt] = []
+        self.model = Model(partition, world.partitions, world.prefix, world.rules)
+        self.positions: Mapping[str, Position] | None = None
+        self.transactions = 0
+        self.books = Books()
+        self._latest: Latest = {}
+        self._cursors: dict[str, int] = {}
+        self._unread: dict[str, deque[Transaction]] = {topic: deque() for topic in OUTPUTS}
+        """Transactions whose records in a topic have not been seen yet, if there are any."""
+        self._unclaimed: dict[str, deque[Sequence[Seen]]] = {topic: deque() for topic in OUTPUTS}
+        """What was read in a topic, and is not known of yet from the state."""
+        self._stream_time_ms = -1
+        self._before: Mapping[str, Position] = {}
+        """The positions before the last transaction."""
+        self._group_ahead: dict[str, int] = {}
+        """Offsets of the group that the state has not come to yet: the next transaction must."""
+
+    # -- following the topics
+
+    def look(self) -> None:
+        """Take what can be read now. Raises Wrong."""
+        # The state last: what is readable in it has been readable in the outputs, but for markers under way.
+        for topic in OUTPUTS:
+            self._unclaimed[topic].extend(self._blocks(topic))
+        for block in self._blocks(STATE):
+            self._take_state(block)
+            self._settle()
+        self._settle()
+        for topic in OUTPUTS:
+            owed = [transaction for transaction in self._unread[topic] if transaction.requires(topic)]
+            if len(owed) > UNSETTLED_MAX:
+                number = owed[0].number
+                raise Wrong(Kind.TORN, f"transaction {number} and later ones are in the state, but not in {topic}")
+            if len(self._unclaimed[topic]) > UNSETTLED_MAX:
+                offset = self._unclaimed[topic][0][0].offset
+                raise Wrong(Kind.TORN, f"{topic}/{offset} and later ones can be read, but the state does not know them")
+        for topic in INPUTS:
+            self._look_at_group(topic)
+
+    def finish(self) -> None:
+        """Raises Wrong if anything is owed, or is there and nobody's."""
+        for topic in OUTPUTS:
+            for transaction in self._unread[topic]:
+                if transaction.requires(topic):
+                    raise Wrong(Kind.LOST, f"transaction {transaction.number} is in the state, but not in {topic}")
+            if self._unclaimed[topic]:
+                offset = self._unclaimed[topic][0][0].offset
+                raise Wrong(Kind.TORN, f"{topic}/{offset} can be read, and no transaction in the state has written it")
+        self.books.check_all()
+        for topic in INPUTS:
+            position = (self.positions or {}).get(self._world.prefix + topic)
+            in_group = self._world.group_offset(topic, self.partition)
+            if position is not None and in_group != position[0]:
+                raise Wrong(Kind.GROUP, f"the group is at {in_group} of {topic}, the state at {position[0]}")
+
+    def _look_at_group(self, topic: str) -> None:
+        """The group's offset is of this transaction, or of the one before or after: markers come in any order."""
+        in_group = self._world.group_offset(topic, self.partition)
+        name = self._world.prefix + topic
+        if in_group is None or self.positions is None:
+            return
+        offset = self.positions[name][0]
+        if in_group > offset:
+            self._group_ahead[name] = in_group
+        elif in_group != offset and in_group != self._before.get(name, (0,))[0]:
+            raise Wrong(Kind.GROUP, f"the group is at {in_group} of {topic}, behind the state at {offset}")
+
+    def lag_of(self, topic: str) -> int:
+        """How many of the inputs sent are not accounted for."""
+        position = (self.positions or {}).get(self._world.prefix + topic)
+        begin = self.beginnings[topic] if position is None else position[0]
+        return sum(1 for offset in self.inputs[topic] if offset >= begin)
+
+    @property
+    def consumed(self) -> bool:
+        """Whether all inputs are accounted for, and all that follows from them has been read."""
+        return not any(self.lag_of(topic) for topic in INPUTS) and not any(
+            transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]
+        )
+
+    def _blocks(self, topic: str) -> list[list[Seen]]:
+        """What became readable since the last look, by transaction: markers leave gaps between them."""
+        records = self._world.read(self._world.prefix + topic, self.partition, self._cursors.get(topic, 0))
+        if not records:
+            return []
+        self._cursors[topic] = records[-1].offset + 1
+        blocks = [[records[0]]]
+        for before, record in pairwise(records):
+            if record.offset != before.offset + 1:
+                blocks.append([])
+            blocks[-1].append(record)
+        return blocks
+
+    def _settle(self) -> None:
+        """Hold what was read in the outputs against the transactions known."""
+        for topic in OUTPUTS:
+            blocks, transactions = self._unclaimed[topic], self._unread[topic]
+            while blocks and transactions:
+                transaction = transactions[0]
+                if not transaction.owns(topic, blocks[0]):
+                    if transaction.requires(topic):
+                        offset = blocks[0][0].offset
+                        raise Wrong(Kind.TORN, f"{topic}/{offset} is not of transaction {transaction.number}")
+                    transactions.popleft()
+                    continue
+                transactions.popleft()
+                block = blocks.popleft()
+                self.books.take(topic, block, transaction.check(topic, block))
+                self._check_books(transaction)
+
+    def _check_books(self, transaction: Transaction) -> None:
+        """Once all outputs up to a transaction have been read, they balance."""
+        if all(not unread or unread[0].number > transaction.number for unread in self._unread.values()):
+            self.books.check_touched()
+
+    # -- one transaction
+
+    def _take_state(self, block: Sequence[Seen]) -> None:
+        keys = [record.key for record in block]
+        if keys == [FENCE_KEY]:
+            return
+        if POSITIONS_KEY not in keys:
+            raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset} was committed without the positions: {keys}")
+        if keys[-1] != POSITIONS_KEY or keys.count(POSITIONS_KEY) > 1:
+            raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: the positions are not the last of {keys}")
+        positions, stream_time_ms = _positions_of(block[-1].value)
+        if self.positions is None or FORMAT_KEY in keys:
+            self._take_beginning(block, positions)
+            return
+        attempt = self._attempt_of(block, positions)
+        taken = self._feed(attempt, positions)
+        if stream_time_ms != self._stream_time_ms:
+            raise Wrong(Kind.STATE, f"the stream time is {stream_time_ms}, and should be {self._stream_time_ms}")
+        self._before, self.positions = self.positions, positions
+        for topic, offset in self._group_ahead.items():
+            if positions[topic][0] != offset:
+                raise Wrong(
+                    Kind.GROUP, f"the group was at {offset} of {topic}, and the state went to {positions[topic]}"
+                )
+        self._group_ahead = {}
+        self.transactions += 1
+        transaction = transaction_of(self.transactions, taken, self._latest)
+        for unread in self._unread.values():
+            unread.append(transaction)
+
+    def _take_beginning(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> None:
+        if self.positions is not None:
+            raise Wrong(Kind.DOUBLED, f"{STATE}/{block[0].offset}: the partition was begun again")
+        if len(block) != len({FORMAT_KEY, POSITIONS_KEY}):
+            raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: something was committed with the beginning")
+        begun = {self._world.prefix + topic: [begin, 0, 0, 0, 0, begin] for topic, begin in self.beginnings.items()}
+        if {topic: list(position) for topic, position in positions.items()} != begun:
+            raise Wrong(Kind.COUNTS, f"the partition begins at {positions}, and should begin at {begun}")
+        self.positions = positions
+
+    def _attempt_of(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> Attempt:
+        """The testimony that fits what was written."""
+        state = [(record.key, record.value) for record in block[:-1]]
+        before = self.positions or {}
+        moved = {topic: position[0] for topic, position in positions.items() if position[0] != before[topic][0]}
+        for index, attempt in enumerate(self.attempts):
+            reached = {decided.topic: decided.offset + 1 for decided in attempt.decided}
+            if attempt.state == state and reached == moved:
+                del self.attempts[index]
+                return attempt
+        for attempt in self.attempts:
+            if attempt.state == state:
+                reached = {decided.topic: decided.offset + 1 for decided in attempt.decided}
+                raise Wrong(Kind.COUNTS, f"positions moved by {moved}, and what was decided reaches {reached}")
+        raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: no worker has written exactly this in one transaction")
+
+    def _feed(self, attempt: Attempt, positions: Mapping[str, Position]) -> list[Taken]:
+        """What the model says of the inputs of a transaction, each exactly once."""
+        prefix, before = self._world.prefix, self.positions or {}
+        columns = {topic: list(position) for topic, position in before.items()}
+        taken: list[Taken] = []
+        for decided in attempt.decided:
+            column = columns[decided.topic]
+            sent = self._next(decided, column[0])
+            self._check_order(sent, columns)
+            step = self.model.feed(sent.record)
+            if decided.outcome not in step.outcomes:
+                place = f"{decided.topic}/{self.partition}/{decided.offset}"
+                raise Wrong(Kind.OUTPUT, f"{place} ended as {decided.outcome}, and should as {sorted(step.outcomes)}")
+            column[1 + OUTCOMES.index(decided.outcome)] += 1
+            column[5] += decided.offset - column[0]
+            column[0] = decided.offset + 1
+            self._stream_time_ms = max(self._stream_time_ms, sent.record.timestamp)
+            taken.append(Taken(sent.record, step, f"{decided.topic}/{self.partition}/{decided.offset}"))
+        for topic, position in positions.items():
+            if list(position) != columns[topic]:
+                raise Wrong(Kind.COUNTS, f"{topic} is counted {position}, and should be {columns[topic]}")
+            if sum(position[1:]) != position[0]:
+                raise Wrong(Kind.COUNTS, f"{topic}: {position} does not add up")
+        if set(positions) != {prefix + topic for topic in INPUTS}:
+            raise Wrong(Kind.COUNTS, f"the positions are of {sorted(positions)}")
+        return taken
+
+    def _next(self, decided: Decided, next_offset: int) -> Sent:
+        """The input that was decided: it must be the next one."""
+        place = f"{decided.topic}/{self.partition}/{decided.offset}"
+        inputs = self.inputs[decided.topic.removeprefix(self._world.prefix)]
+        if decided.offset < next_offset:
+            raise Wrong(Kind.DOUBLED, f"{place} was taken again: the state was at {next_offset} already")
+        for offset in range(next_offset, decided.offset):
+            if offset in inputs:
+                raise Wrong(Kind.LOST, f"{decided.topic}/{self.partition}/{offset} was passed over for {place}")
+        if decided.offset not in inputs:
+            raise Wrong(Kind.OUTPUT, f"{place} was taken, and nobody has sent it")
+        return inputs[decided.offset]
+
+    def _check_order(self, sent: Sent, columns: Mapping[str, Position]) -> None:
+        """A count must not run ahead: the others have been read up to its timestamp, or to their end.
+
+        Their end is where it was when the count was appended, or later.
+        """
+        count = sent.record
+        if count.topic != STOCK or not _is_count(count.value):
+            return
+        for topic in INPUTS:
+            if topic == STOCK:
+                continue
+            begin = columns[self._world.prefix + topic][0]
+            unread = [offset for offset in self.inputs[topic] if offset >= begin]
+            first = self.inputs[topic][min(unread)] if unread else None
+            if first and first.record.timestamp <= count.timestamp and first.at_seconds < sent.at_seconds:
+                raise Wrong(
+                    Kind.AHEAD,
+                    f"the count {STOCK}/{self.partition}/{count.offset} (timestamp {count.timestamp}) was taken before "
+                    f"{topic}/{self.partition}/{first.record.offset} (timestamp {first.record.timestamp}), which was "
+                    f"there {sent.at_seconds - first.at_seconds:.3f} s earlier",
+                )
+
+
+def _positions_of(value: bytes | None) -> tuple[dict[str, Position], int]:
+    if value is None:
+        raise Wrong(Kind.STATE, "the positions were deleted")
+    version, positions, stream_time_ms = msgspec.msgpack.decode(value)
+    if version != 1:
+        raise Wrong(Kind.STATE, f"the positions have version {version}")
+    return positions, stream_time_ms
+
+
+def _is_count(value: bytes | None) -> bool:
+    """Whether the worker must let it wait: a broken one need not."""
+    try:
+        event = json.loads(value or b"")
+    except ValueError:
+        return False
+    return isinstance(event, dict) and event.get("type") == "stock.counted"

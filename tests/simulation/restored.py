@@ -1,0 +1,77 @@
+"""The state topic at the end: what a new worker would make of it, against the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tests.model.reading import time_ms
+from tests.model.run import Model
+from tests.simulation.world import SimRecord
+from worker.domain.rules import Rules
+from worker.edges.processor import PartitionProcessor
+
+UNIT = ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled")
+
+
+def differences(model: Model, state: Sequence[SimRecord], prefix: str, rules: Rules) -> list[str]:
+    """What differs between the model and a processor restored from these records; empty: nothing."""
+    processor = PartitionProcessor(
+        partition=model.partition, partition_count=model.partition_count, prefix=prefix, rules=rules
+    )
+    for record in state:
+        if record.key is not None and not record.key.startswith(b"stream/"):
+            processor.restore(record.key, record.value)
+    processor.restored(model.stream_time)
+    return [
+        f"{what} restored from the state: model {expected.get(key)}, restored {found.get(key)}"
+        for what, expected, found in (
+            ("level", _levels_of(model), _restored_levels(processor)),
+            ("status", _statuses_of(model), _restored_statuses(processor)),
+        )
+        for key in sorted({*expected, *found})
+        if expected.get(key) != found.get(key)
+    ]
+
+
+def _levels_of(model: Model) -> dict[tuple[str, ...], dict[str, Any]]:
+    return {
+        (account_id, *key): sums.level(account.rules.buffer)
+        for account_id, account in model.accounts.items()
+        for key, sums in account.ground.stock().items()
+        if sums.open or sums.count is not None
+    }
+
+
+def _restored_levels(processor: PartitionProcessor) -> dict[tuple[str, ...], dict[str, Any]]:
+    levels = {}
+    for view in processor.ledger.levels():
+        level = {name: getattr(view, name) for name in ("on_hand", "frozen", "available", "publishable")}
+        if view.frozen or view.on_hand is not None:
+            as_of = None if view.as_of is None else time_ms(view.as_of)
+            levels[view.account_id, view.warehouse_id, view.sku] = {**level, "as_of": as_of}
+    return levels
+
+
+def _statuses_of(model: Model) -> dict[tuple[str, ...], dict[str, Any]]:
+    return {
+        (account_id, order_id): {**account.status(order_id), "pending": sorted(account.pending.get(order_id, ()))}
+        for account_id, account in model.accounts.items()
+        for order_id in account.ground.orders
+    }
+
+
+def _restored_statuses(processor: PartitionProcessor) -> dict[tuple[str, ...], dict[str, Any]]:
+    return {
+        (view.account_id, view.order_id): {
+            "order_id": view.order_id,
+            "status": view.status,
+            "placed": view.placed,
+            "eligible": view.eligible,
+            "sub_orders": dict(view.sub_orders),
+            "units": sorted((dict(zip(UNIT, row, strict=True)) for row in view.units), key=str),
+            "pending": sorted(view.dead_letters),
+        }
+        for view in processor.ledger.orders()
+        if view.known
+    }

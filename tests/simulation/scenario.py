@@ -1,0 +1,179 @@
+"""What a seed means: a history, the workers that come and go, what fails, and when the failing ends.
+
+A plan is data, drawn at once and before anything runs. Its items have names that do not change when others are left
+out, and every draw that is made during a run depends on the seed and a name alone: so a failing plan can be made
+smaller, item by item, and told to somebody else in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from random import Random
+
+from tests.model.run import AccountRules, Record
+from tests.property.drafts import ADOPTING, RULES, Menu
+from tests.simulation.faults import FaultPlan
+from tests.simulation.history import Entry, Menus, history
+from tests.simulation.loop import EPOCH_MS
+
+FAULTS_UNTIL_SECONDS = 8.0
+HEAL_SECONDS = 12.0
+"""When the world has become calm: no fault begins any more, halted workers are restarted, all workers are up."""
+WITHIN_SECONDS = 90.0
+"""Within so long after that everything must be consumed: a session, a rebalance, a transaction and a silent restore
+may each have to time out first.
+"""
+RESTARTS_SECONDS = (0.05, 0.3, 1.0, 4.0)
+WORKERS_MAX = 3
+
+
+class Act(StrEnum):
+    """What an operator, or the passing of time, does."""
+
+    JOIN = "join"
+    LEAVE = "leave"
+    COMPACT = "compact"
+    TRUNCATE = "truncate"
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something done at a moment. `subject` is a worker, or a partition's number."""
+
+    index: int
+    at_seconds: float
+    act: Act
+    subject: str
+
+    def __str__(self) -> str:
+        return f"a{self.index}: {self.act} {self.subject} at {self.at_seconds:.2f} s"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that happens in a run."""
+
+    seed: int
+    partitions: int
+    rules: AccountRules
+    clean: bool
+    """Every record can be applied in any order: the end must be that of a calm run."""
+    entries: tuple[Entry, ...]
+    skipped: int
+    """So many records lay in every input before it was truncated, ahead of the first worker."""
+    workers: tuple[str, ...]
+    static: bool
+    breaker_bad_max: int
+    poisoned: int | None
+    """The entry that the workers cannot process until they are mended."""
+    actions: tuple[Action, ...]
+    faults: FaultPlan
+
+    @classmethod
+    def drawn(cls, seed: int) -> Plan:
+        """The plan of a seed."""
+        r = Random(f"plan/{seed}")
+        clean = r.random() < 0.25
+        menus = Menus(
+            partitions=r.choice((1, 2, 2, 3)),
+            drafts=r.randint(6, 40),
+            menu=Menu(clean=clean, jumps=not clean and r.random() < 0.3),
+        )
+        entries = history(r, menus, EPOCH_MS)
+        rules = r.choice(ADOPTING if clean else RULES)
+        workers = tuple(f"w{number}" for number in range(r.choice((1, 2, 2, 3))))
+        breaker = 3 if not clean and r.random() < 0.15 else 0
+        return cls(
+            seed=seed,
+            partitions=menus.partitions,
+            rules=rules,
+            clean=clean,
+            entries=tuple(entries),
+            skipped=r.choice((0, 0, 0, 3)),
+            workers=workers,
+            static=r.random() < 0.25,
+            breaker_bad_max=breaker,
+            poisoned=r.randrange(len(entries)) if entries and r.random() < 0.1 else None,
+            actions=tuple(_actions(r, workers, menus.partitions)),
+            faults=FaultPlan.drawn(seed, processes=workers, until_seconds=FAULTS_UNTIL_SECONDS),
+        )
+
+    @property
+    def items(self) -> list[str]:
+        """The names of everything that can be left out, the most telling first."""
+        return [
+            *(f"f{fault.number}" for fault in self.faults.faults),
+            *(f"a{action.index}" for action in self.actions),
+            *(worker for worker in self.workers[1:]),
+            *(f"r{entry.index}" for entry in self.entries),
+            *(["poison"] if self.poisoned is not None else []),
+            *(["breaker"] if self.breaker_bad_max else []),
+            *(["static"] if self.static else []),
+            *(["skipped"] if self.skipped else []),
+        ]
+
+    def without(self, names: Collection[str]) -> Plan:
+        """The same plan with some items left out."""
+        left_out = set(names)
+        return replace(
+            self,
+            faults=self.faults.without([f.number for f in self.faults.faults if f"f{f.number}" in left_out]),
+            actions=tuple(action for action in self.actions if f"a{action.index}" not in left_out),
+            workers=tuple(worker for worker in self.workers if worker not in left_out),
+            entries=tuple(entry for entry in self.entries if f"r{entry.index}" not in left_out),
+            poisoned=None if "poison" in left_out else self.poisoned,
+            breaker_bad_max=0 if "breaker" in left_out else self.breaker_bad_max,
+            static=self.static and "static" not in left_out,
+            skipped=0 if "skipped" in left_out else self.skipped,
+        )
+
+    def restart_seconds(self, worker: str, incarnation: int) -> float:
+        """How long a crashed worker stays away."""
+        return Random(f"restart/{self.seed}/{worker}/{incarnation}").choice(RESTARTS_SECONDS)
+
+    def starts_late(self, worker: str) -> bool:
+        """Whether a worker only comes with its action."""
+        first = next((action for action in self.actions if action.subject == worker), None)
+        return first is not None and first.act is Act.JOIN
+
+    def told(self) -> list[str]:
+        """What a reader of a trace wants to know first."""
+        traits = [
+            f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
+            *(["static members"] if self.static else []),
+            *([f"{self.skipped} records truncated before the beginning"] if self.skipped else []),
+            *([f"the breaker opens at {self.breaker_bad_max} bad records"] if self.breaker_bad_max else []),
+            *([f"record r{self.poisoned} is poison"] if self.poisoned is not None else []),
+        ]
+        return [
+            f"seed {self.seed}: {'; '.join(traits)}",
+            *(f"f{fault.number}: {fault.what}" for fault in self.faults.faults),
+            *(str(action) for action in self.actions),
+        ]
+
+
+def _actions(r: Random, workers: tuple[str, ...], partitions: int) -> list[Action]:
+    """Workers that come late, leave and come back; a log cleaner; old inputs that are deleted."""
+    drawn: list[tuple[float, Act, str]] = []
+    for worker in workers:
+        at = 0.0
+        if worker != workers[0] and r.random() < 0.4:
+            at = r.uniform(0.5, FAULTS_UNTIL_SECONDS)
+            drawn.append((at, Act.JOIN, worker))
+        if r.random() < 0.35:
+            left_at = r.uniform(at + 0.2, FAULTS_UNTIL_SECONDS + 1)
+            drawn.append((left_at, Act.LEAVE, worker))
+            if r.random() < 0.6:
+                drawn.append((left_at + r.choice((0.1, 1.0, 3.0)), Act.JOIN, worker))
+    drawn += [(r.uniform(1, HEAL_SECONDS), Act.COMPACT, "") for _ in range(r.choice((0, 1, 2)))]
+    if r.random() < 0.2:
+        drawn.append((r.uniform(2, HEAL_SECONDS), Act.TRUNCATE, str(r.randrange(partitions))))
+    return [Action(index, *action) for index, action in enumerate(sorted(drawn))]
+
+
+def record_of(entry: Entry, offset: int, value: bytes | None, headers: tuple[tuple[str, bytes], ...]) -> Record:
+    """An entry as it lies in its topic."""
+    timestamp_ms = EPOCH_MS + entry.timestamp_ms
+    return Record(entry.topic, entry.partition, offset, timestamp_ms, entry.key, value, headers)

@@ -1,0 +1,74 @@
+"""What the workers say they did: the order in which each attempt at a transaction took its inputs.
+
+The contract fixes the order of records within an input, not between inputs. So the auditor lets the workers testify
+which order they took, and holds everything else against it: a false testimony agrees with nothing that was written.
+The processor is the real one; it is listened to, and made to fail where the scenario says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from worker.domain.rules import Rules
+from worker.domain.violations import InvariantViolation
+from worker.edges.processor import PartitionProcessor
+from worker.stream.processor import InputRecord, Outcome, OutputRecord
+
+POISON = "poisoned by the scenario"
+
+
+class Decided(NamedTuple):
+    """An input that a processor decided; `topic` is the full name."""
+
+    topic: str
+    offset: int
+    outcome: str
+
+
+@dataclass
+class Attempt:
+    """What a processor decided until it was flushed, and what state it handed over."""
+
+    worker: str
+    decided: list[Decided] = field(default_factory=list)
+    state: list[tuple[bytes | None, bytes | None]] = field(default_factory=list)
+
+
+class Witnessed(PartitionProcessor):
+    """The real processor, heard as a witness. `poisoned`: (topic, partition, offset) that this version fails at."""
+
+    def __init__(
+        self,
+        *,
+        worker: str,
+        partition: int,
+        partition_count: int,
+        prefix: str,
+        rules: Rules,
+        state_topic: str,
+        testify: Callable[[int, Attempt], None],
+        poisoned: Collection[tuple[str, int, int]],
+    ) -> None:
+        super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, rules=rules)
+        self._number = partition
+        self._attempt = Attempt(worker)
+        self._worker = worker
+        self._state_topic = state_topic
+        self._testify = testify
+        self._poisoned = poisoned
+
+    def process(self, record: InputRecord) -> Outcome:
+        if self._poisoned and (record.topic, record.partition, record.offset) in self._poisoned:
+            raise InvariantViolation(POISON)
+        outcome = super().process(record)
+        self._attempt.decided.append(Decided(record.topic, record.offset, outcome.value))
+        return outcome
+
+    def flush(self) -> list[OutputRecord]:
+        records = super().flush()
+        attempt, self._attempt = self._attempt, Attempt(self._worker)
+        attempt.state = [(record.key, record.value) for record in records if record.topic == self._state_topic]
+        self._testify(self._number, attempt)
+        return records
