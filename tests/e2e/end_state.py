@@ -7,7 +7,6 @@ from __future__ import annotations
 import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +14,7 @@ from schemas.topics import INPUTS, Topic
 from tests.e2e.system import System
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
+from worker.stream.processor import Headers
 
 _OF_THE_CAUSE = ("event_id", "occurred_at", "cause")
 """What depends on the order in which events came: which of them made the last change."""
@@ -30,10 +30,10 @@ class EndState:
     eligible: set[tuple[str, str]] = field(default_factory=set)
     dead_letters: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def take(self, topic: Topic, key: bytes | None, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+    def take(self, topic: Topic, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         """Take an output, in the order of its partition."""
         if topic is Topic.DEAD_LETTERS:
-            told = dict(headers)
+            told = {name: header or b"" for name, header in headers}
             place = b"/".join((told["source-topic"], told["source-partition"], told["source-offset"]))
             self.dead_letters[place.decode(), told["error-code"].decode()] += 1
             return

@@ -114,7 +114,7 @@ async def assert_dead_letters(system: System, refused: dict[Place, Bad]) -> None
     """Each is in the dead letters once: where it lay, as it was, with exactly the contract's headers and its own."""
     found: dict[Place, Record] = {}
     for record in await system.read(Topic.DEAD_LETTERS):
-        told = dict(record.headers)
+        told = _headers_of(record)
         place = Place(
             told["source-topic"].decode(), int(told["source-partition"].decode()), int(told["source-offset"].decode())
         )
@@ -127,7 +127,7 @@ async def assert_dead_letters(system: System, refused: dict[Place, Bad]) -> None
         for record in await system.read(topic)
     }
     for place, of in refused.items():
-        record, told = found[place], dict(found[place].headers)
+        record, told = found[place], _headers_of(found[place])
         assert (record.partition, record.key, record.value) == (place.partition, of.message.key, of.message.value)
         assert told["error-code"].decode() == of.code, (of.message.key, told["error"])
         assert of.names in told["error"].decode()
@@ -135,6 +135,10 @@ async def assert_dead_letters(system: System, refused: dict[Place, Bad]) -> None
         names = [name for name, _ in record.headers]
         assert sorted(name for name in names if name in HEADERS) == sorted(HEADERS)
         assert tuple(header for header in record.headers if header[0] not in HEADERS) == OWN_HEADERS
+
+
+def _headers_of(record: Record) -> dict[str, bytes]:
+    return {name: value or b"" for name, value in record.headers}
 
 
 async def latest(system: System, topic: Topic, key: tuple[str, ...]) -> list[dict[str, Any]]:

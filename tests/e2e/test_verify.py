@@ -60,7 +60,7 @@ async def copy_of(system: System, records: Records, corrupt: Corruption) -> Syst
     def renamed(of: Record, topic: Topic) -> Message:
         key = None if of.key is None else of.key.replace(old, new)
         value = None if of.value is None else of.value.replace(old, new)
-        headers = tuple((name, header.replace(old, new)) for name, header in of.headers)
+        headers = tuple((name, (header or b"").replace(old, new)) for name, header in of.headers)
         return Message(topic, key, value, headers, of.partition, of.timestamp)
 
     await copy.broker.create_topics([copy.topic(topic) for topic in Topic], partitions=copy.partitions)

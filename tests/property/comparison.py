@@ -141,7 +141,7 @@ def _dead_letters(step: Step, written: Written, record: Record) -> Iterator[str]
         expected = [(record.key, record.value, step.code, topic, partition, offset, True)]
     actual = []
     for letter in written.of(Topic.DEAD_LETTERS):
-        headers = {name: value.decode() for name, value in letter.headers if name != "trace"}
+        headers = {name: (value or b"").decode() for name, value in letter.headers if name != "trace"}
         told = [headers.get(f"source-{name}") for name in ("topic", "partition", "offset")]
         own_kept = all(header in letter.headers for header in record.headers)
         actual.append((letter.key, letter.value, headers.get("error-code"), *told, own_kept))

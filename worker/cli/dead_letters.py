@@ -126,7 +126,7 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
             ("recorded", letter.source_timestamp),
             ("refused", letter.written_at),
             ("lies at", f"{record.topic}/{record.partition}/{record.offset}"),
-            *((f"header {name}", value.decode(errors="replace")) for name, value in record.headers),
+            *((f"header {name}", (value or b"").decode(errors="replace")) for name, value in record.headers),
             ("key", None if record.key is None else record.key.decode(errors="replace")),
         ],
     )
@@ -319,10 +319,14 @@ def _as_data(entry: Entry) -> dict[str, Any]:
 def _content_of(record: Record) -> dict[str, Any]:
     """Key, value and headers as text; what is not UTF-8 shows as replacement characters."""
     return {
-        "headers": [[name, value.decode(errors="replace")] for name, value in record.headers],
-        "key": None if record.key is None else record.key.decode(errors="replace"),
-        "value": None if record.value is None else record.value.decode(errors="replace"),
+        "headers": [[name, _text(value)] for name, value in record.headers],
+        "key": _text(record.key),
+        "value": _text(record.value),
     }
+
+
+def _text(part: bytes | None) -> str | None:
+    return None if part is None else part.decode(errors="replace")
 
 
 def _pretty(value: bytes | None) -> str:

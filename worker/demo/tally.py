@@ -51,10 +51,10 @@ class Tally:
         self.latest_alerts: deque[dict[str, Any]] = deque(maxlen=LATEST)
         self.dead_letters: Counter[str] = Counter()
 
-    def see(self, topic: Topic, value: bytes | None, headers: Iterable[tuple[str, bytes]]) -> None:
+    def see(self, topic: Topic, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> None:
         """Take one record. Raises KeyError or ValueError for one that is not as the schemas say."""
         if topic is Topic.DEAD_LETTERS:
-            self.dead_letters[dict(headers)["error-code"].decode()] += 1
+            self.dead_letters[(dict(headers)["error-code"] or b"").decode()] += 1
             return
         event = orjson.loads(value or b"")
         if topic is Topic.MOVEMENTS:

@@ -79,7 +79,7 @@ class DeadLetter:
 
 def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     """What a record of the topic says; None where it is not one that the worker wrote."""
-    headers = {name: value.decode(errors="replace") for name, value in record.headers}
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     try:
         source = DeadLetterId(headers["source-topic"], int(headers["source-partition"]), int(headers["source-offset"]))
         source_timestamp = int(headers["source-timestamp"])
@@ -138,7 +138,7 @@ async def read_records(reader: TopicReader, topic: str, letters: Sequence[DeadLe
     return held
 
 
-def own_headers(record: Record) -> list[tuple[str, bytes]]:
+def own_headers(record: Record) -> list[tuple[str, bytes | None]]:
     """The headers that the original record had."""
     return [(name, value) for name, value in record.headers if name not in ERROR_HEADERS and name != REPLAY_HEADER]
 

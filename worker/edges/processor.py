@@ -150,7 +150,7 @@ class PartitionProcessor:
         refused: Refused | RuleRefusal,
     ) -> None:
         origin = replay or Origin(record.topic, str(record.partition), str(record.offset))
-        headers = [
+        headers: list[tuple[str, bytes | None]] = [
             ("error-code", refused.code.encode()),
             ("error", refused.message.encode()),
             ("source-topic", origin.topic.encode()),
@@ -190,6 +190,6 @@ def _replay_of(record: InputRecord) -> Origin | None:
     """The dead letter that a record says to be the replay of; None where it says nothing that could be one."""
     for name, value in record.headers:
         if name == REPLAY_HEADER:
-            match = _DEAD_LETTER_ID.fullmatch(value.decode(errors="replace"))
+            match = _DEAD_LETTER_ID.fullmatch((value or b"").decode(errors="replace"))
             return Origin(match["topic"], match["partition"], match["offset"]) if match else None
     return None

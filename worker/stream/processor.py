@@ -20,7 +20,8 @@ class Outcome(StrEnum):
     DEAD_LETTERED = "dead_lettered"
 
 
-Headers = Sequence[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes | None]]
+"""A header may have no value, which is not the same as an empty one."""
 
 
 class InputRecord(Protocol):

@@ -134,7 +134,7 @@ class TransactionWriter:
         return [entry for level_entries in rounds for entry in level_entries]
 
 
-_NO_HEADERS: list[tuple[str, bytes]] = []
+_NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 def _retrieve(future: asyncio.Future[Metadata]) -> None:

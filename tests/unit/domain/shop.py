@@ -31,7 +31,7 @@ DAY = 24 * 60
 APPLIED, DUPLICATE, STALE, DEAD_LETTERED = Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.DEAD_LETTERED
 PLAIN = AccountRules()
 
-Headers = tuple[tuple[str, bytes], ...]
+Headers = tuple[tuple[str, bytes | None], ...]
 Fields = dict[str, Any]
 Move = tuple[str, int, int, int]
 """movement, quantity, frozen_delta, on_hand_delta."""
@@ -117,7 +117,7 @@ class Said(NamedTuple):
     @property
     def code(self) -> str:
         (record,) = self.of(Topic.DEAD_LETTERS)
-        return dict(record.headers)["error-code"].decode()
+        return (dict(record.headers)["error-code"] or b"").decode()
 
 
 class Shop:

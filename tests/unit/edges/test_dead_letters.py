@@ -66,6 +66,12 @@ def test_the_own_headers_are_those_that_neither_the_worker_nor_a_replay_added() 
     assert own_headers(record("dead", 2, 5, b"acme", VALUE, headers)) == [("trace", b"1"), ("trace", b"2")]
 
 
+def test_a_header_without_a_value_is_read_like_an_empty_one() -> None:
+    letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, [*HEADERS, ("replay-of", None)]), "p.commands.v1")
+    assert letter is not None
+    assert not letter.is_replay
+
+
 async def test_of_several_dead_letters_of_one_id_the_last_counts() -> None:
     records = [record("dead", 2, offset, b"acme", VALUE, HEADERS) for offset in (1, 4)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import pytest
 
@@ -11,8 +10,8 @@ from schemas.topics import INPUTS, Topic
 from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, iso, ms, ordered
 from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
-from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import Outcome, OutputRecord
+from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
+from worker.stream.processor import Headers, Outcome, OutputRecord
 
 PREFIX = "shop."
 COUNT = 4
@@ -21,7 +20,6 @@ NOW = 60
 ELSEWHERE = next(name for name in "bcdefgh" if partition_of(name, COUNT) != HOME)
 NEIGHBOUR = next(name for name in "bcdefghijklmnop" if partition_of(name, COUNT) == HOME)
 
-Headers = Sequence[tuple[str, bytes]]
 
 
 class Partition:
@@ -59,7 +57,7 @@ class Partition:
 
 
 def headers_of(record: OutputRecord) -> dict[str, str]:
-    return {name: value.decode() for name, value in record.headers}
+    return {name: (value or b"").decode() for name, value in record.headers}
 
 
 @pytest.fixture
@@ -132,7 +130,7 @@ def test_a_dead_letter_is_the_original_with_why_and_from_where(partition: Partit
     record = partition.dead_letter()
     assert (record.key, record.value) == (b"a", raw)
     headers = dict(record.headers)
-    assert headers.pop("error").decode().startswith("The field lines ")
+    assert (headers.pop("error") or b"").startswith(b"The field lines ")
     assert headers == {
         "error-code": b"invalid",
         "source-topic": b"shop.orders.events.v1",
@@ -141,6 +139,11 @@ def test_a_dead_letter_is_the_original_with_why_and_from_where(partition: Partit
         "source-timestamp": str(ms(5)).encode(),
         "trace": b"\xff\x00",
     }
+
+
+def test_headers_without_a_value_are_kept_as_they_are(partition: Partition) -> None:
+    partition.process(BROKEN, headers=[("trace", None), ("replay-of", None), ("error", None)])
+    assert list(partition.dead_letter().headers[len(ERROR_HEADERS) :]) == [("trace", None), ("replay-of", None)]
 
 
 def test_a_dead_letter_may_have_neither_key_nor_value(partition: Partition) -> None:
@@ -191,8 +194,8 @@ def test_an_accepted_replay_ends_the_dead_letter(partition: Partition) -> None:
     assert partition.pending() == []
 
 
-@pytest.mark.parametrize("value", [b"", b"nonsense", b"a/b/c", b"\xff/0/1", b"t/0/-1", b"t/0/1/2"])
-def test_a_header_that_names_no_dead_letter_makes_no_replay(partition: Partition, value: bytes) -> None:
+@pytest.mark.parametrize("value", [None, b"", b"nonsense", b"a/b/c", b"\xff/0/1", b"t/0/-1", b"t/0/1/2"])
+def test_a_header_that_names_no_dead_letter_makes_no_replay(partition: Partition, value: bytes | None) -> None:
     partition.process(BROKEN, headers=[("replay-of", value)])
     assert partition.pending() == [f"shop.orders.events.v1/{HOME}/7"]
 

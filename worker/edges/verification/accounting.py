@@ -109,8 +109,8 @@ def source_of(record: Record, partition: int) -> DeadLetterSource:
     """Read a dead letter's headers. Raises ValueError where they are not what the worker writes."""
     headers = dict(record.headers)
     try:
-        topic = headers["source-topic"].decode()
-        source_partition, offset = int(headers["source-partition"]), int(headers["source-offset"])
+        topic = (headers["source-topic"] or b"").decode()
+        source_partition, offset = int(headers["source-partition"] or b""), int(headers["source-offset"] or b"")
     except (KeyError, ValueError) as error:
         raise ValueError(f"its source headers are missing or wrong ({error})") from error
     # What a replay says to be the first one is its sender's word, so it proves nothing.
