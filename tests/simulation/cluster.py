@@ -219,11 +219,13 @@ class Cluster:
         self.loop.later(FAILOVER_SECONDS, lambda: self._fail_over(node))
         self.loop.later(seconds, lambda: self._thaw(node))
 
-    def move_coordinator(self, kind: int, key: str) -> None:
-        """Let another node coordinate a group or a transactional id; on a single node, it reads its log again."""
-        self._tell(f"the coordinator of {key} moves")
-        self._moved[kind, key] = self._moved.get((kind, key), 0) + 1
-        self._load(kind, key)
+    def move_coordinators(self, kind: int) -> None:
+        """Let other nodes coordinate the groups or the transactional ids; a single node reads its log again."""
+        for kind_led, key in sorted(self._led):
+            if kind_led == kind:
+                self._tell(f"the coordinator of {key} moves")
+                self._moved[kind, key] = self._moved.get((kind, key), 0) + 1
+                self._load(kind, key)
 
     def _fail_over(self, node: Node) -> None:
         if not node.is_awake and len(self.nodes) > 1:

@@ -29,7 +29,7 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.dead = False
-        self.frozen = False
+        self.frozen = 0
         self.held: list[asyncio.Handle] = []
         """What would have run while it was frozen, in order."""
         self.clock_offset_ms = 0
@@ -167,13 +167,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def freeze(self, process: Process, seconds: float) -> None:
         """Hold all callbacks of a process back for so long."""
-        process.frozen = True
+        process.frozen += 1
         self.later(seconds, lambda: self._thaw(process))
 
     def _thaw(self, process: Process) -> None:
-        process.frozen = False
-        self._ready.extend(process.held)
-        process.held.clear()
+        process.frozen -= 1
+        if not process.frozen:
+            self._ready.extend(process.held)
+            process.held.clear()
 
     def kill(self, process: Process) -> None:
         """Run none of its callbacks again. Its coroutines stay where they are, without a `finally`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 from typing import Any, Protocol
@@ -46,7 +46,7 @@ class Node(Protocol):
 class Verdict:
     """What a fault does to one request. By default nothing."""
 
-    __slots__ = ("answer", "answer_after", "answer_code", "cut", "request", "request_after")
+    __slots__ = ("answer", "answer_after", "cut", "done", "refuse", "replace", "request", "request_after")
 
     def __init__(self) -> None:
         self.request = True
@@ -57,8 +57,12 @@ class Verdict:
         self.answer_after = 0.0
         self.cut = False
         """Where the message is lost, the connection is cut."""
-        self.answer_code: int | None = None
-        """The node answers with this error, without any effect."""
+        self.refuse: Callable[[Request], Response | None] | None = None
+        """What the node answers without any effect; None: it cannot refuse it."""
+        self.replace: Callable[[Request, Response], Response] | None = None
+        """What it answers after the effect."""
+        self.done: Callable[[], None] | None = None
+        """What happens when it has taken effect."""
 
 
 class Interference(Protocol):
@@ -67,8 +71,8 @@ class Interference(Protocol):
     def on_request(self, request: Request, process: str) -> Verdict | None:
         """What becomes of a request; None: nothing special."""
 
-    def error_answer(self, request: Request, code: int) -> Response | None:
-        """The answer to a request that fails with `code`, if it can."""
+
+Delivery = tuple[Request, "asyncio.Future[Response] | None", Verdict | None]
 
 
 class Network:
@@ -82,11 +86,27 @@ class Network:
         self.connections: dict[int, set[Connection]] = {}
         """By node."""
         self.versions: dict[int, tuple[int, int]] = {}
+        self._slow = (0.0, 0.0)
+        self._isolated: Counter[str] = Counter()
         loop.connect = self.connect
 
     def latency(self) -> float:
         """Seconds that a message takes."""
-        return LATENCY_SECONDS_MIN + LATENCY_SECONDS_SPREAD * self.chance.random()
+        seconds = LATENCY_SECONDS_MIN + LATENCY_SECONDS_SPREAD * self.chance.random()
+        if self._slow[1] > self.loop.time():
+            seconds += self._slow[0] * self.chance.random()
+        return seconds
+
+    def slow(self, seconds_max: float, for_seconds: float) -> None:
+        """Let every message be late, for a while."""
+        self._slow = (seconds_max, self.loop.time() + for_seconds)
+
+    def isolate(self, process: str, for_seconds: float) -> None:
+        """Cut a process off, for a while."""
+        self._isolated[process] += 1
+        for node_id in sorted(self.connections):
+            self.cut(node_id, process)
+        self.loop.later(for_seconds, lambda: self._isolated.subtract((process,)))
 
     async def connect(
         self,
@@ -100,7 +120,8 @@ class Network:
         """Take the place of `aiokafka.client.create_conn`: connect, and ask for the versions."""
         node = self.node_at(port)
         await asyncio.sleep(4 * self.latency())
-        if not node.up:
+        process = PROCESS.get()
+        if not node.up or (process is not None and self._isolated[process.name] > 0):
             raise ConnectionRefusedError(f"nobody listens at {port}")
         answered: asyncio.Future[None] = self.loop.create_future()
         node.awake(lambda: _resolve(answered))
@@ -148,7 +169,7 @@ class Connection:
         self._closed = False
         self._gone = self._loop.create_future()
         self._waiting: set[asyncio.Future[Response]] = set()
-        self._inbox: deque[tuple[Request, asyncio.Future[Response] | None, Verdict | None]] = deque()
+        self._inbox: deque[Delivery] = deque()
         self._busy = False
         self._arrives_at = 0.0
         self._answers_at = 0.0
@@ -167,15 +188,15 @@ class Connection:
         future: asyncio.Future[Response] = self._loop.create_future()
         interference = self._network.interference
         verdict = None if interference is None else interference.on_request(struct, self.process_name)
-        self._arrives_at = max(self._loop.time() + self._network.latency(), self._arrives_at + GAP_SECONDS)
-        if verdict is not None:
-            self._arrives_at += verdict.request_after
+        request_after = 0.0 if verdict is None else verdict.request_after
+        at = max(self._loop.time() + self._network.latency() + request_after, self._arrives_at + GAP_SECONDS)
+        self._arrives_at = at
         if expect_response:
             self._waiting.add(future)
         else:
             future.set_result(None)
         delivery = (struct, future if expect_response else None, verdict)
-        self._loop.call_at(self._arrives_at, self._arrive, delivery, context=self._loop.environment)
+        self._loop.call_at(at, self._arrive, delivery, context=self._loop.environment)
         answer: Awaitable[Response] = wait_for(future, self._timeout_seconds)
         return answer
 
@@ -210,7 +231,7 @@ class Connection:
 
     # -- the node's side
 
-    def _arrive(self, delivery: tuple[Request, asyncio.Future[Response] | None, Verdict | None]) -> None:
+    def _arrive(self, delivery: Delivery) -> None:
         verdict = delivery[2]
         if verdict is not None and not verdict.request:
             if verdict.cut:
@@ -228,33 +249,42 @@ class Connection:
             return
         request, future, verdict = self._inbox.popleft()
         self._busy = True
-        done = False
+        answered = False
 
         def reply(response: Response) -> None:
-            nonlocal done
-            if done:
-                return
-            done = True
-            self._answer(response, future, verdict)
+            nonlocal answered
+            if not answered:
+                answered = True
+                self._answer(request, response, future, verdict)
 
-        interference = self._network.interference
-        if verdict is not None and verdict.answer_code is not None and interference is not None:
-            refused = interference.error_answer(request, verdict.answer_code)
-            if refused is not None:
-                reply(refused)
-                return
-        self._node.receive(request, reply)
+        refusal = verdict.refuse(request) if verdict is not None and verdict.refuse is not None else None
+        if refusal is not None:
+            reply(refusal)
+        else:
+            self._node.receive(request, reply)
 
-    def _answer(self, response: Response, future: asyncio.Future[Response] | None, verdict: Verdict | None) -> None:
-        if verdict is not None and not verdict.answer:
-            if verdict.cut:
-                self.broken()
-            return
+    def _answer(
+        self,
+        request: Request,
+        response: Response,
+        future: asyncio.Future[Response] | None,
+        verdict: Verdict | None,
+    ) -> None:
+        answer_after = 0.0
+        if verdict is not None:
+            if verdict.done is not None:
+                verdict.done()
+            if verdict.replace is not None:
+                response = verdict.replace(request, response)
+            if not verdict.answer:
+                if verdict.cut:
+                    self.broken()
+                return
+            answer_after = verdict.answer_after
         if future is not None:
-            self._answers_at = max(self._loop.time() + self._network.latency(), self._answers_at + GAP_SECONDS)
-            if verdict is not None:
-                self._answers_at += verdict.answer_after
-            self._loop.call_at(self._answers_at, self._deliver, future, response, context=self._context)
+            at = max(self._loop.time() + self._network.latency() + answer_after, self._answers_at + GAP_SECONDS)
+            self._answers_at = at
+            self._loop.call_at(at, self._deliver, future, response, context=self._context)
         self._busy = False
         if self._inbox:
             self._next()

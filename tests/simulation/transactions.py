@@ -75,8 +75,7 @@ class TransactionCoordinator:
         self._producer_ids = 1000
         self.awake: Callable[[str, Callable[[], None]], None] = lambda _id, action: action()
         """Does something once the coordinator of an id is up and awake."""
-        self.marker_delay: Callable[[], float] = lambda: 0.0
-        """Seconds that the next marker takes longer."""
+        self._markers_slow = (0.0, 0.0)
         self.told: Callable[[str], None] | None = None
         """Hears what happens, for the trace."""
 
@@ -168,6 +167,10 @@ class TransactionCoordinator:
                 case TxnState.EMPTY:
                     reply(Code.INVALID_TXN_STATE)
 
+    def slow_markers(self, seconds_max: float, for_seconds: float) -> None:
+        """Let markers be late, for a while."""
+        self._markers_slow = (seconds_max, self._loop.time() + for_seconds)
+
     # -- the coordinator by itself
 
     def _write(self, txn: Transaction, then: Callable[[], None]) -> None:
@@ -203,7 +206,9 @@ class TransactionCoordinator:
         self._write(txn, written)
 
     def _mark_later(self, txn: Transaction, partition: Partition, left: set[Partition], *, commit: bool) -> None:
-        seconds = MARKER_SECONDS_MAX * self._chance.random() + self.marker_delay()
+        slowness, slow_until = self._markers_slow
+        seconds_max = MARKER_SECONDS_MAX + (slowness if self._loop.time() < slow_until else 0.0)
+        seconds = seconds_max * self._chance.random()
         self._loop.later(
             seconds,
             lambda: self.awake(txn.transactional_id, lambda: self._mark(txn, partition, left, commit=commit)),

@@ -33,6 +33,7 @@ from typing import Any, NamedTuple, Self
 
 from tests.simulation.api import Api
 from tests.simulation.cluster import Cluster
+from tests.simulation.course import Course
 from tests.simulation.faults import FaultPlan
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.network import Network
@@ -108,8 +109,7 @@ class Simulation:
         self.loop.ended = lambda process: self.crash(process.name)
         if tracing:
             self.cluster.told = self.cluster.transactions.told = lambda what: self.note("cluster", what)
-        if faults is not None:
-            faults.begin(self)
+        self._course = Course(faults or FaultPlan.none(), self)
 
     # -- topics; any time, at once and without faults
 
@@ -277,6 +277,11 @@ class Simulation:
         self.loop.run_forever()
         over.cancel()
         return holds
+
+    @property
+    def struck(self) -> set[int]:
+        """The numbers of the faults that had a chance to do something; the others may be left out at once."""
+        return self._course.struck
 
     def note(self, process: str, what: str) -> None:
         """Write a line of the trace."""

@@ -1,0 +1,151 @@
+"""A plan of faults taking its course in one simulation: it watches the requests and the time, and strikes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, assert_never
+
+from aiokafka.protocol.metadata import MetadataRequest_v5
+
+from tests.simulation.cluster import GROUP, TRANSACTION
+from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulation.network import Request, Response, Verdict
+from tests.simulation.refusals import refused, weakened
+
+if TYPE_CHECKING:
+    from tests.simulation.world import Simulation
+
+SLOW_SECONDS_MAX = 1.0
+MARKERS_SECONDS_MAX = 3.0
+
+
+class Course:
+    """One run of a plan."""
+
+    def __init__(self, plan: FaultPlan, simulation: Simulation) -> None:
+        self._simulation = simulation
+        self._until_seconds = plan.until_seconds
+        self._counts: Counter[Any] = Counter()
+        self._at_requests = {(fault.request, fault.nth): fault for fault in plan.faults if fault.request is not None}
+        self.struck: set[int] = set()
+        """The numbers of the faults that had a chance to do something."""
+        self._slow_until = 0.0
+        self._markers_slow_until = 0.0
+        if self._at_requests:
+            simulation.network.interference = self
+        for fault in plan.faults:
+            if fault.request is None:
+                simulation.after(fault.at_seconds, lambda fault=fault: self._strike(fault))  # type: ignore[misc]
+
+    # -- at requests
+
+    def on_request(self, request: Request, process: str) -> Verdict | None:
+        """What becomes of a request; None: nothing special."""
+        kind = type(request)
+        self._counts[kind] += 1
+        fault = self._at_requests.get((kind, self._counts[kind]))
+        if fault is None or self._simulation.seconds > self._until_seconds:
+            return None
+        assert isinstance(fault.blow, AtRequest)
+        self._note(fault)
+        return self._verdict(fault, fault.blow, process)
+
+    def _verdict(self, fault: Fault, blow: AtRequest, process: str) -> Verdict:
+        verdict = Verdict()
+        match blow:
+            case AtRequest.LOSE_REQUEST:
+                verdict.request = False
+            case AtRequest.CUT_BEFORE:
+                verdict.request, verdict.cut = False, True
+            case AtRequest.LOSE_ANSWER:
+                verdict.answer = False
+            case AtRequest.CUT_AFTER:
+                verdict.answer, verdict.cut = False, True
+            case AtRequest.DELAY_REQUEST:
+                verdict.request_after = fault.seconds
+            case AtRequest.DELAY_ANSWER:
+                verdict.answer_after = fault.seconds
+            case AtRequest.REFUSE:
+                verdict.refuse = lambda request: self._error(request, None, fault.code)
+            case AtRequest.REFUSE_AFTER:
+                verdict.replace = lambda request, response: self._error(request, response, fault.code)
+            case AtRequest.CRASH_SENT | AtRequest.CRASH_DONE | AtRequest.FREEZE_SENT | AtRequest.FREEZE_DONE:
+                self._strike_sender(fault, blow, process, verdict)
+            case _:
+                assert_never(blow)
+        return verdict
+
+    def _strike_sender(self, fault: Fault, blow: AtRequest, process: str, verdict: Verdict) -> None:
+        simulation = self._simulation
+
+        def strike() -> None:
+            if blow in (AtRequest.CRASH_SENT, AtRequest.CRASH_DONE):
+                simulation.crash(process)
+            else:
+                simulation.freeze(process, fault.seconds)
+
+        if blow in (AtRequest.CRASH_DONE, AtRequest.FREEZE_DONE):
+            verdict.done = strike
+        else:
+            simulation.after(0.0, strike)
+            if blow is AtRequest.CRASH_SENT:
+                verdict.request_after = fault.seconds
+
+    def _error(self, request: Request, response: Response | None, code: int) -> Response | None:
+        """The answer with an error in it; what was to be answered, where there is no such answer."""
+        if type(request) is MetadataRequest_v5:
+            return None if response is None else weakened(response, code)
+        return refused(request, code) or response
+
+    # -- at a time
+
+    def _strike(self, fault: Fault) -> None:
+        blow = fault.blow
+        assert isinstance(blow, AtTime)
+        self._note(fault)
+        if fault.process:
+            self._strike_process(fault, blow)
+        else:
+            self._strike_cluster(fault, blow)
+
+    def _strike_process(self, fault: Fault, blow: AtTime) -> None:
+        simulation, process = self._simulation, fault.process
+        if blow is AtTime.MOVE_CLOCK:
+            simulation.move_wall_clock(process, (fault.amount - 1) * fault.seconds)
+        elif not simulation.running(process):
+            return
+        elif blow is AtTime.CRASH_STEP:
+            simulation.crash_at_step(process, simulation.steps(process) + fault.amount)
+        elif blow is AtTime.CRASH:
+            simulation.crash(process)
+        elif blow is AtTime.FREEZE:
+            simulation.freeze(process, fault.seconds)
+        elif blow is AtTime.ISOLATE:
+            simulation.network.isolate(process, fault.seconds)
+
+    def _strike_cluster(self, fault: Fault, blow: AtTime) -> None:
+        simulation = self._simulation
+        cluster = simulation.cluster
+        node_id = fault.amount % len(cluster.nodes)
+        if blow is AtTime.KILL_NODE:
+            cluster.kill(node_id, restart_after=fault.seconds)
+        elif blow is AtTime.FREEZE_NODE:
+            cluster.freeze(node_id, fault.seconds)
+        elif blow is AtTime.CUT_NODE:
+            simulation.network.cut(node_id)
+        elif blow is AtTime.MOVE_GROUP:
+            cluster.move_coordinators(GROUP)
+        elif blow is AtTime.MOVE_TRANSACTIONS:
+            cluster.move_coordinators(TRANSACTION)
+        elif blow is AtTime.SLOW_MARKERS:
+            cluster.transactions.slow_markers(MARKERS_SECONDS_MAX, fault.seconds)
+        elif blow is AtTime.SLOW_NETWORK:
+            simulation.network.slow(SLOW_SECONDS_MAX, fault.seconds)
+        elif blow is AtTime.COMPACT:
+            for log in cluster.all_logs():
+                if log.compact:
+                    log.clean()
+
+    def _note(self, fault: Fault) -> None:
+        self.struck.add(fault.number)
+        self._simulation.note("fault", f"{fault.number}: {fault.what}")
