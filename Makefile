@@ -5,13 +5,14 @@ SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
 PORT ?= 9092
+MINUTES ?= 10
 COMPILED := .cache/compiled
 # The first Python that is new enough; name another with PYTHON=.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench compiled test-compiled schemas state-fixture locks clean python
+.PHONY: help setup demo test check kafka bench compiled test-compiled fuzz schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +45,9 @@ test-compiled: compiled ## hold the compiled rules against the model and all exa
 	rm -rf $(COMPILED)/site/tests && cp -r tests pyproject.toml $(COMPILED)/site/
 	cd $(COMPILED)/site && ../../../$(BIN)/python -m pytest -p no:cacheprovider tests/property tests/unit/domain tests/unit/edges $(ARGS)
 
+fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate
 
@@ -55,6 +59,8 @@ locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 		--extra demo --group dev -o requirements.lock
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group build -c requirements.lock -o requirements-run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group pyproject.toml:fuzz -o requirements-fuzz.lock
 
 clean: ## remove .venv, the caches and the data of make kafka
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
@@ -70,6 +76,10 @@ $(BIN)/.locked: requirements.lock | python
 
 $(BIN)/.installed: pyproject.toml $(BIN)/.locked
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --no-build-isolation -e .
+	@touch $@
+
+$(BIN)/.fuzz: requirements-fuzz.lock $(BIN)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-fuzz.lock
 	@touch $@
 
 $(COMPILED)/.built: $(wildcard worker/domain/*.py) setup.py $(BIN)/.installed

@@ -79,7 +79,8 @@ class DeadLetter:
 
 def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     """What a record of the topic says; None where it is not one that the worker wrote."""
-    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    # Of several with one name the first counts, as for the worker.
+    headers = {name: (value or b"").decode(errors="replace") for name, value in reversed(record.headers)}
     try:
         source = DeadLetterId(headers["source-topic"], int(headers["source-partition"]), int(headers["source-offset"]))
         source_timestamp = int(headers["source-timestamp"])

@@ -72,6 +72,13 @@ def test_a_header_without_a_value_is_read_like_an_empty_one() -> None:
     assert not letter.is_replay
 
 
+def test_of_several_replay_headers_the_first_counts_as_it_does_for_the_worker() -> None:
+    headers = [*HEADERS, ("replay-of", b"p.orders.events.v1/2/7"), ("replay-of", b"p.orders.events.v1/2/8")]
+    letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
+    assert letter is not None
+    assert letter.is_replay
+
+
 async def test_of_several_dead_letters_of_one_id_the_last_counts() -> None:
     records = [record("dead", 2, offset, b"acme", VALUE, HEADERS) for offset in (1, 4)]
 

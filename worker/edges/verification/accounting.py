@@ -107,7 +107,7 @@ class DeadLetters:
 
 def source_of(record: Record, partition: int) -> DeadLetterSource:
     """Read a dead letter's headers. Raises ValueError where they are not what the worker writes."""
-    headers = dict(record.headers)
+    headers = dict(reversed(record.headers))  # of several the first counts, as for the worker
     try:
         topic = (headers["source-topic"] or b"").decode()
         source_partition, offset = int(headers["source-partition"] or b""), int(headers["source-offset"] or b"")

@@ -8,7 +8,7 @@ from aiokafka import ConsumerRecord
 from schemas.topics import Topic
 from tests.offline import record
 from worker.edges.topic_reader import Bounds
-from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input
+from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input, source_of
 from worker.edges.verification.findings import EXAMPLES_MAX, Check, Findings, merged
 from worker.stream.positions import Position
 
@@ -112,3 +112,9 @@ def test_findings_are_all_counted_and_the_first_of_each_kind_kept() -> None:
 
     assert counts == {"balance": 1, "stock": EXAMPLES_MAX + 5}
     assert [example.check for example in examples] == [Check.BALANCE, *[Check.STOCK] * EXAMPLES_MAX]
+
+
+def test_of_several_replay_headers_the_first_counts_as_it_does_for_the_worker() -> None:
+    headers = [("source-topic", b"orders"), ("source-partition", b"0"), ("source-offset", b"7")]
+    headers += [("replay-of", b"orders/0/7"), ("replay-of", b"orders/0/8")]
+    assert source_of(record("dead", 0, 0, b"a", b"{}", headers), 0).is_replay
