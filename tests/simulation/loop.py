@@ -20,6 +20,8 @@ from unittest import mock
 EPOCH_MS = 1_700_000_000_000
 """What the wall clocks show at virtual second 0."""
 
+TURN_SECONDS = 1e-6
+
 Answers = Callable[..., Coroutine[Any, Any, object]]
 
 
@@ -113,6 +115,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 return
             self._advance()
             self._take_due()
+        # Code takes time too. Without it, whoever waits for the least of times would wait for ever.
+        self._now += TURN_SECONDS
         for _ in range(len(ready)):
             handle = ready.popleft()
             if handle._cancelled:
