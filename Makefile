@@ -4,15 +4,19 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
+EVENTS ?= 200000
+ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
+MINUTES ?= 10
 COMPILED := .cache/compiled
+PEERS := .cache/peers
 # The first Python that is new enough; name another with PYTHON=.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench compiled test-compiled fuzz schemas state-fixture locks clean python
+.PHONY: help setup demo test check kafka bench bench-peers bench-growth compiled test-compiled fuzz schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -39,6 +43,13 @@ bench: setup ## measure speed on Apache Kafka and print the table, the rules com
 	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench $(ARGS)
 
+bench-peers: setup $(PEERS)/.installed $(PEERS)/.streams ## the same job on Stockfreeze and on its peers, side by side (EVENTS=200000 ROUNDS=3)
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.peers --events $(EVENTS) --rounds $(ROUNDS) $(ARGS)
+
+chaos: setup ## kill, freeze and cut off brokers and workers under load, then judge (MINUTES=10, ARGS="--seed 2 --json")
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
+
 compiled: $(COMPILED)/.built ## compile the rules from the same source, beside the package (needs a C compiler)
 
 test-compiled: compiled ## hold the compiled rules against the model and all examples
@@ -59,6 +70,8 @@ locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 		--extra demo --group dev -o requirements.lock
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group build -c requirements.lock -o requirements-run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group pyproject.toml:peers -o requirements-peers.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group pyproject.toml:fuzz -o requirements-fuzz.lock
 
@@ -88,4 +101,14 @@ $(COMPILED)/.built: $(wildcard worker/domain/*.py) setup.py $(BIN)/.installed
 		-w $(COMPILED)/dist .
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --target $(COMPILED)/site $(COMPILED)/dist/*.whl
 	rm -rf build
+	@touch $@
+
+$(PEERS)/.installed: requirements-peers.lock | python
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-peers.lock
+	@touch $@
+
+STREAMS := tests/bench/peers/kafka-streams
+$(PEERS)/.streams: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/java/stockfreeze/bench/*.java) $(PEERS)/.installed
+	mvn -q -B -f $(STREAMS)/pom.xml package
 	@touch $@

@@ -11,14 +11,10 @@ import argparse
 import asyncio
 import json
 import logging
-import os
-import platform
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Final
 
 import uvloop
@@ -28,6 +24,7 @@ from deploy.kafka.jars import KafkaUnavailable, kafka_version
 from deploy.kafka.local import KafkaCluster, KafkaStartError
 from tests.bench import latency, quiet, state, takeover, throughput
 from tests.bench.figures import Figure, as_data, as_table
+from tests.bench.machine import machine
 from tests.bench.system import Bench, BenchFailed
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
@@ -64,15 +61,11 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    machine = (
-        f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_rules()}, "
-        f"Apache Kafka {kafka_version()}"
-    )
     if options.json:
-        print(json.dumps({"machine": machine, "figures": as_data(figures)}, indent=2))
+        print(json.dumps({"machine": machine(), "figures": as_data(figures)}, indent=2))
     else:
         console = Console(width=None if sys.stdout.isatty() else WIDTH)
-        console.print(as_table(figures, f"Stockfreeze, worker and broker on {machine}"))
+        console.print(as_table(figures, f"Stockfreeze, worker and broker on {machine()}"))
     return 0
 
 
@@ -89,21 +82,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--events", type=int, default=EVENTS, help=f"events of the throughput run (default {EVENTS})")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
-
-
-def _rules() -> str:
-    """Which rules the workers run: they are other processes, and find the package without this folder's help."""
-    command = [sys.executable, "-P", "-c", "import worker.domain.ledger as rules; print(rules.__file__)"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return "rules in Python" if found.endswith(".py") else "rules compiled"
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 if __name__ == "__main__":

@@ -65,6 +65,11 @@ class System:
         """What goes before the name of each topic."""
         return self._names.prefix
 
+    @property
+    def app_id(self) -> str:
+        """The group that processes."""
+        return self._names.app_id
+
     def topic(self, topic: Topic) -> str:
         """The full name of a topic."""
         return f"{self.topic_prefix}{topic}"

@@ -1,0 +1,144 @@
+"""`python -m tests.bench.peers`: the same job on Stockfreeze and on its peers, on one Apache Kafka (`make
+bench-peers`).
+
+One system after the other, in several rounds; each round begins with another system. The job of the peers is the kernel
+of ours (`kernel.py`), from the same events; Stockfreeze does all that it does in production. The final levels of each
+are compared with the expected ones: exit code 1 when a system ended with others, or failed. `--from` shows the samples
+of earlier runs (their `--json`) as one table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import uvloop
+from rich.console import Console
+
+from deploy.kafka.jars import KafkaUnavailable
+from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench.machine import machine
+from tests.bench.peers.levels import kernel_events
+from tests.bench.peers.roster import CONTENDERS, Contender
+from tests.bench.peers.runs import TRICKLED, Sample, run
+from tests.bench.peers.table import as_data, as_markdown, as_tables
+from tests.bench.system import Bench, BenchFailed
+
+EVENTS: Final = 200_000
+ROUNDS: Final = 3
+WIDTH: Final = 160
+"""Of the table where it goes to a file."""
+
+
+class Outcome(msgspec.Struct):
+    """What `--json` prints, and `--from` reads."""
+
+    machine: str
+    samples: list[Sample]
+    failures: list[str]
+
+
+def main() -> int:
+    """Measure, or read what was measured, and print."""
+    options = _options()
+    if options.earlier:
+        read = [msgspec.json.decode(path.read_bytes(), type=Outcome) for path in options.earlier]
+        outcome = Outcome(
+            read[0].machine,
+            [one for each in read for one in each.samples],
+            [one for each in read for one in each.failures],
+        )
+    else:
+        try:
+            outcome = _measure(options)
+        except (KafkaUnavailable, KafkaStartError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    _print(outcome, options)
+    return 1 if outcome.failures or any(sample.wrong is not None for sample in outcome.samples) else 0
+
+
+def _measure(options: argparse.Namespace) -> Outcome:
+    began = time.monotonic()
+    stderr = Console(stderr=True, highlight=False)
+
+    def tell(text: str) -> None:
+        stderr.print(f"{time.monotonic() - began:6.1f} s  {text}", style="dim", soft_wrap=True)
+
+    # The client repeats what it retries, such as a leader that new topics do not have yet; what fails raises.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+    logging.getLogger("aiokafka").propagate = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping it leave nothing behind
+    chosen = [each for each in CONTENDERS if not options.only or each.name in options.only]
+    with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        outcome = Outcome(machine(), [], [])
+        runner.run(_rounds(Bench(kafka, options.events, tell), chosen, options.rounds, outcome))
+    return outcome
+
+
+async def _rounds(bench: Bench, contenders: Sequence[Contender], rounds: int, outcome: Outcome) -> None:
+    start_ms = time.time_ns() // 1_000_000 - bench.events
+    load = list(kernel_events(bench.events + TRICKLED, start_ms))
+    failed: set[str] = set()
+    for number in range(rounds):
+        first = number % len(contenders)
+        for contender in (*contenders[first:], *contenders[:first]):
+            if contender.name in failed:
+                continue
+            try:
+                sample = await run(bench, contender, load, start_ms)
+            except (BenchFailed, TimeoutError) as error:
+                failed.add(contender.name)
+                outcome.failures.append(f"{contender.name}: {str(error) or 'it did not end in time'}")
+                bench.tell(outcome.failures[-1])
+                continue
+            outcome.samples.append(sample)
+            bench.tell(
+                f"round {number + 1} of {rounds}, {contender.name}: {sample.events_per_s:,.0f} events/s, "
+                f"{sample.cpu_us_per_event:.1f} µs, p50 {sample.p50_ms:.0f} ms, p99 {sample.p99_ms:.0f} ms, "
+                f"{sample.memory_mib:,.0f} MiB{'' if sample.wrong is None else f', WRONG: {sample.wrong}'}"
+            )
+
+
+def _print(outcome: Outcome, options: argparse.Namespace) -> None:
+    if options.json:
+        told = msgspec.to_builtins(outcome) | {"systems": as_data(outcome.samples)}
+        print(json.dumps(told, indent=2))
+    elif options.markdown:
+        print(as_markdown(outcome.samples))
+    else:
+        console = Console(width=None if sys.stdout.isatty() else WIDTH)
+        title = (
+            f"The kernel of the job, worker and broker on {outcome.machine}: median (as a ratio to Stockfreeze), range"
+        )
+        console.print(*as_tables(outcome.samples, title))
+    for failure in outcome.failures:
+        print(f"FAILED: {failure}", file=sys.stderr)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.peers", description=__doc__)
+    parser.add_argument("--events", type=int, default=EVENTS, help=f"events of the backlog (default {EVENTS})")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"times each is measured (default {ROUNDS})")
+    names = [contender.name for contender in CONTENDERS]
+    parser.add_argument("--only", action="append", choices=names, help="measure this (may be repeated)")
+    parser.add_argument("--from", dest="earlier", nargs="+", type=Path, metavar="FILE", help="show these JSON outputs")
+    output = parser.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--markdown", action="store_true", help="print the figures for a page")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

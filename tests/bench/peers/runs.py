@@ -1,0 +1,163 @@
+"""One system does the job once: a backlog as fast as it can, then events at a fixed rate; its levels are checked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Final
+
+import msgspec
+
+from schemas.topics import Topic
+from tests.bench.load import counts, preload, trickle
+from tests.bench.peers.levels import difference, expected_levels, read_levels
+from tests.bench.peers.roster import Contender, Place
+from tests.bench.processes import cpu_seconds, resident_bytes
+from tests.bench.reader import READY_SUFFIX
+from tests.bench.system import POLL_SECONDS, WORK_SECONDS_MAX, Bench, BenchFailed, System, new_system
+from worker.demo.children import child_process
+from worker.demo.load import LoadRecord
+
+PER_SECOND: Final = 1000
+WARM_UP_SECONDS: Final = 5
+MEASURED_SECONDS: Final = 15
+TRICKLED: Final = PER_SECOND * (WARM_UP_SECONDS + MEASURED_SECONDS)
+WARM_UP_SHARE: Final = 0.25
+"""Of the backlog, for every system alike: virtual machines compile what is hot, caches fill."""
+EVENT_TOPICS: Final = (Topic.ORDERS, Topic.SUB_ORDERS)
+STOP_SECONDS: Final = 10.0
+_LOG_CHARACTERS: Final = 3000
+
+
+class Sample(msgspec.Struct, frozen=True):
+    """What one run of one system showed."""
+
+    contender: str
+    events: int
+    """Of the backlog."""
+    events_per_s: float
+    cpu_us_per_event: float
+    p50_ms: float
+    p99_ms: float
+    memory_mib: float
+    wrong: str | None
+    """How its final levels differ from the expected ones."""
+
+
+@dataclass(frozen=True)
+class _Running:
+    pid: int
+    exit_code: Callable[[], int | None]
+    log: Path
+
+    def check(self) -> None:
+        """Raise BenchFailed if it has ended."""
+        if (code := self.exit_code()) is not None:
+            said = self.log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+            raise BenchFailed(f"it ended with {code}; the end of its log:\n{said}")
+
+
+async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], start_ms: int) -> Sample:
+    """Measure a system over its share of `load`, whose last `TRICKLED` records come at the fixed rate."""
+    backlog = load[: int((len(load) - TRICKLED) * contender.share)]
+    rest = load[len(backlog) : len(backlog) + TRICKLED]
+    async with new_system(bench) as system:
+        if contender.command is None:
+            await _count(system, start_ms)
+        await preload(system, backlog, start_ms)
+        with _started(contender, system) as running:
+            rate, cpu = await _work_off(system, running, len(backlog))
+            memory = resident_bytes(running.pid) / 2**20
+            p50, p99 = await _latency(system, running, rest, len(backlog))
+        wrong = difference(expected_levels([*backlog, *rest]), await read_levels(system))
+    return Sample(contender.name, len(backlog), rate, cpu, p50, p99, memory, wrong)
+
+
+async def _count(system: System, start_ms: int) -> None:
+    """Have all stock counted beforehand, so that full rules have all their work to do."""
+    await preload(system, opening := counts(start_ms), start_ms)
+    worker = system.start_worker()
+    await system.processed(worker, len(opening), Topic.STOCK)
+    await worker.terminate()
+
+
+@contextmanager
+def _started(contender: Contender, system: System) -> Iterator[_Running]:
+    if contender.command is None:
+        worker = system.start_worker()
+        yield _Running(worker.pid, lambda: worker.exit_code, worker.log_path)
+        return
+    state = system.folder / "state"
+    state.mkdir()
+    place = Place(system.bootstrap_servers, system.topic_prefix, system.app_id, state)
+    log = system.folder / "peer.log"
+    with child_process(contender.command(place), log=log, stop_seconds=STOP_SECONDS) as process:
+        yield _Running(process.pid, process.poll, log)
+
+
+async def _work_off(system: System, running: _Running, backlog: int) -> tuple[float, float]:
+    """Events per second and CPU µs per event, without the warm-up."""
+    first: tuple[float, int, float] | None = None
+    async with asyncio.timeout(WORK_SECONDS_MAX):
+        while True:
+            committed = await system.committed(*EVENT_TOPICS)
+            now = time.monotonic(), committed, cpu_seconds(running.pid)
+            if first is not None and committed >= backlog:
+                break
+            if first is None and committed >= backlog * WARM_UP_SHARE:
+                first = now
+            running.check()
+            await asyncio.sleep(POLL_SECONDS)
+    done = now[1] - first[1]
+    if done <= 0:
+        raise BenchFailed("the backlog was committed in one piece: measure over more events")
+    return done / (now[0] - first[0]), (now[2] - first[2]) / done * 1e6
+
+
+async def _latency(
+    system: System, running: _Running, records: Sequence[LoadRecord], committed: int
+) -> tuple[float, float]:
+    """p50 and p99 in ms, from record timestamp to a movement being visible to a read_committed reader."""
+    stamped_ms: dict[str, int] = {}
+
+    def sent(record: LoadRecord, timestamp_ms: int) -> None:
+        event = _EVENT(record.value)
+        if event.type != "sub_order.created":  # moves nothing
+            stamped_ms[event.event_id] = timestamp_ms
+
+    seen_path = system.folder / "seen.json"
+    reader = [sys.executable, "-m", "tests.bench.reader", system.bootstrap_servers, system.topic_prefix, str(seen_path)]
+    log = system.folder / "reader.log"
+    with child_process([*reader, "--from-now", "--only-movements"], log=log, stop_seconds=STOP_SECONDS):
+        async with asyncio.timeout(WORK_SECONDS_MAX):
+            while not seen_path.with_suffix(READY_SUFFIX).exists():  # noqa: ASYNC110 - another process sets no event
+                await asyncio.sleep(POLL_SECONDS)
+        start_ms = time.time_ns() // 1_000_000
+        await trickle(system, records, PER_SECOND, sent)
+        async with asyncio.timeout(WORK_SECONDS_MAX):
+            while await system.committed(*EVENT_TOPICS) < committed + len(records):
+                running.check()
+                await asyncio.sleep(POLL_SECONDS)
+    if not seen_path.exists():
+        raise BenchFailed(f"the reader failed:\n{log.read_text(errors='replace')}")
+    seen_ms = msgspec.json.decode(seen_path.read_bytes(), type=dict[str, int])
+    measured = {event_id: ms for event_id, ms in stamped_ms.items() if ms >= start_ms + WARM_UP_SECONDS * 1000}
+    missing = sum(event_id not in seen_ms for event_id in measured)
+    if missing:
+        raise BenchFailed(f"{missing:,} of {len(measured):,} events wrote no movement that a reader saw")
+    percentiles = quantiles((seen_ms[event_id] - ms for event_id, ms in measured.items()), n=100)
+    return percentiles[49], percentiles[98]
+
+
+class _Event(msgspec.Struct):
+    type: str
+    event_id: str
+
+
+_EVENT = msgspec.json.Decoder(_Event).decode
