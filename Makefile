@@ -8,7 +8,6 @@ EVENTS ?= 200000
 ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
-MINUTES ?= 10
 COMPILED := .cache/compiled
 PEERS := .cache/peers
 # The first Python that is new enough; name another with PYTHON=.

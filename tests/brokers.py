@@ -50,12 +50,16 @@ class Broker:
     async def create_topics(
         self, names: Iterable[str], *, partitions: int, config: Mapping[str, str] | None = None
     ) -> None:
-        """Create topics, with records of 8 MiB allowed. Raises the broker's error for a topic that it refuses."""
+        """Create topics, with records of 8 MiB allowed, and a copy on every node up to 3.
+
+        Raises the broker's error for a topic that it refuses.
+        """
+        copies = 1 if self._cluster is None else min(3, len(self._cluster.nodes))
         settings = {"max.message.bytes": str(MESSAGE_BYTES_MAX), **(config or {})}
         admin = AIOKafkaAdminClient(bootstrap_servers=self.bootstrap_servers)
         await admin.start()
         try:
-            wanted = [NewTopic(name, partitions, 1, topic_configs=settings) for name in names]
+            wanted = [NewTopic(name, partitions, copies, topic_configs=settings) for name in names]
             answer = await admin.create_topics(wanted, timeout_ms=10_000)
         finally:
             await admin.close()

@@ -66,16 +66,37 @@ def brokers_known_to(port: int) -> int:
     client = b"stockfreeze-probe"
     # Metadata v1 without topics: api key 3, version 1, correlation id 1, client id, an empty array.
     request = struct.pack(f">hhih{len(client)}si", 3, 1, 1, len(client), client, 0)
+    # Size, correlation id, and the length of the array of brokers.
+    answer = _asked(port, request, 12)
+    return int(struct.unpack(">iii", answer)[2]) if len(answer) == 12 else 0
+
+
+def is_active_controller(port: int) -> bool:
+    """Whether the controller that listens at this port of 127.0.0.1 is the active one: only that one tells a leader."""
+    client, topic = b"stockfreeze-probe", b"__cluster_metadata"
+    # DescribeQuorum v0 of that topic's partition 0: api key 55, correlation id 1, client id, no tags; arrays and
+    # strings tell their length and one more.
+    request = struct.pack(
+        f">hhih{len(client)}sbbb{len(topic)}sbibbb",
+        *(55, 0, 1, len(client), client, 0),
+        *(2, len(topic) + 1, topic, 2, 0, 0, 0, 0),
+    )
+    # Size, correlation id, tags, error, the topics, its name, the partitions, its number, error, leader.
+    head = struct.Struct(f">iibhbb{len(topic)}sbihi")
+    answer = _asked(port, request, head.size)
+    return len(answer) == head.size and int(head.unpack(answer)[-1]) > 0
+
+
+def _asked(port: int, request: bytes, size: int) -> bytes:
+    """The first bytes of the answer to a request, its size included; fewer or none if they do not come."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S) as connection:
             connection.settimeout(_PROBE_TIMEOUT_S)
             connection.sendall(struct.pack(">i", len(request)) + request)
-            with connection.makefile("rb") as answer:
-                # Size, correlation id, and the length of the array of brokers.
-                head = answer.read(12)
+            with connection.makefile("rb") as stream:
+                return stream.read(size)
     except OSError:
-        return 0
-    return int(struct.unpack(">iii", head)[2]) if len(head) == 12 else 0
+        return b""
 
 
 class KafkaNode:
@@ -108,7 +129,7 @@ class KafkaNode:
         if self.running:
             return
         self.kill()  # one that ended by itself is still on the stack
-        taken = [port for port in self.ports if not port_is_free(port)]
+        taken = [port for port in self.ports.own if not port_is_free(port)]
         if taken:
             raise KafkaStartError(f"port {taken[0]} of 127.0.0.1 is taken by another program")
         self._data_dir.mkdir(parents=True, exist_ok=True)
@@ -185,12 +206,23 @@ class KafkaCluster:
     """
 
     def __init__(
-        self, nodes: int = 1, *, port: int | None = None, data_dir: Path | None = None, heap: str = "1g"
+        self,
+        nodes: int = 1,
+        *,
+        port: int | None = None,
+        data_dir: Path | None = None,
+        heap: str = "1g",
+        proxied: bool = False,
     ) -> None:
-        """`port` is where the first node takes clients (a free one if None); the other ports are free ones."""
+        """`port` is where the first node takes clients (a free one if None); the other ports are free ones.
+
+        `proxied`: every node also has the ports of `Ports` for clients that come through a proxy.
+        """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
         ports = [Ports(clients=free_port(), controller=free_port(), sasl=free_port()) for _ in range(nodes)]
+        if proxied:
+            ports = [each._replace(behind_proxy=free_port(), proxy=free_port()) for each in ports]
         if port is not None:
             ports[0] = ports[0]._replace(clients=port)
         folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
@@ -200,6 +232,11 @@ class KafkaCluster:
     def bootstrap_servers(self) -> str:
         """Where clients connect without authentication: "127.0.0.1:20001,127.0.0.1:20002"."""
         return ",".join(f"127.0.0.1:{node.ports.clients}" for node in self.nodes)
+
+    @property
+    def proxied_bootstrap_servers(self) -> str:
+        """Where clients connect that come through the proxies of a cluster that is `proxied`."""
+        return ",".join(f"127.0.0.1:{node.ports.proxy}" for node in self.nodes)
 
     @property
     def sasl_bootstrap_servers(self) -> str:

@@ -16,11 +16,23 @@ _ANY_TIME_MS = str(2**63 - 1)
 
 
 class Ports(NamedTuple):
-    """The ports of one node on 127.0.0.1. `sasl` asks for a user and a password (SASL/PLAIN)."""
+    """The ports of one node on 127.0.0.1. `sasl` asks for a user and a password (SASL/PLAIN).
+
+    Clients that come through a proxy are let in at `behind_proxy`, and are told to come back to `proxy`, where somebody
+    else must listen.
+    """
 
     clients: int
     controller: int
     sasl: int
+    behind_proxy: int | None = None
+    proxy: int | None = None
+
+    @property
+    def own(self) -> list[int]:
+        """Those on which the node itself listens."""
+        ports = (self.clients, self.controller, self.sasl, self.behind_proxy)
+        return [port for port in ports if port is not None]
 
 
 def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[str, str]:
@@ -30,15 +42,21 @@ def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[
     voters = [f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports, start=1)]
     copies = str(min(3, nodes))
     copies_min = str(min(2, nodes))
+    listeners = {"PLAIN": own.clients, "SASL": own.sasl}
+    advertised = dict(listeners)
+    if own.behind_proxy is not None and own.proxy is not None:
+        listeners["PROXIED"], advertised["PROXIED"] = own.behind_proxy, own.proxy
     return {
         "process.roles": "broker,controller",
         "node.id": str(node_id),
         "controller.quorum.voters": ",".join(voters),
         "controller.listener.names": "CONTROLLER",
         "inter.broker.listener.name": "PLAIN",
-        "listeners": f"PLAIN://127.0.0.1:{own.clients},SASL://127.0.0.1:{own.sasl},CONTROLLER://127.0.0.1:{own.controller}",
-        "advertised.listeners": f"PLAIN://127.0.0.1:{own.clients},SASL://127.0.0.1:{own.sasl}",
-        "listener.security.protocol.map": "PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": _addresses(listeners | {"CONTROLLER": own.controller}),
+        "advertised.listeners": _addresses(advertised),
+        "listener.security.protocol.map": (
+            "PLAIN:PLAINTEXT,SASL:SASL_PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT"
+        ),
         "sasl.enabled.mechanisms": "PLAIN",
         "listener.name.sasl.plain.sasl.jaas.config": (
             f'org.apache.kafka.common.security.plain.PlainLoginModule required user_{SASL_USER}="{SASL_PASSWORD}";'
@@ -60,6 +78,8 @@ def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[
         "group.initial.rebalance.delay.ms": "0",
         "message.max.bytes": str(MESSAGE_BYTES_MAX),
         "replica.fetch.max.bytes": str(MESSAGE_BYTES_MAX),
+        # A node that comes back leads its partitions again soon, and is a coordinator again.
+        "leader.imbalance.check.interval.seconds": "10",
         # Test data is years old and jumps months ahead: no record may be deleted or refused for its timestamp.
         "log.retention.ms": _FOR_EVER,
         "log.retention.bytes": _FOR_EVER,
@@ -69,6 +89,10 @@ def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[
         "log.index.size.max.bytes": str(1024 * 1024),
         "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
     }
+
+
+def _addresses(listeners: dict[str, int]) -> str:
+    return ",".join(f"{name}://127.0.0.1:{port}" for name, port in listeners.items())
 
 
 def properties_text(settings: dict[str, str]) -> str:

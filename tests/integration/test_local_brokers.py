@@ -14,7 +14,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from deploy.kafka.local import KafkaCluster, KafkaStartError, brokers_known_to, free_port
+from deploy.kafka.local import KafkaCluster, KafkaStartError, brokers_known_to, free_port, is_active_controller
 from deploy.kafka.settings import RECORD_BYTES_MAX, SASL_PASSWORD, SASL_USER
 from tests.brokers import Broker, Names, apache_kafka
 
@@ -123,6 +123,13 @@ def test_a_killed_parent_takes_its_broker_along(tmp_path: Path) -> None:
 
 @pytest.mark.apache
 @pytest.mark.timeout(300)
-def test_three_nodes_know_each_other() -> None:
+def test_three_nodes_know_each_other_and_elect_another_controller_when_theirs_is_frozen() -> None:
     with apache_kafka(nodes=3) as cluster:
         assert {brokers_known_to(node.ports.clients) for node in cluster.nodes} == {3}
+        (active,) = [node for node in cluster.nodes if is_active_controller(node.ports.controller)]
+        active.pause()
+        others = [node for node in cluster.nodes if node is not active]
+        deadline = time.monotonic() + 60
+        while not any(is_active_controller(node.ports.controller) for node in others):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
