@@ -151,7 +151,8 @@ class Api:
     def _metadata(self, _node: Node, request: Request, reply: Reply) -> None:
         cluster = self.cluster
         ids = [node.node_id for node in cluster.nodes]
-        brokers = [(node.node_id, HOST, PORT + node.node_id, None) for node in cluster.nodes if node.online]
+        # The rack is no None: aiokafka keeps these in a set, and the hash of None is another one in every process.
+        brokers = [(node.node_id, HOST, PORT + node.node_id, "") for node in cluster.nodes if node.online]
         topics: list[Any] = []
         for topic in cluster.logs if request.topics is None else request.topics:
             logs = cluster.logs.get(topic)

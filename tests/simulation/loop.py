@@ -50,6 +50,24 @@ PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 """Whose code is running."""
 
 
+class _Future(asyncio.Future[Any]):
+    """A future with a number for its hash: sets of futures have the same order in every run of a seed."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+
+class _Task(asyncio.Task[Any]):
+    """A task, likewise."""
+
+    number: int
+
+    def __hash__(self) -> int:
+        return self.number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs callbacks in the order in which they were made ready, and time as fast as it can.
 
@@ -63,6 +81,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
         """A heap. The number keeps the order of what is due at the same time."""
         self._timers_made = 0
+        self._futures_made = 0
+        self.set_task_factory(self._make_task)  # type: ignore[arg-type] # the context is passed by name
         self._random_state = random.Random(f"random/{seed}").getstate()
         self._remains: list[object] = []
         self.environment: Context = copy_context()
@@ -83,6 +103,23 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """Virtual seconds."""
         return self._now
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """A future of this loop."""
+        self._futures_made += 1
+        future = _Future(loop=self)
+        future.number = self._futures_made
+        return future
+
+    def _make_task(
+        self, _loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], *, context: Context | None = None
+    ) -> asyncio.Task[Any]:
+        self._futures_made += 1
+        # The task enters itself in a set at once, but that one is never gone through in order.
+        _Task.number = self._futures_made
+        task = _Task(work, loop=self, context=context)
+        task.number = self._futures_made
+        return task
 
     def call_soon(
         self, callback: Callable[..., object], *args: object, context: Context | None = None

@@ -168,7 +168,7 @@ class Connection:
         self.process_name = "" if process is None else process.name
         self._closed = False
         self._gone = self._loop.create_future()
-        self._waiting: set[asyncio.Future[Response]] = set()
+        self._waiting: dict[asyncio.Future[Response], None] = {}
         self._inbox: deque[Delivery] = deque()
         self._busy = False
         self._arrives_at = 0.0
@@ -192,7 +192,7 @@ class Connection:
         at = max(self._loop.time() + self._network.latency() + request_after, self._arrives_at + GAP_SECONDS)
         self._arrives_at = at
         if expect_response:
-            self._waiting.add(future)
+            self._waiting[future] = None
         else:
             future.set_result(None)
         delivery = (struct, future if expect_response else None, verdict)
@@ -290,6 +290,6 @@ class Connection:
             self._next()
 
     def _deliver(self, future: asyncio.Future[Response], response: Response) -> None:
-        self._waiting.discard(future)
+        self._waiting.pop(future, None)
         if not future.done():
             future.set_result(response)
