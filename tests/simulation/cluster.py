@@ -108,9 +108,9 @@ class Cluster:
         """The nodes' wall clocks."""
         return EPOCH_MS + int(self.loop.time() * 1000)
 
-    def node_at(self, port: int) -> Node:
+    def node_at(self, port: int) -> Node | None:
         """The node that listens, or should, at a port."""
-        return self.nodes[port - PORT]
+        return self.nodes[port - PORT] if 0 <= port - PORT < len(self.nodes) else None
 
     def controller(self) -> int:
         """The node that creates topics."""

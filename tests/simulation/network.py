@@ -78,7 +78,7 @@ Delivery = tuple[Request, "asyncio.Future[Response] | None", Verdict | None]
 class Network:
     """All connections between processes and nodes."""
 
-    def __init__(self, loop: SimulatedLoop, seed: int, node_at: Callable[[int], Node]) -> None:
+    def __init__(self, loop: SimulatedLoop, seed: int, node_at: Callable[[int], Node | None]) -> None:
         self.loop = loop
         self.chance = random.Random(f"network/{seed}")
         self.node_at = node_at
@@ -121,7 +121,7 @@ class Network:
         node = self.node_at(port)
         await asyncio.sleep(4 * self.latency())
         process = PROCESS.get()
-        if not node.up or (process is not None and self._isolated[process.name] > 0):
+        if node is None or not node.up or (process is not None and self._isolated[process.name] > 0):
             raise ConnectionRefusedError(f"nobody listens at {port}")
         answered: asyncio.Future[None] = self.loop.create_future()
         node.awake(lambda: _resolve(answered))
