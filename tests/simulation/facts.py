@@ -1,0 +1,371 @@
+"""Facts about a Kafka broker, as aiokafka's users meet them: each holds on Apache Kafka and on the simulated cluster.
+
+They are what the engine's rules rest on. A fact is a coroutine that asserts; it knows nothing of which broker it is on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import (
+    CommitFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    OffsetOutOfRangeError,
+    ProducerFenced,
+)
+
+from tests.brokers import Broker, Names
+
+WAIT_SECONDS = 30.0
+Value = bytes
+
+
+class Bench:
+    """One topic with one partition, and clients of it."""
+
+    def __init__(self, broker: Broker, names: Names) -> None:
+        self.broker = broker
+        self.names = names
+        self.topic = names.prefix + "topic"
+        self.source = TopicPartition(self.topic, 0)
+
+    async def create(self, *, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
+        await self.broker.create_topics([self.topic], partitions=partitions, config=config)
+
+    @asynccontextmanager
+    async def producer(self, **settings: object) -> AsyncIterator[Any]:
+        """A producer; a transactional one by default, whose id is the application's."""
+        producer: Any = AIOKafkaProducer(
+            bootstrap_servers=self.broker.bootstrap_servers,
+            **{"transactional_id": self.names.app_id, "retry_backoff_ms": 10, "max_request_size": 9 << 20, **settings},
+        )
+        await producer.start()
+        try:
+            yield producer
+        finally:
+            await producer.stop()
+
+    @asynccontextmanager
+    async def consumer(self, isolation_level: str = "read_committed", **settings: object) -> AsyncIterator[Any]:
+        """A consumer without a group, at the beginning of the partition."""
+        consumer: Any = AIOKafkaConsumer(
+            bootstrap_servers=self.broker.bootstrap_servers,
+            isolation_level=isolation_level,
+            auto_offset_reset="none",
+            enable_auto_commit=False,
+            fetch_max_wait_ms=50,
+            **settings,
+        )
+        await consumer.start()
+        try:
+            consumer.assign([self.source])
+            consumer.seek(self.source, 0)
+            yield consumer
+        finally:
+            await consumer.stop()
+
+    async def send(self, producer: Any, value: Value) -> int:  # noqa: ANN401 - aiokafka has no types
+        """Send to the partition, and give the offset."""
+        offset: int = (await producer.send_and_wait(self.topic, value, partition=0)).offset
+        return offset
+
+    async def seen(self, isolation_level: str = "read_committed") -> list[tuple[int, Value]]:
+        """All that can be read, with its offset."""
+        async with self.consumer(isolation_level) as consumer:
+            end = (await consumer.end_offsets([self.source]))[self.source]
+            records: list[tuple[int, Value]] = []
+            while await consumer.position(self.source) < end:
+                for batch in (await consumer.getmany(timeout_ms=100)).values():
+                    records.extend((record.offset, record.value) for record in batch)
+            return records
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not await condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def a_marker_takes_an_offset_and_an_aborted_record_keeps_its_own(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer() as producer:
+        offsets: list[int] = []
+        for commits in (True, False, True):
+            await producer.begin_transaction()
+            offsets.append(await bench.send(producer, b"%d" % len(offsets)))
+            await (producer.commit_transaction() if commits else producer.abort_transaction())
+        assert offsets == [0, 2, 4]
+    assert await bench.seen() == [(0, b"0"), (4, b"2")]
+    assert await bench.seen("read_uncommitted") == [(0, b"0"), (2, b"1"), (4, b"2")]
+
+
+async def transactions_back_to_back_lose_nothing(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer() as producer:
+        for number in range(15):
+            await producer.begin_transaction()
+            await bench.send(producer, b"%d" % number)
+            await producer.commit_transaction()
+    assert [value for _, value in await bench.seen()] == [b"%d" % number for number in range(15)]
+
+
+async def an_open_transaction_hides_what_comes_after_it(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer() as producer, bench.producer(transactional_id=None) as other:
+        await producer.begin_transaction()
+        await bench.send(producer, b"open")
+        await bench.send(other, b"later")
+        assert await bench.seen() == []
+        assert await bench.seen("read_uncommitted") == [(0, b"open"), (1, b"later")]
+        async with bench.consumer() as consumer:
+            await until(lambda: _fetched(consumer, bench))
+            assert (consumer.highwater(bench.source), consumer.last_stable_offset(bench.source)) == (2, 0)
+            assert (await consumer.end_offsets([bench.source]))[bench.source] == 0
+            await producer.commit_transaction()
+            first = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS)
+            second = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS)
+            assert (first.value, second.value) == (b"open", b"later")
+
+
+async def _fetched(consumer: Any, bench: Bench) -> bool:  # noqa: ANN401 - aiokafka has no types
+    await consumer.getmany(timeout_ms=20)
+    return consumer.highwater(bench.source) is not None
+
+
+async def a_new_producer_of_an_id_aborts_what_the_old_one_left_open(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer() as old:
+        await old.begin_transaction()
+        await bench.send(old, b"old")
+        async with bench.producer() as new:
+            assert await bench.seen() == []
+            await new.begin_transaction()
+            await bench.send(new, b"new")
+            await new.commit_transaction()
+        assert [value for _, value in await bench.seen()] == [b"new"]
+        with pytest.raises(ProducerFenced):
+            await old.commit_transaction()
+    assert [value for _, value in await bench.seen()] == [b"new"]
+
+
+async def an_epoch_grows_by_one_and_by_two_over_an_open_transaction(bench: Bench) -> None:
+    await bench.create()
+    epochs = []
+    async with bench.producer() as first:
+        epochs.append(first._txn_manager.producer_epoch)
+        await first.begin_transaction()
+        await bench.send(first, b"1")
+        await first.commit_transaction()
+    async with bench.producer() as second:
+        epochs.append(second._txn_manager.producer_epoch)
+        await second.begin_transaction()
+        await bench.send(second, b"2")
+        async with bench.producer() as third:
+            epochs.append(third._txn_manager.producer_epoch)
+            assert third._txn_manager.producer_id == first._txn_manager.producer_id
+    assert epochs == [0, 1, 3]
+
+
+async def a_fenced_producer_that_writes_is_told_so_and_can_never_begin_again(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer() as old:
+        await old.begin_transaction()
+        async with bench.producer():
+            with pytest.raises((ProducerFenced, KafkaError)):
+                await bench.send(old, b"late")
+            with pytest.raises(AssertionError):
+                await old.abort_transaction()
+            with pytest.raises(AssertionError):
+                await old.begin_transaction()
+    assert await bench.seen() == []
+
+
+async def a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer(transaction_timeout_ms=1000) as producer, bench.consumer() as consumer:
+        await producer.begin_transaction()
+        await bench.send(producer, b"late")
+        # The marker moves the last stable offset past the record.
+        await until(lambda: _stable(consumer, bench, 2))
+        with pytest.raises(ProducerFenced):
+            await producer.commit_transaction()
+    assert await bench.seen() == []
+
+
+async def _stable(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
+    await consumer.getmany(timeout_ms=100)
+    return bool(consumer.last_stable_offset(bench.source) == offset)
+
+
+async def a_commit_after_a_refused_batch_succeeds_without_it(bench: Bench) -> None:
+    await bench.create(config={"max.message.bytes": str(8 * 1024 * 1024)})
+    async with bench.producer() as producer:
+        await producer.begin_transaction()
+        await bench.send(producer, b"small")
+        with pytest.raises(MessageSizeTooLargeError):
+            await bench.send(producer, b"x" * (8 * 1024 * 1024 + 8192))
+        await producer.commit_transaction()
+    assert await bench.seen() == [(0, b"small")]
+
+
+async def offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted(bench: Bench) -> None:
+    await bench.create()
+    group = bench.names.app_id
+    async with bench.producer() as producer, bench.consumer(group_id=group) as consumer:
+        assert await consumer.committed(bench.source) is None
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 7}, group)
+        assert await consumer.committed(bench.source) is None
+        await producer.commit_transaction()
+        await until(lambda: _committed(consumer, bench, 7))
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 9}, group)
+        await producer.abort_transaction()
+        # The next begins only when the markers of the last one are written.
+        await producer.begin_transaction()
+        await bench.send(producer, b"next")
+        await producer.commit_transaction()
+        assert await consumer.committed(bench.source) == 7
+
+
+async def _committed(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
+    return bool(await consumer.committed(bench.source) == offset)
+
+
+async def an_offset_that_is_not_there_is_out_of_range(bench: Bench) -> None:
+    await bench.create()
+    async with bench.producer(transactional_id=None) as producer:
+        for number in range(4):
+            await bench.send(producer, b"%d" % number)
+    async with bench.consumer() as consumer:
+        consumer.seek(bench.source, 5)
+        with pytest.raises(OffsetOutOfRangeError):
+            await consumer.getmany(timeout_ms=10_000)
+        consumer.seek(bench.source, 4)
+        assert await consumer.getmany(timeout_ms=200) == {}
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bench.broker.bootstrap_servers)
+    await admin.start()
+    await admin.delete_records({bench.source: RecordsToDelete(before_offset=2)})
+    await admin.close()
+    async with bench.consumer() as consumer:
+        assert (await consumer.beginning_offsets([bench.source]))[bench.source] == 2
+        with pytest.raises(OffsetOutOfRangeError):
+            await consumer.getmany(timeout_ms=10_000)
+
+
+async def a_topic_gets_more_partitions_and_every_client_sees_them(bench: Bench) -> None:
+    await bench.create()
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=bench.broker.bootstrap_servers)
+    await admin.start()
+    try:
+        await admin.create_partitions({bench.topic: NewPartitions(total_count=3)})
+        await until(lambda: _partitions(admin, bench, 3))
+    finally:
+        await admin.close()
+
+
+async def _partitions(admin: Any, bench: Bench, count: int) -> bool:  # noqa: ANN401 - aiokafka has no types
+    described = await admin.describe_topics()
+    (topic,) = (topic for topic in described if topic["topic"] == bench.topic)
+    return len(topic["partitions"]) == count
+
+
+@asynccontextmanager
+async def _member(bench: Bench, **settings: object) -> AsyncIterator[Any]:
+    consumer: Any = AIOKafkaConsumer(
+        bench.topic,
+        bootstrap_servers=bench.broker.bootstrap_servers,
+        group_id=bench.names.app_id,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        session_timeout_ms=6000,
+        heartbeat_interval_ms=300,
+        **settings,
+    )
+    await consumer.start()
+    try:
+        yield consumer
+    finally:
+        await consumer.stop()
+
+
+async def _has(consumer: Any, *partitions: int) -> bool:  # noqa: ANN401 - aiokafka has no types
+    await consumer.getmany(timeout_ms=20)
+    return bool({source.partition for source in consumer.assignment()} == set(partitions))
+
+
+async def members_share_the_partitions_and_who_leaves_gives_them_back(bench: Bench) -> None:
+    await bench.create(partitions=4)
+    async with _member(bench) as first:
+        await until(lambda: _has(first, 0, 1, 2, 3))
+        generation = first._coordinator.generation
+        async with _member(bench) as second:
+            await until(lambda: _both(first, second))
+            assert first._coordinator.generation == second._coordinator.generation == generation + 1
+        await until(lambda: _has(first, 0, 1, 2, 3))
+        assert first._coordinator.generation == generation + 2
+
+
+async def _both(first: Any, second: Any) -> bool:  # noqa: ANN401 - aiokafka has no types
+    halves = [await _has(first, 0, 1), await _has(second, 2, 3)], [await _has(first, 2, 3), await _has(second, 0, 1)]
+    return any(all(half) for half in halves)
+
+
+async def a_static_member_that_comes_back_disturbs_nobody(bench: Bench) -> None:
+    await bench.create(partitions=2)
+    async with _member(bench, group_instance_id="one") as first:
+        second: Any
+        async with _member(bench, group_instance_id="two") as second:
+            await until(lambda: _one_each(first, second))
+            generation = first._coordinator.generation
+            had = second.assignment()
+        async with _member(bench, group_instance_id="two") as second:
+            await until(lambda: _one_each(first, second))
+            assert second.assignment() == had
+            assert first._coordinator.generation == second._coordinator.generation == generation
+
+
+async def _one_each(first: Any, second: Any) -> bool:  # noqa: ANN401 - aiokafka has no types
+    await asyncio.gather(first.getmany(timeout_ms=20), second.getmany(timeout_ms=20))
+    return len(first.assignment()) == len(second.assignment()) == 1
+
+
+async def who_is_no_member_cannot_commit_for_a_group_that_has_some(bench: Bench) -> None:
+    await bench.create()
+    async with _member(bench) as member, bench.consumer(group_id=bench.names.app_id) as stranger:
+        await until(lambda: _has(member, 0))
+        with pytest.raises(CommitFailedError):
+            await stranger.commit({bench.source: 3})
+        await member.commit({bench.source: 2})
+        assert await stranger.committed(bench.source) == 2
+        member._coordinator.generation -= 1
+        with pytest.raises(CommitFailedError):
+            await member.commit({bench.source: 1})
+        assert await stranger.committed(bench.source) == 2
+
+
+FACTS = (
+    a_marker_takes_an_offset_and_an_aborted_record_keeps_its_own,
+    transactions_back_to_back_lose_nothing,
+    an_open_transaction_hides_what_comes_after_it,
+    a_new_producer_of_an_id_aborts_what_the_old_one_left_open,
+    an_epoch_grows_by_one_and_by_two_over_an_open_transaction,
+    a_fenced_producer_that_writes_is_told_so_and_can_never_begin_again,
+    a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced,
+    a_commit_after_a_refused_batch_succeeds_without_it,
+    offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted,
+    an_offset_that_is_not_there_is_out_of_range,
+    a_topic_gets_more_partitions_and_every_client_sees_them,
+    members_share_the_partitions_and_who_leaves_gives_them_back,
+    a_static_member_that_comes_back_disturbs_nobody,
+    who_is_no_member_cannot_commit_for_a_group_that_has_some,
+)
