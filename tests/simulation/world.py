@@ -213,6 +213,10 @@ class Simulation:
         incarnation = self._process(process)
         return not incarnation.dead and bool(self._works.get(incarnation))
 
+    def frozen(self, process: str) -> bool:
+        """Whether a process is held up at the moment."""
+        return self._process(process).frozen
+
     def steps(self, process: str) -> int:
         """How many callbacks of this incarnation of a process have run."""
         return self._process(process).steps
