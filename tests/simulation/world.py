@@ -215,7 +215,7 @@ class Simulation:
 
     def frozen(self, process: str) -> bool:
         """Whether a process is held up at the moment."""
-        return self._process(process).frozen
+        return bool(self._process(process).frozen)
 
     def steps(self, process: str) -> int:
         """How many callbacks of this incarnation of a process have run."""
