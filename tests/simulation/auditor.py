@@ -181,10 +181,9 @@ class PartitionAudit:
                 raise Wrong(Kind.TORN, f"{topic}/{offset} can be read, and no transaction in the state has written it")
         self.books.check_all()
         for topic in INPUTS:
-            position = (self.positions or {}).get(self._world.prefix + topic)
-            in_group = self._world.group_offset(topic, self.partition)
-            if position is not None and in_group != position[0]:
-                raise Wrong(Kind.GROUP, f"the group is at {in_group} of {topic}, the state at {position[0]}")
+            if not self._group_agrees(topic):
+                in_group, in_state = self._world.group_offset(topic, self.partition), self.positions
+                raise Wrong(Kind.GROUP, f"the group is at {in_group} of {topic}, the state at {in_state}")
 
     def _look_at_group(self, topic: str) -> None:
         """The group's offset is of this transaction, or of the one before or after: markers come in any order."""
@@ -207,9 +206,15 @@ class PartitionAudit:
     @property
     def consumed(self) -> bool:
         """Whether all inputs are accounted for, and all that follows from them has been read."""
-        return not any(self.lag_of(topic) for topic in INPUTS) and not any(
-            transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]
-        )
+        if any(self.lag_of(topic) for topic in INPUTS):
+            return False
+        if any(transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]):
+            return False
+        return all(self._group_agrees(topic) for topic in INPUTS)
+
+    def _group_agrees(self, topic: str) -> bool:
+        position = (self.positions or {}).get(self._world.prefix + topic)
+        return position is None or self._world.group_offset(topic, self.partition) == position[0]
 
     def _blocks(self, topic: str) -> list[list[Seen]]:
         """What became readable since the last look, by transaction: markers leave gaps between them."""

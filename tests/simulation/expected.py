@@ -53,7 +53,7 @@ class Seen(Protocol):
     @property
     def value(self) -> bytes | None: ...
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]]: ...
 
 
 class Taken(NamedTuple):
@@ -140,7 +140,7 @@ class Transaction:
         expected = [_dead_letter(taken) for taken in self.taken if taken.step.dead_letter_id is not None]
         actual = []
         for record in block:
-            told = {name: value.decode(errors="replace") for name, value in record.headers}
+            told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
             place = "/".join(told.get(f"source-{name}", "?") for name in ("topic", "partition", "offset"))
             own = [header for header in record.headers if not header[0].startswith(("error", "source-"))]
             actual.append((record.key, record.value, place, told.get("error-code"), own))

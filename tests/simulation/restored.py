@@ -44,7 +44,7 @@ def _levels_of(model: Model) -> dict[tuple[str, ...], dict[str, Any]]:
 
 
 def _restored_levels(processor: PartitionProcessor) -> dict[tuple[str, ...], dict[str, Any]]:
-    levels = {}
+    levels: dict[tuple[str, ...], dict[str, Any]] = {}
     for view in processor.ledger.levels():
         level = {name: getattr(view, name) for name in ("on_hand", "frozen", "available", "publishable")}
         if view.frozen or view.on_hand is not None:

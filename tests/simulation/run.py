@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import logging
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from tests.simulation.findings import Finding, Kind
 from tests.simulation.restored import differences
 from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan, record_of
 from tests.simulation.testimony import POISON, Witnessed
-from tests.simulation.world import Fate, SimRecord, Simulation, TraceEvent
+from tests.simulation.world import SimRecord, Simulation, TraceEvent, _sim_record
 from worker.domain.rules import AccountRules as WorkerRules
 from worker.domain.rules import Rules
 from worker.stream import BatchReport, Engine, EngineConfig, PartitionState, SilentObserver
@@ -26,6 +27,9 @@ PREFIX = "shop."
 APP_ID = "stockfreeze"
 LOOK_SECONDS = 0.25
 """How often the auditor looks while nobody says that anything was committed."""
+FETCH_WAIT_MS = 250
+"""Longer than the engine's own: it costs nothing but idle fetches, which are most of what a run computes."""
+STOP_SECONDS_MAX = 9.0
 OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 BREAKER = "were dead-lettered, so it was stopped"
@@ -47,8 +51,14 @@ class Result:
 
 def run(plan: Plan, *, tracing: bool = False) -> Result:
     """Run a plan to its end."""
-    with Simulation(plan.seed, faults=plan.faults, tracing=tracing) as simulation:
+    simulation = Simulation(plan.seed, faults=plan.faults, tracing=tracing)
+    try:
         return _Run(plan, simulation, tracing=tracing).result()
+    finally:
+        with warnings.catch_warnings():
+            # What is thrown away may have made a coroutine that it never came to await.
+            warnings.simplefilter("ignore", RuntimeWarning)
+            simulation.close()
 
 
 class _Run:
@@ -62,8 +72,10 @@ class _Run:
         self.incarnations: Counter[str] = Counter()
         self.poisoned: set[tuple[str, int, int]] = set()
         self.mended = False
+        self.stopping: set[str] = set()
         self.dirty = False
         """Something was committed since the last look."""
+        self.batches_read: Counter[tuple[str, int]] = Counter()
         self.look_at = 0.0
         self.operate_at = 0.0
         self.auditor = Auditor(
@@ -78,27 +90,32 @@ class _Run:
             state_topic=PREFIX + STATE,
             breaker_bad_max=plan.breaker_bad_max,
             breaker_window=8,
+            fetch_wait_ms_max=FETCH_WAIT_MS,
         )
 
     def result(self) -> Result:
         """Let it all happen."""
         simulation = self.simulation
-        log_handler = _Complaints(self)
-        logging.getLogger("worker.stream").addHandler(log_handler)
+        complaints = _Complaints(self)
+        loggers = [logging.getLogger(name) for name in ("worker.stream", "aiokafka")]
+        for logger in loggers:
+            logger.addHandler(complaints)
         try:
             self._prepare()
-            simulation.run(lambda: self._looked() and simulation.seconds >= HEAL_SECONDS, HEAL_SECONDS + 1)
+            simulation.run(lambda: self._looked() and bool(self.auditor.findings), HEAL_SECONDS)
             self._heal()
-            calm = simulation.run(lambda: self._looked() and self._done(), WITHIN_SECONDS)
-            self._judge(calm=calm)
+            self._judge(calm=simulation.run(lambda: self._looked() and self._done(), WITHIN_SECONDS))
         finally:
-            logging.getLogger("worker.stream").removeHandler(log_handler)
+            for logger in loggers:
+                logger.removeHandler(complaints)
         self.figures["records"] = len(self.plan.entries)
+        self.figures.update(f"fault: {fault.blow.value}" for fault in self.plan.faults.faults)
         self.figures["transactions"] = sum(
             self.auditor.partition(number).transactions for number in range(self.plan.partitions)
         )
         trace = sorted([*simulation.trace, *self.events], key=lambda event: event.seconds) if self.tracing else []
-        return Result(self.plan, self.auditor.findings, self.figures, simulation.seconds, trace)
+        # Copies: what is thrown away with the simulation still stirs.
+        return Result(self.plan, [*self.auditor.findings], self.figures.copy(), simulation.seconds, trace)
 
     # -- what happens
 
@@ -140,7 +157,10 @@ class _Run:
 
     def _start(self, worker: str) -> None:
         if self.simulation.running(worker):
+            if worker in self.stopping:
+                self.simulation.after(0.5, lambda: self._start(worker))
             return
+        self.stopping.discard(worker)
         self.incarnations[worker] += 1
         simulation = self.simulation
         config = self.config if not self.plan.static else _with_identity(self.config, worker)
@@ -160,7 +180,20 @@ class _Run:
         if engine is not None and self.simulation.running(worker):
             self._note(worker, "told to stop")
             self.figures["clean stops"] += 1
+            self.stopping.add(worker)
             self.simulation.spawn(worker, engine.stop())
+            self._watch_stop(worker, engine, STOP_SECONDS_MAX)
+
+    def _watch_stop(self, worker: str, engine: Engine, left_seconds: float) -> None:
+        """What the watchdog of the worker would do: a process that runs must have stopped within its bound."""
+        if self.engines[worker] is not engine or not self.simulation.running(worker):
+            return
+        if left_seconds <= 0:
+            self.auditor.find(Kind.STUCK, None, f"{worker} did not stop within {STOP_SECONDS_MAX} s")
+            return
+        frozen = self.simulation.frozen(worker)
+        left_seconds = STOP_SECONDS_MAX if frozen else left_seconds - 0.5
+        self.simulation.after(0.5, lambda: self._watch_stop(worker, engine, left_seconds))
 
     def _crashed(self, worker: str) -> None:
         self.figures["crashes"] += 1
@@ -224,9 +257,11 @@ class _Run:
         """Everything is consumed and everybody is well; or it is wrong already."""
         if self.auditor.findings:
             return True
-        return self.auditor.consumed and all(
-            engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker)
-        )
+        well = all(engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker))
+        if not well or not self.auditor.consumed:
+            return False
+        self.auditor.look()
+        return self.auditor.consumed
 
     def _judge(self, *, calm: bool) -> None:
         auditor = self.auditor
@@ -234,11 +269,14 @@ class _Run:
             auditor.find(Kind.CRASHED, None, f"{worker}: {error!r}")
         if auditor.findings:
             return
-        if not calm:
+        if not calm and not auditor.lags():
+            auditor.finish()
+        if not calm and not auditor.findings:
             statuses = {worker: engine.status() for worker, engine in self.engines.items()}
             auditor.find(
                 Kind.STUCK, None, f"{WITHIN_SECONDS:.0f} s after the last fault: left {auditor.lags()}, {statuses}"
             )
+        if auditor.findings:
             return
         auditor.finish()
         for partition in range(self.plan.partitions):
@@ -285,14 +323,17 @@ class _Run:
     def _rules(self) -> Rules:
         return rules_of(self.plan.rules)
 
-    def _read(self, topic: str, partition: int, begin: int) -> Sequence[SimRecord]:
-        """What can be read from an offset on, compacted records included: the auditor may come late."""
-        readable = []
-        for written in self.simulation.written(topic, partition):
-            if written.fate is Fate.OPEN:
-                break
-            if written.fate is Fate.COMMITTED and written.record.offset >= begin:
-                readable.append(written.record)
+    def _read(self, topic: str, partition: int, _begin: int) -> Sequence[SimRecord]:
+        """What became readable since the last call, compacted records included: the auditor may come late."""
+        batches = self.simulation.cluster.logs[topic][partition].everything
+        first = at = self.batches_read[topic, partition]
+        readable: list[SimRecord] = []
+        while at < len(batches) and batches[at].committed is not None:
+            if batches[at].committed and not batches[at].control:
+                readable += map(_sim_record, batches[at].records())
+            at += 1
+        if at > first:
+            self.batches_read[topic, partition] = at
         return readable
 
     def _group_offset(self, topic: str, partition: int) -> int | None:
@@ -342,7 +383,7 @@ class _Eye(SilentObserver):
 
 
 class _Complaints(logging.Handler):
-    """Hears what the engine logs: errors of the program itself are findings, however well it recovers."""
+    """Hears what the engine logs: errors of the worker's code are findings, however well it recovers."""
 
     def __init__(self, run_: _Run) -> None:
         super().__init__()
@@ -350,11 +391,19 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if isinstance(error, PROGRAM_ERRORS) and not isinstance(error.__cause__, Exception):
+        if isinstance(error, PROGRAM_ERRORS) and _is_ours(error):
             self._run.auditor.find(Kind.CRASHED, None, f"{record.getMessage()}: {error!r}")
         if self._run.tracing:
             told = {name: getattr(record, name) for name in ("partition", "error", "problem") if hasattr(record, name)}
             self._run._note("log", f"{record.getMessage()} {told}")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether an error comes from the worker's own code: the client's errors are what the engine is there to bear."""
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    return frame is not None and "aiokafka" not in frame.tb_frame.f_code.co_filename
 
 
 def rules_of(rules: AccountRules) -> Rules:

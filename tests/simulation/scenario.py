@@ -18,8 +18,8 @@ from tests.simulation.faults import FaultPlan
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
 
-FAULTS_UNTIL_SECONDS = 8.0
-HEAL_SECONDS = 12.0
+FAULTS_UNTIL_SECONDS = 7.0
+HEAL_SECONDS = 9.0
 """When the world has become calm: no fault begins any more, halted workers are restarted, all workers are up."""
 WITHIN_SECONDS = 90.0
 """Within so long after that everything must be consumed: a session, a rebalance, a transaction and a silent restore
@@ -120,7 +120,7 @@ class Plan:
         return replace(
             self,
             faults=self.faults.without([f.number for f in self.faults.faults if f"f{f.number}" in left_out]),
-            actions=tuple(action for action in self.actions if f"a{action.index}" not in left_out),
+            actions=tuple(a for a in self.actions if not {f"a{a.index}", a.subject} & left_out),
             workers=tuple(worker for worker in self.workers if worker not in left_out),
             entries=tuple(entry for entry in self.entries if f"r{entry.index}" not in left_out),
             poisoned=None if "poison" in left_out else self.poisoned,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
@@ -22,7 +23,7 @@ from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.world import SimRecord
 from worker.stream.positions import FORMAT_KEY, Ledger, begun_at, encode_format, encode_positions
 
-Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, bytes], ...]]]
+Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
 Transactions = list[dict[str, Block]]
 Damage = Callable[[Transactions], None]
 

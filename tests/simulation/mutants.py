@@ -1,0 +1,369 @@
+"""Planted faults: the engine, broken in ways in which engines get broken. The simulation must find each of them.
+
+`make mutants` shows which seed finds which, and what the auditor says. How they are planted: `planting`.
+"""
+
+from __future__ import annotations
+
+from tests.simulation.planting import Edit, Mutant
+
+TASK = "worker.stream.task"
+TRANSACTION = "worker.stream.transaction"
+RESTORE = "worker.stream.restore"
+FEED = "worker.stream.feed"
+SESSION = "worker.stream.session"
+MERGE = "worker.stream.merge"
+BATCH = "worker.stream.batch"
+POSITIONS = "worker.stream.positions"
+
+_COMMIT = "                self._state_offset = await writer.commit(records, offsets)\n"
+_END_OF_STATE = """\
+            from aiokafka import TopicPartition
+            state = TopicPartition(self._config.state_topic, self.partition)
+            fence_offset = (await self._feed._consumer.end_offsets([state]))[state] - 1
+"""
+_FENCE = """\
+            await writer.start()
+            fence_offset = await writer.fence()
+"""
+_KEPT = """\
+            await self._process(writer, ledger)
+            if self._state_offset >= 0:
+                self._surroundings.memories[self.partition] = Memory(
+                    self._processor, ledger, self._state_offset, self._partition_count
+                )
+"""
+
+MUTANTS = (
+    Mutant(
+        "offset-outside",
+        "The group's offsets are committed by the consumer, before the transaction.",
+        (
+            Edit(
+                TASK,
+                _COMMIT,
+                """\
+                from aiokafka import TopicPartition
+                await self._feed._consumer.commit(
+                    {TopicPartition(topic, self.partition): offset for topic, offset in offsets.items()}
+                )
+                self._state_offset = await writer.commit(records, {})
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        "positions-after",
+        "The positions are written in a transaction of their own, after the outputs.",
+        (
+            Edit(
+                TASK,
+                _COMMIT,
+                """\
+                await writer.commit(records[:-1], {})
+                await writer.begin()
+                self._state_offset = await writer.commit(records[-1:], offsets)
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        "batch-split",
+        "A batch is committed in two halves.",
+        (
+            Edit(
+                TASK,
+                _COMMIT,
+                """\
+                half = len(records) // 2
+                if half:
+                    await writer.commit(records[:half], {})
+                    await writer.begin()
+                self._state_offset = await writer.commit(records[half:], offsets)
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        "start-from-group",
+        "Processing begins at the group's committed offsets, not at the state's.",
+        (
+            Edit(
+                TASK,
+                "        offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}\n"
+                "        self._feed.open(",
+                """\
+        from aiokafka import TopicPartition
+        offsets = {}
+        for topic in self._config.inputs:
+            source = TopicPartition(topic, self.partition)
+            offsets[topic] = await self._feed._consumer.committed(source) or positions[topic].gaps
+        self._feed.open(""",
+            ),
+        ),
+    ),
+    Mutant(
+        "restore-before-fence",
+        "The state is restored first, and the predecessor is fenced afterwards.",
+        (
+            Edit(TASK, _FENCE, _END_OF_STATE),
+            Edit(
+                TASK,
+                "                restored = await self._restore(fence_offset)\n",
+                "                restored = await self._restore(fence_offset)\n                await writer.start()\n",
+            ),
+            Edit(
+                TASK,
+                "        if memory is None or memory.partition_count != self._partition_count:\n",
+                "        if True:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "no-fence-record",
+        "The restore goes to the end that the state topic had before the predecessor was fenced; no record is written.",
+        (Edit(TASK, _FENCE, _END_OF_STATE + "            await writer.start()\n"),),
+    ),
+    Mutant(
+        "restore-uncommitted",
+        "The state is restored up to the high watermark: what was aborted is restored, too.",
+        (
+            Edit(
+                RESTORE,
+                'isolation_level="read_committed"',
+                'isolation_level="read_uncommitted"',
+            ),
+        ),
+    ),
+    Mutant(
+        "restore-to-silence",
+        "A restore that reads nothing in one poll is taken to be complete.",
+        (
+            Edit(
+                RESTORE,
+                "                elif now - moved_at > config.restore_silence_ms_max / 1000:\n"
+                "                    raise StepTimeout"
+                '(f"the restore read nothing for {config.restore_silence_ms_max} ms")\n',
+                "                else:\n                    break\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "future-not-awaited",
+        "A transaction is committed without looking at the answers to its records.",
+        (
+            Edit(
+                TRANSACTION,
+                '        state_offset = await bounded(self._acknowledged(sent), step_ms, "writing records")\n',
+                "        state_offset = -1 if offsets else "
+                'await bounded(self._acknowledged(sent), step_ms, "writing records")\n',
+            ),
+        ),
+    ),
+    Mutant(
+        "error-of-future-ignored",
+        "The answers to the records are awaited, and their errors are ignored.",
+        (
+            Edit(
+                TRANSACTION,
+                "            metadata = await future\n",
+                "            await asyncio.wait({future})\n"
+                "            if future.exception() is not None:\n"
+                "                continue\n"
+                "            metadata = future.result()\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "producer-reused",
+        "After an error the transaction is aborted, and the producer is used again.",
+        (
+            Edit(
+                TASK,
+                "        writer = TransactionWriter(self._config, self.partition, self._clock, "
+                "self._surroundings.reaper)\n",
+                """\
+        writer = self.__dict__.setdefault("_writer", None)
+        if writer is None:
+            writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
+            self.__dict__["_writer"] = writer
+            await writer.start()
+""",
+            ),
+            Edit(TASK, "            await writer.start()\n            fence_offset", "            fence_offset"),
+            Edit(
+                TASK,
+                "            await writer.discard()\n",
+                """\
+            if self._stopping.is_set():
+                await writer.discard()
+            else:
+                try:
+                    await bounded(writer._producer.abort_transaction(), self._config.abort_ms_max, "aborting")
+                except Exception:
+                    pass
+""",
+            ),
+            Edit(
+                TASK,
+                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of\n",
+                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, bounded, cause_of\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "state-kept",
+        "The state is kept in memory after a transaction that failed.",
+        (
+            Edit(
+                TASK,
+                _KEPT,
+                """\
+            try:
+                await self._process(writer, ledger)
+            finally:
+                if self._state_offset >= 0:
+                    self._surroundings.memories[self.partition] = Memory(
+                        self._processor, ledger, self._state_offset, self._partition_count
+                    )
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        "memory-trusted",
+        "A partition that comes back is resumed from memory without looking whether the state has moved on.",
+        (Edit(TASK, "if not await reader.unchanged(memory.state_offset, fence_offset):", "if False:"),),
+    ),
+    Mutant(
+        "shared-producer",
+        "All partitions of a worker share a transactional id.",
+        (
+            Edit(
+                TRANSACTION,
+                'transactional_id=f"{config.app_id}-{partition}"',
+                "transactional_id=config.app_id",
+            ),
+        ),
+    ),
+    Mutant(
+        "unfenced",
+        "The transactional id is new at every start, so nobody is fenced.",
+        (
+            Edit(
+                TRANSACTION,
+                'transactional_id=f"{config.app_id}-{partition}"',
+                'transactional_id=f"{config.app_id}-{partition}-{clock.monotonic()}"',
+            ),
+        ),
+    ),
+    Mutant(
+        "stale-task",
+        "A rebalance keeps the tasks that run.",
+        (
+            Edit(
+                SESSION,
+                "        await self._stop_tasks()\n\n    async def on_partitions_assigned",
+                "\n    async def on_partitions_assigned",
+            ),
+            Edit(
+                SESSION,
+                "            if partition in self._halted:\n",
+                "            if partition in self.tasks:\n"
+                "                continue\n"
+                "            if partition in self._halted:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "dead-letter-outside",
+        "Dead letters are sent by a producer of their own, before the transaction is committed.",
+        (
+            Edit(
+                TRANSACTION,
+                "        step_ms = self._config.step_ms_max\n        sent =",
+                """\
+        step_ms = self._config.step_ms_max
+        outside = [record for record in records if record.topic.endswith("dead-letters.v1")]
+        records = [record for record in records if record not in outside]
+        if outside:
+            async with AIOKafkaProducer(**self._config.client) as plain:
+                for topic, key, value, headers in outside:
+                    await plain.send_and_wait(topic, value, key, self._partition, headers=list(headers))
+        sent =""",
+            ),
+        ),
+    ),
+    Mutant(
+        "count-does-not-wait",
+        "A count is taken in its turn, without waiting for the other inputs.",
+        (
+            Edit(
+                TASK,
+                "Merge(self._config.inputs, self._processor.waits)",
+                "Merge(self._config.inputs, lambda _record: False)",
+            ),
+        ),
+    ),
+    Mutant(
+        "count-waits-for-one-answer",
+        "A count waits for one fetch answer of the other inputs, which may have been under way before.",
+        (Edit(MERGE, "ANSWERS_NEEDED = 2", "ANSWERS_NEEDED = 0"),),
+    ),
+    Mutant(
+        "commit-assumed",
+        "A commit without an answer is taken to have succeeded.",
+        (
+            Edit(
+                TRANSACTION,
+                '        await bounded(self._producer.commit_transaction(), step_ms, "committing")\n',
+                """\
+        try:
+            await bounded(self._producer.commit_transaction(), step_ms, "committing")
+        except Exception:
+            pass
+""",
+            ),
+        ),
+    ),
+    Mutant(
+        "begins-at-the-end",
+        "A partition without a state begins at the end of its inputs.",
+        (Edit(FEED, "self._consumer.beginning_offsets(sources)", "self._consumer.end_offsets(sources)"),),
+    ),
+    Mutant(
+        "gaps-not-counted",
+        "Offsets without a record are not counted.",
+        (Edit(POSITIONS, "        columns[_GAPS] += offset - columns[0]\n", ""),),
+    ),
+    Mutant(
+        "poison-skipped",
+        "A record that the processor fails at is counted as stale, and processing goes on.",
+        (
+            Edit(
+                BATCH,
+                "                raise halt_at(self._partition, "
+                'f"{record.topic}/{record.partition}/{record.offset}", error) from error\n',
+                "                outcome = Outcome.STALE\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "read-before-assignment",
+        "Records that were fetched before a rebalance are handed over after it.",
+        (
+            Edit(
+                FEED,
+                "        except OffsetOutOfRangeError as error:\n",
+                "            await asyncio.sleep(0.05)\n        except OffsetOutOfRangeError as error:\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "not-paused",
+        "A partition is read from its assignment on, at whatever offset.",
+        (Edit(FEED, "            self._consumer.pause(source)\n            # With", "            # With"),),
+    ),
+)
+
+BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

@@ -1,0 +1,47 @@
+"""Many seeds: what is told of each, and how they are spread over processes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from multiprocessing import get_context
+from typing import NamedTuple
+
+from tests.simulation.run import run
+from tests.simulation.scenario import Plan
+
+CHUNK = 20
+
+
+class Outcome(NamedTuple):
+    """What is told of one seed."""
+
+    seed: int
+    findings: list[str]
+    figures: Counter[str]
+    seconds: float
+    """Virtual."""
+
+
+def run_seed(seed: int) -> Outcome:
+    """Run one seed here."""
+    plan = Plan.drawn(seed)
+    result = run(plan)
+    return Outcome(seed, [str(finding) for finding in result.findings], result.figures, result.seconds)
+
+
+def run_seeds(seeds: range) -> list[Outcome]:
+    """Run seeds here, one after another."""
+    return [run_seed(seed) for seed in seeds]
+
+
+def spread(seeds: range, jobs: int) -> Iterator[list[Outcome]]:
+    """Run seeds in so many processes; gives what came of them as it comes."""
+    chunks = [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        pending: set[Future[list[Outcome]]] = {pool.submit(run_seeds, chunk) for chunk in chunks}
+        while pending:
+            done, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
