@@ -106,8 +106,17 @@ def plan(seed: int, faults: int, *, brokers: int) -> list[Fault]:
 
 
 def _kinds(faults: int, brokers: int) -> list[Kind]:
-    """By their shares: each next one is that which lacks most."""
+    """By their shares; of scalings either all or none."""
     shares = {kind: share for kind, share in _SHARES.items() if brokers > 1 or kind not in _ON_THREE_BROKERS_ONLY}
+    kinds = _apportioned(shares, faults)
+    if kinds.count(Kind.SCALED) < len(SCALES):
+        del shares[Kind.SCALED]
+        kinds = _apportioned(shares, faults)
+    return kinds
+
+
+def _apportioned(shares: Mapping[Kind, int], faults: int) -> list[Kind]:
+    """Each next one is of the kind that lacks most."""
     total = sum(shares.values())
     kinds: list[Kind] = []
     given = dict.fromkeys(shares, 0)

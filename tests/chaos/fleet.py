@@ -27,22 +27,23 @@ class Worker:
         self.process = process
         self.busy = False
         """Whether a fault has it in hand: it is frozen, or on its way down or up."""
-        self._started = False
+        self.started_at: float | None = None
+        """By the event loop's clock, the last time."""
 
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self._started and self.process.exit_code is None
+        return self.started_at is not None and self.process.exit_code is None
 
     @property
     def ended_unasked(self) -> bool:
         """Whether it ended by itself since it was started: neither zero nor a signal from us."""
-        return self._started and self.process.exit_code not in (None, 0, -signal.SIGKILL)
+        return self.started_at is not None and self.process.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)
 
     def start(self) -> None:
         """Start its process, unless it runs."""
         if not self.running:
-            self._started = True
+            self.started_at = asyncio.get_running_loop().time()
             self.process.start()
 
     async def partitions(self) -> set[int] | None:

@@ -104,6 +104,10 @@ async def books_of(system: System) -> Books:
             _add_effects(values, books.effects)
         await asyncio.sleep(0)
     books.end = await end_state_of(system)
+    prefix = system.names.prefix
+    books.end.dead_letters = Counter(
+        {(place.removeprefix(prefix), code): count for (place, code), count in books.end.dead_letters.items()}
+    )
     return books
 
 

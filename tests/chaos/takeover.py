@@ -51,6 +51,7 @@ async def measure(
         for number in range(times):
             victim = fleet.slots[number % 2]
             lost = (await fleet.whole())[victim.number]
+            await watch.recovered(clock())
             since = clock()
             os.kill(victim.process.pid, take_over.signal)
             async with asyncio.timeout(SECONDS_MAX):
