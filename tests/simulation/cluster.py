@@ -95,6 +95,8 @@ class Cluster:
         self._moved: dict[tuple[int, str], int] = {}
         self._loading_until: dict[tuple[int, str], float] = {}
         self._led: dict[tuple[int, str], int] = {}
+        self._leaders: dict[Partition, int] = {}
+        """Of the nodes that are online now."""
 
     # -- where things are
 
@@ -118,7 +120,10 @@ class Cluster:
 
     def leader(self, topic: str, partition: int) -> int:
         """The node that leads a partition; -1: none."""
-        return self._first_online(zlib.crc32(topic.encode()) + partition)
+        leader = self._leaders.get((topic, partition))
+        if leader is None:
+            leader = self._leaders[topic, partition] = self._first_online(zlib.crc32(topic.encode()) + partition)
+        return leader
 
     def coordinator(self, kind: int, key: str) -> int:
         """The node that coordinates a group or a transactional id; -1: none."""
@@ -229,20 +234,25 @@ class Cluster:
 
     def _fail_over(self, node: Node) -> None:
         if not node.is_awake and len(self.nodes) > 1:
-            node.online = False
+            self._put(node, online=False)
             self._tell(f"node {node.node_id} leads nothing any more")
 
     def _thaw(self, node: Node) -> None:
         node.thaw()
         if node.is_awake:
-            node.online = True
+            self._put(node, online=True)
 
     def _restart(self, node: Node) -> None:
         self._tell(f"node {node.node_id} is back")
-        node.up = node.online = True
+        node.up = True
+        self._put(node, online=True)
         for kind, key in self._led:
             if self._led[kind, key] == node.node_id:
                 self._load(kind, key)
+
+    def _put(self, node: Node, *, online: bool) -> None:
+        node.online = online
+        self._leaders.clear()
 
     def _tell(self, what: str) -> None:
         if self.told is not None:

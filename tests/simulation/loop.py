@@ -32,7 +32,7 @@ class Process:
         self.name = name
         self.dead = False
         self.frozen = 0
-        self.held: list[asyncio.Handle] = []
+        self.held: list[Handle] = []
         """What would have run while it was frozen, in order."""
         self.clock_offset_ms = 0
         self.steps = 0
@@ -48,6 +48,33 @@ class Process:
 
 PROCESS: ContextVar[Process | None] = ContextVar("process", default=None)
 """Whose code is running."""
+
+
+class Handle:
+    """What asyncio asks of a handle and of a timer, and nothing else: there are many of them."""
+
+    __slots__ = ("args", "callback", "context", "gone", "seconds")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[object, ...], context: Context | None, seconds: float
+    ) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = copy_context() if context is None else context
+        self.gone = False
+        self.seconds = seconds
+
+    def cancel(self) -> None:
+        """Do not run it."""
+        self.gone = True
+
+    def cancelled(self) -> bool:
+        """Whether it will not run."""
+        return self.gone
+
+    def when(self) -> float:
+        """When it is due."""
+        return self.seconds
 
 
 class _Future(asyncio.Future[Any]):
@@ -78,7 +105,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self._now = 0.0
         self._ready: Any  # of the base class: what is to run next
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._timers: list[tuple[float, int, Handle]] = []
         """A heap. The number keeps the order of what is due at the same time."""
         self._timers_made = 0
         self._futures_made = 0
@@ -121,26 +148,26 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         task.number = self._futures_made
         return task
 
-    def call_soon(
+    def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.Handle:
+    ) -> Handle:
         """Run a callback after those that are ready already."""
-        handle = asyncio.Handle(callback, args, self, context)
+        handle = Handle(callback, args, context, self._now)
         self._ready.append(handle)
         return handle
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Handle:
         """Run a callback when it is that late."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        handle = Handle(callback, args, context, when)
         self._timers_made += 1
         heapq.heappush(self._timers, (when, self._timers_made, handle))
         return handle
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: object, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Handle:
         """Run a callback after so many seconds."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
@@ -156,9 +183,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._now += TURN_SECONDS
         for _ in range(len(ready)):
             handle = ready.popleft()
-            if handle._cancelled:
+            if handle.gone:
                 continue
-            process = handle._context.get(PROCESS)
+            context = handle.context
+            process = context.get(PROCESS)
             if process is not None:
                 if process.dead:
                     continue
@@ -169,12 +197,17 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 if process.steps == process.ends_at_step:
                     self.ended(process)
                     continue
-            handle._run()
+            try:
+                context.run(handle.callback, *handle.args)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:  # noqa: BLE001 - as asyncio does it
+                self.call_exception_handler({"message": f"in {handle.callback}", "exception": error})
         self._take_due()
 
     def _advance(self) -> None:
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].gone:
             heapq.heappop(timers)
         if not timers:
             raise RuntimeError("nothing is ever going to happen: every task waits for another")
@@ -184,11 +217,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         timers, now = self._timers, self._now
         while timers and timers[0][0] <= now:
             handle = heapq.heappop(timers)[2]
-            if not handle._cancelled:
+            if not handle.gone:
                 self._ready.append(handle)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Nothing: what was cancelled is dropped when its time comes."""
 
     def _process_events(self, event_list: object) -> None:
         """Nothing: there is no input or output."""
@@ -224,7 +254,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         # Held on to: a coroutine that is collected runs its `finally`.
         self._remains.extend(asyncio.all_tasks(self))
 
-    def later(self, seconds: float, action: Callable[[], object]) -> asyncio.TimerHandle:
+    def later(self, seconds: float, action: Callable[[], object]) -> Handle:
         """Do something after so long, outside of all processes."""
         return self.call_at(self._now + seconds, action, context=self.environment)
 
