@@ -49,6 +49,11 @@ bench-peers: setup $(PEERS)/.installed $(PEERS)/.streams ## the same job on Stoc
 chaos: setup ## kill, freeze and cut off brokers and workers under load, then judge (MINUTES=10, ARGS="--seed 2 --json")
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
+bench-growth: setup $(PEERS)/.installed ## how the cost of an event grows with everything it could; draws docs/growth.png (ARGS=--quick)
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.growth --output $(PEERS)/growth.json $(ARGS); code=$$?; \
+		$(PEERS)/bin/python -m tests.bench.growth.plot $(PEERS)/growth.json docs/growth.png && exit $$code
+
 compiled: $(COMPILED)/.built ## compile the rules from the same source, beside the package (needs a C compiler)
 
 test-compiled: compiled ## hold the compiled rules against the model and all examples

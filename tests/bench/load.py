@@ -20,19 +20,19 @@ from worker.demo.retail import WAREHOUSES
 from worker.edges.partitioning import partition_of
 
 SKUS: Final = 2000
-_ACCOUNTS_PER_PARTITION: Final = 2
+ACCOUNTS_PER_PARTITION: Final = 2
 _IN_FLIGHT_MAX: Final = 200
 
 
-def accounts() -> list[str]:
-    """Eight accounts, two in each partition, so that all partitions have the same work."""
-    found: dict[int, list[str]] = {partition: [] for partition in range(PARTITIONS)}
+def accounts(partitions: int = PARTITIONS) -> list[str]:
+    """Two accounts in each partition, so that all partitions have the same work."""
+    found: dict[int, list[str]] = {partition: [] for partition in range(partitions)}
     for number in count():
         account_id = f"account-{number}"
-        place = found[partition_of(account_id, PARTITIONS)]
-        if len(place) < _ACCOUNTS_PER_PARTITION:
+        place = found[partition_of(account_id, partitions)]
+        if len(place) < ACCOUNTS_PER_PARTITION:
             place.append(account_id)
-        if all(len(place) == _ACCOUNTS_PER_PARTITION for place in found.values()):
+        if all(len(place) == ACCOUNTS_PER_PARTITION for place in found.values()):
             break
     return [account_id for pair in zip(*found.values(), strict=True) for account_id in pair]
 
@@ -92,7 +92,7 @@ async def preload(system: System, records: Iterable[LoadRecord], start_ms: int) 
                 pending.clear()
 
         for number, (topic, key, value) in enumerate(records):
-            place = topic, partition_of(key.decode(), PARTITIONS)
+            place = topic, partition_of(key.decode(), system.partitions)
             while True:
                 batch = builders.setdefault(place, None) or producer.create_batch()
                 builders[place] = batch
@@ -117,7 +117,7 @@ async def trickle(
             if (ahead := start + number / per_second - clock()) > 0:
                 await asyncio.sleep(ahead)
             now_ms = time.time_ns() // 1_000_000
-            partition = partition_of(record.key.decode(), PARTITIONS)
+            partition = partition_of(record.key.decode(), system.partitions)
             sending = await producer.send(
                 system.topic(record.topic), record.value, key=record.key, partition=partition, timestamp_ms=now_ms
             )

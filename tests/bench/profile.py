@@ -69,7 +69,8 @@ class Record(NamedTuple):
 class Line:
     """One partition of a worker without its clients. Make it where an event loop runs, and close it."""
 
-    def __init__(self) -> None:
+    def __init__(self, chunk_time_ms_max: int = 1_000_000) -> None:
+        """After `chunk_time_ms_max` the loop is given back between two records; for measuring CPU it never is."""
         topics = tuple(str(topic) for topic in INPUTS)
         self._config = EngineConfig(
             app_id="profile",
@@ -78,7 +79,7 @@ class Line:
             outputs=(),
             state_topic=Topic.STATE,
             batch_time_ms_max=1_000_000,
-            chunk_time_ms_max=1_000_000,
+            chunk_time_ms_max=chunk_time_ms_max,
         )
         self._clock = Clock()
         self._reaper = Reaper()
@@ -110,6 +111,31 @@ class Line:
         for first in range(0, len(records), per_transaction):
             await self._transact(records[first : first + per_transaction], times)
         return times
+
+    async def stretches(self, records: Sequence[Record]) -> dict[str, float]:
+        """The longest that each stage of one transaction keeps the event loop to itself, in ms of CPU."""
+        longest, last, watching = 0.0, time.thread_time(), True
+        loop = asyncio.get_running_loop()
+
+        def tick() -> None:
+            nonlocal longest, last
+            now = time.thread_time()
+            longest, last = max(longest, now - last), now
+            if watching:
+                loop.call_soon(tick)
+
+        taken = self._merged(records)
+        batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
+        tick()
+        await batch.decide(taken)
+        watching = False
+        decided = time.thread_time()
+        outputs: list[OutputRecord] = batch.flush()
+        flushed = time.thread_time()
+        self._writer._batches(outputs)
+        packed = time.thread_time()
+        self._processor.tally.clear()
+        return {"decide": longest * 1e3, "flush": (flushed - decided) * 1e3, "append": (packed - flushed) * 1e3}
 
     async def _transact(self, records: Sequence[Record], times: Times) -> None:
         def timed(stage: str, work: Callable[[], Answer]) -> Answer:

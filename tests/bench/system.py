@@ -45,9 +45,10 @@ class Bench:
 class System:
     """Topics and the group of one measurement. Made by `new_system`."""
 
-    def __init__(self, bench: Bench, folder: Path, cluster: Cluster, running: ExitStack) -> None:
+    def __init__(self, bench: Bench, folder: Path, cluster: Cluster, running: ExitStack, partitions: int) -> None:
         self.bootstrap_servers = bench.kafka.bootstrap_servers
         self.folder = folder
+        self.partitions = partitions
         self._names: Names = unique_names()
         self._cluster = cluster
         self._running = running
@@ -56,7 +57,7 @@ class System:
             "BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "APP_ID": self._names.app_id,
             "TOPIC_PREFIX": self._names.prefix,
-            "PARTITIONS": str(PARTITIONS),
+            "PARTITIONS": str(partitions),
             "LOG_FORMAT": "json",
         }
 
@@ -120,10 +121,10 @@ class System:
 
 
 @asynccontextmanager
-async def new_system(bench: Bench) -> AsyncIterator[System]:
+async def new_system(bench: Bench, partitions: int = PARTITIONS) -> AsyncIterator[System]:
     """A system with its topics for the length of the block; none of its processes outlives that."""
     with TemporaryDirectory(prefix="stockfreeze-bench-") as folder, ExitStack() as running:
         async with open_cluster({"bootstrap_servers": bench.kafka.bootstrap_servers}) as cluster:
-            system = System(bench, Path(folder), cluster, running)
+            system = System(bench, Path(folder), cluster, running, partitions)
             await system.create_topics()
             yield system

@@ -1,0 +1,91 @@
+"""Growth where the broker is asked about: partitions and workers. One Apache Kafka, real workers, the standard load."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from deploy.kafka.local import KafkaCluster
+from tests.bench.growth.series import NOTHING_MORE, Point, Series
+from tests.bench.load import SKUS, accounts, preload
+from tests.bench.processes import cpu_seconds
+from tests.bench.system import POLL_SECONDS, WORK_SECONDS_MAX, Bench, BenchFailed, new_system
+from tests.bench.throughput import EVENT_TOPICS
+from tests.e2e.worker_process import WorkerProcess
+from worker.demo.load import steady_load
+
+EVENTS: Final = 100_000
+EVENTS_QUICK: Final = 30_000
+PARTITIONS: Final = (1, 4, 16, 64)
+WORKERS: Final = (1, 2, 4)
+OF_WORKERS: Final = 16
+"""Partitions where workers are asked about."""
+WARM_UP_SHARE: Final = 0.2
+READY_SECONDS_MAX: Final = 60.0
+
+
+async def measure(kafka: KafkaCluster, tell: Callable[[str], None], *, quick: bool) -> list[Series]:
+    """Throughput and CPU by the number of partitions, and by that of workers."""
+    bench = Bench(kafka, EVENTS_QUICK if quick else EVENTS, tell)
+    partitions = [await _point(bench, number, number, 1) for number in PARTITIONS]
+    workers = [await _point(bench, number, OF_WORKERS, number) for number in WORKERS]
+    return [
+        Series("partitions", "partitions of one worker", NOTHING_MORE, partitions, f"{bench.events:,} events"),
+        Series(
+            "workers",
+            f"workers of {OF_WORKERS} partitions",
+            NOTHING_MORE,
+            workers,
+            f"{bench.events:,} events; workers and broker share the machine's cores; CPU is that of all workers",
+        ),
+    ]
+
+
+async def _point(bench: Bench, size: int, partitions: int, n_workers: int) -> Point:
+    async with new_system(bench, partitions) as system:
+        start_ms = time.time_ns() // 1_000_000 - bench.events
+        load = list(steady_load(bench.events, accounts=accounts(PARTITIONS[-1]), skus=SKUS, start_ms=start_ms))
+        workers = [system.start_worker() for _ in range(n_workers)]
+        await _shared(workers, partitions)
+        # Stopped while the backlog comes, so that all begin with all of it.
+        for worker in workers:
+            worker.pause()
+        await preload(system, load, start_ms)
+        for worker in workers:
+            worker.resume()
+        first: tuple[float, int, float] | None = None
+        async with asyncio.timeout(WORK_SECONDS_MAX):
+            while True:
+                committed = await system.committed(*EVENT_TOPICS)
+                now = time.monotonic(), committed, sum(cpu_seconds(worker.pid) for worker in workers)
+                if first is None and committed >= bench.events * WARM_UP_SHARE:
+                    first = now
+                if first is not None and committed >= bench.events:
+                    break
+                for worker in workers:
+                    if worker.exit_code is not None:
+                        raise BenchFailed(f"a worker ended; the end of its log:\n{worker.log_end()}")
+                await asyncio.sleep(POLL_SECONDS)
+    done = now[1] - first[1]
+    if done <= 0:
+        raise BenchFailed("the backlog was committed in one piece: measure over more events")
+    point = Point(size, (now[2] - first[2]) / done * 1e6, done / (now[0] - first[0]))
+    bench.tell(
+        f"{partitions} partitions, {n_workers} workers: {point.events_per_s:,.0f} events/s, {point.us_per_event:.1f} µs"
+    )
+    return point
+
+
+async def _shared(workers: Sequence[WorkerProcess], partitions: int) -> None:
+    """Wait until the workers have all partitions between them, none of them without any."""
+    async with asyncio.timeout(READY_SECONDS_MAX):
+        while True:
+            owned = []
+            for worker in workers:
+                answer = await worker.get("/health/ready")
+                owned.append(len(answer.json()["partitions"]) if answer is not None and answer.status == 200 else 0)
+            if all(owned) and sum(owned) == partitions:
+                return
+            await asyncio.sleep(POLL_SECONDS)
