@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -20,7 +20,7 @@ from worker.cli.context import Refusal
 if TYPE_CHECKING:
     from worker.edges.cluster import Cluster
     from worker.edges.state_reader import NewProcessor, PartitionState
-    from worker.edges.topic_reader import TopicReader
+    from worker.edges.topic_reader import ReadProgress, TopicReader
     from worker.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -79,8 +79,11 @@ class Asked:
 
 
 @asynccontextmanager
-async def asked(settings: Settings) -> AsyncIterator[Asked]:
-    """Connect to the system that the settings name, for the length of the block."""
+async def asked(settings: Settings, progress: ReadProgress | None = None) -> AsyncIterator[Asked]:
+    """Connect to the system that the settings name, for the length of the block.
+
+    `progress` is told of each read; without one, a bar on stderr shows it.
+    """
     from worker.edges.admin import common_partition_count
     from worker.edges.cluster import open_cluster
     from worker.edges.topic_reader import TopicReader
@@ -89,8 +92,8 @@ async def asked(settings: Settings) -> AsyncIterator[Asked]:
     async with open_cluster(options) as cluster:
         names = [settings.topic(topic) for topic in Topic]
         partition_count = common_partition_count(names, await cluster.partition_counts())
-        with ReadingBar() as bar:
-            async with TopicReader(options, bar) as reader:
+        with nullcontext(progress) if progress is not None else ReadingBar() as shown:
+            async with TopicReader(options, shown) as reader:
                 yield Asked(settings, cluster, reader, partition_count)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.asking import ask, asked
+from worker.cli.asking import ask
 from worker.cli.context import json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
@@ -24,9 +24,15 @@ OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
         "stockfreeze verify --json | jq .findings",
     )
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="How many processes share the partitions; without it, one a processor where there is much to read.",
+)
 @json_option
 @with_settings
-def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
+def command(settings: Settings, as_json: bool, processes: int | None) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that nothing was lost and nothing doubled, on the topics of a running or stopped system.
 
     Per partition: the journal's sums, the levels, the state and the open units of the orders are equal for every stock
@@ -36,29 +42,15 @@ def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click p
 
     Exit code 0: all agrees. 1: something differs, and is printed. 2: it could not be judged.
     """
-    reports = ask(_verify(settings))
+    from worker.cli.verifying import verify_all
+
+    reports = ask(verify_all(settings, processes))
     data = _as_data(reports)
     if as_json:
         print_json(data)
     else:
         _print(data)
     return 0 if data["ok"] else 1
-
-
-async def _verify(settings: Settings) -> list[PartitionReport]:
-    from worker.edges.verification.partition import System, verify_partition
-
-    async with asked(settings) as system:
-        verified = System(
-            app_id=settings.app_id,
-            prefix=settings.topic_prefix,
-            partition_count=system.partition_count,
-            new_processor=system.new_processor,
-        )
-        return [
-            await verify_partition(system.cluster, system.reader, verified, partition)
-            for partition in range(system.partition_count)
-        ]
 
 
 def _as_data(reports: list[PartitionReport]) -> dict[str, Any]:

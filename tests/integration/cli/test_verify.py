@@ -104,3 +104,15 @@ async def test_a_missing_topic_cannot_be_judged(stockfreeze: Command) -> None:
 
     assert said.code == 2
     assert "is missing" in said.err
+
+
+@pytest.mark.parametrize("corrupt", [lambda records: records, lost_movement])
+async def test_several_processes_count_and_find_what_one_does(
+    stockfreeze: Command, system: System, corrupt: Callable[[Transaction], Transaction]
+) -> None:
+    await system.process_story(corrupt)
+
+    alone = await stockfreeze("verify", "--json", "--processes", "1")
+    shared = await stockfreeze("verify", "--json", "--processes", "2")
+
+    assert (shared.code, shared.json()) == (alone.code, alone.json())

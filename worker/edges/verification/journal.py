@@ -32,14 +32,20 @@ class JournalEntry(msgspec.Struct, gc=False):
 
 
 class _Balance(msgspec.Struct, gc=False):
-    """Sums of the deltas, and the balance that the last movement stated (null as 0)."""
+    """The balance that the last movement stated (null as 0), and how much of it no movement's delta tells."""
 
-    frozen_sum: int = 0
-    on_hand_sum: int = 0
     frozen: int = 0
     on_hand: int = 0
+    frozen_gap: int = 0
+    on_hand_gap: int = 0
+
+    @property
+    def sums(self) -> Stock:
+        """The sums of all deltas."""
+        return Stock(self.on_hand - self.on_hand_gap, self.frozen - self.frozen_gap)
 
 
+_BEFORE_ALL = (-1, -1)
 _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
@@ -74,7 +80,8 @@ class Journal:
 
     def take(self, records: Sequence[Record]) -> None:
         """Take the next records."""
-        sources, last_sources, balances = self._sources, self._last_sources, self._balances
+        # Nearly all that a verification does is in this loop.
+        sources, last_sources, balances, movements = self._sources, self._last_sources, self._balances, 0
         for record in records:
             try:
                 entry = _decode(record.value or b"")
@@ -91,32 +98,30 @@ class Journal:
                 # it wrote beyond.
                 self._add(Check.REPEATED, entry.event_id, "an older event's movement stands after newer ones", record)
                 continue
-            self.movements += 1
-            if last_sources.get(topic, (-1, -1)) >= (offset, number):
-                self._add(
-                    Check.REPEATED,
-                    entry.event_id,
-                    f"{_name(entry)}: this event's movements were written before",
-                    record,
-                )
+            movements += 1
+            source = (offset, number)
+            if last_sources.get(topic, _BEFORE_ALL) >= source:
+                message = f"{_name(entry)}: this event's movements were written before"
+                self._add(Check.REPEATED, entry.event_id, message, record)
             else:
-                last_sources[topic] = (offset, number)
+                last_sources[topic] = source
             key = (entry.account_id, entry.warehouse_id, entry.sku)
             balance = balances.get(key)
             if balance is None:
                 balance = balances[key] = _Balance()
                 self._check_key(entry, record)
-            on_hand = entry.on_hand or 0
-            if balance.frozen + entry.frozen_delta != entry.frozen or balance.on_hand + entry.on_hand_delta != on_hand:
+            frozen, on_hand = entry.frozen, entry.on_hand or 0
+            if balance.frozen + entry.frozen_delta != frozen or balance.on_hand + entry.on_hand_delta != on_hand:
                 self._add(Check.BALANCE, path_of(key), _broken(balance, entry), record)
-            balance.frozen_sum += entry.frozen_delta
-            balance.on_hand_sum += entry.on_hand_delta
+                balance.frozen_gap += frozen - balance.frozen - entry.frozen_delta
+                balance.on_hand_gap += on_hand - balance.on_hand - entry.on_hand_delta
             # Take the stated balance for the true one: so each break is told once, where it is.
-            balance.frozen, balance.on_hand = entry.frozen, on_hand
+            balance.frozen, balance.on_hand = frozen, on_hand
+        self.movements += movements
 
     def stocks(self) -> dict[StockKey, Stock]:
         """The sums of all keys."""
-        return {key: Stock(balance.on_hand_sum, balance.frozen_sum) for key, balance in self._balances.items()}
+        return {key: balance.sums for key, balance in self._balances.items()}
 
     def _check_key(self, entry: JournalEntry, record: Record) -> None:
         if record.key != entry.account_id.encode():

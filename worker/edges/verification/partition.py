@@ -27,6 +27,9 @@ from worker.edges.verification.sources import Cut, unknown_sources
 from worker.edges.verification.statuses import Statuses
 from worker.edges.verification.stock import Stock, StockKey, compare_stock
 
+TOPICS_READ = (Topic.STATE, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS, Topic.MOVEMENTS)
+"""Every round reads all of these, the last one from where the round before met its cut."""
+
 ROUNDS_MAX = 5
 SETTLE_SECONDS = 0.5
 """How long a system must stand still for its differences to count without another round: longer than markers take to be

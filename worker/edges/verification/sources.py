@@ -20,15 +20,22 @@ class Sources:
     def __init__(self, partition: int, cut: Cut) -> None:
         self._partition = str(partition)
         self._cut = cut
+        self._topics: dict[str, str] = {}
         self.beyond: dict[str, int] = {}
         """Greatest source offset seen at or after the cut, by topic."""
 
     def parse(self, event_id: str) -> tuple[str, int, int]:
         """Topic, offset and number of an output's source. Raises ValueError if it is not one of this partition."""
-        topic, partition, offset, number = event_id.rsplit("/", 3)
-        if partition != self._partition:
-            raise ValueError(f"its source {event_id} is not in this partition")
-        return topic, int(offset), int(number)
+        place, offset, number = event_id.rsplit("/", 2)
+        return self._topics.get(place) or self._topic_of(place), int(offset), int(number)
+
+    def _topic_of(self, place: str) -> str:
+        """The topic of a `topic/partition` that is met for the first time."""
+        topic, _, partition = place.rpartition("/")
+        if not topic or partition != self._partition:
+            raise ValueError(f"its source {place} is not in this partition")
+        self._topics[place] = topic
+        return topic
 
     def is_before_cut(self, topic: str, offset: int) -> bool:
         """Whether the state that was read has consumed the record at `offset`. If not, it is remembered."""

@@ -1,8 +1,9 @@
 """The status records of a partition as of the cut, compared with the orders of the state.
 
-The topic keeps the last status of every order there ever was, so it is not held: of the state's orders a fingerprint is
-kept, and each record is compared as it passes. What stays in memory is bounded by the orders of the state, and by what
-is wrong.
+The topic keeps the last status of every order there ever was, so it is not held: of the state's orders a fingerprint of
+what the worker writes is kept, and each record is compared as it passes. Only those that differ are kept until the next
+one of their order, and read field by field if there is none. So what stays in memory is bounded by the orders of the
+state, those that were open at a time, and what is wrong.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from worker.domain.views import OrderView, UnitRow
+from schemas.encoding import key_of, parts_of, status_changed
+from schemas.outputs import UnitRow
+from worker.domain.views import OrderView
 from worker.edges.topic_reader import Record
 from worker.edges.verification.findings import Check, Findings
 from worker.edges.verification.sources import Cut, Sources
-from worker.edges.verification.stock import path_of
 
-OrderKey = tuple[str, str]
-"""Account, order."""
+OrderKey = bytes
+"""The key of an order's records."""
 
 
 class StatusEntry(msgspec.Struct, gc=False):
@@ -31,10 +33,11 @@ class StatusEntry(msgspec.Struct, gc=False):
     placed: bool
     eligible: bool
     sub_orders: dict[str, str]
-    units: list[dict[str, str | int | None]]
+    units: list[UnitRow]
 
 
-_UNIT_FIELDS = ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled")
+_FACTS = b',"status":"'
+"""Where the facts begin in a record as the worker writes it: no string has a bare quotation mark."""
 
 _decode = msgspec.json.Decoder(StatusEntry).decode
 _Facts = tuple[str, bool, bool, tuple[tuple[str, str], ...], tuple[tuple[str, ...], ...]]
@@ -45,13 +48,25 @@ def _facts_of_view(view: OrderView) -> _Facts:
 
 
 def _facts_of_record(entry: StatusEntry) -> _Facts:
-    rows = (tuple(unit.get(name) for name in _UNIT_FIELDS) for unit in entry.units)
+    rows = (msgspec.structs.astuple(unit) for unit in entry.units)
     return entry.status, entry.placed, entry.eligible, tuple(sorted(entry.sub_orders.items())), _rows(rows)
 
 
-def _rows(units: Iterable[UnitRow | tuple[object, ...]]) -> tuple[tuple[str, ...], ...]:
+def _rows(units: Iterable[tuple[object, ...]]) -> tuple[tuple[str, ...], ...]:
     # Their order means nothing. As texts, since null, for what no sub-order covers, cannot be sorted among texts.
     return tuple(sorted(tuple("" if part is None else str(part) for part in row) for row in units))
+
+
+def _fingerprint(value: bytes) -> int:
+    """Of the facts of a record as the worker writes it."""
+    return hash(value[value.find(_FACTS) :])
+
+
+def _written(view: OrderView) -> bytes:
+    """A record with these facts."""
+    return status_changed(
+        b"", 0, b"", b'""', view.status.encode(), view.placed, view.eligible, view.sub_orders, view.units
+    )
 
 
 class Statuses:
@@ -62,7 +77,9 @@ class Statuses:
         self.findings = Findings(partition)
         self.records = 0
         self._sources = Sources(partition, cut)
-        self._expected = {(view.account_id, view.order_id): hash(_facts_of_view(view)) for view in orders if view.known}
+        self._expected = {
+            key_of(view.account_id, view.order_id): _fingerprint(_written(view)) for view in orders if view.known
+        }
         self._agreeing: set[OrderKey] = set()
         self._differing: dict[OrderKey, tuple[int, bytes]] = {}
         self._newer: set[OrderKey] = set()
@@ -96,25 +113,22 @@ class Statuses:
                 self._add(Check.FORMAT, repr(record.key), f"not a status: {error}", record)
                 continue
             self.records += 1
-            key = (entry.account_id, entry.order_id)
+            key = key_of(entry.account_id, entry.order_id)
             if not self._sources.is_before_cut(source, offset):
                 self._newer.add(key)
                 continue
-            if record.key != path_of(key).encode():
-                self._add(Check.PLACEMENT, path_of(key), f"its record's key is {record.key!r}", record)
-            self._compare(key, entry, record)
-
-    def _compare(self, key: OrderKey, entry: StatusEntry, record: Record) -> None:
-        expected = self._expected.get(key)
-        if expected is None and entry.eligible:
-            # It has left the state by retention; its last status record stays.
-            self._differing.pop(key, None)
-        elif expected is not None and hash(_facts_of_record(entry)) == expected:
-            self._differing.pop(key, None)
-            self._agreeing.add(key)
-        else:
-            self._agreeing.discard(key)
-            self._differing[key] = (record.offset, record.value or b"")
+            if record.key != key:
+                self._add(Check.PLACEMENT, key.decode(), f"its record's key is {record.key!r}", record)
+            expected = self._expected.get(key)
+            if expected is None and entry.eligible:
+                # It has left the state by retention; its last status record stays.
+                self._differing.pop(key, None)
+            elif expected is not None and _fingerprint(record.value) == expected:
+                self._differing.pop(key, None)
+                self._agreeing.add(key)
+            else:
+                self._agreeing.discard(key)
+                self._differing[key] = (record.offset, record.value)
 
     def conclude(self, order_of: Callable[[str, str], OrderView | None]) -> None:
         """Add what is wrong with the last records.
@@ -123,25 +137,29 @@ class Statuses:
         """
         unsettled = self.unsettled()
         for key, (offset, value) in self._differing.items():
-            view = order_of(*key)
+            account_id, order_id = parts_of(key)
+            view = order_of(account_id, order_id)
             message = (
                 "the state does not know this order, and it is not eligible"
                 if view is None
                 else _difference(_decode(value), view)
             )
-            self.findings.add(Check.STATUS, path_of(key), message, f"{self.topic}/{self.findings.partition}/{offset}")
-        for key in self._expected.keys() - self._agreeing - self._differing.keys() - unsettled:
-            self.findings.add(Check.STATUS, path_of(key), "the state knows this order, but it has no status record")
+            if message:
+                place = f"{self.topic}/{self.findings.partition}/{offset}"
+                self.findings.add(Check.STATUS, key.decode(), message, place)
+        for key in sorted(self._expected.keys() - self._agreeing - self._differing.keys() - unsettled):
+            self.findings.add(Check.STATUS, key.decode(), "the state knows this order, but it has no status record")
 
     def accounts(self) -> Iterator[str]:
         """The accounts of the orders, of the state and of the records that differ."""
-        return (account_id for account_id, _ in {*self._expected, *self._differing})
+        return (parts_of(key)[0] for key in self._expected.keys() | self._differing.keys())
 
     def _add(self, check: Check, subject: str, message: str, record: Record) -> None:
         self.findings.add(check, subject, message, f"{self.topic}/{self.findings.partition}/{record.offset}")
 
 
 def _difference(entry: StatusEntry, view: OrderView) -> str:
+    """In which facts a record differs; empty where it only spells them otherwise than the worker."""
     names = ("status", "placed", "eligible", "sub_orders", "units")
     told, known = _facts_of_record(entry), _facts_of_view(view)
     return "; ".join(

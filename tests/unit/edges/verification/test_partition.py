@@ -12,12 +12,16 @@ from aiokafka import ConsumerRecord
 from schemas.encoding import key_of
 from schemas.topics import INPUTS, Topic
 from tests.offline import Transaction, account_in, story
+from tests.property.drafts import RULES
+from tests.property.histories import long_history
+from tests.property.real import Real
 from tests.topics_in_memory import MemoryCluster, MemoryReader
 from tests.unit.edges.verification.world import ACCOUNT, COUNT, PARTITION, World, found, world
 from worker.domain.rules import Rules
 from worker.edges.state_reader import processors
 from worker.edges.verification.findings import Check
 from worker.edges.verification.partition import System, verify_partition
+from worker.edges.verification.statuses import _fingerprint, _written
 from worker.stream.positions import POSITIONS_KEY, decode_positions, encode_positions
 from worker.stream.processor import OutputRecord
 
@@ -349,3 +353,30 @@ async def test_a_record_that_is_none_of_its_topic_is_found(topic: Topic) -> None
 
 def test_every_input_topic_is_in_the_story() -> None:
     assert {given.topic for given in story(ACCOUNT)} >= set(INPUTS) - {Topic.COMMANDS}
+
+
+async def test_what_the_worker_writes_of_any_order_is_known_by_its_fingerprint() -> None:
+    """Or every status would be kept until the end, and read field by field."""
+    for seed in range(6):
+        real = Real(RULES[0])
+        written: dict[bytes, bytes] = {}
+        for given in long_history(seed, 60):
+            _, outputs = real.feed(given)
+            written |= {of.key or b"": of.value or b"" for of in outputs.of(Topic.STATUS)}
+        for view in real.processor.ledger.orders():
+            if view.known:
+                key = key_of(view.account_id, view.order_id)
+                assert _fingerprint(written[key]) == _fingerprint(_written(view))
+
+
+async def test_a_status_that_says_the_same_in_another_spelling_is_no_finding() -> None:
+    def respelt(number: int, records: Transaction) -> Transaction:
+        del number
+        return [
+            record._replace(value=json.dumps(json.loads(record.value or b""), indent=1).encode())
+            if record.topic == Topic.STATUS
+            else record
+            for record in records
+        ]
+
+    assert not (await world(respelt).verify()).findings

@@ -1,0 +1,207 @@
+"""Verifying all partitions of a system: in this process, or, where there is much to read, in several at once.
+
+A verification is work for the processor, and partitions have nothing to do with one another. So each process takes some
+of them, with connections of its own, and tells over a pipe how much it has read and what it found. Memory does not grow
+with the length of the journal: a process holds what one partition at a time needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Final, NamedTuple, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from worker.cli.asking import Asked, ask, asked
+from worker.cli.context import Refusal
+from worker.edges.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
+from worker.ops.garbage import collect_seldom
+from worker.settings import Settings
+
+OFFSETS_PER_PROCESS_MIN: Final = 200_000
+"""To start a process takes about as long as to read these."""
+
+TELL_SECONDS: Final = 0.1
+WAIT_SECONDS: Final = 0.2
+
+Advanced = Callable[[int], object]
+"""Is told how many offsets more were read."""
+
+
+async def verify_all(settings: Settings, processes: int | None) -> list[PartitionReport]:
+    """Verify every partition, in so many processes (None: as there are processors and work). Raises Refusal."""
+    async with asked(settings) as system:
+        sizes = await _sizes(system)
+    if processes is None:
+        processes = min(os.cpu_count() or 1, sum(sizes.values()) // OFFSETS_PER_PROCESS_MIN)
+    with VerifyingBar(sum(sizes.values())) as bar:
+        if processes > 1:
+            reports = await _in_processes(settings, _shares(sizes, processes), bar.advance)
+        else:
+            reports = [report async for report in _reports(settings, sorted(sizes), bar.advance)]
+    return sorted(reports, key=lambda report: report.partition)
+
+
+async def _sizes(system: Asked) -> dict[int, int]:
+    """How many offsets are to be read of each partition."""
+    sizes = {}
+    for partition in range(system.partition_count):
+        bounds = [await system.reader.bounds(system.settings.topic(topic), partition) for topic in TOPICS_READ]
+        sizes[partition] = sum(of.end - of.start for of in bounds)
+    return sizes
+
+
+def _shares(sizes: Mapping[int, int], processes: int) -> list[list[int]]:
+    """Partitions for each process, so that all have about as much to read; none is without."""
+    shares: list[list[int]] = [[] for _ in range(min(processes, len(sizes)))]
+    for partition in sorted(sizes, key=lambda partition: -sizes[partition]):
+        min(shares, key=lambda share: (sum(sizes[taken] for taken in share), len(share))).append(partition)
+    return shares
+
+
+async def _reports(settings: Settings, partitions: Sequence[int], advanced: Advanced) -> AsyncIterator[PartitionReport]:
+    """Verify partitions, one after the other."""
+    async with asked(settings, _Advance(advanced)) as system:
+        verified = System(
+            app_id=settings.app_id,
+            prefix=settings.topic_prefix,
+            partition_count=system.partition_count,
+            new_processor=system.new_processor,
+        )
+        for partition in partitions:
+            yield await verify_partition(system.cluster, system.reader, verified, partition)
+
+
+class _Advance:
+    """Makes of the progress of single reads how much more was read in all."""
+
+    def __init__(self, advanced: Advanced) -> None:
+        self._advanced = advanced
+        self._read: tuple[str, int, int, int] | None = None
+        self._position = 0
+
+    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
+        read = topic, partition, start, end
+        if read != self._read or position < self._position:
+            self._read, self._position = read, start
+        self._advanced(position - self._position)
+        self._position = position
+
+
+# Several processes.
+
+
+class _Child(NamedTuple):
+    """A process, where its messages come, and the partitions that it still owes."""
+
+    process: BaseProcess
+    receiving: Connection
+    owed: set[int]
+
+
+async def _in_processes(settings: Settings, shares: Sequence[list[int]], advanced: Advanced) -> list[PartitionReport]:
+    children: list[_Child] = []
+    reports: list[PartitionReport] = []
+    # Spawned, not forked: this process has threads and a loop.
+    context = multiprocessing.get_context("spawn")
+    try:
+        for share in shares:
+            receiving, sending = context.Pipe(duplex=False)
+            process = context.Process(target=_verify_share, args=(settings, share, sending), daemon=True)
+            process.start()
+            sending.close()  # so that the pipe ends with the child
+            children.append(_Child(process, receiving, set(share)))
+        while waiting := [child.receiving for child in children if child.owed]:
+            ready = await asyncio.to_thread(wait, waiting, WAIT_SECONDS)
+            for child in children:
+                if child.receiving in ready:
+                    _take(child, reports, advanced)
+    finally:
+        for child in children:
+            child.process.terminate()
+            child.process.join()
+            child.receiving.close()
+    return reports
+
+
+def _take(child: _Child, reports: list[PartitionReport], advanced: Advanced) -> None:
+    """Take a message of a child. Raises Refusal where it cannot go on."""
+    try:
+        told = child.receiving.recv()
+    except EOFError:
+        child.process.join()
+        partitions = ", ".join(map(str, sorted(child.owed)))
+        raise Refusal(
+            f"The process that verified partitions {partitions} ended early, with exit code {child.process.exitcode}."
+        ) from None
+    match told:
+        case int():
+            advanced(told)
+        case PartitionReport():
+            reports.append(told)
+            child.owed.discard(told.partition)
+        case _:
+            raise Refusal(str(told))
+
+
+def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
+    """What a child does: verify partitions and tell of it, until done or nobody listens."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes: the parent says what is to be said
+    with suppress(BrokenPipeError):
+        try:
+            ask(_tell(settings, partitions, sending))
+        except Refusal as refusal:
+            sending.send(refusal.message)
+
+
+async def _tell(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
+    collect_seldom()
+    unsaid, said_at = 0, time.monotonic()
+
+    def advanced(offsets: int) -> None:
+        nonlocal unsaid, said_at
+        unsaid += offsets
+        if time.monotonic() - said_at >= TELL_SECONDS:
+            sending.send(unsaid)
+            unsaid, said_at = 0, time.monotonic()
+
+    async for report in _reports(settings, partitions, advanced):
+        sending.send(unsaid)
+        unsaid = 0
+        sending.send(report)
+
+
+class VerifyingBar:
+    """A progress bar over all that is to be read, on stderr; nothing where that is no terminal."""
+
+    def __init__(self, total: int) -> None:
+        console = Console(stderr=True)
+        columns = (
+            TextColumn("verify"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("offsets"),
+            TimeRemainingColumn(),
+        )
+        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._task = self._progress.add_task("", total=total)
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance(self, offsets: int) -> None:
+        """So many more were read. A round that is read again does not count beyond the end."""
+        self._progress.advance(self._task, offsets)
