@@ -1,14 +1,19 @@
 """The log of aiokafka: thinned out, and listened to.
 
 In an outage aiokafka repeats a line for every attempt. And its errors leave out what it only logs, such as that a
-password was refused when it bootstraps. One filter does both.
+password was refused when it bootstraps. One filter does both. It also drops what asyncio complains of in the client's
+place: a producer that fails leaves futures that only it knew of, and what failed is told by the batch itself.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import Final
 
+from aiokafka.errors import KafkaError
+
+ASYNCIO: Final = "asyncio"
 CLIENT_LOGGERS = (
     "aiokafka",
     "aiokafka.admin.client",
@@ -52,17 +57,19 @@ class ClientLog(logging.Filter):
         self._last: tuple[float, BaseException] | None = None
 
     def install(self) -> None:
-        """Listen to the loggers of aiokafka."""
-        for name in CLIENT_LOGGERS:
+        """Listen to the loggers of aiokafka, and to asyncio's."""
+        for name in (*CLIENT_LOGGERS, ASYNCIO):
             logging.getLogger(name).addFilter(self)
 
     def remove(self) -> None:
         """Leave the loggers as they were."""
-        for name in CLIENT_LOGGERS:
+        for name in (*CLIENT_LOGGERS, ASYNCIO):
             logging.getLogger(name).removeFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
+        if record.name == ASYNCIO:
+            return record.exc_info is None or not isinstance(record.exc_info[1], KafkaError)
         arguments = record.args if isinstance(record.args, tuple) else ()
         for argument in arguments:
             if isinstance(argument, BaseException):

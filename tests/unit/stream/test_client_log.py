@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
 from collections.abc import Iterator
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from worker.stream.client_log import ClientLog, RateLimit
 
@@ -66,3 +69,16 @@ def test_the_last_error_is_remembered_for_a_while(client_log: ClientLog, clock: 
     assert client_log.last_error(10) is error
     clock.now = 11.0
     assert client_log.last_error(10) is None
+
+
+async def test_a_future_that_the_client_forgot_is_not_complained_of_but_others_are(
+    client_log: ClientLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert client_log.last_error(10) is None
+    loop = asyncio.get_running_loop()
+    for error in (KafkaError("Unexpected error during batch delivery"), ValueError("a defect")):
+        loop.create_future().set_exception(error)
+        gc.collect()
+    (told,) = caplog.messages
+    assert "never retrieved" in told
+    assert "a defect" in told
