@@ -22,7 +22,7 @@ from rich.console import Console
 
 from deploy.kafka.jars import KafkaUnavailable, kafka_version
 from deploy.kafka.local import KafkaCluster, KafkaStartError
-from tests.bench import latency, quiet, state, takeover, throughput
+from tests.bench import latency, quiet, state, takeover, throughput, verification
 from tests.bench.figures import Figure, as_data, as_table
 from tests.bench.machine import machine
 from tests.bench.system import Bench, BenchFailed
@@ -33,8 +33,10 @@ MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = 
     "state": state.measure,
     "quiet": quiet.measure,
     "take-over": takeover.measure,
+    "verify": verification.measure,
 }
 EVENTS: Final = 200_000
+MOVEMENTS: Final = 2_000_000
 WIDTH: Final = 140
 """Of the table where it goes to a file."""
 
@@ -55,7 +57,9 @@ def main() -> int:
     try:
         tell(f"starting Apache Kafka {kafka_version()}")
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures = runner.run(_measure(Bench(kafka, options.events, tell), options.only or list(MEASUREMENTS)))
+            figures = runner.run(
+                _measure(Bench(kafka, options.events, tell, options.movements), options.only or list(MEASUREMENTS))
+            )
     except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -80,6 +84,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("--only", action="append", choices=list(MEASUREMENTS), help="measure this (may be repeated)")
     parser.add_argument("--events", type=int, default=EVENTS, help=f"events of the throughput run (default {EVENTS})")
+    movements = f"movements of the journal that verify is measured on (default {MOVEMENTS})"
+    parser.add_argument("--movements", type=int, default=MOVEMENTS, help=movements)
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser.parse_args()
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice, repeat
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -40,13 +40,15 @@ _TIME: Final = b"2025-01-01T00:00:00.000Z"
 _BATCH_BYTES: Final = 1 << 20
 
 
-async def write_past_and_present(system: System, movements: int) -> None:
-    """Write so many movements, shared by all partitions, and what belongs to them."""
+async def write_past_and_present(system: System, movements: int) -> int:
+    """Write so many movements, shared by all partitions, and what belongs to them. Gives how many records `verify` has
+    to read.
+    """
     orders = movements // (2 * LINES * PARTITIONS)
-    await asyncio.gather(*(_write_partition(system, partition, orders) for partition in range(PARTITIONS)))
+    return sum(await asyncio.gather(*(_write_partition(system, partition, orders) for partition in range(PARTITIONS))))
 
 
-async def _write_partition(system: System, partition: int, orders: int) -> None:
+async def _write_partition(system: System, partition: int, orders: int) -> int:
     producer = AIOKafkaProducer(
         bootstrap_servers=system.bootstrap_servers,
         transactional_id=f"{system.app_id}-{partition}",
@@ -55,33 +57,38 @@ async def _write_partition(system: System, partition: int, orders: int) -> None:
         transaction_timeout_ms=60_000,
     )
     own = [account for account in accounts() if partition_of(account, PARTITIONS) == partition]
+    written = 0
     async with producer:
         for transaction in _Past(system, partition, own).transactions(orders):
-            await _commit(producer, partition, transaction)
+            written += await _commit(producer, partition, transaction)
         present, offsets = _present(system, partition, own, 2 * orders)
         # The worker's records are judged by what came of them: their inputs need only be there.
         orders_topic = system.topic(Topic.ORDERS)
         inputs = repeat(OutputRecord(orders_topic, b"-", b"-"), offsets[TopicPartition(orders_topic, partition)])
         await _commit(producer, partition, inputs)
-        await _commit(producer, partition, present)
+        written += await _commit(producer, partition, present)
         async with producer.transaction():
             await producer.send_offsets_to_transaction(offsets, system.app_id)
+    return written
 
 
-async def _commit(producer: AIOKafkaProducer, partition: int, records: Iterable[OutputRecord]) -> None:
-    """Write records in a transaction, in batches made here: that is far cheaper than sending each."""
+async def _commit(producer: AIOKafkaProducer, partition: int, records: Iterable[OutputRecord]) -> int:
+    """Write records in a transaction, in batches made here: that is far cheaper than sending each. Gives how many."""
     pending: list[asyncio.Future[object]] = []
+    count = 0
     async with producer.transaction():
         for topic, batch in _batches(producer, records):
+            count += batch.record_count()
             pending.append(await producer.send_batch(batch, topic, partition=partition))
         await asyncio.gather(*pending)
+    return count
 
 
-def _batches(producer: AIOKafkaProducer, records: Iterable[OutputRecord]) -> Iterator[tuple[str, object]]:
-    batches: dict[str, object] = {}
+def _batches(producer: AIOKafkaProducer, records: Iterable[OutputRecord]) -> Iterator[tuple[str, Any]]:
+    batches: dict[str, Any] = {}
     for topic, key, value, _ in records:
         batch = batches.get(topic)
-        if batch is None or batch.append(timestamp=NOW_MS, key=key, value=value) is None:  # type: ignore[attr-defined]  # aiokafka has no types
+        if batch is None or batch.append(timestamp=NOW_MS, key=key, value=value) is None:
             if batch is not None:
                 yield topic, batch
             batch = batches[topic] = producer.create_batch()

@@ -20,3 +20,18 @@ def cpu_seconds(pid: int) -> float:
 def resident_bytes(pid: int) -> int:
     """Memory in RAM. Raises OSError when the process is gone."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
+def family_resident_bytes(pid: int) -> int:
+    """Memory in RAM of a process and its children; what has ended meanwhile counts nothing."""
+    held = 0
+    try:
+        children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)]
+        held = resident_bytes(pid) + sum(family_resident_bytes(child) for child in children)
+    except OSError:
+        return held
+    return held
+
+
+def _children(task: Path) -> list[str]:
+    return (task / "children").read_text().split()

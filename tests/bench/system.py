@@ -40,6 +40,8 @@ class Bench:
     """How many events the throughput is measured over."""
     tell: Callable[[str], None]
     """Says on stderr what is going on."""
+    movements: int = 2_000_000
+    """How long the journal is that `verify` is measured on."""
 
 
 class System:
@@ -88,9 +90,12 @@ class System:
         if code != 0:
             raise BenchFailed(f"`stockfreeze topics create` ended with {code}:\n{said}")
 
-    async def verify(self) -> dict[str, Any]:
-        """Have the judge read everything; what it says. Raises BenchFailed unless it finds nothing wrong."""
-        code, said = await self._command("verify", "--json")
+    async def verify(self, watch: Callable[[int], object] = int) -> dict[str, Any]:
+        """Have the judge read everything; what it says. Raises BenchFailed unless it finds nothing wrong.
+
+        `watch` is called with its process id now and then.
+        """
+        code, said = await self._command("verify", "--json", watch=watch)
         if code != 0:
             raise BenchFailed(f"`stockfreeze verify` ended with {code}:\n{said}")
         told: dict[str, Any] = json.loads(said)
@@ -110,12 +115,13 @@ class System:
                 raise BenchFailed(f"the worker did not process its records; the end of its log:\n{worker.log_end()}")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _command(self, *arguments: str) -> tuple[int, str]:
+    async def _command(self, *arguments: str, watch: Callable[[int], object] = int) -> tuple[int, str]:
         log = self.folder / f"{'-'.join(arguments)}.log"
         own = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in self._settings.items()}
         with child_process([COMMAND[0], *arguments], log=log, env={**os.environ, **own}) as process:
             async with asyncio.timeout(WORK_SECONDS_MAX):
-                while (code := process.poll()) is None:  # noqa: ASYNC110 - another process sets no event of ours
+                while (code := process.poll()) is None:
+                    watch(process.pid)
                     await asyncio.sleep(POLL_SECONDS)
         return code, log.read_text(errors="replace").strip()
 
