@@ -99,7 +99,7 @@ def apache_kafka(nodes: int = 1) -> KafkaCluster:
 
     The test needs the marker `apache`.
     """
-    return KafkaCluster(nodes, heap="512m")
+    return KafkaCluster(nodes, heap="512m", short_lived=True)
 
 
 def embedded() -> AbstractContextManager[str]:

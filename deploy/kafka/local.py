@@ -31,7 +31,8 @@ STOP_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
 _PROBE_INTERVAL_S = 0.1
 _LOG_LINES_SHOWN = 20
-_SHORT_LIVED = ("-Xmx256m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+"""Options of Java for a process that ends before a better compiler or collector could pay."""
 # Below the range from which Linux takes the ports of outgoing connections: while a broker is down, a client that
 # retries could be given the broker's own port.
 _FREE_PORTS = range(20_000, 32_000)
@@ -102,14 +103,14 @@ def _asked(port: int, request: bytes, size: int) -> bytes:
 class KafkaNode:
     """One broker and controller in a process. `data_dir` holds its data, its settings and what it printed."""
 
-    def __init__(self, node_id: int, ports: Sequence[Ports], data_dir: Path, heap: str) -> None:
-        """Does nothing yet. `ports` are those of all nodes; `heap` is Java's -Xmx, such as "1g"."""
+    def __init__(self, node_id: int, ports: Sequence[Ports], data_dir: Path, java_options: Sequence[str]) -> None:
+        """Does nothing yet. `ports` are those of all nodes."""
         self.node_id = node_id
         self.ports = ports[node_id - 1]
         self.log_path = data_dir / "node.log"
         self._settings_path = data_dir / "server.properties"
         self._data_dir = data_dir
-        self._heap = heap
+        self._java_options = tuple(java_options)
         self._settings = node_settings(node_id, ports, data_dir / "log")
         self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -136,7 +137,7 @@ class KafkaNode:
         self._settings_path.write_text(properties_text(self._settings))
         if not (self._data_dir / "log" / "meta.properties").exists():
             self._format()
-        command = self._java("kafka.Kafka", str(self._settings_path), options=[f"-Xmx{self._heap}"])
+        command = self._java("kafka.Kafka", str(self._settings_path), options=self._java_options)
         self._process = self._running.enter_context(child_process(command, log=self.log_path))
 
     def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
@@ -180,8 +181,7 @@ class KafkaNode:
 
     def _format(self) -> None:
         arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path)]
-        # Over before a better compiler or collector could pay.
-        command = self._java("kafka.tools.StorageTool", *arguments, options=_SHORT_LIVED)
+        command = self._java("kafka.tools.StorageTool", *arguments, options=("-Xmx256m", *SHORT_LIVED))
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL
         )
@@ -213,10 +213,12 @@ class KafkaCluster:
         data_dir: Path | None = None,
         heap: str = "1g",
         proxied: bool = False,
+        short_lived: bool = False,
     ) -> None:
         """`port` is where the first node takes clients (a free one if None); the other ports are free ones.
 
-        `proxied`: every node also has the ports of `Ports` for clients that come through a proxy.
+        `heap` is Java's -Xmx of each node. `proxied`: every node also has the ports of `Ports` for clients that come
+        through a proxy. `short_lived`: nodes are started again and again, so Java should not spend much on their speed.
         """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
@@ -226,7 +228,8 @@ class KafkaCluster:
         if port is not None:
             ports[0] = ports[0]._replace(clients=port)
         folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
-        self.nodes = [KafkaNode(number, ports, folder, heap) for number, folder in enumerate(folders, start=1)]
+        options = [f"-Xmx{heap}", *(SHORT_LIVED if short_lived else ())]
+        self.nodes = [KafkaNode(number, ports, folder, options) for number, folder in enumerate(folders, start=1)]
 
     @property
     def bootstrap_servers(self) -> str:

@@ -77,7 +77,7 @@ async def new_brokers(count: int) -> AsyncIterator[Brokers]:
     """A cluster of so many nodes and its proxies, for the length of the block."""
     async with AsyncExitStack() as running:
         # Not in a thread: a child ends with the thread that started it.
-        cluster = running.enter_context(KafkaCluster(count, heap=HEAP, proxied=True))
+        cluster = running.enter_context(KafkaCluster(count, heap=HEAP, proxied=True, short_lived=True))
         proxies = []
         for node in cluster.nodes:
             ports = node.ports
