@@ -12,6 +12,7 @@ import heapq
 import logging
 import random
 import time
+import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextvars import Context, ContextVar, copy_context
 from typing import Any
@@ -263,7 +264,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._ready.clear()
         self._timers.clear()
         self._remains.extend(asyncio.all_tasks(self))
-        with mock.patch("sys.unraisablehook"), _muted_log():
+        with mock.patch("sys.unraisablehook"), _muted_log(), warnings.catch_warnings():
+            # What is thrown away may have made a coroutine that it never came to await.
+            warnings.simplefilter("ignore", RuntimeWarning)
             for task in self._remains:
                 if isinstance(task, asyncio.Task):
                     task._log_destroy_pending = False  # type: ignore[attr-defined]

@@ -47,6 +47,9 @@ from worker.stream import Chance, Clock
 Headers = Sequence[tuple[str, bytes]]
 
 
+NODES = (1, 1, 2, 3)
+
+
 class SimRecord(NamedTuple):
     """A record as a read_committed reader sees it."""
 
@@ -89,14 +92,18 @@ class TraceEvent(NamedTuple):
 class Simulation:
     """A world of its own, begun at virtual second 0. Everything in it follows from `seed` and `faults`.
 
-    `nodes` brokers; `tracing` fills `trace`.
+    `nodes` brokers, or as many as the seed says; `tracing` fills `trace`.
     """
 
-    def __init__(self, seed: int, *, faults: FaultPlan | None = None, nodes: int = 1, tracing: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, faults: FaultPlan | None = None, nodes: int | None = None, tracing: bool = False
+    ) -> None:
         self._seed = seed
         self.loop = SimulatedLoop(seed)
         api = Api()
-        self.cluster = api.cluster = Cluster(self.loop, seed, nodes, api.serve)
+        self.cluster = api.cluster = Cluster(
+            self.loop, seed, random.Random(f"nodes/{seed}").choice(NODES) if nodes is None else nodes, api.serve
+        )
         self.network = Network(self.loop, seed, self.cluster.node_at)
         self.network.versions = api.versions
         self.cluster.cut = self.network.cut
