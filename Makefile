@@ -8,6 +8,7 @@ EVENTS ?= 200000
 ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
+SEEDS ?= 500
 COMPILED := .cache/compiled
 PEERS := .cache/peers
 # The first Python that is new enough; name another with PYTHON=.
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench bench-peers bench-growth compiled test-compiled fuzz schemas state-fixture locks clean python
+.PHONY: help setup demo test check kafka bench bench-peers bench-growth compiled test-compiled fuzz simulate mutants schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -62,6 +63,12 @@ test-compiled: compiled ## hold the compiled rules against the model and all exa
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+simulate: setup ## try to refute exactly-once: engines in simulated worlds where everything fails (SEEDS=500)
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+mutants: setup ## break the engine on purpose, and show which seed of the simulation finds it
+	@$(BIN)/python -m tests.simulation.mutation $(ARGS)
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate
