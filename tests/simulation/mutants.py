@@ -86,18 +86,26 @@ MUTANTS = (
     ),
     Mutant(
         "start-from-group",
-        "Processing begins at the group's committed offsets, not at the state's.",
+        "Processing begins at the group's offsets as they were at the assignment, not at the state's.",
         (
             Edit(
                 TASK,
-                "        offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}\n"
+                _FENCE,
+                """\
+            from aiokafka import TopicPartition
+            in_group = {}
+            for topic in self._config.inputs:
+                source = TopicPartition(topic, self.partition)
+                in_group[topic] = await self._feed._consumer.committed(source)
+            self.__dict__["_in_group"] = in_group
+"""
+                + _FENCE,
+            ),
+            Edit(
+                TASK,
                 "        self._feed.open(",
                 """\
-        from aiokafka import TopicPartition
-        offsets = {}
-        for topic in self._config.inputs:
-            source = TopicPartition(topic, self.partition)
-            offsets[topic] = await self._feed._consumer.committed(source) or positions[topic].gaps
+        offsets = {topic: self.__dict__["_in_group"][topic] or positions[topic].gaps for topic in offsets}
         self._feed.open(""",
             ),
         ),

@@ -91,8 +91,11 @@ def _plant(name: str) -> None:
 
 
 def _hunt_all(names: Sequence[str], seeds: int, jobs: int) -> int:
+    found: dict[str, Hunted] = {}
     try:
-        found = {one.name: one for one in track(hunt(names, seeds, jobs), "mutants", len(names), console=console)}
+        for one in track(hunt(names, seeds, jobs), "mutants", len(names), console=console):
+            found[one.name] = one
+            console.print(f"{one.name}: {'not found' if one.seed is None else f'found by seed {one.seed}'}")
     except Stale as stale:
         console.print(f"[red]{stale}")
         return 2

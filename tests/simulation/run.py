@@ -51,7 +51,7 @@ class Result:
 
 def run(plan: Plan, *, tracing: bool = False) -> Result:
     """Run a plan to its end."""
-    simulation = Simulation(plan.seed, faults=plan.faults, tracing=tracing)
+    simulation = Simulation(plan.seed, faults=plan.faults, nodes=plan.nodes, tracing=tracing)
     try:
         return _Run(plan, simulation, tracing=tracing).result()
     finally:
@@ -121,6 +121,8 @@ class _Run:
 
     def _prepare(self) -> None:
         simulation, plan = self.simulation, self.plan
+        simulation.network.slow(plan.jitter_seconds, HEAL_SECONDS)
+        simulation.cluster.transactions.slow_markers(plan.markers_seconds, HEAL_SECONDS)
         for topic in (*INPUTS, *OUTPUTS, STATE):
             compact = topic in (STATE, "stock.levels.v1", "orders.status.v1")
             simulation.create_topic(PREFIX + topic, plan.partitions, compact=compact)

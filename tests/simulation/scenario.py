@@ -65,6 +65,11 @@ class Plan:
     """So many records lay in every input before it was truncated, ahead of the first worker."""
     workers: tuple[str, ...]
     static: bool
+    nodes: int
+    jitter_seconds: float
+    """Every message is late by up to so much."""
+    markers_seconds: float
+    """The markers of every transaction are late by up to so much."""
     breaker_bad_max: int
     poisoned: int | None
     """The entry that the workers cannot process until they are mended."""
@@ -94,6 +99,9 @@ class Plan:
             skipped=r.choice((0, 0, 0, 3)),
             workers=workers,
             static=r.random() < 0.25,
+            nodes=r.choice((1, 1, 2, 3)),
+            jitter_seconds=r.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
+            markers_seconds=r.choice((0.0, 0.0, 0.0, 0.1, 0.5)),
             breaker_bad_max=breaker,
             poisoned=r.randrange(len(entries)) if entries and r.random() < 0.1 else None,
             actions=tuple(_actions(r, workers, menus.partitions)),
@@ -112,6 +120,9 @@ class Plan:
             *(["breaker"] if self.breaker_bad_max else []),
             *(["static"] if self.static else []),
             *(["skipped"] if self.skipped else []),
+            *(["jitter"] if self.jitter_seconds else []),
+            *(["markers"] if self.markers_seconds else []),
+            *(["nodes"] if self.nodes > 1 else []),
         ]
 
     def without(self, names: Collection[str]) -> Plan:
@@ -127,6 +138,9 @@ class Plan:
             breaker_bad_max=0 if "breaker" in left_out else self.breaker_bad_max,
             static=self.static and "static" not in left_out,
             skipped=0 if "skipped" in left_out else self.skipped,
+            jitter_seconds=0.0 if "jitter" in left_out else self.jitter_seconds,
+            markers_seconds=0.0 if "markers" in left_out else self.markers_seconds,
+            nodes=1 if "nodes" in left_out else self.nodes,
         )
 
     def restart_seconds(self, worker: str, incarnation: int) -> float:
@@ -142,7 +156,10 @@ class Plan:
         """What a reader of a trace wants to know first."""
         traits = [
             f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
+            *([f"{self.nodes} nodes"] if self.nodes > 1 else []),
             *(["static members"] if self.static else []),
+            *([f"messages late by up to {self.jitter_seconds} s"] if self.jitter_seconds else []),
+            *([f"markers late by up to {self.markers_seconds} s"] if self.markers_seconds else []),
             *([f"{self.skipped} records truncated before the beginning"] if self.skipped else []),
             *([f"the breaker opens at {self.breaker_bad_max} bad records"] if self.breaker_bad_max else []),
             *([f"record r{self.poisoned} is poison"] if self.poisoned is not None else []),

@@ -1,0 +1,48 @@
+"""Planted faults are found; all of them by `make mutants`, some in every run of the tests."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.mutants import BY_NAME, MUTANTS
+from tests.simulation.mutation import hunt
+from tests.simulation.planting import Edit, Mutant, Stale, mutated
+
+QUICK = ("batch-split", "positions-after", "count-does-not-wait", "dead-letter-outside")
+"""Found within a few seeds."""
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
+def test_the_text_that_a_mutant_changes_is_there(mutant: Mutant) -> None:
+    for module in {edit.module for edit in mutant.edits}:
+        spec = importlib.util.find_spec(module)
+        assert spec is not None
+        source = Path(spec.origin or "").read_text()
+        changed = mutated(source, [edit for edit in mutant.edits if edit.module == module])
+        assert changed != source
+        compile(changed, module, "exec")
+
+
+def test_a_mutant_whose_text_is_gone_is_refused() -> None:
+    with pytest.raises(Stale, match="0 times"):
+        mutated("a = 1\n", [Edit("a", "b = 1\n", "b = 2\n")])
+
+
+def test_mutants_have_names_of_their_own() -> None:
+    assert len(BY_NAME) == len(MUTANTS) >= 15
+
+
+def test_planted_faults_are_found() -> None:
+    assert {one.name for one in hunt(QUICK, 60, 2) if one.seed is not None} == set(QUICK)
+
+
+def test_a_planted_fault_is_told_with_the_command_that_shows_it() -> None:
+    command = [sys.executable, "-m", "tests.simulation.mutation", "batch-split", "--seed", "1"]
+    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert child.returncode == 1, child.stderr
+    assert "See it again: python -m tests.simulation.mutation batch-split --seed 1 --without" in child.stdout

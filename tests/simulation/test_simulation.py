@@ -1,0 +1,60 @@
+"""Seeds of the simulation that every run of the tests tries. `make simulate SEEDS=10000` tries more."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from tests.simulation.__main__ import main
+from tests.simulation.run import run
+from tests.simulation.scenario import Plan
+from tests.simulation.seeds import spread
+
+SEEDS = range(500)
+
+
+@pytest.mark.timeout(900)
+def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
+    outcomes = [outcome for chunk in spread(SEEDS, os.cpu_count() or 1) for outcome in chunk]
+    found = {outcome.seed: outcome.findings[0] for outcome in outcomes if outcome.findings}
+    assert not found, f"see it with: python -m tests.simulation --seed {min(found)}\n{found}"
+    assert len(outcomes) == len(SEEDS)
+    assert sum(outcome.figures["crashes"] for outcome in outcomes) > len(SEEDS) / 4
+    assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
+
+
+def test_a_seed_takes_the_same_course_every_time() -> None:
+    first, second = (run(Plan.drawn(41), tracing=True) for _ in range(2))
+    assert first.trace == second.trace
+    assert first.figures == second.figures
+
+
+def test_a_plan_can_do_without_any_of_its_items() -> None:
+    plan = next(plan for seed in range(100) if len((plan := Plan.drawn(seed)).workers) == 3)
+    for item in plan.items:
+        assert item not in plan.without([item]).items
+    assert plan.without(plan.items).items == []
+    assert run(plan.without(plan.items)).findings == []
+
+
+def test_the_command_says_how_many_seeds_found_nothing() -> None:
+    result = CliRunner().invoke(main, ["--seeds", "2", "--jobs", "1"])
+    assert result.exit_code == 0, result.output
+    assert "seeds with findings" in result.output
+
+
+def test_the_command_tells_the_story_of_a_seed() -> None:
+    result = CliRunner().invoke(main, ["--seed", "3", "--trace", "--without", "r0-1"])
+    assert result.exit_code == 0, result.output
+    assert "seed 3: " in result.output
+    assert "was given the partitions" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--seeds", "0"], ["--trace"], ["--without", "f1"], ["--seed", "1", "--without", "f999"], ["--without", "f1-x"]],
+)
+def test_the_command_refuses_what_makes_no_sense(arguments: list[str]) -> None:
+    assert CliRunner().invoke(main, arguments).exit_code == 2
