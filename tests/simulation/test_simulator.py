@@ -1,0 +1,199 @@
+"""The simulator itself: time, processes, faults and logs do what the tests on them take for granted."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from tests.integration.stream.toy import Toy, ToyTopics
+from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulation.world import Fate, Simulation
+from worker.stream import Engine, EngineConfig, SilentObserver
+
+TOPICS = ToyTopics("out", "bad", "state")
+RECORDS = 20
+
+
+def _engines(simulation: Simulation, names: tuple[str, ...]) -> dict[str, Engine]:
+    """Workers that sum up what is in `a`."""
+    for topic in ("a", "out", "bad"):
+        simulation.create_topic(topic, 2)
+    simulation.create_topic("state", 2, compact=True)
+    config = EngineConfig(
+        app_id="app", client=simulation.client_options, inputs=("a",), outputs=("out", "bad"), state_topic="state"
+    )
+    engines = {}
+    for name in names:
+        engines[name] = Engine(
+            config,
+            lambda _partition, _count: Toy(TOPICS),
+            SilentObserver(),
+            clock=simulation.clock(name),
+            chance=simulation.chance(name),
+        )
+        simulation.spawn(name, engines[name].run())
+    return engines
+
+
+def _append(simulation: Simulation, count: int = RECORDS) -> None:
+    for number in range(count):
+        simulation.append("a", number % 2, b"key", b"1", simulation.now_ms)
+
+
+def _told(simulation: Simulation) -> int:
+    return sum(len(simulation.committed("out", partition)) for partition in range(2))
+
+
+def test_time_is_virtual_inside_and_real_outside() -> None:
+    seen: list[float] = []
+
+    async def sleeper() -> None:
+        for _ in range(3):
+            await asyncio.sleep(1000)
+            seen.extend((asyncio.get_running_loop().time(), time.monotonic()))
+
+    began_at, state = time.monotonic(), random.getstate()
+    with Simulation(1) as simulation:
+        simulation.spawn("w", sleeper())
+        assert simulation.run(lambda: not simulation.running("w"), 5000)
+        assert [round(at) for at in seen] == [1000, 1000, 2000, 2000, 3000, 3000]
+    assert time.monotonic() - began_at < 60
+    assert random.getstate() == state
+
+
+def test_a_crash_ends_a_process_without_a_last_word_and_no_other() -> None:
+    steps: list[str] = []
+
+    async def work(name: str) -> None:
+        try:
+            while True:
+                await asyncio.sleep(1)
+                steps.append(name)
+        finally:
+            steps.append(f"the end of {name}")
+
+    with Simulation(1) as simulation:
+        simulation.on_crash = lambda process: steps.append(f"crash of {process}")
+        simulation.spawn("a", work("a"))
+        simulation.spawn("b", work("b"))
+        simulation.after(2.5, lambda: simulation.crash("a"))
+        assert not simulation.run(lambda: False, 4.5)
+        assert steps == ["a", "b", "a", "b", "crash of a", "b", "b"]
+        assert not simulation.running("a")
+        simulation.spawn("a", work("a again"))
+        assert simulation.run(lambda: steps[-1] == "a again", 5)
+        simulation.crash_at_step("b", simulation.steps("b") + 1)
+        assert simulation.run(lambda: steps[-1] == "crash of b", 5)
+
+
+def test_a_process_that_is_held_up_goes_on_where_it_was() -> None:
+    woken: list[float] = []
+
+    async def work() -> None:
+        for _ in range(3):
+            await asyncio.sleep(1)
+            woken.append(round(asyncio.get_running_loop().time(), 3))
+
+    with Simulation(1) as simulation:
+        simulation.spawn("w", work())
+        simulation.after(1.5, lambda: simulation.freeze("w", 10))
+        assert simulation.run(lambda: len(woken) == 3, 60)
+        assert woken == [1.0, 11.5, 12.5]
+
+
+def test_the_same_seed_takes_the_same_course() -> None:
+    courses = []
+    for _ in range(2):
+        plan = FaultPlan.drawn(5, processes=("v", "w"), until_seconds=4.0)
+        with Simulation(5, faults=plan, tracing=True) as simulation:
+            _engines(simulation, ("v", "w"))
+            _append(simulation)
+            simulation.run(lambda: simulation.seconds > 8, 10)
+            written = [simulation.written(topic, number) for topic in ("out", "state") for number in range(2)]
+            courses.append((written, simulation.trace, simulation.steps("v"), simulation.steps("w")))
+    assert courses[0] == courses[1]
+    assert courses[0][1]
+
+
+def test_a_fault_stays_what_it_is_when_others_are_left_out() -> None:
+    plans = [FaultPlan.drawn(seed, processes=("w",)) for seed in range(50)]
+    blows = {fault.blow for plan in plans for fault in plan.faults}
+    assert len(blows) > len(AtRequest), "of both kinds"
+    for plan in plans:
+        numbers = [fault.number for fault in plan.faults]
+        assert numbers == list(range(len(numbers)))
+        assert plan.without(numbers[::2]).faults == plan.only(numbers[1::2]).faults == plan.faults[1::2]
+        assert all(fault.what for fault in plan.faults)
+
+
+def test_every_kind_of_fault_is_drawn() -> None:
+    blows = {fault.blow for seed in range(400) for fault in FaultPlan.drawn(seed, processes=("w",)).faults}
+    assert blows == {*AtRequest, *AtTime}
+
+
+def test_another_worker_takes_over_after_the_session_of_one_that_crashed() -> None:
+    with Simulation(3) as simulation:
+        engines = _engines(simulation, ("v", "w"))
+        assert simulation.run(lambda: all(engine.status().ready for engine in engines.values()), 30)
+        assert simulation.run(lambda: len(engines["w"].status().partitions) == 1, 30)
+        began_at = simulation.seconds
+        simulation.crash("v")
+        assert simulation.run(lambda: len(engines["w"].status().partitions) == 2 and engines["w"].status().ready, 30)
+        assert 4 < simulation.seconds - began_at < 9
+        _append(simulation)
+        assert simulation.run(lambda: _told(simulation) == RECORDS, 10)
+
+
+def test_a_commit_of_which_the_answer_is_lost_with_its_process_is_not_done_again() -> None:
+    end_txn = next(
+        fault.request
+        for seed in range(100)
+        for fault in FaultPlan.drawn(seed).faults
+        if fault.request is not None and fault.request.__name__.startswith("EndTxn")
+    )
+    # A partition's first two transactions have its fence and its first positions.
+    crash = Fault(number=0, blow=AtRequest.CRASH_DONE, request=end_txn, nth=5)
+    with Simulation(1, faults=FaultPlan([crash], 60.0), nodes=1) as simulation:
+        crashed: list[float] = []
+        simulation.on_crash = lambda _process: crashed.append(simulation.seconds)
+        _engines(simulation, ("w",))
+        _append(simulation)
+        assert simulation.run(lambda: bool(crashed), 30)
+        assert simulation.struck == {0}
+        assert not simulation.run(lambda: False, 15), "what was decided is done without the process"
+        told = _told(simulation)
+        assert told > 0
+        fates = {written.fate for number in range(2) for written in simulation.written("out", number)}
+        assert Fate.OPEN not in fates
+
+
+def test_a_reader_jumps_over_what_was_cleaned_and_deleted() -> None:
+    read: list[tuple[int, bytes | None, bytes | None]] = []
+
+    async def reader() -> None:
+        consumer: Any = AIOKafkaConsumer(**simulation.client_options, isolation_level="read_committed")
+        await consumer.start()
+        source = TopicPartition("state", 0)
+        consumer.assign([source])
+        consumer.seek(source, (await consumer.beginning_offsets([source]))[source])
+        while await consumer.position(source) < 6:
+            for records in (await consumer.getmany(timeout_ms=100)).values():
+                read.extend((record.offset, record.key, record.value) for record in records)
+        await consumer.stop()
+
+    with Simulation(1) as simulation:
+        simulation.create_topic("state", 1, compact=True)
+        for key, value in ((b"x", b"0"), (b"a", b"1"), (b"b", b"1"), (b"a", b"2"), (b"c", b"1"), (b"a", None)):
+            simulation.append("state", 0, key, value, simulation.now_ms)
+        simulation.compact("state")
+        simulation.truncate("state", 0, before_offset=1)
+        simulation.spawn("reader", reader())
+        assert simulation.run(lambda: not simulation.running("reader"), 30)
+        assert simulation.failures == []
+        assert read == [(2, b"b", b"1"), (4, b"c", b"1"), (5, b"a", None)]
+        assert [tuple(record[:3]) for record in simulation.committed("state", 0)] == read
+        assert len(simulation.written("state", 0)) == 6
