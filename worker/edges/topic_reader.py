@@ -17,6 +17,7 @@ from typing import NamedTuple, Protocol, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.edges import connecting
+from worker.stream.header_names import read_any_header_name
 from worker.stream.processor import InputRecord
 
 CHUNK_RECORDS_MAX = 4000
@@ -72,6 +73,7 @@ class TopicReader:
     """Reads committed records. Use as an async context manager; one read at a time."""
 
     def __init__(self, client_options: Mapping[str, object], progress: ReadProgress = unseen) -> None:
+        read_any_header_name()
         self._options = client_options
         self._progress = progress
         self._clients: list[AIOKafkaConsumer] = []

@@ -1,0 +1,96 @@
+"""A record is read whatever bytes its header names are."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.util import calc_crc32c
+
+from worker.stream.header_names import ReadableRecords, read_any_header_name
+
+CRC_AT, COUNTED_FROM, RECORDS_FROM = 17, 21, 61
+
+
+def batch(names: list[str], *, first: int = 0) -> bytes:
+    """A batch as a broker gives it: a record for each header name, and one without headers at the end."""
+    builder = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+    for number, name in enumerate(names):
+        builder.append(number, timestamp=7, key=b"k", value=b"v" * 300, headers=[("a", None), (name, b"x"), ("", b"")])
+    builder.append(len(names), timestamp=7, key=None, value=None, headers=[])
+    data = bytearray(builder.build())
+    struct.pack_into(">q", data, 0, first)
+    return bytes(data)
+
+
+def spoilt(data: bytes, name: bytes, by: bytes) -> bytes:
+    """The bytes of a name, replaced by as many others."""
+    assert len(name) == len(by)
+    assert name in data
+    changed = bytearray(data.replace(name, by))
+    struct.pack_into(">I", changed, CRC_AT, calc_crc32c(bytes(changed[COUNTED_FROM:])))
+    return bytes(changed)
+
+
+def compressed(plain: bytes, codec: int) -> bytes:
+    """A batch with its records compressed by gzip, snappy, lz4 or zstd."""
+    compress = {1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_encode}[codec]
+    changed = bytearray(plain[:RECORDS_FROM] + compress(plain[RECORDS_FROM:]))
+    struct.pack_into(">i", changed, 8, len(changed) - 12)
+    struct.pack_into(">h", changed, 21, codec)
+    struct.pack_into(">I", changed, CRC_AT, calc_crc32c(bytes(changed[COUNTED_FROM:])))
+    return bytes(changed)
+
+
+def read(data: bytes) -> list[Any]:
+    """What a consumer gets of a fetch answer."""
+    return list(unpacked(ReadableRecords(data)))
+
+
+def unpacked(records: object) -> Any:  # noqa: ANN401
+    """What a consumer makes of batches."""
+    check_crcs = True
+    return fetcher.PartitionRecords(TopicPartition("t", 0), records, [], 0, None, None, check_crcs, 1)
+
+
+def names_of(record: Any) -> list[str]:  # noqa: ANN401
+    return [name for name, _ in record.headers]
+
+
+def test_what_is_not_utf8_of_a_name_is_replaced_and_nothing_else() -> None:
+    first = spoilt(batch(["fine", "ABCDE", "ü"]), b"ABCDE", b"n\xe4m\xff\xc3")
+    records = read(first + batch(["later"], first=4))
+    assert [record.offset for record in records] == [0, 1, 2, 3, 4, 5]
+    assert [names_of(record) for record in records[:5]] == [
+        ["a", "fine", ""],
+        ["a", "n?m??", ""],
+        ["a", "ü", ""],
+        [],
+        ["a", "later", ""],
+    ]
+    assert records[1].headers == (("a", None), ("n?m??", b"x"), ("", b""))
+    assert {(record.key, record.value) for record in records} == {(b"k", b"v" * 300), (None, None)}
+
+
+@pytest.mark.parametrize("codec", [1, 2, 3, 4])
+def test_the_records_of_a_compressed_batch_are_read_too(codec: int) -> None:
+    plain = spoilt(batch(["fine", "ABCDE"]), b"ABCDE", b"n\xe4m\xff\xc3")
+    records = read(compressed(plain, codec))
+    assert [names_of(record) for record in records] == [["a", "fine", ""], ["a", "n?m??", ""], []]
+
+
+def test_what_can_be_read_is_read_as_by_the_client_itself() -> None:
+    data = batch(["fine", "ü"]) + batch(["later"], first=3)
+    assert read(data) == list(unpacked(fetcher.MemoryRecords(data)))
+
+
+def test_the_client_still_makes_its_records_where_they_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
+    read_any_header_name()
+    assert "MemoryRecords" in fetcher.Fetcher._proc_fetch_request.__code__.co_names
+    assert fetcher.MemoryRecords is ReadableRecords

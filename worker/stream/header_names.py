@@ -1,0 +1,116 @@
+"""Header names that are not UTF-8, which Kafka takes from any client and aiokafka refuses to read.
+
+The refusal takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its
+partition for good, and all that are read by the same consumer. There is no way around by the client's public interface,
+so this is the one place that reaches below it: between a fetch's bytes and its records. What cannot be read of a name
+becomes `?`, byte by byte; a record whose headers can be read passes untouched.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from aiokafka.consumer import fetcher
+from aiokafka.record.default_records import _DefaultRecordBatchPy
+from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.util import decode_varint
+
+_LENGTH: Final = struct.Struct(">i")
+_LENGTH_AT: Final = 8
+_BEFORE_LENGTH_COUNTS: Final = 12
+"""A batch begins with its offset (8 bytes) and the length of what follows (4)."""
+
+_varint: Final[Callable[[bytearray, int], tuple[int, int]]] = decode_varint
+_ASCII_MAX: Final = 0x7F
+_UNREADABLE: Final = ord("?")
+
+
+def read_any_header_name() -> None:
+    """Make all consumers of this process read such records."""
+    fetcher.MemoryRecords = ReadableRecords
+
+
+class ReadableRecords:
+    """The batches of a fetch answer: stands in for aiokafka's `MemoryRecords`."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = memoryview(data)
+        self._records: Any = MemoryRecords(data)
+        self._start = 0
+
+    def size_in_bytes(self) -> int:
+        """Of all batches."""
+        return int(self._records.size_in_bytes())
+
+    def has_next(self) -> bool:
+        """Whether there is a whole batch more."""
+        return bool(self._records.has_next())
+
+    def next_batch(self) -> _ReadableBatch | None:
+        """The next batch, None after the last."""
+        batch = self._records.next_batch()
+        if batch is None:
+            return None
+        start = self._start
+        self._start += _BEFORE_LENGTH_COUNTS + _LENGTH.unpack_from(self._data, start + _LENGTH_AT)[0]
+        return _ReadableBatch(batch, self._data[start : self._start])
+
+
+class _ReadableBatch:
+    """A batch, and its bytes to read it again from."""
+
+    def __init__(self, batch: Any, data: memoryview) -> None:  # noqa: ANN401 # aiokafka has no types
+        self._batch = batch
+        self._data = data
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 # aiokafka has no types
+        return getattr(self._batch, name)
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            return iter(list(self._batch))
+        except UnicodeDecodeError:
+            return iter(list(_repaired(self._data)))
+
+    def __next__(self) -> Any:  # noqa: ANN401 # aiokafka has no types
+        return next(self._batch)
+
+
+def _repaired(data: memoryview) -> Any:  # noqa: ANN401 # aiokafka has no types
+    """The batch with names that can be read: by aiokafka's own reader in Python, whose buffer can be written."""
+    batch: Any = _DefaultRecordBatchPy(data)
+    iter(batch)  # decompresses
+    position = batch._pos  # noqa: SLF001 # there is nothing public
+    for _ in range(batch._num_records):  # noqa: SLF001
+        position = _repair(batch._buffer, position)  # noqa: SLF001
+    return batch
+
+
+def _repair(buffer: bytearray, position: int) -> int:
+    """Repair the header names of the record at a position. Gives where the next one is."""
+    length, position = _varint(buffer, position)
+    end = position + length
+    position += 1  # attributes
+    for _ in ("timestamp", "offset"):
+        _, position = _varint(buffer, position)
+    for _ in ("key", "value"):
+        position = _behind(buffer, position)
+    headers, position = _varint(buffer, position)
+    for _ in range(headers):
+        length, start = _varint(buffer, position)
+        position = start + length
+        name = bytes(buffer[start:position])
+        try:
+            name.decode()
+        except UnicodeDecodeError:
+            buffer[start:position] = bytes(byte if byte <= _ASCII_MAX else _UNREADABLE for byte in name)
+        position = _behind(buffer, position)
+    return end
+
+
+def _behind(buffer: bytearray, position: int) -> int:
+    """Behind the bytes whose length stands at a position; -1: there are none."""
+    length, position = _varint(buffer, position)
+    return position + max(length, 0)
