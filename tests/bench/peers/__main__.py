@@ -32,6 +32,8 @@ from tests.bench.peers.roster import CONTENDERS, Contender
 from tests.bench.peers.runs import TRICKLED, Sample, run
 from tests.bench.peers.table import as_data, as_markdown, as_tables
 from tests.bench.system import Bench, BenchFailed
+from tests.e2e.worker_process import WorkerNotReadyError
+from worker.edges.cluster import ClusterError
 
 EVENTS: Final = 200_000
 ROUNDS: Final = 3
@@ -98,7 +100,7 @@ async def _rounds(bench: Bench, contenders: Sequence[Contender], rounds: int, ou
                 continue
             try:
                 sample = await run(bench, contender, load, start_ms)
-            except (BenchFailed, TimeoutError) as error:
+            except (BenchFailed, ClusterError, WorkerNotReadyError, TimeoutError) as error:
                 failed.add(contender.name)
                 outcome.failures.append(f"{contender.name}: {str(error) or 'it did not end in time'}")
                 bench.tell(outcome.failures[-1])

@@ -31,7 +31,7 @@ def kernel_app(bootstrap_servers: str, prefix: str, group: str, state_dir: str) 
         broker_commit_interval=COMMIT_SECONDS,
         broker_commit_every=10_000,
         stream_buffer_maxsize=16_384,
-        producer_linger_ms=0,
+        producer_linger=0.02,
         topic_partitions=PARTITIONS,
         topic_replication_factor=1,
         topic_disable_leader=True,
@@ -64,4 +64,4 @@ def kernel_app(bootstrap_servers: str, prefix: str, group: str, state_dir: str) 
 
 if __name__ == "__main__":
     uvloop.install()
-    faust.Worker(kernel_app(*sys.argv[1:5]), loglevel="WARNING").execute_from_commandline()
+    faust.Worker(kernel_app(*sys.argv[1:5]), loglevel="INFO").execute_from_commandline()

@@ -29,7 +29,7 @@ def test_the_image_is_built_from_the_versions_that_are_tested() -> None:
 
 
 def test_the_locks_name_no_index() -> None:
-    for lock in ("requirements.lock", "requirements-run.lock"):
+    for lock in ("requirements.lock", "requirements-run.lock", "requirements-peers.lock"):
         text = (ROOT / lock).read_text()
         assert "://" not in text
         assert "--index-url" not in text
