@@ -36,6 +36,7 @@ def as_data(result: Result) -> dict[str, Any]:
         "unclean": result.unclean,
         "complaints": result.complaints,
         "longest_stall_seconds": round(result.longest.seconds, 2),
+        "slowest_stop_seconds": round(result.slowest_stop_s, 2),
         "faults": {
             kind.value: {
                 "count": len(seconds),
@@ -91,7 +92,7 @@ def show(result: Result, console: Console) -> None:
         )
     outcomes = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in verdict.books.outcomes.items())
     console.print(f"{verdict.books.inputs} records ({outcomes}), {verdict.books.movements} movements")
-    console.print(f"Longest stall: {result.longest.seconds:.1f} s")
+    console.print(f"Longest stall: {result.longest.seconds:.1f} s; slowest stop: {result.slowest_stop_s:.1f} s")
     colour = "green" if verdict.right else "bold red"
     console.print(
         f"[{colour}]lost {verdict.lost}, doubled {verdict.doubled}[/], unlike a calm run {verdict.different}, "

@@ -54,6 +54,8 @@ class Result:
     sent: int
     """Records that the brokers acknowledged."""
     longest: Stall
+    slowest_stop_s: float
+    """From SIGTERM to the end of a worker."""
     unclean: list[str]
     """Workers that did not end as they should."""
     complaints: list[str]
@@ -108,6 +110,7 @@ async def run_chaos(options: Options, folder: Path, progress: Progress) -> Resul
             verdict=verdict,
             sent=sent,
             longest=longest,
+            slowest_stop_s=storm.slowest_stop_s,
             unclean=storm.unclean,
             complaints=fleet.complaints(),
         )

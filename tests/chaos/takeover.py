@@ -56,7 +56,7 @@ async def measure(
             os.kill(victim.process.pid, take_over.signal)
             async with asyncio.timeout(SECONDS_MAX):
                 seconds = await watch.taken_over(lost, since) - since
-            await victim.process.exited()
+            await victim.process.exited(SECONDS_MAX)
             take_over.seconds.append(seconds)
             tell(f"     take-over after {take_over.signal.name}: {seconds:.1f} s, {len(lost)} partitions")
             victim.start()
