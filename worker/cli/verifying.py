@@ -11,9 +11,10 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple, Self
@@ -117,7 +118,8 @@ async def _in_processes(settings: Settings, shares: Sequence[list[int]], advance
         for share in shares:
             receiving, sending = context.Pipe(duplex=False)
             process = context.Process(target=_verify_share, args=(settings, share, sending), daemon=True)
-            process.start()
+            with _interrupts_ignored():
+                process.start()
             sending.close()  # so that the pipe ends with the child
             children.append(_Child(process, receiving, set(share)))
         while waiting := [child.receiving for child in children if child.owed]:
@@ -131,6 +133,19 @@ async def _in_processes(settings: Settings, shares: Sequence[list[int]], advance
             child.process.join()
             child.receiving.close()
     return reports
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Ctrl-C reaches all processes of a terminal. One started in this block ignores it, and ends as its parent does."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are the main thread's alone
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _take(child: _Child, reports: list[PartitionReport], advanced: Advanced) -> None:
@@ -155,7 +170,6 @@ def _take(child: _Child, reports: list[PartitionReport], advanced: Advanced) -> 
 
 def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
     """What a child does: verify partitions and tell of it, until done or nobody listens."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches all processes: the parent says what is to be said
     with suppress(BrokenPipeError):
         try:
             ask(_tell(settings, partitions, sending))
