@@ -17,6 +17,9 @@ from aiokafka.errors import (
 
 T = TypeVar("T")
 
+DEFECTS = (NameError, AttributeError, TypeError, LookupError)
+"""What no broker can bring about. Whatever else comes out of the client may be the broker's doing."""
+
 
 class NotAssigned(Exception):
     """The partition is not processed by this worker at the moment."""
@@ -56,9 +59,11 @@ def cause_of(error: BaseException) -> str:
 
 
 def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
-    """One sentence for an error of the broker; `detail` is what the client said last, which its errors leave out."""
+    """One sentence for an error that is met while working with the broker; `detail` is what the client said last, which its errors leave out."""
     if isinstance(error, NotReady):
         return str(error)
+    if isinstance(error, DEFECTS):
+        return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
     for seen in (detail, error):
         if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
             return (

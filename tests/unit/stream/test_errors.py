@@ -41,6 +41,12 @@ def test_what_is_not_of_the_broker_is_told_as_it_is() -> None:
     assert sentence_of(NotReady("topics are missing"), "kafka:9092", OSError("old")) == "topics are missing"
 
 
+def test_a_defect_is_not_blamed_on_the_broker() -> None:
+    sentence = sentence_of(NameError("name 'x' is not defined"), "kafka:9092", ConnectionRefusedError("refused"))
+    assert sentence.startswith("a defect of this worker")
+    assert "name 'x' is not defined" in sentence
+
+
 @pytest.mark.parametrize(
     ("error", "cause"), [(ProducerFenced(), "fenced"), (StepTimeout(), "timeout"), (AssertionError(), "broker")]
 )
