@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final, assert_never
 
@@ -206,7 +207,7 @@ class Storm:
                     await asyncio.to_thread(node.stop)
                 case Kind.DISK_FULL:
                     fill_disk(node)
-                    await self._ended(node)
+                    await self._give_up(node)
                 case _:
                     node = await self._change_controller()
         finally:
@@ -214,11 +215,13 @@ class Storm:
         return node.node_id
 
     @staticmethod
-    async def _ended(node: KafkaNode) -> None:
-        """Wait until a node that cannot write has given up."""
-        async with asyncio.timeout(DISK_FULL_SECONDS_MAX):
-            while node.running:  # noqa: ASYNC110 - another process sets no event of ours
-                await asyncio.sleep(_POLL_SECONDS)
+    async def _give_up(node: KafkaNode) -> None:
+        """Wait until a node that cannot write has ended; one that takes too long is killed."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(DISK_FULL_SECONDS_MAX):
+                while node.running:  # noqa: ASYNC110 - another process sets no event of ours
+                    await asyncio.sleep(_POLL_SECONDS)
+        node.kill()
 
     async def _change_controller(self) -> KafkaNode:
         """Freeze the node that is the active controller until another one is."""
