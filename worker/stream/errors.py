@@ -59,7 +59,7 @@ def cause_of(error: BaseException) -> str:
 
 
 def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
-    """One sentence for an error that is met while working with the broker; `detail` is what the client said last, which its errors leave out."""
+    """One sentence for an error met at work; `detail` is what the client said last, which its errors leave out."""
     if isinstance(error, NotReady):
         return str(error)
     if isinstance(error, DEFECTS):
