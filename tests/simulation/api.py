@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from aiokafka.protocol import admin, commit, coordination, fetch, group, metadata, offset, produce, transaction
@@ -11,7 +11,7 @@ from tests.simulation.cluster import GROUP, HOST, PORT, TRANSACTION, Cluster, No
 from tests.simulation.codes import Code
 from tests.simulation.fetching import Answer, Fetching
 from tests.simulation.groups import Join, Joined
-from tests.simulation.network import Reply, Request
+from tests.simulation.network import Reply, Request, Response
 from tests.simulation.partition_log import Fetched, PartitionLog
 from tests.simulation.transactions import OFFSETS_TOPIC, Partition
 
@@ -49,6 +49,9 @@ class Api:
             transaction.TxnOffsetCommitRequest_v0: self._txn_offset_commit,
         }
         self._handlers = handlers
+        self._described: dict[tuple[str, ...] | None, Response] = {}
+        """Answers to requests for metadata, by the topics asked for, as of so many changes of the cluster."""
+        self._described_at = -1
         self.versions = {request.API_KEY: (request.API_VERSION, request.API_VERSION) for request in handlers}
 
     def serve(self, node: Node, request: Request, reply: Reply) -> None:
@@ -149,12 +152,21 @@ class Api:
     # -- topics
 
     def _metadata(self, _node: Node, request: Request, reply: Reply) -> None:
+        if self._described_at != self.cluster.changes:
+            self._described.clear()
+            self._described_at = self.cluster.changes
+        asked = None if request.topics is None else tuple(request.topics)
+        if asked not in self._described:
+            self._described[asked] = self._describe(self.cluster.logs if asked is None else asked)
+        reply(self._described[asked])
+
+    def _describe(self, names: Iterable[str]) -> Response:
         cluster = self.cluster
         ids = [node.node_id for node in cluster.nodes]
         # The rack is no None: aiokafka keeps these in a set, and the hash of None is another one in every process.
         brokers = [(node.node_id, HOST, PORT + node.node_id, "") for node in cluster.nodes if node.online]
         topics: list[Any] = []
-        for topic in cluster.logs if request.topics is None else request.topics:
+        for topic in names:
             logs = cluster.logs.get(topic)
             if logs is None:
                 topics.append((int(Code.UNKNOWN_TOPIC_OR_PARTITION), topic, False, []))
@@ -165,7 +177,7 @@ class Api:
                 code = Code.LEADER_NOT_AVAILABLE if leader < 0 else Code.NONE
                 partitions.append((int(code), number, leader, ids, ids, []))
             topics.append((int(Code.NONE), topic, False, partitions))
-        reply(metadata.MetadataResponse_v5(0, brokers, "simulated", cluster.controller(), topics))
+        return metadata.MetadataResponse_v5(0, brokers, "simulated", cluster.controller(), topics)
 
     def _create_topics(self, _node: Node, request: Request, reply: Reply) -> None:
         answers = []
@@ -186,6 +198,7 @@ class Api:
         answers = []
         for name in request.topics:
             gone = self.cluster.logs.pop(name, None)
+            self.cluster.changes += 1
             answers.append((name, int(Code.UNKNOWN_TOPIC_OR_PARTITION if gone is None else Code.NONE)))
         reply(admin.DeleteTopicsResponse_v3(0, answers))
 
@@ -200,6 +213,7 @@ class Api:
                 code = Code.INVALID_PARTITIONS
             else:
                 logs.extend(PartitionLog(compact=logs[0].compact) for _ in range(count - len(logs)))
+                self.cluster.changes += 1
             answers.append((name, int(code), None))
         reply(admin.CreatePartitionsResponse_v1(0, answers))
 

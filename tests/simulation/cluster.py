@@ -85,6 +85,8 @@ class Cluster:
         self.chance = random.Random(f"cluster/{seed}")
         self.nodes = [Node(number, serve) for number in range(nodes)]
         self.logs: dict[str, list[PartitionLog]] = {}
+        self.changes = 0
+        """How often topics or leaders changed."""
         self.groups: dict[str, Group] = {}
         self.transactions = TransactionCoordinator(loop, seed, self)
         self.transactions.awake = lambda key, action: self.at_coordinator(TRANSACTION, key, action)
@@ -165,6 +167,7 @@ class Cluster:
     def create_topic(self, name: str, partitions: int, *, compact: bool) -> None:
         """Make a topic."""
         self.logs[name] = [PartitionLog(compact=compact) for _ in range(partitions)]
+        self.changes += 1
 
     def log(self, topic: str, partition: int) -> PartitionLog | None:
         """The log of a partition, if there is one."""
@@ -253,6 +256,7 @@ class Cluster:
     def _put(self, node: Node, *, online: bool) -> None:
         node.online = online
         self._leaders.clear()
+        self.changes += 1
 
     def _tell(self, what: str) -> None:
         if self.told is not None:

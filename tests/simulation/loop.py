@@ -112,7 +112,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._futures_made = 0
         self.set_task_factory(self._make_task)  # type: ignore[arg-type] # the context is passed by name
         self._random_state = random.Random(f"random/{seed}").getstate()
-        self._remains: list[object] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+        """All that were ever made. Held on to: a coroutine that is collected runs its `finally`."""
         self.environment: Context = copy_context()
         """The context of everything that belongs to no process."""
         self.environment.run(PROCESS.set, None)
@@ -147,6 +148,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         _Task.number = self._futures_made
         task = _Task(work, loop=self, context=context)
         task.number = self._futures_made
+        self._tasks.append(task)
         return task
 
     def call_soon(  # type: ignore[override]
@@ -252,8 +254,6 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Run none of its callbacks again. Its coroutines stay where they are, without a `finally`."""
         process.dead = True
         process.held.clear()
-        # Held on to: a coroutine that is collected runs its `finally`.
-        self._remains.extend(asyncio.all_tasks(self))
 
     def later(self, seconds: float, action: Callable[[], object]) -> Handle:
         """Do something after so long, outside of all processes."""
@@ -263,17 +263,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """End without letting anything go on: every coroutine is closed where it stands, in silence."""
         self._ready.clear()
         self._timers.clear()
-        self._remains.extend(asyncio.all_tasks(self))
         with mock.patch("sys.unraisablehook"), _muted_log(), warnings.catch_warnings():
             # What is thrown away may have made a coroutine that it never came to await.
             warnings.simplefilter("ignore", RuntimeWarning)
-            for task in self._remains:
-                if isinstance(task, asyncio.Task):
-                    task._log_destroy_pending = False  # type: ignore[attr-defined]
-                    # Whatever it says: it is not there any more.
-                    with contextlib.suppress(BaseException):
-                        task.get_coro().close()
-            self._remains.clear()
+            for task in self._tasks:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                # Whatever it says: it is not there any more.
+                with contextlib.suppress(BaseException):
+                    task.get_coro().close()
+            self._tasks.clear()
             self._ready.clear()
             self._timers.clear()
         self.close()
