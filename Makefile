@@ -39,27 +39,29 @@ check: setup ## lint, formatting, types, import contracts, generated files
 kafka: python ## start Apache Kafka for development at 127.0.0.1:9092 (PORT=), Ctrl-C stops it
 	@$(PYTHON) -m deploy.kafka --port $(PORT) $(ARGS)
 
-bench: setup ## measure speed on Apache Kafka and print the table, the rules compiled if there is a C compiler
-	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+bench: setup ## measure speed on Apache Kafka and print the table, the core compiled if there is a C compiler
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench $(ARGS)
 
 bench-peers: setup $(PEERS)/.installed $(PEERS)/.streams ## the same job on Stockfreeze and on its peers, side by side (EVENTS=200000 ROUNDS=3)
-	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.peers --events $(EVENTS) --rounds $(ROUNDS) $(ARGS)
 
 chaos: setup ## kill, freeze and cut off brokers and workers under load, then judge (MINUTES=10, ARGS="--seed 2 --json")
 	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(ARGS)
 
 bench-growth: setup $(PEERS)/.installed ## how the cost of an event grows with everything it could; draws docs/growth.png (ARGS=--quick)
-	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the rules stay Python"; fi
+	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.growth --output $(PEERS)/growth.json $(ARGS); code=$$?; \
 		$(PEERS)/bin/python -m tests.bench.growth.plot $(PEERS)/growth.json docs/growth.png && exit $$code
 
-compiled: $(COMPILED)/.built ## compile the rules from the same source, beside the package (needs a C compiler)
+compiled: $(COMPILED)/.built ## compile rules, codec and merge from the same source, beside the package (needs a C compiler)
 
-test-compiled: compiled ## hold the compiled rules against the model and all examples
-	rm -rf $(COMPILED)/site/tests && cp -r tests pyproject.toml $(COMPILED)/site/
-	cd $(COMPILED)/site && ../../../$(BIN)/python -m pytest -p no:cacheprovider tests/property tests/unit/domain tests/unit/edges $(ARGS)
+test-compiled: compiled ## hold the compiled core against the model and all examples
+	rm -rf $(COMPILED)/site/tests $(COMPILED)/site/deploy && cp -r tests deploy pyproject.toml $(COMPILED)/site/
+	cp -r schemas/examples schemas/README.md $(COMPILED)/site/schemas/
+	cd $(COMPILED)/site && ../../../$(BIN)/python -m pytest -p no:cacheprovider \
+		tests/property tests/unit/domain tests/unit/edges tests/unit/schemas tests/unit/stream $(ARGS)
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
@@ -106,9 +108,9 @@ $(BIN)/.fuzz: requirements-fuzz.lock $(BIN)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-fuzz.lock
 	@touch $@
 
-$(COMPILED)/.built: $(wildcard worker/domain/*.py) setup.py $(BIN)/.installed
+$(COMPILED)/.built: $(wildcard schemas/*.py worker/domain/*.py worker/edges/*.py worker/stream/*.py) setup.py $(BIN)/.installed
 	rm -rf $(COMPILED)
-	COMPILE_RULES=1 $(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-index --no-build-isolation \
+	COMPILE_CORE=1 $(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-index --no-build-isolation \
 		-w $(COMPILED)/dist .
 	$(BIN)/python -m pip install --disable-pip-version-check -q --no-deps --no-index --target $(COMPILED)/site $(COMPILED)/dist/*.whl
 	rm -rf build

@@ -12,18 +12,18 @@ from deploy.kafka.jars import kafka_version
 
 
 def machine() -> str:
-    """Processor, Python, rules and broker, in one line."""
+    """Processor, Python, core and broker, in one line."""
     return (
-        f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_rules()}, "
+        f"{os.cpu_count()} x {_processor()}, Python {platform.python_version()}, {_core()}, "
         f"Apache Kafka {kafka_version()}"
     )
 
 
-def _rules() -> str:
-    """Which rules the workers run: they are other processes, and find the package without this folder's help."""
+def _core() -> str:
+    """Which core the workers run: they are other processes, and find the package without this folder's help."""
     command = [sys.executable, "-P", "-c", "import worker.domain.ledger as rules; print(rules.__file__)"]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
-    return "rules in Python" if found.endswith(".py") else "rules compiled"
+    return "core in Python" if found.endswith(".py") else "core compiled"
 
 
 def _processor() -> str:

@@ -6,6 +6,7 @@ What must hold is said in `tests.fuzz.judge`.
 from __future__ import annotations
 
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +15,8 @@ from hypothesis import strategies as st
 from schemas.topics import INPUTS, Topic
 from tests.fuzz.judge import Partition, judge_value
 from tests.fuzz.shots import Shot, spoilt, stock, volley
+from worker.edges.processor import PartitionProcessor
+from worker.stream.processor import OutputRecord
 
 randoms = st.randoms(use_true_random=False)
 
@@ -34,10 +37,22 @@ def bad(number: int) -> Shot:
     return Shot(0, 1_772_323_200_000 + number, b"acme", b'{"account_id":"acme","order_id":"o%d"}' % number)
 
 
+class Doubling:
+    """A processor that loses the last of what it wrote, and writes the rest twice."""
+
+    def __init__(self, processor: PartitionProcessor) -> None:
+        self._processor = processor
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the processor has
+        return getattr(self._processor, name)
+
+    def flush(self) -> list[OutputRecord]:
+        return self._processor.flush()[:-1] * 2
+
+
 def test_a_judge_that_is_shown_a_wrong_dead_letter_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     partition = Partition()
-    flush = partition.worker.processor.flush
-    monkeypatch.setattr(partition.worker.processor, "flush", lambda: flush()[:-1] * 2)
+    monkeypatch.setattr(partition.worker, "processor", Doubling(partition.worker.processor))
     with pytest.raises((AssertionError, ValueError)):
         partition.fire([bad(1), bad(2)])
 
