@@ -113,29 +113,39 @@ class Line:
         return times
 
     async def stretches(self, records: Sequence[Record]) -> dict[str, float]:
-        """The longest that each stage of one transaction keeps the event loop to itself, in ms of CPU."""
-        longest, last, watching = 0.0, time.thread_time(), True
+        """The longest that each stage keeps the event loop to itself, in ms of CPU, in transactions as a worker cuts
+        them where all records are there already.
+        """
+        longest = {"decide": 0.0, "flush": 0.0, "append": 0.0}
+        last, deciding = time.thread_time(), True
         loop = asyncio.get_running_loop()
 
-        def tick() -> None:
-            nonlocal longest, last
+        def note(stage: str) -> None:
+            nonlocal last
             now = time.thread_time()
-            longest, last = max(longest, now - last), now
-            if watching:
+            longest[stage], last = max(longest[stage], (now - last) * 1e3), now
+
+        def tick() -> None:
+            if deciding:
+                note("decide")
                 loop.call_soon(tick)
 
-        taken = self._merged(records)
-        batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
-        tick()
-        await batch.decide(taken)
-        watching = False
-        decided = time.thread_time()
-        outputs: list[OutputRecord] = batch.flush()
-        flushed = time.thread_time()
-        self._writer._batches(outputs)
-        packed = time.thread_time()
-        self._processor.tally.clear()
-        return {"decide": longest * 1e3, "flush": (flushed - decided) * 1e3, "append": (packed - flushed) * 1e3}
+        self._put(records)
+        while chunk := self._merge.take(self._config.chunk_records_max):
+            batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
+            last, deciding = time.thread_time(), True
+            tick()
+            while chunk:
+                await batch.decide(chunk)
+                chunk = self._merge.take(batch.room)
+            deciding, last = False, time.thread_time()
+            await asyncio.sleep(0)
+            outputs: list[OutputRecord] = batch.flush()
+            note("flush")
+            self._writer._batches(outputs)
+            note("append")
+            self._processor.tally.clear()
+        return longest
 
     async def _transact(self, records: Sequence[Record], times: Times) -> None:
         def timed(stage: str, work: Callable[[], Answer]) -> Answer:
@@ -154,7 +164,7 @@ class Line:
         timed("report", batch.report)
         self._processor.tally.clear()
 
-    def _merged(self, records: Sequence[Record]) -> list[Any]:
+    def _put(self, records: Sequence[Record]) -> None:
         by_topic: dict[str, list[Record]] = defaultdict(list)
         for record in records:
             by_topic[record.topic].append(record)
@@ -162,6 +172,9 @@ class Line:
             self._merge.put(topic, fetched)
         for topic in self._config.inputs:
             self._merge.observe(topic, _ALL_READ)
+
+    def _merged(self, records: Sequence[Record]) -> list[Any]:
+        self._put(records)
         taken: list[Any] = []
         while more := self._merge.take(self._config.chunk_records_max):
             taken += more

@@ -33,7 +33,9 @@ class EngineConfig:
     breaker_window: int = 1000
 
     batch_records_max: int = 4000
-    batch_bytes_max: int = 8 * MEBIBYTE
+    batch_bytes_max: int = MEBIBYTE
+    """No record is added to a transaction that has so many: what is written of large counts and orders is many times
+    what was read, and flushing it keeps everybody else waiting."""
     batch_time_ms_max: int = 500
     chunk_records_max: int = 100
     chunk_time_ms_max: int = 20

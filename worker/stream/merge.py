@@ -19,6 +19,10 @@ from typing import NamedTuple
 from worker.stream.processor import InputRecord
 
 ANSWERS_NEEDED = 2
+CHUNK_BYTES_MAX = 256 * 1024
+"""A chunk ends with the record that reaches so many: one large count is a chunk of its own, so that the transaction's
+bounds are looked at before the next.
+"""
 
 
 class Reading(NamedTuple):
@@ -112,21 +116,29 @@ class Merge:
             entry.excused = entry.excused or entry.lacking
 
     def take(self, records_max: int) -> list[InputRecord]:
-        """The next records, in order; fewer where an input lacks records or all that is left waits."""
+        """The next records, in order; fewer where an input lacks records, all that is left waits, or they are large."""
         taken: list[InputRecord] = []
         if self.lacking:
             return taken
-        while len(taken) < records_max:
+        bytes_left = CHUNK_BYTES_MAX
+        while len(taken) < records_max and bytes_left > 0:
             entry = self._next()
             if entry is None:
                 break
-            self._take_run(entry, self._limit_of(entry), taken, records_max)
+            held = entry.bytes
+            self._take_run(entry, self._limit_of(entry), taken, records_max, held - bytes_left)
+            bytes_left -= held - entry.bytes
             if entry.lacking:
                 break
         return taken
 
     def _take_run(
-        self, entry: _Input, limit: tuple[int, bool, int] | None, taken: list[InputRecord], records_max: int
+        self,
+        entry: _Input,
+        limit: tuple[int, bool, int] | None,
+        taken: list[InputRecord],
+        records_max: int,
+        bytes_kept: int,
     ) -> None:
         """Take from one input for as long as its head is the next of all: most records follow one of their own."""
         records, rank, waits = entry.records, entry.rank, self._waits
@@ -138,7 +150,8 @@ class Merge:
                 self._look(entry)
                 return
             key = (records[0].timestamp, False, rank)
-            if len(taken) >= records_max or (limit is not None and key >= limit):
+            full = len(taken) >= records_max or entry.bytes <= bytes_kept
+            if full or (limit is not None and key >= limit):
                 entry.key, entry.waits = key, False
                 return
 

@@ -4,7 +4,7 @@ import random
 
 from tests.unit.stream.records import Record
 from worker.stream import InputRecord
-from worker.stream.merge import Merge, Reading
+from worker.stream.merge import CHUNK_BYTES_MAX, Merge, Reading
 
 END = 1000
 
@@ -58,6 +58,17 @@ def test_no_more_is_taken_than_asked_for() -> None:
     assert _taken(merge, 2) == [("a", 0), ("a", 1)]
     assert merge.records_of("a") == 3
     assert _taken(merge, 0) == []
+
+
+def test_a_large_record_ends_what_is_taken_at_once() -> None:
+    merge = _merge("a", "b")
+    half = b"x" * (CHUNK_BYTES_MAX // 2)
+    merge.put("a", [Record("a", offset, offset, half) for offset in range(4)])
+    merge.put("b", [Record("b", 0, 4), Record("b", 1, 5, half)])
+    assert _taken(merge) == [("a", 0), ("a", 1)]
+    assert _taken(merge) == [("a", 2), ("a", 3)]
+    assert _taken(merge) == [("b", 0), ("b", 1)]
+    assert merge.empty
 
 
 def test_bytes_are_counted_from_the_putting_to_the_taking() -> None:
