@@ -367,11 +367,6 @@ MUTANTS = (
             ),
         ),
     ),
-    Mutant(
-        "not-paused",
-        "A partition is read from its assignment on, at whatever offset.",
-        (Edit(FEED, "            self._consumer.pause(source)\n            # With", "            # With"),),
-    ),
 )
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

@@ -33,6 +33,21 @@ STOP_SECONDS_MAX = 9.0
 OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 BREAKER = "were dead-lettered, so it was stopped"
+PACED = (
+    "request_timeout_ms",
+    "session_timeout_ms",
+    "heartbeat_interval_ms",
+    "rebalance_timeout_ms",
+    "transaction_timeout_ms",
+    "step_ms_max",
+    "revoke_ms_max",
+    "abort_ms_max",
+    "restore_silence_ms_max",
+    "backoff_ms_max",
+    "fenced_backoff_ms",
+    "silence_ms_max",
+)
+"""Settings that depend on each other, so all of them follow the pace."""
 PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
 """What no broker can be the cause of: the engine would recover from it, and nobody would know."""
 
@@ -82,16 +97,7 @@ class _Run:
             World(PREFIX, plan.partitions, plan.rules, self._read, self._group_offset),
             lambda: int(simulation.seconds * 1000),
         )
-        self.config = EngineConfig(
-            app_id=APP_ID,
-            client=simulation.client_options,
-            inputs=tuple(PREFIX + topic for topic in INPUTS),
-            outputs=tuple(PREFIX + topic for topic in OUTPUTS),
-            state_topic=PREFIX + STATE,
-            breaker_bad_max=plan.breaker_bad_max,
-            breaker_window=8,
-            fetch_wait_ms_max=FETCH_WAIT_MS,
-        )
+        self.config = config_of(plan, simulation)
 
     def result(self) -> Result:
         """Let it all happen."""
@@ -245,11 +251,13 @@ class _Run:
     # -- what is looked at
 
     def _looked(self) -> bool:
+        """Look when there is something to see, or it is long ago; whether that was so."""
         now = self.simulation.seconds
-        if self.dirty or now >= self.look_at:
-            self.dirty = False
-            self.look_at = now + LOOK_SECONDS
-            self.auditor.look()
+        if not self.dirty and now < self.look_at:
+            return False
+        self.dirty = False
+        self.look_at = now + LOOK_SECONDS
+        self.auditor.look()
         if now >= self.operate_at:
             self.operate_at = now + OPERATOR_SECONDS
             self._operate()
@@ -398,6 +406,21 @@ class _Complaints(logging.Handler):
         if self._run.tracing:
             told = {name: getattr(record, name) for name in ("partition", "error", "problem") if hasattr(record, name)}
             self._run._note("log", f"{record.getMessage()} {told}")
+
+
+def config_of(plan: Plan, simulation: Simulation) -> EngineConfig:
+    """The settings of the workers: the defaults, but for the pace."""
+    config = EngineConfig(
+        app_id=APP_ID,
+        client=simulation.client_options,
+        inputs=tuple(PREFIX + topic for topic in INPUTS),
+        outputs=tuple(PREFIX + topic for topic in OUTPUTS),
+        state_topic=PREFIX + STATE,
+        breaker_bad_max=plan.breaker_bad_max,
+        breaker_window=8,
+        fetch_wait_ms_max=FETCH_WAIT_MS,
+    )
+    return replace(config, **{name: int(getattr(config, name) * plan.pace) for name in PACED})  # type: ignore[arg-type]
 
 
 def _is_ours(error: BaseException) -> bool:

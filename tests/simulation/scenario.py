@@ -65,6 +65,8 @@ class Plan:
     """So many records lay in every input before it was truncated, ahead of the first worker."""
     workers: tuple[str, ...]
     static: bool
+    pace: float
+    """What all of the engine's time-outs are multiplied by: the less, the more happens while faults strike."""
     nodes: int
     jitter_seconds: float
     """Every message is late by up to so much."""
@@ -99,6 +101,7 @@ class Plan:
             skipped=r.choice((0, 0, 0, 3)),
             workers=workers,
             static=r.random() < 0.25,
+            pace=r.choice((1.0, 0.3, 0.3)),
             nodes=r.choice((1, 1, 2, 3)),
             jitter_seconds=r.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
             markers_seconds=r.choice((0.0, 0.0, 0.0, 0.1, 0.5)),
@@ -156,6 +159,7 @@ class Plan:
         """What a reader of a trace wants to know first."""
         traits = [
             f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
+            *([f"time-outs of {self.pace}"] if self.pace != 1 else []),
             *([f"{self.nodes} nodes"] if self.nodes > 1 else []),
             *(["static members"] if self.static else []),
             *([f"messages late by up to {self.jitter_seconds} s"] if self.jitter_seconds else []),
