@@ -21,7 +21,6 @@ ELSEWHERE = next(name for name in "bcdefgh" if partition_of(name, COUNT) != HOME
 NEIGHBOUR = next(name for name in "bcdefghijklmnop" if partition_of(name, COUNT) == HOME)
 
 
-
 class Partition:
     """The partition of the account "a" in topics of four, with a prefix."""
 
