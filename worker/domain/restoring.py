@@ -12,6 +12,7 @@ from schemas.encoding import parts_of
 from schemas.state import (
     VERSION,
     AdjustmentState,
+    Claim,
     Flow,
     decode_account,
     decode_adjustment,
@@ -26,6 +27,7 @@ from worker.domain.books import Books, dropped_at, retires_at
 from worker.domain.counting import add_part
 from worker.domain.deadlines import Deadline
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock import Touched
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -108,10 +110,8 @@ class Restoration:
                 stock.restore_claim(claim)
                 if claim.open:
                     stock.touches.append((head.occurred_at_max, claim.open, "freeze", order_id, None))
-                for i in range(0, len(claim.shipments), 2):
-                    stock.touches.append((claim.shipments[i], claim.shipments[i + 1], "release", order_id, None))
-                for i in range(0, len(claim.returns), 2):
-                    stock.touches.append((claim.returns[i], claim.returns[i + 1], "restock", order_id, None))
+                if claim.shipments or claim.returns:
+                    stock.touches += _shipped_and_returned(order_id, claim)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
@@ -133,6 +133,12 @@ class Restoration:
         if snapshot_id not in named:
             named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
         add_part(named[snapshot_id], int(part), state)
+
+
+def _shipped_and_returned(order_id: str, claim: Claim) -> Iterator[Touched]:
+    for flat, movement in ((claim.shipments, "release"), (claim.returns, "restock")):
+        for i in range(0, len(flat), 2):
+            yield flat[i], flat[i + 1], movement, order_id, None
 
 
 def _restore_flows(account: Account, flows: list[Flow]) -> None:

@@ -98,9 +98,10 @@ class Stock:
         """Derive frozen units, flows and recent movements from an order's stored claim."""
         self.frozen += claim.open
         self._claimed += claim.open
-        for flat, sign in ((claim.shipments, -1), (claim.returns, 1)):
-            for index in range(0, len(flat), 2):
-                self.restore_flow(flat[index], sign * flat[index + 1])
+        if claim.shipments or claim.returns:
+            for flat, sign in ((claim.shipments, -1), (claim.returns, 1)):
+                for index in range(0, len(flat), 2):
+                    self.restore_flow(flat[index], sign * flat[index + 1])
         if claim.moves:
             self._moved_at.extend(claim.moves[0::2])
             self._moved_by.extend(claim.moves[1::2])
@@ -114,11 +115,12 @@ class Stock:
 
     def restored(self) -> None:
         """The count and all flows are in."""
-        flows: dict[int, int] = {}
-        for at, delta in zip(self._times, self._deltas, strict=True):
-            flows[at] = flows.get(at, 0) + delta
-        self._times = sorted(at for at, delta in flows.items() if delta)
-        self._deltas = [flows[at] for at in self._times]
+        if self._times:
+            flows: dict[int, int] = {}
+            for at, delta in zip(self._times, self._deltas, strict=True):
+                flows[at] = flows.get(at, 0) + delta
+            self._times = sorted(at for at, delta in flows.items() if delta)
+            self._deltas = [flows[at] for at in self._times]
         if self.count is not None:
             self.on_hand = self.count.on_hand + sum(self._deltas)
             self.as_of = time_text(self.count.as_of)
