@@ -22,7 +22,7 @@ START_SECONDS_MAX: Final = 20.0
 STOP_SECONDS_MAX: Final = 60.0
 NOT_WAITED_SECONDS: Final = 1.0
 """After a fault, before the next one that does not wait."""
-PATIENCE_SECONDS: Final = 20.0
+PATIENCE_SECONDS: Final = 10.0
 """After a fault, before the next one that waits until this one is got over."""
 RECOVERY_SECONDS_MAX: Final = 180.0
 HELD_SECONDS_MAX: Final = 8.0
