@@ -49,7 +49,7 @@ def main() -> int:
     try:
         findings = _measure(options, tell)
     except (KafkaUnavailable, KafkaStartError, BenchFailed, TimeoutError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error) or 'it did not end in time'}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
