@@ -105,11 +105,8 @@ async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
             for name, topic in names.items()
             if name not in found
         ]
-        made_meanwhile = await cluster.create(specs)
-        counts = await cluster.partition_counts()
-    return {*found, *made_meanwhile}, other_partition_counts(
-        {name: counts[name] for name in names}, settings.partitions
-    )
+        made_meanwhile, counts = await cluster.create(specs)
+    return {*found, *made_meanwhile}, other_partition_counts(counts, settings.partitions)
 
 
 async def _check(settings: Settings) -> list[dict[str, Any]]:

@@ -66,13 +66,14 @@ class Cluster:
                 told[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
         return told
 
-    async def create(self, specs: Sequence[TopicSpec]) -> set[str]:
-        """Create topics and wait until they can be written. Returns those that somebody made meanwhile.
+    async def create(self, specs: Sequence[TopicSpec]) -> tuple[set[str], dict[str, int]]:
+        """Create topics and wait until they can be written.
 
-        Raises ClusterError.
+        Returns those that somebody made meanwhile, and the partition counts of all of `specs`, from an answer in which
+        all were there: the next broker that is asked may not know them yet. Raises ClusterError.
         """
         if not specs:
-            return set()
+            return set(), {}
         response: Any = await self._admin.create_topics([_new_topic(spec) for spec in specs], REQUEST_TIMEOUT_MS)
         existed = set()
         for topic, code, message in response.topic_errors:
@@ -80,8 +81,7 @@ class Cluster:
                 existed.add(topic)
             elif code:
                 raise ClusterError(f"{topic} cannot be created: {message or for_code(code).__name__}")
-        await self._wait_for({spec.name for spec in specs})
-        return existed
+        return existed, await self._counts_once_led({spec.name for spec in specs})
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, per topic and partition."""
@@ -103,19 +103,19 @@ class Cluster:
                     (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0
                 }
 
-    async def _wait_for(self, names: set[str]) -> None:
+    async def _counts_once_led(self, names: set[str]) -> dict[str, int]:
         waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
         while True:
             described = await self._admin.describe_topics()
             led = {
-                topic["topic"]
+                topic["topic"]: len(topic["partitions"])
                 for topic in described
                 if topic["partitions"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
             }
-            if names <= led:
-                return
+            if names <= led.keys():
+                return {name: led[name] for name in names}
             if asyncio.get_running_loop().time() > waiting_ends:
-                missing = ", ".join(sorted(names - led))
+                missing = ", ".join(sorted(names - led.keys()))
                 raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
             await asyncio.sleep(RETRY_SECONDS)
 
