@@ -22,6 +22,8 @@ from tests.chaos.watch import Stall, Watch
 from tests.e2e.system import System, until
 
 PARTITIONS: Final = 4
+WAIT_SECONDS_MAX: Final = 600.0
+"""For what comes after the load, such as `verify`."""
 SHOP_ROUND_RECORDS: Final = 4900
 SHOP_SHARE: Final = 0.2
 
@@ -89,7 +91,7 @@ async def run_chaos(options: Options, folder: Path, progress: Progress) -> Resul
     async with AsyncExitStack() as running:
         brokers = await running.enter_async_context(new_brokers(options.brokers))
         broker = Broker(BrokerKind.APACHE, brokers.cluster.bootstrap_servers, brokers.cluster)
-        system = System(broker, unique_names(), PARTITIONS)
+        system = System(broker, unique_names(), PARTITIONS, WAIT_SECONDS_MAX)
         copies = min(3, options.brokers)
         said = await system.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
         assert said.code == 0, said

@@ -74,6 +74,7 @@ class System:
     broker: Broker
     names: Names
     partitions: int
+    wait_s_max: float = WAIT_S_MAX
 
     def topic(self, topic: Topic) -> str:
         return f"{self.names.prefix}{topic}"
@@ -85,6 +86,7 @@ class System:
         """Run the command as a user does, with this system's settings and `settings` over them."""
         return await run_stockfreeze(
             *arguments,
+            wait_s_max=self.wait_s_max,
             **{
                 "BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
                 "APP_ID": self.names.app_id,
@@ -147,7 +149,7 @@ class System:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
         )
         records: list[Record] = []
-        async with consumer, asyncio.timeout(WAIT_S_MAX):
+        async with consumer, asyncio.timeout(self.wait_s_max):
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             while unread := [place for place in places if await consumer.position(place) < ends[place]]:
@@ -177,7 +179,7 @@ class System:
             async def enough() -> bool:
                 return sum((await self._committed(admin)).values()) >= records
 
-            await until(enough)
+            await until(enough, self.wait_s_max)
 
     async def settled(self) -> None:
         """Wait until everything that was sent has been processed, as a lag tool sees it."""
@@ -187,7 +189,7 @@ class System:
             async def all_read() -> bool:
                 return await self._committed(admin) == ends
 
-            await until(all_read)
+            await until(all_read, self.wait_s_max)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Overwrite what the group has committed, as an operator's tool would; it must have no members."""
@@ -230,14 +232,14 @@ class System:
             await admin.close()
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], wait_s_max: float = WAIT_S_MAX) -> None:
     """Wait for a condition of another process."""
-    async with asyncio.timeout(WAIT_S_MAX):
+    async with asyncio.timeout(wait_s_max):
         while not await condition():  # noqa: ASYNC110 - another process sets no event of ours
             await asyncio.sleep(_POLL_S)
 
 
-async def run_stockfreeze(*arguments: str, **settings: str) -> Said:
+async def run_stockfreeze(*arguments: str, wait_s_max: float = WAIT_S_MAX, **settings: str) -> Said:
     """Run the command in a process of its own, with these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     own = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in settings.items()}
@@ -250,7 +252,7 @@ async def run_stockfreeze(*arguments: str, **settings: str) -> Said:
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(WAIT_S_MAX):
+        async with asyncio.timeout(wait_s_max):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:
