@@ -7,7 +7,7 @@ what was decided. What facts come to is found in the modules beside it; here is 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import Enum
+from enum import StrEnum
 from typing import NamedTuple, cast, get_args
 
 from schemas.decoding import Decoded
@@ -46,7 +46,7 @@ FactsEvent = OrdersEvent | SubOrdersEvent
 _ABOUT_FACTS = frozenset(get_args(FactsEvent))
 
 
-class Effect(Enum):
+class Effect(StrEnum):
     """What an event did."""
 
     APPLIED = "applied"

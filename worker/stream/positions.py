@@ -60,7 +60,8 @@ class Ledger:
         """Count a processed record, and the offsets jumped over to reach it."""
         columns = self._columns[record.topic]
         offset = record.offset
-        columns[_GAPS] += offset - columns[0]
+        if offset != columns[0]:
+            columns[_GAPS] += offset - columns[0]
         columns[0] = offset + 1
         columns[_COLUMN[outcome]] += 1
         self.stream_time_ms = max(self.stream_time_ms, record.timestamp)
