@@ -15,7 +15,7 @@ from tests.e2e.worker_process import WorkerProcess
 SLOTS: Final = 4
 STATIC: Final = 3
 """The number of the worker that is a static member of the group, among others that are not."""
-WHOLE_SECONDS_MAX: Final = 120.0
+WHOLE_SECONDS_MAX: Final = 240.0
 _POLL_SECONDS: Final = 0.2
 
 

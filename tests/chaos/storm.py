@@ -24,7 +24,7 @@ NOT_WAITED_SECONDS: Final = 1.0
 """After a fault, before the next one that does not wait."""
 PATIENCE_SECONDS: Final = 10.0
 """After a fault, before the next one that waits until this one is got over."""
-RECOVERY_SECONDS_MAX: Final = 180.0
+RECOVERY_SECONDS_MAX: Final = 300.0
 HELD_SECONDS_MAX: Final = 8.0
 DELAY_SECONDS_MAX: Final = 0.5
 _POLL_SECONDS: Final = 0.1
