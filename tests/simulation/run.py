@@ -6,12 +6,12 @@ import heapq
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tests.model.run import AccountRules, Model
-from tests.simulation.auditor import INPUTS, STATE, Auditor, World
+from tests.simulation.auditor import INPUTS, OUTCOMES, STATE, Auditor, World
 from tests.simulation.books import Books
 from tests.simulation.expected import OUTPUTS, long_key
 from tests.simulation.findings import Finding, Kind
@@ -33,6 +33,8 @@ STOP_SECONDS_MAX = 9.0
 OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 BREAKER = "were dead-lettered, so it was stopped"
+UPSTREAM = 1_000_000
+"""The producer id of whoever writes the inputs."""
 PACED = (
     "request_timeout_ms",
     "session_timeout_ms",
@@ -85,6 +87,8 @@ class _Run:
         self.figures: Counter[str] = Counter()
         self.engines: dict[str, Engine] = {}
         self.incarnations: Counter[str] = Counter()
+        self.told: Counter[tuple[int, str, str]] = Counter()
+        """What the engines told their observers, by partition, topic and outcome."""
         self.poisoned: set[tuple[str, int, int]] = set()
         self.mended = False
         self.stopping: set[str] = set()
@@ -156,6 +160,9 @@ class _Run:
         offset = simulation.append(
             PREFIX + entry.topic, entry.partition, entry.key, value, record.timestamp, list(headers)
         )
+        if self.plan.gaps:
+            log = simulation.cluster.logs[PREFIX + entry.topic][entry.partition]
+            log.end_transaction(UPSTREAM, 0, commit=entry.index % 2 == 0, timestamp_ms=simulation.now_ms)
         if entry.index == self.plan.poisoned and not self.mended:
             self.poisoned.add((PREFIX + entry.topic, entry.partition, offset))
         sent[entry.index] = f"{place}/{offset}"
@@ -295,8 +302,17 @@ class _Run:
                 audit.model, self.simulation.committed(PREFIX + STATE, partition), PREFIX, self._rules()
             ):
                 auditor.find(Kind.STATE, partition, difference)
+            self._compare_with_told(partition, audit.positions or {})
             if self.plan.clean and not auditor.findings:
                 self._compare_with_calm(partition, audit.books)
+
+    def _compare_with_told(self, partition: int, positions: Mapping[str, Sequence[int]]) -> None:
+        """Nothing is counted in the metrics that was not committed; a crash may keep something from being counted."""
+        for (number, topic, outcome), count in self.told.items():
+            committed = positions[topic][1 + OUTCOMES.index(outcome)] if number == partition else count
+            if count > committed:
+                message = f"{count} of {topic} were told to be {outcome}, and {committed} are"
+                self.auditor.find(Kind.COUNTS, partition, message)
 
     def _compare_with_calm(self, partition: int, books: Books) -> None:
         """Any order of clean inputs ends alike (contract, invariant 4)."""
@@ -364,6 +380,7 @@ class _Eye(SilentObserver):
     def batch_committed(self, report: BatchReport) -> None:
         """A commit was answered: time to look."""
         self._run.dirty = True
+        self._run.told.update({(report.partition, *what): count for what, count in report.outcomes.items()})
         if self._run.tracing:
             outcomes = ", ".join(f"{n} {outcome} of {topic}" for (topic, outcome), n in report.outcomes.items())
             self._run._note(self._worker, f"partition {report.partition} committed: {outcomes}")

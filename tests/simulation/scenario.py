@@ -77,6 +77,8 @@ class Plan:
     """The entry that the workers cannot process until they are mended."""
     actions: tuple[Action, ...]
     faults: FaultPlan
+    gaps: bool
+    """The inputs come from a transactional producer, whose markers take offsets."""
 
     @classmethod
     def drawn(cls, seed: int) -> Plan:
@@ -103,12 +105,13 @@ class Plan:
             static=r.random() < 0.25,
             pace=r.choice((1.0, 0.3, 0.3)),
             nodes=r.choice((1, 1, 2, 3)),
-            jitter_seconds=r.choice((0.0, 0.0, 0.0, 0.02, 0.1)),
+            jitter_seconds=r.choice((0.0, 0.0, 0.0, 0.02, 0.1, 0.6)),
             markers_seconds=r.choice((0.0, 0.0, 0.0, 0.1, 0.5)),
             breaker_bad_max=breaker,
             poisoned=r.randrange(len(entries)) if entries and r.random() < 0.1 else None,
             actions=tuple(_actions(r, workers, menus.partitions)),
             faults=FaultPlan.drawn(seed, processes=workers, until_seconds=FAULTS_UNTIL_SECONDS),
+            gaps=r.random() < 0.3,
         )
 
     @property
@@ -123,6 +126,7 @@ class Plan:
             *(["breaker"] if self.breaker_bad_max else []),
             *(["static"] if self.static else []),
             *(["skipped"] if self.skipped else []),
+            *(["gaps"] if self.gaps else []),
             *(["jitter"] if self.jitter_seconds else []),
             *(["markers"] if self.markers_seconds else []),
             *(["nodes"] if self.nodes > 1 else []),
@@ -141,6 +145,7 @@ class Plan:
             breaker_bad_max=0 if "breaker" in left_out else self.breaker_bad_max,
             static=self.static and "static" not in left_out,
             skipped=0 if "skipped" in left_out else self.skipped,
+            gaps=self.gaps and "gaps" not in left_out,
             jitter_seconds=0.0 if "jitter" in left_out else self.jitter_seconds,
             markers_seconds=0.0 if "markers" in left_out else self.markers_seconds,
             nodes=1 if "nodes" in left_out else self.nodes,
@@ -161,6 +166,7 @@ class Plan:
             f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
             *([f"time-outs of {self.pace}"] if self.pace != 1 else []),
             *([f"{self.nodes} nodes"] if self.nodes > 1 else []),
+            *(["inputs with markers"] if self.gaps else []),
             *(["static members"] if self.static else []),
             *([f"messages late by up to {self.jitter_seconds} s"] if self.jitter_seconds else []),
             *([f"markers late by up to {self.markers_seconds} s"] if self.markers_seconds else []),
