@@ -17,9 +17,9 @@ from tests.simulation.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, 
 from tests.simulation.findings import Kind
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
-from tests.simulation.run import PREFIX, rules_of
 from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
+from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
 from worker.stream.positions import FORMAT_KEY, Ledger, begun_at, encode_format, encode_positions
 

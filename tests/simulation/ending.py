@@ -1,12 +1,15 @@
-"""The state topic at the end: what a new worker would make of it, against the model."""
+"""At the end of a run: what a new worker would make of the state topic, and what a calm run ends at."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tests.model.reading import time_ms
-from tests.model.run import Model
+from tests.model.run import Model, Record
+from tests.simulation.books import Books
+from tests.simulation.expected import long_key
 from tests.simulation.world import SimRecord
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
@@ -75,3 +78,24 @@ def _restored_statuses(processor: PartitionProcessor) -> dict[tuple[str, ...], d
         for view in processor.ledger.orders()
         if view.known
     }
+
+
+def calm_differences(calm: Model, inputs: Sequence[Sequence[Record]], books: Books) -> Iterator[str]:
+    """Any order of clean inputs ends alike (contract, invariant 4): `calm` takes them by their timestamps.
+
+    `inputs` are those of each topic; `books` has what was written.
+    """
+    for record in heapq.merge(*inputs, key=lambda record: record.timestamp):
+        calm.feed(record)
+    for account_id, account in calm.accounts.items():
+        for order_id in account.ground.orders:
+            status = account.status(order_id)
+            found: Mapping[str, Any] = books.statuses.get(long_key(account_id, order_id), {})
+            told = {name: found.get(name) for name in ("status", "placed", "eligible", "sub_orders")}
+            if told != {name: status[name] for name in told}:
+                yield f"{order_id}: calm {status}, found {found}"
+        for key, sums in account.ground.stock().items():
+            level = sums.level(account.rules.buffer)
+            found = books.levels.get(long_key(account_id, *key), {"frozen": 0, "on_hand": None})
+            if (level["frozen"], level["on_hand"]) != (found["frozen"], found["on_hand"]):
+                yield f"{key}: calm {level}, found {found}"
