@@ -154,7 +154,8 @@ def _input(data: dict[str, Any]) -> InputRecord:
 def _output(output: OutputRecord) -> dict[str, Any]:
     key, value = (output.key or b"").decode(), (output.value or b"").decode()
     if output.topic == Topic.DEAD_LETTERS:
-        return {"topic": output.topic, "key": key, "headers": {name: (text or b"").decode() for name, text in output.headers}}
+        headers = {name: (text or b"").decode() for name, text in output.headers}
+        return {"topic": output.topic, "key": key, "headers": headers}
     return {"topic": output.topic, "key": key, "value": json.loads(value)}
 
 
