@@ -9,7 +9,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import click
 from rich.console import Console
@@ -56,11 +56,13 @@ def _many(seeds: range, jobs: int) -> int:
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[found]}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
         task = progress.add_task("", total=len(seeds), found="")
-        for chunk in spread(seeds, jobs):
+        for chunk in _until_interrupted(spread(seeds, jobs)):
             outcomes += chunk
             failing = sum(1 for outcome in outcomes if outcome.findings)
             found = f"[red]{failing} failing" if failing else "[green]nothing found"
             progress.update(task, advance=len(chunk), found=found)
+    if not outcomes:
+        return 1
     _print_table(outcomes, time.perf_counter() - began_at)
     failing_ones = sorted(outcome for outcome in outcomes if outcome.findings)
     for outcome in failing_ones[:SHOWN_MAX]:
@@ -69,6 +71,14 @@ def _many(seeds: range, jobs: int) -> int:
         others = [outcome.seed for outcome in failing_ones[SHOWN_MAX:]]
         console.print(f"… and {len(others)} more: {others[:50]}", markup=False)
     return _show(failing_ones[0].seed, [], tracing=False) if failing_ones else 0
+
+
+def _until_interrupted(chunks: Iterator[list[Outcome]]) -> Iterator[list[Outcome]]:
+    """Ctrl-C ends a run, and what was run so far is told."""
+    try:
+        yield from chunks
+    except KeyboardInterrupt:
+        console.print("[yellow]interrupted")
 
 
 def _print_table(outcomes: Sequence[Outcome], seconds: float) -> None:
