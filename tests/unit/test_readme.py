@@ -12,7 +12,13 @@ from schemas.decoding import decode
 from schemas.topics import INPUTS
 from tests.readme import README, ROOT, between_markers, renewed, tables
 
-PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "docs" / "design.md"]
+PAGES = [
+    README,
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "docs" / "design.md",
+    ROOT / "docs" / "performance.md",
+]
 
 
 @pytest.fixture(scope="module")

@@ -53,8 +53,6 @@ def main() -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    if options.output is not None:
-        options.output.write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(findings))))
     Console().print(*_tables(findings))
     grows = [series for series in findings.series if series.slope > series.allowed]
     held_up = [stretch for stretch in findings.stretches if stretch.cpu_ms > stretches.HELD_UP_MS_MAX]
@@ -67,12 +65,20 @@ def _measure(options: argparse.Namespace, tell: Callable[[str], None]) -> Findin
     for name in wanted:
         if name in in_process.QUESTIONS:
             findings.series.append(in_process.measure(name, tell, quick=options.quick))
+            _keep(findings, options.output)
     if STRETCHES in wanted:
         findings.stretches += asyncio.run(stretches.measure(tell, quick=options.quick))
     if BROKER in wanted:
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             findings.series += runner.run(with_broker.measure(kafka, tell, quick=options.quick))
+    _keep(findings, options.output)
     return findings
+
+
+def _keep(findings: Findings, output: Path | None) -> None:
+    """Write what is known by now: a run that is cut short has not been for nothing."""
+    if output is not None:
+        output.write_bytes(msgspec.json.format(msgspec.json.encode(_as_data(findings))))
 
 
 def _as_data(findings: Findings) -> dict[str, object]:

@@ -1,4 +1,7 @@
-"""`python -m tests.bench.growth.plot FIGURES.json PICTURE.png`: the curves, drawn, in the environment of the peers."""
+"""`python -m tests.bench.growth.plot FIGURES.json... PICTURE.png`: the curves of all files in one picture.
+
+Runs in the environment of the peers.
+"""
 
 from __future__ import annotations
 
@@ -44,4 +47,6 @@ def draw(found: dict[str, Any], picture: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[2]))
+    *files, target = map(Path, sys.argv[1:])
+    all_found = [json.loads(file.read_text()) for file in files]
+    draw({**all_found[0], "series": [each for found in all_found for each in found["series"]]}, target)

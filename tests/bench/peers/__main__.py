@@ -85,7 +85,12 @@ def _measure(options: argparse.Namespace) -> Outcome:
     chosen = [each for each in CONTENDERS if not options.only or each.name in options.only]
     with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = Outcome(machine(), [], [])
-        runner.run(_rounds(Bench(kafka, options.events, tell), chosen, options.rounds, outcome))
+        try:
+            runner.run(_rounds(Bench(kafka, options.events, tell), chosen, options.rounds, outcome))
+        except KeyboardInterrupt:
+            if not outcome.samples:
+                raise
+            outcome.failures.append("interrupted: not all rounds were run")
     return outcome
 
 
