@@ -145,8 +145,9 @@ MUTANTS = (
     ),
     Mutant(
         "restore-to-silence",
-        "A restore that reads nothing in one poll is taken to be complete.",
+        "A restore that reads nothing in one short poll is taken to be complete.",
         (
+            Edit(RESTORE, "POLL_MS = 500", "POLL_MS = 1"),
             Edit(
                 RESTORE,
                 "                elif now - moved_at > config.restore_silence_ms_max / 1000:\n"
@@ -240,8 +241,11 @@ MUTANTS = (
     ),
     Mutant(
         "memory-trusted",
-        "A partition that comes back is resumed from memory without looking whether the state has moved on.",
-        (Edit(TASK, "if not await reader.unchanged(memory.state_offset, fence_offset):", "if False:"),),
+        "A partition that comes back is resumed from memory, without looking whether another worker had it meanwhile.",
+        (
+            Edit(TASK, "if not await reader.unchanged(memory.state_offset, fence_offset):", "if False:"),
+            Edit(SESSION, "            del self._surroundings.memories[partition]\n", "            pass\n"),
+        ),
     ),
     Mutant(
         "shared-producer",
@@ -320,16 +324,19 @@ MUTANTS = (
     ),
     Mutant(
         "commit-assumed",
-        "A commit without an answer is taken to have succeeded.",
+        "After a commit that failed, processing goes on from memory, as if it had succeeded.",
         (
             Edit(
-                TRANSACTION,
-                '        await bounded(self._producer.commit_transaction(), step_ms, "committing")\n',
+                TASK,
+                _COMMIT,
                 """\
-        try:
-            await bounded(self._producer.commit_transaction(), step_ms, "committing")
-        except Exception:
-            pass
+                try:
+                    self._state_offset = await writer.commit(records, offsets)
+                except Exception:
+                    self._surroundings.memories[self.partition] = Memory(
+                        self._processor, ledger, 1 << 40, self._partition_count
+                    )
+                    raise
 """,
             ),
         ),
