@@ -211,7 +211,8 @@ async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_wi
     ],
 )
 async def test_a_wrong_setting_is_one_sentence_that_names_it(name: str, value: str) -> None:
-    said = await run_stockfreeze("run", **{name: value})
+    wrong: dict[str, Any] = {name: value}
+    said = await run_stockfreeze("run", **wrong)
 
     assert (said.code, said.out) == (2, "")
     assert said.err.count("\n") == 1
