@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,10 +45,16 @@ class KafkaStartError(Exception):
 
 def free_port() -> int:
     """A port of 127.0.0.1 on which nothing listens now. Raises `KafkaStartError` if none of 100 tried is free."""
-    for port in secrets.SystemRandom().sample(_FREE_PORTS, 100):
-        if port_is_free(port):
-            return port
-    raise KafkaStartError("no free port found on 127.0.0.1")
+    return free_ports(1)[0]
+
+
+def free_ports(count: int) -> list[int]:
+    """So many of them, each another one: drawn apart, two may be the same."""
+    drawn = secrets.SystemRandom().sample(_FREE_PORTS, 100 + count)
+    found = list(islice(filter(port_is_free, drawn), count))
+    if len(found) < count:
+        raise KafkaStartError("no free port found on 127.0.0.1")
+    return found
 
 
 def port_is_free(port: int) -> bool:
@@ -222,9 +229,10 @@ class KafkaCluster:
         """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
-        ports = [Ports(clients=free_port(), controller=free_port(), sasl=free_port()) for _ in range(nodes)]
+        drawn = iter(free_ports(5 * nodes))
+        ports = [Ports(clients=next(drawn), controller=next(drawn), sasl=next(drawn)) for _ in range(nodes)]
         if proxied:
-            ports = [each._replace(behind_proxy=free_port(), proxy=free_port()) for each in ports]
+            ports = [each._replace(behind_proxy=next(drawn), proxy=next(drawn)) for each in ports]
         if port is not None:
             ports[0] = ports[0]._replace(clients=port)
         folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
