@@ -27,23 +27,29 @@ class Worker:
         self.process = process
         self.busy = False
         """Whether a fault has it in hand: it is frozen, or on its way down or up."""
-        self.started_at: float | None = None
-        """By the event loop's clock, the last time."""
+        self._started = False
+        self._log_begins = 0
 
     @property
     def running(self) -> bool:
         """Whether its process lives."""
-        return self.started_at is not None and self.process.exit_code is None
+        return self._started and self.process.exit_code is None
+
+    @property
+    def listens(self) -> bool:
+        """Whether it came far enough to listen to signals: before that, Python itself ends at a SIGTERM."""
+        return '"event":"started"' in self.process.log[self._log_begins :]
 
     @property
     def ended_unasked(self) -> bool:
         """Whether it ended by itself since it was started: neither zero nor a signal from us."""
-        return self.started_at is not None and self.process.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)
+        return self._started and self.process.exit_code not in (None, 0, -signal.SIGKILL, -signal.SIGTERM)
 
     def start(self) -> None:
         """Start its process, unless it runs."""
         if not self.running:
-            self.started_at = asyncio.get_running_loop().time()
+            self._started = True
+            self._log_begins = len(self.process.log)
             self.process.start()
 
     async def partitions(self) -> set[int] | None:

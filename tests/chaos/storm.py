@@ -18,7 +18,6 @@ from tests.chaos.proxy import Proxy, Weather
 from tests.chaos.watch import Watch
 
 SESSION_SECONDS: Final = 6.0
-START_SECONDS_MAX: Final = 20.0
 STOP_SECONDS_MAX: Final = 60.0
 NOT_WAITED_SECONDS: Final = 1.0
 """After a fault, before the next one that does not wait."""
@@ -156,9 +155,7 @@ class Storm:
         code = await worker.process.exited(STOP_SECONDS_MAX)
         seconds = self._clock() - asked_at
         self.slowest_stop_s = max(self.slowest_stop_s, seconds)
-        # Python itself ends so before the worker can listen to signals.
-        unborn = code == -signal.SIGTERM and asked_at - (worker.started_at or 0.0) < START_SECONDS_MAX
-        if code != 0 and not unborn:
+        if code != 0 and not (code == -signal.SIGTERM and not worker.listens):
             self.unclean.append(f"worker {worker.number} ended with {code} {seconds:.1f} s after SIGTERM")
 
     async def _restart(self, worker: Worker, after_s: float) -> None:
