@@ -207,6 +207,12 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         count = await self._check.partition_count()
         if count != self._partition_count:
             raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
+        known = {topic: self._consumer.partitions_for_topic(topic) or () for topic in self._config.inputs}
+        unknown = [topic for topic, partitions in known.items() if len(partitions) < count]
+        if unknown:
+            # The client asks for metadata over a connection that it never gives up, though it may be dead without a
+            # sign: and a leader of the group that knows of no partitions gives nobody any.
+            raise NotReady(f"the client does not learn of the partitions of {', '.join(unknown)}; connecting anew")
 
     def _complain(self, problem: str) -> None:
         self._broker_problem = problem
