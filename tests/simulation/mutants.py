@@ -344,7 +344,7 @@ MUTANTS = (
     Mutant(
         "begins-at-the-end",
         "A partition without a state begins at the end of its inputs.",
-        (Edit(FEED, "self._consumer.beginning_offsets(sources)", "self._consumer.end_offsets(sources)"),),
+        (Edit(FEED, "consumer.beginning_offsets(sources)", "consumer.end_offsets(sources)"),),
     ),
     Mutant(
         "gaps-not-counted",

@@ -11,13 +11,14 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from worker.stream.clients import Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
 from worker.stream.merge import Merge, Reading
+from worker.stream.reaper import Reaper
 
 POLL_MS = 100
 CROWDED_POLL_MS = 5
@@ -39,8 +40,9 @@ class Lane(NamedTuple):
 class Feed:
     """Takes records from the consumer and puts them where they belong."""
 
-    def __init__(self, config: EngineConfig, consumer: Consumer) -> None:
+    def __init__(self, config: EngineConfig, consumer: Consumer, reaper: Reaper) -> None:
         self._config = config
+        self._reaper = reaper
         self._consumer = consumer
         self._lanes: dict[int, Lane] = {}
 
@@ -52,12 +54,27 @@ class Feed:
             self._consumer.seek(source, 0)
 
     async def beginnings(self, partition: int, topics: Iterable[str]) -> dict[str, int]:
-        """The first offsets that the inputs still have."""
+        """The first offsets that the inputs still have.
+
+        Asked for on a connection of its own: one that died without a sign would never be given up for this question.
+        """
         sources = [TopicPartition(topic, partition) for topic in topics]
         if not sources:
             return {}
-        asked = self._consumer.beginning_offsets(sources)
-        offsets = await bounded(asked, self._config.step_ms_max, "finding the inputs' beginning")
+        config = self._config
+        consumer: Consumer = AIOKafkaConsumer(
+            **config.client,
+            client_id=f"{config.app_id}-beginnings-{partition}",
+            enable_auto_commit=False,
+            request_timeout_ms=config.request_timeout_ms,
+            metadata_max_age_ms=config.metadata_age_ms_max,
+        )
+        try:
+            await bounded(consumer.start(), config.step_ms_max, "connecting")
+            asked = consumer.beginning_offsets(sources)
+            offsets = await bounded(asked, config.step_ms_max, "finding the inputs' beginning")
+        finally:
+            self._reaper.bury(consumer)
         return {source.topic: offset for source, offset in offsets.items()}
 
     def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:

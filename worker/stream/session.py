@@ -62,7 +62,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             rebalance_timeout_ms=config.rebalance_timeout_ms,
             max_poll_interval_ms=config.poll_interval_ms_max,
         )
-        self._feed = Feed(config, self._consumer)
+        self._feed = Feed(config, self._consumer, surroundings.reaper)
         self._unpaired: list[str] = []
         self._broker_problem: str | None = None
         self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
