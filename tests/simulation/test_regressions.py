@@ -12,7 +12,7 @@ from tests.simulation.run import run
 from tests.simulation.scenario import FAULTS_UNTIL_SECONDS, Plan
 
 
-def _world(*faults: Fault) -> Plan:
+def _world(*faults: Fault, static: bool = False) -> Plan:
     """Two workers, one partition, nothing to process, and these faults."""
     return Plan(
         seed=427,
@@ -22,7 +22,7 @@ def _world(*faults: Fault) -> Plan:
         entries=(),
         skipped=0,
         workers=("w0", "w1"),
-        static=False,
+        static=static,
         pace=0.3,
         nodes=1,
         jitter_seconds=0.0,
@@ -35,11 +35,12 @@ def _world(*faults: Fault) -> Plan:
     )
 
 
+@pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("nth", range(7, 14))
-def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(nth: int) -> None:
-    """Seeds 201 and 427: the client never gives up the connection that it asks for metadata over."""
+def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(nth: int, *, static: bool) -> None:
+    """Seeds 201, 427 and 1277: the client never gives up the connection that it asks for metadata over."""
     fault = Fault(number=0, blow=AtRequest.LOSE_ANSWER, request=MetadataRequest_v5, nth=nth)
-    result = run(_world(fault))
+    result = run(_world(fault, static=static))
     assert result.findings == []
     assert result.figures["restores"] > 0
 
