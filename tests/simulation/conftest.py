@@ -1,26 +1,16 @@
-"""Simulated processes that crash close nothing: what they leave behind is collected in silence, test by test."""
+"""Simulated processes that crash close nothing, so whole runs are made in a process of their own."""
 
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
-from pathlib import Path
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 
-HERE = Path(__file__).parent
 
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.is_relative_to(HERE):
-            item.add_marker(pytest.mark.filterwarnings("ignore:Unclosed AIOKafka:ResourceWarning"))
-
-
-@pytest.fixture(autouse=True)
-def _left_behind() -> Iterator[None]:
-    yield
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()
+@pytest.fixture(scope="session")
+def elsewhere() -> Iterator[ProcessPoolExecutor]:
+    """A process to run plans in: what they leave behind is not complained of in the tests that come after."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool

@@ -20,6 +20,7 @@ from tests.simulation.watching import BREAKER, Chronicle, Complaints, Eye
 from tests.simulation.workers import APP_ID, PREFIX, config_of, rules_of
 from tests.simulation.world import SimRecord, Simulation, TraceEvent, _sim_record
 from worker.stream import Engine, PartitionState
+from worker.stream.client_log import ASYNCIO, CLIENT_LOGGERS
 
 LOOK_SECONDS = 0.25
 """How often the auditor looks while nobody says that anything was committed."""
@@ -53,6 +54,9 @@ def run(plan: Plan, *, tracing: bool = False) -> Result:
             # What is thrown away may have made a coroutine that it never came to await.
             warnings.simplefilter("ignore", RuntimeWarning)
             simulation.close()
+        for name in (*CLIENT_LOGGERS, ASYNCIO):
+            # Engines that crashed have left their filters there, and with them all that they knew.
+            logging.getLogger(name).filters.clear()
 
 
 class _Run:
@@ -80,6 +84,8 @@ class _Run:
         loggers = [logging.getLogger(name) for name in ("worker.stream", "aiokafka")]
         for logger in loggers:
             logger.addHandler(complaints)
+            # Whoever else keeps the records keeps what was thrown away.
+            logger.propagate = False
         try:
             self._prepare()
             simulation.run(lambda: self._looked() and bool(self.auditor.findings), HEAL_SECONDS)
@@ -88,6 +94,7 @@ class _Run:
         finally:
             for logger in loggers:
                 logger.removeHandler(complaints)
+                logger.propagate = True
         self.chronicle.figures["records"] = len(self.plan.entries)
         self.chronicle.figures.update(f"fault: {fault.blow.value}" for fault in self.plan.faults.faults)
         self.chronicle.figures["transactions"] = sum(

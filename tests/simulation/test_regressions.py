@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
+
 import pytest
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.offset import OffsetRequest_v3
@@ -37,18 +39,22 @@ def _world(*faults: Fault, static: bool = False) -> Plan:
 
 @pytest.mark.parametrize("static", [False, True])
 @pytest.mark.parametrize("nth", range(7, 14))
-def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(nth: int, *, static: bool) -> None:
+def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(
+    elsewhere: ProcessPoolExecutor, nth: int, *, static: bool
+) -> None:
     """Seeds 201, 427 and 1277: the client never gives up the connection that it asks for metadata over."""
     fault = Fault(number=0, blow=AtRequest.LOSE_ANSWER, request=MetadataRequest_v5, nth=nth)
-    result = run(_world(fault, static=static))
+    result = elsewhere.submit(run, _world(fault, static=static)).result()
     assert result.findings == []
     assert result.figures["restores"] > 0
 
 
 @pytest.mark.parametrize("nth", range(1, 8))
-def test_a_partition_begins_although_the_connection_of_the_group_is_dead(nth: int) -> None:
+def test_a_partition_begins_although_the_connection_of_the_group_is_dead(
+    elsewhere: ProcessPoolExecutor, nth: int
+) -> None:
     """Seed 462: the beginnings of the inputs were asked for over a dead connection, again and again."""
     fault = Fault(number=0, blow=AtRequest.LOSE_ANSWER, request=OffsetRequest_v3, nth=nth)
-    result = run(_world(fault))
+    result = elsewhere.submit(run, _world(fault)).result()
     assert result.findings == []
     assert result.figures["restores"] > 0

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 from click.testing import CliRunner
@@ -25,18 +28,18 @@ def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
     assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
 
 
-def test_a_seed_takes_the_same_course_every_time() -> None:
-    first, second = (run(Plan.drawn(41), tracing=True) for _ in range(2))
+def test_a_seed_takes_the_same_course_every_time(elsewhere: ProcessPoolExecutor) -> None:
+    first, second = (elsewhere.submit(run, Plan.drawn(41), tracing=True).result() for _ in range(2))
     assert first.trace == second.trace
     assert first.figures == second.figures
 
 
-def test_a_plan_can_do_without_any_of_its_items() -> None:
+def test_a_plan_can_do_without_any_of_its_items(elsewhere: ProcessPoolExecutor) -> None:
     plan = next(plan for seed in range(100) if len((plan := Plan.drawn(seed)).workers) == 3)
     for item in plan.items:
         assert item not in plan.without([item]).items
     assert plan.without(plan.items).items == []
-    assert run(plan.without(plan.items)).findings == []
+    assert elsewhere.submit(run, plan.without(plan.items)).result().findings == []
 
 
 def test_the_command_says_how_many_seeds_found_nothing() -> None:
@@ -46,10 +49,10 @@ def test_the_command_says_how_many_seeds_found_nothing() -> None:
 
 
 def test_the_command_tells_the_story_of_a_seed() -> None:
-    result = CliRunner().invoke(main, ["--seed", "3", "--trace", "--without", "r0-1"])
-    assert result.exit_code == 0, result.output
-    assert "seed 3: " in result.output
-    assert "was given the partitions" in result.output
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "3", "--trace", "--without", "r0-1"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "seed 3: " in told
+    assert "was given the partitions" in told
 
 
 @pytest.mark.parametrize(
