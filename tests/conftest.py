@@ -97,7 +97,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 def _ends_clients(item: pytest.Item) -> bool:
     """Whether a test may end clients of a broker in the middle of their work."""
-    return not {"integration", "e2e", "chaos"}.isdisjoint(item.path.parts)
+    return not {"integration", "e2e", "chaos", "simulation"}.isdisjoint(item.path.parts)
 
 
 def _kind_of(item: pytest.Item) -> BrokerKind | None:
