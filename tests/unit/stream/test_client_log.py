@@ -76,11 +76,10 @@ async def test_a_future_that_the_client_forgot_is_not_complained_of_but_others_a
 ) -> None:
     assert client_log.last_error(10) is None
     loop = asyncio.get_running_loop()
-    gc.collect()  # what other tests left behind
-    caplog.clear()
     for error in (KafkaError("Unexpected error during batch delivery"), ValueError("a defect")):
         loop.create_future().set_exception(error)
         gc.collect()
-    (told,) = caplog.messages
+    # Other tests may have left behind what is collected here too.
+    (told,) = [message for message in caplog.messages if "during batch delivery" in message or "a defect" in message]
     assert "never retrieved" in told
     assert "a defect" in told
