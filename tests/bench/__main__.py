@@ -10,10 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
-import signal
 import sys
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
@@ -26,6 +23,7 @@ from tests.bench import latency, quiet, state, takeover, throughput, verificatio
 from tests.bench.figures import Figure, as_data, as_table
 from tests.bench.machine import machine
 from tests.bench.system import Bench, BenchFailed
+from tests.bench.telling import teller
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
     "throughput": throughput.measure,
@@ -44,16 +42,7 @@ WIDTH: Final = 140
 def main() -> int:
     """Measure, and print."""
     options = _options()
-    began = time.monotonic()
-    stderr = Console(stderr=True, highlight=False)
-
-    def tell(text: str) -> None:
-        stderr.print(f"{time.monotonic() - began:6.1f} s  {text}", style="dim", soft_wrap=True)
-
-    # The client repeats what it retries, such as a leader that new topics do not have yet; what fails raises.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    logging.getLogger("aiokafka").propagate = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping it leave nothing behind
+    tell = teller()
     try:
         tell(f"starting Apache Kafka {kafka_version()}")
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

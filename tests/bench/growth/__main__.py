@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import logging
-import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -28,6 +25,7 @@ from tests.bench.growth import in_process, stretches, with_broker
 from tests.bench.growth.series import Findings, Series
 from tests.bench.machine import machine
 from tests.bench.system import BenchFailed
+from tests.bench.telling import teller
 
 STRETCHES: Final = "stretches"
 BROKER: Final = "broker"
@@ -36,16 +34,7 @@ BROKER: Final = "broker"
 def main() -> int:
     """Measure, and print."""
     options = _options()
-    began = time.monotonic()
-    stderr = Console(stderr=True, highlight=False)
-
-    def tell(text: str) -> None:
-        stderr.print(f"{time.monotonic() - began:6.1f} s  {text}", style="dim", soft_wrap=True)
-
-    # The client repeats what it retries, such as a leader that new topics do not have yet; what fails raises.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    logging.getLogger("aiokafka").propagate = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping it leave nothing behind
+    tell = teller()
     try:
         findings = _measure(options, tell)
     except (KafkaUnavailable, KafkaStartError, BenchFailed, TimeoutError) as error:

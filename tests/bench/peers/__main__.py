@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -32,6 +30,7 @@ from tests.bench.peers.roster import CONTENDERS, Contender
 from tests.bench.peers.runs import TRICKLED, Sample, run
 from tests.bench.peers.table import as_data, as_markdown, as_tables
 from tests.bench.system import Bench, BenchFailed
+from tests.bench.telling import teller
 from tests.e2e.worker_process import WorkerNotReadyError
 from worker.edges.cluster import ClusterError
 
@@ -72,16 +71,7 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace) -> Outcome:
-    began = time.monotonic()
-    stderr = Console(stderr=True, highlight=False)
-
-    def tell(text: str) -> None:
-        stderr.print(f"{time.monotonic() - began:6.1f} s  {text}", style="dim", soft_wrap=True)
-
-    # The client repeats what it retries, such as a leader that new topics do not have yet; what fails raises.
-    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
-    logging.getLogger("aiokafka").propagate = False
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # both ways of stopping it leave nothing behind
+    tell = teller()
     chosen = [each for each in CONTENDERS if not options.only or each.name in options.only]
     with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = Outcome(machine(), [], [])
