@@ -11,7 +11,7 @@ from rich.console import Console
 
 
 def teller() -> Callable[[str], None]:
-    """Make this process a benchmark's command; what is told to the result goes to stderr, with the seconds since now."""
+    """Make this process a benchmark's command; what the result is told goes to stderr, with the seconds since now."""
     began = time.monotonic()
     stderr = Console(stderr=True, highlight=False)
 
