@@ -7,22 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.topics import Topic
+from tests.model.output_fields import ALERT_FIELDS, ENVELOPE, OF_ALERT
 from tests.model.reading import time_ms
 from tests.model.run import Model, Record, Step
 from tests.property.drafts import PREFIX
 from tests.property.real import Real as RealThing
 from tests.property.real import Written, levels_of, long_key, statuses_of
 from worker.stream.processor import Outcome
-
-ENVELOPE = ("type", "event_id", "account_id", "occurred_at", "cause")
-OF_ALERT = {
-    "oversold": ("warehouse_id", "sku"),
-    "over_allocated": ("order_id", "sku"),
-    "over_returned": ("order_id", "sub_order_id", "sku"),
-    "superseded_shipped": ("order_id", "sub_order_id"),
-    "conflict": ("order_id",),
-}
-ALERT_FIELDS = ("order_id", "sub_order_id", "warehouse_id", "sku")
 
 
 def differences(step: Step, outcome: Outcome, written: Written, record: Record) -> list[str]:

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
+from tests.model.output_fields import ENVELOPE
 from tests.model.run import AccountRules, Model, Record
-from tests.property.comparison import ENVELOPE, differences, end_differences
+from tests.property.comparison import differences, end_differences
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu
 from tests.property.histories import histories, long_history
 from tests.property.real import Real, Written

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
+from tests.model.output_fields import ALERT_FIELDS, ENVELOPE, OF_ALERT
 from tests.model.reading import time_ms
 from tests.model.run import Record, Step
 from tests.simulation.findings import Kind, Wrong
@@ -21,7 +22,6 @@ ALERTS = "orders.alerts.v1"
 DEAD_LETTERS = "dead-letters.v1"
 OUTPUTS = (MOVEMENTS, LEVELS, STATUS, ELIGIBILITY, DRIFT, ALERTS, DEAD_LETTERS)
 
-ENVELOPE = ("type", "event_id", "account_id", "occurred_at", "cause")
 TYPES = {
     MOVEMENTS: ("stock.moved",),
     LEVELS: ("stock.level_changed",),
@@ -30,14 +30,6 @@ TYPES = {
     DRIFT: ("drift.detected", "drift.summary"),
     ALERTS: ("alert.raised",),
 }
-OF_ALERT = {
-    "oversold": ("warehouse_id", "sku"),
-    "over_allocated": ("order_id", "sku"),
-    "over_returned": ("order_id", "sub_order_id", "sku"),
-    "superseded_shipped": ("order_id", "sub_order_id"),
-    "conflict": ("order_id",),
-}
-ALERT_FIELDS = ("order_id", "sub_order_id", "warehouse_id", "sku")
 NO_LEVEL = {"on_hand": None, "frozen": 0, "available": None, "publishable": None, "as_of": None}
 
 Latest = dict[bytes, dict[str, Any]]

@@ -110,11 +110,9 @@ class TransactionCoordinator:
         reply: Callable[[Code], None],
     ) -> None:
         """Make partitions part of the open transaction, or begin one with them."""
-        txn = self._transactions.get(transactional_id)
-        if txn is None or txn.producer_id != producer_id:
-            reply(Code.INVALID_PRODUCER_ID_MAPPING)
-        elif txn.epoch != epoch:
-            reply(Code.INVALID_PRODUCER_EPOCH)
+        txn = self._owned(transactional_id, producer_id, epoch)
+        if isinstance(txn, Code):
+            reply(txn)
         elif txn.pending or txn.state.ending:
             reply(Code.CONCURRENT_TRANSACTIONS)
         elif txn.state is TxnState.ONGOING and partitions <= txn.partitions:
@@ -130,26 +128,29 @@ class TransactionCoordinator:
 
     def verify(self, transactional_id: str, producer_id: int, epoch: int, partition: Partition) -> Code:
         """Whether a first produce to a partition belongs to an open transaction, as its leader asks."""
-        txn = self._transactions.get(transactional_id)
-        if txn is None or txn.producer_id != producer_id:
-            return Code.INVALID_PRODUCER_ID_MAPPING
-        if txn.epoch != epoch:
-            return Code.INVALID_PRODUCER_EPOCH
+        txn = self._owned(transactional_id, producer_id, epoch)
+        if isinstance(txn, Code):
+            return txn
         if txn.pending or txn.state.ending:
             return Code.NOT_ENOUGH_REPLICAS  # what an old client is told of a concurrent transaction
         if txn.state is not TxnState.ONGOING or partition not in txn.partitions:
             return Code.INVALID_TXN_STATE
         return Code.NONE
 
+    def _owned(self, transactional_id: str, producer_id: int, epoch: int) -> Transaction | Code:
+        """The transaction, or why it is not this producer's."""
+        txn = self._transactions.get(transactional_id)
+        if txn is None or txn.producer_id != producer_id:
+            return Code.INVALID_PRODUCER_ID_MAPPING
+        return txn if txn.epoch == epoch else Code.INVALID_PRODUCER_EPOCH
+
     def end(
         self, transactional_id: str, producer_id: int, epoch: int, *, commit: bool, reply: Callable[[Code], None]
     ) -> None:
         """Commit or abort. Answered when it is decided; the markers come later."""
-        txn = self._transactions.get(transactional_id)
-        if txn is None or txn.producer_id != producer_id:
-            reply(Code.INVALID_PRODUCER_ID_MAPPING)
-        elif txn.epoch != epoch:
-            reply(Code.INVALID_PRODUCER_EPOCH)
+        txn = self._owned(transactional_id, producer_id, epoch)
+        if isinstance(txn, Code):
+            reply(txn)
         elif txn.pending:
             reply(Code.CONCURRENT_TRANSACTIONS)
         else:
