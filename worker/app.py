@@ -14,10 +14,9 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from importlib.metadata import version
 from typing import TypeVar, cast
-from weakref import WeakValueDictionary
 
 import faust
 import structlog
@@ -48,24 +47,20 @@ log = structlog.get_logger("worker.app")
 
 
 class Partitions:
-    """The processors that the engine made and still holds, by partition, and how many partitions there are in all."""
+    """Makes the engine's processors, and remembers how many partitions there are in all."""
 
     def __init__(self, *, prefix: str, rules: Rules) -> None:
         """Make processors for topics with this prefix, and these rules."""
         self._prefix = prefix
         self._rules = rules
-        # Weak: the engine alone decides how long a processor lives, as one that is thrown away may be gigabytes.
-        self.processors: WeakValueDictionary[int, PartitionProcessor] = WeakValueDictionary()
         self.count: int | None = None
 
     def make(self, partition: int, partition_count: int) -> PartitionProcessor:
         """Make the processor of a partition; the engine calls this."""
-        processor = PartitionProcessor(
+        self.count = partition_count
+        return PartitionProcessor(
             partition=partition, partition_count=partition_count, prefix=self._prefix, rules=self._rules
         )
-        self.processors[partition] = processor
-        self.count = partition_count
-        return processor
 
 
 class EngineService(Service):
@@ -93,6 +88,11 @@ class EngineService(Service):
     def status(self) -> EngineStatus | None:
         """Return the engine's status; None while there is no engine."""
         return None if self._engine is None else self._engine.status()
+
+    def processors(self) -> Mapping[int, PartitionProcessor]:
+        """Those of the partitions that are being processed now."""
+        found = {} if self._engine is None else self._engine.processors()
+        return cast("Mapping[int, PartitionProcessor]", found)  # the engine has no others: `Partitions` made them
 
     async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
         """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
@@ -151,7 +151,7 @@ class Host:
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
         self._engine = EngineService(self._make_engine, partitions, self._count_restart)
-        self._metrics = WorkerMetrics(version=release, processors=partitions.processors, status=self._engine.status)
+        self._metrics = WorkerMetrics(version=release, processors=self._engine.processors, status=self._engine.status)
         self._progress = Progress(self._engine.status, lambda: self._metrics.records_committed)
         self._partitions = partitions
         self._pages = Pages(

@@ -30,7 +30,7 @@ _KEPT = """\
             await self._process(writer, ledger)
             if self._state_offset >= 0:
                 self._surroundings.memories[self.partition] = Memory(
-                    self._processor, ledger, self._state_offset, self._partition_count
+                    self.processor, ledger, self._state_offset, self._partition_count
                 )
 """
 
@@ -233,7 +233,7 @@ MUTANTS = (
             finally:
                 if self._state_offset >= 0:
                     self._surroundings.memories[self.partition] = Memory(
-                        self._processor, ledger, self._state_offset, self._partition_count
+                        self.processor, ledger, self._state_offset, self._partition_count
                     )
 """,
             ),
@@ -312,7 +312,7 @@ MUTANTS = (
         (
             Edit(
                 TASK,
-                "Merge(self._config.inputs, self._processor.waits)",
+                "Merge(self._config.inputs, self.processor.waits)",
                 "Merge(self._config.inputs, lambda _record: False)",
             ),
         ),
@@ -334,7 +334,7 @@ MUTANTS = (
                     self._state_offset = await writer.commit(records, offsets)
                 except Exception:
                     self._surroundings.memories[self.partition] = Memory(
-                        self._processor, ledger, 1 << 40, self._partition_count
+                        self.processor, ledger, 1 << 40, self._partition_count
                     )
                     raise
 """,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -169,7 +169,9 @@ class AgeHistogram(Collector):
 class LiveCollector(Collector):
     """Reads what has a present value when Prometheus asks."""
 
-    def __init__(self, status: Callable[[], EngineStatus | None], processors: Mapping[int, Counted]) -> None:
+    def __init__(
+        self, status: Callable[[], EngineStatus | None], processors: Callable[[], Mapping[int, Counted]]
+    ) -> None:
         """Read from these."""
         self._status = status
         self._processors = processors
@@ -190,15 +192,13 @@ class LiveCollector(Collector):
             partitions.add_metric([state.value], states.count(state))
         yield from (lag, restore, partitions)
         yield GaugeMetricFamily(READY.name, READY.help, value=float(is_ready(status)))
-        yield from self._sizes(present)
+        yield from self._sizes()
 
-    def _sizes(self, present: Mapping[int, object]) -> Iterator[Metric]:
+    def _sizes(self) -> Iterator[Metric]:
         families = {name: _gauge(spec) for name, spec in SIZES.items()}
-        for number in present:
-            processor = self._processors.get(number)
-            if processor is not None:
-                for name, value in processor.gauges().items():
-                    families[name].add_metric([str(number)], value)
+        for number, processor in self._processors().items():
+            for name, value in processor.gauges().items():
+                families[name].add_metric([str(number)], value)
         yield from families.values()
 
 
@@ -206,10 +206,13 @@ class Metrics:
     """All metrics of one worker, in a registry of their own. It is the engine's observer, whose signatures it keeps."""
 
     def __init__(
-        self, *, version: str, processors: Mapping[int, Counted], status: Callable[[], EngineStatus | None]
+        self,
+        *,
+        version: str,
+        processors: Callable[[], Mapping[int, Counted]],
+        status: Callable[[], EngineStatus | None],
     ) -> None:
         """Count for the processors of the partitions that are here, and for the engine with this status."""
-        self._processors = processors
         self.registry = CollectorRegistry()
         self._records = self._counter(RECORDS)
         self._outputs = self._counter(OUTPUTS)
@@ -240,7 +243,7 @@ class Metrics:
         self._transaction_records.observe(len(report.timestamps_ms))
         self._end_to_end.observe(report.timestamps_ms, report.committed_at_ms)
         self.records_committed += len(report.timestamps_ms)
-        tally = self._processors[report.partition].tally
+        tally = cast("Counted", report.processor).tally  # the engine knows it as something that takes records
         for (kind, label), count in tally.items():
             self._tallies[kind].labels(label).inc(count)
         tally.clear()

@@ -93,4 +93,5 @@ class Batch:
             committed_at_ms=self._clock.now_ms(),
             transaction_seconds=self._clock.monotonic() - self._began_at,
             outputs=self._outputs,
+            processor=self._processor,
         )

@@ -17,7 +17,7 @@ from worker.stream.observer import Observer
 from worker.stream.processor import Processor
 from worker.stream.reaper import Reaper
 from worker.stream.session import Session
-from worker.stream.status import EngineStatus
+from worker.stream.status import EngineStatus, PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 from worker.stream.topics import TopicCheck
@@ -104,6 +104,11 @@ class Engine:
             return EngineStatus(joined=False, problem=self._problem, partitions={})
         partitions = {partition: task.status() for partition, task in sorted(session.tasks.items())}
         return EngineStatus(joined=session.joined, problem=session.problem, partitions=partitions)
+
+    def processors(self) -> dict[int, Processor]:
+        """What holds the state of each partition that is being processed; a transaction may be under way in it."""
+        tasks = {} if self._session is None else self._session.tasks
+        return {number: task.processor for number, task in tasks.items() if task.state is PartitionState.RUNNING}
 
     async def read(self, partition: int, look: Callable[[Processor], T]) -> T:
         """Let `look` see the committed state of a partition, between two transactions.

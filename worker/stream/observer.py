@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from worker.stream.processor import Outcome
+from worker.stream.processor import Outcome, Processor
 
 
 class BatchReport(NamedTuple):
@@ -24,6 +24,8 @@ class BatchReport(NamedTuple):
     """From the begin of the transaction, processing included, to the answer of its commit."""
     outputs: int
     """Records written, state included."""
+    processor: Processor
+    """What decided it: for what it counted itself."""
 
 
 class Observer(Protocol):

@@ -54,6 +54,8 @@ class PartitionTask:
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
+        self.processor: Processor
+        """What holds the state; there is none before a restore begins."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
         self._moved_at = self._clock.monotonic()
@@ -90,7 +92,7 @@ class PartitionTask:
         async with self._between:
             if self.state is not PartitionState.RUNNING:
                 raise NotAssigned(f"partition {self.partition} is {self.state.value} here")
-            return look(self._processor)
+            return look(self.processor)
 
     async def measure(self) -> None:
         """Take the lag, and note whether the partition moves."""
@@ -145,7 +147,7 @@ class PartitionTask:
             await self._process(writer, ledger)
             if self._state_offset >= 0:
                 self._surroundings.memories[self.partition] = Memory(
-                    self._processor, ledger, self._state_offset, self._partition_count
+                    self.processor, ledger, self._state_offset, self._partition_count
                 )
         finally:
             self._feed.close(self.partition)
@@ -159,16 +161,16 @@ class PartitionTask:
         reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
         if not await reader.unchanged(memory.state_offset, fence_offset):
             return None
-        self._processor = memory.processor
+        self.processor = memory.processor
         log.info("partition resumed from memory", extra={"partition": self.partition})
         return memory.ledger
 
     async def _restore(self, fence_offset: int) -> Restored:
         self.state = PartitionState.RESTORING
-        self._processor = self._surroundings.processors(self.partition, self._partition_count)
+        self.processor = self._surroundings.processors(self.partition, self._partition_count)
         reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
         began_at = self._clock.monotonic()
-        restored = await reader.restore(self._processor, fence_offset, self._progressed)
+        restored = await reader.restore(self.processor, fence_offset, self._progressed)
         if restored.partition_count not in (None, self._partition_count):
             raise Halt(
                 f"the state of partition {self.partition} was begun with {restored.partition_count} partitions, the "
@@ -188,7 +190,7 @@ class PartitionTask:
         """Let the processor derive what is not stored, giving the event loop back in between."""
         monotonic, slice_seconds = self._clock.monotonic, self._config.chunk_time_ms_max / 1000
         yield_at = monotonic() + slice_seconds
-        steps = self._processor.finish_restore(stream_time_ms)
+        steps = self.processor.finish_restore(stream_time_ms)
         while True:
             try:
                 next(steps)
@@ -234,7 +236,7 @@ class PartitionTask:
         return Ledger.of(positions, restored.stream_time_ms)
 
     async def _process(self, writer: TransactionWriter, ledger: Ledger) -> None:
-        merge = Merge(self._config.inputs, self._processor.waits)
+        merge = Merge(self._config.inputs, self.processor.waits)
         breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
         positions = ledger.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
@@ -271,7 +273,7 @@ class PartitionTask:
         """One transaction, begun with `chunk`, and with what else can be taken meanwhile."""
         async with self._between:
             try:
-                batch = Batch(self._config, self._clock, self.partition, self._processor, ledger, breaker)
+                batch = Batch(self._config, self._clock, self.partition, self.processor, ledger, breaker)
                 await writer.begin()
                 while chunk:
                     await batch.decide(chunk)

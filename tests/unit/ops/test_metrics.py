@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import pytest
 from hypothesis import given
@@ -14,7 +15,7 @@ from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
 from worker.ops.metrics import END_TO_END, LATENCY_EDGES_S, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
 from worker.stream.observer import BatchReport
-from worker.stream.processor import Outcome
+from worker.stream.processor import Outcome, Processor
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
 
 NOW_MS = 1_800_000_000_000
@@ -33,7 +34,7 @@ def status_of(**partitions: PartitionStatus) -> EngineStatus:
     return EngineStatus(joined=True, problem=None, partitions=numbered)
 
 
-def report() -> BatchReport:
+def report(processor: FakeProcessor) -> BatchReport:
     return BatchReport(
         partition=0,
         outcomes={("orders", Outcome.APPLIED): 2, ("orders", Outcome.STALE): 1},
@@ -41,6 +42,7 @@ def report() -> BatchReport:
         committed_at_ms=NOW_MS,
         transaction_seconds=0.01,
         outputs=7,
+        processor=cast("Processor", processor),
     )
 
 
@@ -50,7 +52,7 @@ class Worker:
     def __init__(self) -> None:
         self.processors = {0: FakeProcessor()}
         self.status: EngineStatus | None = status_of(p0=PartitionStatus(PartitionState.RUNNING, lag={"orders": 4}))
-        self.metrics = Metrics(version="1.2.3", processors=self.processors, status=lambda: self.status)
+        self.metrics = Metrics(version="1.2.3", processors=lambda: self.processors, status=lambda: self.status)
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -74,7 +76,7 @@ def test_every_documented_metric_is_exposed_and_no_other(worker: Worker) -> None
 
 def test_the_contracts_names_are_the_exposed_ones(worker: Worker) -> None:
     worker.processors[0].tally["movement", "freeze"] = 5
-    worker.metrics.batch_committed(report())
+    worker.metrics.batch_committed(report(worker.processors[0]))
     worker.metrics.restore_finished(0, 10, 0.3)
     assert worker.sample("stockfreeze_records_total", topic="orders", outcome="applied") == 2
     assert worker.sample("stockfreeze_records_total", topic="orders", outcome="stale") == 1
@@ -89,23 +91,24 @@ def test_what_a_processor_tallied_is_counted_once_and_only_at_its_commit(worker:
     tally = worker.processors[0].tally
     tally["dead_letter", "invalid"] = 2
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") is None
-    worker.metrics.batch_committed(report())
-    worker.metrics.batch_committed(report())
+    worker.metrics.batch_committed(report(worker.processors[0]))
+    worker.metrics.batch_committed(report(worker.processors[0]))
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 2
     tally["dead_letter", "invalid"] = 1
-    worker.metrics.batch_committed(report())
+    worker.metrics.batch_committed(report(worker.processors[0]))
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 3
 
 
 def test_the_drift_rate_of_an_origin_can_be_computed(worker: Worker) -> None:
     worker.processors[0].tally.update({("drift_checked", "erp"): 8, ("drift_found", "erp"): 2})
-    worker.metrics.batch_committed(report())
+    worker.metrics.batch_committed(report(worker.processors[0]))
     assert worker.sample("stockfreeze_drift_checked_total", origin="erp") == 8
     assert worker.sample("stockfreeze_drift_found_total", origin="erp") == 2
 
 
 def test_a_partition_that_moved_away_leaves_no_series(worker: Worker) -> None:
     assert worker.sample("stockfreeze_orders_open", partition="0") == 3
+    worker.processors.clear()
     worker.status = status_of(p1=PartitionStatus(PartitionState.RUNNING, lag={"orders": 0}))
     assert worker.sample("stockfreeze_orders_open", partition="0") is None
     assert worker.sample("stockfreeze_lag_records", topic="orders", partition="0") is None
