@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-NEW_OBJECTS_MAX: Final = 10_000
+NEW_OBJECTS_MAX: Final = 200_000
 """So many new containers that were not freed make the collector look at the new ones. Python's own choice is 700; at
 10 000 the cost is too small to measure (0.3 µs an event), and the garbage that waits for it is about a megabyte."""
 
