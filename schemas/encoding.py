@@ -4,10 +4,11 @@ Most of what is written are movements, levels and statuses, several of them an e
 fragments that the caller has encoded once and keeps (a stock key, an account), which costs less than making the types.
 Everything else is encoded from its type. Both ways write the same bytes for the same output: tests hold them equal.
 
-A fragment is JSON already: of a string with its quotes (`json_string`), of a stock key `"warehouse_id":…,"sku":…`, of
-an order `,"order_id":…` and perhaps `,"sub_order_id":…`, or nothing; `envelope_of` makes the one that all outputs of a
-cause share. A source (`topic/partition/offset`) is bare, as topics need no escaping; so are times, in their normal
-spelling, and statuses. Source and running number make the `event_id`.
+A fragment is JSON already: of a string with its quotes (`json_string`), of a stock key (`stock_json`), of an order
+`,"order_id":…` and perhaps `,"sub_order_id":…`, or nothing; `envelope_of` makes the one that all outputs of a cause
+share. A source (`topic/partition/offset`) is bare, as topics need no escaping; so are times, in their normal spelling,
+and statuses. Source and running number make the `event_id`. Texts that are encoded once at the end, rather than bytes:
+formatting texts takes less than two thirds of the time, once it is compiled.
 """
 
 # Their arguments are an output's fields in order; keywords would cost a part of what the templates save.
@@ -22,22 +23,10 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from schemas.outputs import Output, UnitRow
+from schemas.outputs import Output
 
 _encode: Final = msgspec.json.Encoder().encode
 
-_MOVED = (
-    b'{"type":"stock.moved","event_id":"%b/%d"%b,"movement":"%b",%b,'
-    b'"quantity":%d,"frozen_delta":%d,"on_hand_delta":%d,"on_hand":%b,"frozen":%d,"available":%b%b}'
-)
-_LEVEL_CHANGED = (
-    b'{"type":"stock.level_changed","event_id":"%b/%d"%b,%b,'
-    b'"on_hand":%b,"frozen":%d,"available":%b,"publishable":%b,"as_of":%b}'
-)
-_STATUS_CHANGED = (
-    b'{"type":"order.status_changed","event_id":"%b/%d"%b,"order_id":%b,'
-    b'"status":"%b","placed":%b,"eligible":%b,"sub_orders":%b,"units":%b}'
-)
 _SAFE_PARTS = re.compile("[A-Za-z0-9._~/-]*")
 
 
@@ -46,99 +35,95 @@ def encode(output: Output) -> bytes:
     return _encode(output)
 
 
-def json_string(text: str) -> bytes:
+def json_string(text: str) -> str:
     """Encodes a string as JSON, with its quotes."""
-    return _encode(text)
+    return _encode(text).decode()
 
 
-def envelope_of(account: bytes, occurred_at: bytes, cause: bytes | None) -> bytes:
+def stock_json(warehouse_id: str, sku: str) -> str:
+    """The fields that name a stock key."""
+    return f'"warehouse_id":{json_string(warehouse_id)},"sku":{json_string(sku)}'
+
+
+def envelope_of(account: str, occurred_at: str, cause: str | None) -> str:
     """The fields that all outputs of one cause share; `account` and `cause` are JSON strings."""
-    return b',"account_id":%b,"occurred_at":"%b"%b' % (
-        account,
-        occurred_at,
-        b"" if cause is None else b',"cause":' + cause,
-    )
+    last = "" if cause is None else f',"cause":{cause}'
+    return f',"account_id":{account},"occurred_at":"{occurred_at}"{last}'
 
 
 def moved(
-    source: bytes,
+    source: str,
     number: int,
-    envelope: bytes,
-    movement: bytes,
-    stock: bytes,
+    envelope: str,
+    movement: str,
+    stock: str,
     quantity: int,
     frozen_delta: int,
     on_hand_delta: int,
     on_hand: int | None,
     frozen: int,
     available: int | None,
-    order: bytes,
+    order: str,
 ) -> bytes:
     """Encodes a `StockMoved`; `stock` and `order` are fragments."""
-    return _MOVED % (
-        source,
-        number,
-        envelope,
-        movement,
-        stock,
-        quantity,
-        frozen_delta,
-        on_hand_delta,
-        b"null" if on_hand is None else b"%d" % on_hand,
-        frozen,
-        b"null" if available is None else b"%d" % available,
-        order,
-    )
+    on_hand_json = "null" if on_hand is None else str(on_hand)
+    available_json = "null" if available is None else str(available)
+    return (
+        f'{{"type":"stock.moved","event_id":"{source}/{number}"{envelope},"movement":"{movement}",{stock},'
+        f'"quantity":{quantity},"frozen_delta":{frozen_delta},"on_hand_delta":{on_hand_delta},'
+        f'"on_hand":{on_hand_json},"frozen":{frozen},"available":{available_json}{order}}}'
+    ).encode()
 
 
 def level_changed(
-    source: bytes,
+    source: str,
     number: int,
-    envelope: bytes,
-    stock: bytes,
+    envelope: str,
+    stock: str,
     on_hand: int | None,
     frozen: int,
     available: int | None,
     publishable: int | None,
-    as_of: bytes | None,
+    as_of: str | None,
 ) -> bytes:
     """Encodes a `StockLevelChanged`; `stock` is a fragment."""
-    return _LEVEL_CHANGED % (
-        source,
-        number,
-        envelope,
-        stock,
-        b"null" if on_hand is None else b"%d" % on_hand,
-        frozen,
-        b"null" if available is None else b"%d" % available,
-        b"null" if publishable is None else b"%d" % publishable,
-        b"null" if as_of is None else b'"' + as_of + b'"',
-    )
+    on_hand_json = "null" if on_hand is None else str(on_hand)
+    available_json = "null" if available is None else str(available)
+    publishable_json = "null" if publishable is None else str(publishable)
+    as_of_json = "null" if as_of is None else f'"{as_of}"'
+    return (
+        f'{{"type":"stock.level_changed","event_id":"{source}/{number}"{envelope},{stock},'
+        f'"on_hand":{on_hand_json},"frozen":{frozen},"available":{available_json},'
+        f'"publishable":{publishable_json},"as_of":{as_of_json}}}'
+    ).encode()
 
 
 def status_changed(
-    source: bytes,
+    source: str,
     number: int,
-    envelope: bytes,
-    order_id: bytes,
-    status: bytes,
+    envelope: str,
+    order_id: str,
+    status: str,
     placed: bool,
     eligible: bool,
     sub_orders: Mapping[str, str],
-    units: Iterable[tuple[str | None, str, str, int, int, int]],
+    units: Iterable[tuple[str | None, str, int, int, int]],
 ) -> bytes:
-    """Encodes an `OrderStatusChanged`; `account`, `cause`, `order_id` are JSON strings, `units` fields of `UnitRow`."""
-    return _STATUS_CHANGED % (
-        source,
-        number,
-        envelope,
-        order_id,
-        status,
-        b"true" if placed else b"false",
-        b"true" if eligible else b"false",
-        _encode(sub_orders),
-        _encode([UnitRow(*row) for row in units]),
-    )
+    """Encodes an `OrderStatusChanged`; `order_id` is a JSON string, `units` have a fragment of their stock key each."""
+    quoted = {sub_order_id: json_string(sub_order_id) for sub_order_id in sub_orders}
+    statuses = ",".join([f'{quoted[sub_order_id]}:"{known}"' for sub_order_id, known in sub_orders.items()])
+    rows: list[str] = []
+    for sub_order_id, stock, open_units, shipped, cancelled in units:
+        whose = "null" if sub_order_id is None else quoted[sub_order_id]
+        rows.append(
+            f'{{"sub_order_id":{whose},{stock},"open":{open_units},"shipped":{shipped},"cancelled":{cancelled}}}'
+        )
+    placed_json, eligible_json = "true" if placed else "false", "true" if eligible else "false"
+    return (
+        f'{{"type":"order.status_changed","event_id":"{source}/{number}"{envelope},"order_id":{order_id},'
+        f'"status":"{status}","placed":{placed_json},"eligible":{eligible_json},'
+        f'"sub_orders":{{{statuses}}},"units":[{",".join(rows)}]}}'
+    ).encode()
 
 
 def key_of(*parts: str) -> bytes:

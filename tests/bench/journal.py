@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from schemas.encoding import envelope_of, json_string, key_of, level_changed, moved, status_changed
+from schemas.encoding import envelope_of, json_string, key_of, level_changed, moved, status_changed, stock_json
 from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
 from tests.bench.load import accounts, open_orders
 from tests.bench.system import PARTITIONS, System
@@ -36,7 +36,7 @@ OPEN_ORDERS: Final = 2000
 """Of the present, in all partitions."""
 
 WAREHOUSE: Final = "main"
-_TIME: Final = b"2025-01-01T00:00:00.000Z"
+_TIME: Final = "2025-01-01T00:00:00.000Z"
 _BATCH_BYTES: Final = 1 << 20
 
 
@@ -103,10 +103,10 @@ class _Past:
         self._movements, self._levels, self._statuses = (
             system.topic(topic) for topic in (Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS)
         )
-        self._source = f"{system.topic(Topic.ORDERS)}/{partition}/".encode()
+        self._source = f"{system.topic(Topic.ORDERS)}/{partition}/"
         self._accounts = own
         self._skus = [f"sku-{number:05d}" for number in range(SKUS)]
-        self._stock = [b'"warehouse_id":%b,"sku":%b' % (json_string(WAREHOUSE), json_string(sku)) for sku in self._skus]
+        self._stock = [stock_json(WAREHOUSE, sku) for sku in self._skus]
         self._frozen = [[0] * SKUS for _ in own]
         self._offset = 0
 
@@ -117,7 +117,7 @@ class _Past:
             yield self._transaction(chunk)
 
     def _transaction(self, turns: Sequence[tuple[int, bool]]) -> Iterator[OutputRecord]:
-        touched: dict[tuple[int, int], tuple[bytes, int, bytes]] = {}
+        touched: dict[tuple[int, int], tuple[str, int, str]] = {}
         for order, is_placed in turns:
             yield from self._event(order, touched, is_placed=is_placed)
         for (owner, place), (source, number, envelope) in touched.items():
@@ -126,16 +126,16 @@ class _Past:
             yield OutputRecord(self._levels, key_of(self._accounts[owner], WAREHOUSE, self._skus[place]), value)
 
     def _event(
-        self, order: int, touched: dict[tuple[int, int], tuple[bytes, int, bytes]], *, is_placed: bool
+        self, order: int, touched: dict[tuple[int, int], tuple[str, int, str]], *, is_placed: bool
     ) -> Iterator[OutputRecord]:
         owner = order % len(self._accounts)
         account, frozen = self._accounts[owner], self._frozen[owner]
-        source = self._source + b"%d" % self._offset
+        source = f"{self._source}{self._offset}"
         self._offset += 1
         order_id = f"past-{order:08d}"
         envelope = envelope_of(json_string(account), _TIME, json_string(f"{order_id}/{is_placed:d}"))
-        told = b',"order_id":' + json_string(order_id)
-        movement, delta = (b"freeze", 1) if is_placed else (b"unfreeze", -1)
+        told = f',"order_id":{json_string(order_id)}'
+        movement, delta = ("freeze", 1) if is_placed else ("unfreeze", -1)
         key = account.encode()
         for line in range(LINES):
             place = (order * LINES + line) % SKUS
@@ -145,8 +145,8 @@ class _Past:
             )
             yield OutputRecord(self._movements, key, value)
             touched[owner, place] = source, LINES + line, envelope
-        status = b"processing" if is_placed else b"cancelled"
-        units = [(None, WAREHOUSE, self._skus[(order * LINES + line) % SKUS], 1, 0, 0) for line in range(LINES)]
+        status = "processing" if is_placed else "cancelled"
+        units = [(None, self._stock[(order * LINES + line) % SKUS], 1, 0, 0) for line in range(LINES)]
         value = status_changed(
             source,
             2 * LINES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from schemas.encoding import json_string, key_of
+from schemas.encoding import json_string, key_of, stock_json
 from schemas.state import AdjustmentState, OrderState
 from worker.domain.rules import AccountRules
 from worker.domain.stock import Stock
@@ -75,9 +75,15 @@ class Account:
             by_sku = self.stock[warehouse] = {}
         stock = by_sku.get(sku)
         if stock is None:
-            fragment = b'"warehouse_id":%s,"sku":%s' % (json_string(warehouse), json_string(sku))
+            fragment = stock_json(warehouse, sku)
             stock = by_sku[sku] = Stock(warehouse, sku, key_of(self.id, warehouse, sku), fragment)
         return stock
+
+    def json_of(self, warehouse: str, sku: str) -> str:
+        """The fields that name a stock key, as JSON, whether it was ever moved or not."""
+        by_sku = self.stock.get(warehouse)
+        stock = None if by_sku is None else by_sku.get(sku)
+        return stock_json(warehouse, sku) if stock is None else stock.fragment
 
     def all_stock(self) -> Iterator[Stock]:
         """Every stock key of the account, in no order."""

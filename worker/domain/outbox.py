@@ -42,10 +42,10 @@ SEVERITIES: dict[Alert, Severity] = {
     "conflict": "warning",
 }
 
-_STATUS_JSON = tuple(status.encode() for status in STATUSES)
-_MOVEMENTS = ("count", "adjust", "freeze", "release", "unfreeze", "restock")
-_MOVEMENT_JSON = {name: name.encode() for name in _MOVEMENTS}
-_MOVEMENT_TALLY = {name: ("movement", name) for name in _MOVEMENTS}
+_MOVEMENT_TALLY = {name: ("movement", name) for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")}
+
+# A member is looked up in its class by a method in Python: too dear for every record.
+_MOVEMENTS, _LEVELS, _STATUS, _STATE = Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.STATE
 
 
 Record = tuple[Topic, bytes, bytes | None]
@@ -90,24 +90,24 @@ class Cause:
         self.order_id = order_id
         self.sub_order_id = sub_order_id
         self.number = -1
-        self._envelope: bytes | None = None
-        self._order_json: bytes | None = None
+        self._envelope: str | None = None
+        self._order_json: str | None = None
 
     @property
-    def envelope(self) -> bytes:
+    def envelope(self) -> str:
         """The fields that all its outputs share, as JSON."""
         if self._envelope is None:
             cause = None if self.event_id is None else json_string(self.event_id)
-            self._envelope = envelope_of(self.account.json, self.occurred_at.encode(), cause)
+            self._envelope = envelope_of(self.account.json, self.occurred_at, cause)
         return self._envelope
 
     @property
-    def order_json(self) -> bytes:
+    def order_json(self) -> str:
         """The fields order_id and sub_order_id as far as there are any, to be put behind others."""
         if self._order_json is None:
-            order = b"" if self.order_id is None else b',"order_id":' + json_string(self.order_id)
+            order = "" if self.order_id is None else f',"order_id":{json_string(self.order_id)}'
             if self.sub_order_id is not None:
-                order += b',"sub_order_id":' + json_string(self.sub_order_id)
+                order += f',"sub_order_id":{json_string(self.sub_order_id)}'
             self._order_json = order
         return self._order_json
 
@@ -163,10 +163,10 @@ class Outbox:
         movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen = posting
         cause.number += 1
         value = moved(
-            cause.source.encode(),
+            cause.source,
             cause.number,
             cause.envelope,
-            _MOVEMENT_JSON[movement],
+            movement,
             stock.fragment,
             quantity,
             frozen_delta,
@@ -176,7 +176,7 @@ class Outbox:
             None if on_hand is None else on_hand - frozen,
             cause.order_json,
         )
-        self._records.append((Topic.MOVEMENTS, cause.account.key, value))
+        self._records.append((_MOVEMENTS, cause.account.key, value))
         tally = _MOVEMENT_TALLY[movement]
         self.tally[tally] = self.tally.get(tally, 0) + 1
 
@@ -302,7 +302,7 @@ class Outbox:
         cause, number = self._levels.pop(stock)
         on_hand, available = stock.on_hand, stock.available
         value = level_changed(
-            cause.source.encode(),
+            cause.source,
             number,
             cause.envelope,
             stock.fragment,
@@ -310,9 +310,9 @@ class Outbox:
             stock.frozen,
             available,
             None if available is None else max(0, available - cause.account.rules.buffer),
-            None if stock.as_of is None else stock.as_of.encode(),
+            stock.as_of,
         )
-        self._records.append((Topic.LEVELS, stock.key, value))
+        self._records.append((_LEVELS, stock.key, value))
 
     def write_status(self, changed: tuple[Account, str], key: bytes, order: OrderState) -> None:
         """Write the status record of an order as it is now, if one is pending; `key` is the record's."""
@@ -320,18 +320,23 @@ class Outbox:
         if pending is None:
             return
         cause, number = pending
+        account, order_id = changed
+        rows = [
+            (sub_order_id, account.json_of(warehouse, sku), open_units, shipped, cancelled)
+            for sub_order_id, warehouse, sku, open_units, shipped, cancelled in unit_rows(order)
+        ]
         value = status_changed(
-            cause.source.encode(),
+            cause.source,
             number,
             cause.envelope,
-            json_string(changed[1]),
-            _STATUS_JSON[order.status],
+            json_string(order_id),
+            STATUSES[order.status],
             order.lines is not None,
             order.eligible,
             statuses_of(order),
-            unit_rows(order),
+            rows,
         )
-        self._records.append((Topic.STATUS, key, value))
+        self._records.append((_STATUS, key, value))
 
     def take(self) -> list[Record]:
         """All records since the last call, state included.
@@ -339,6 +344,6 @@ class Outbox:
         Levels and statuses that changed must have been written before.
         """
         records = self._records
-        records += [(Topic.STATE, key, value) for key, value in self._state.items()]
+        records += [(_STATE, key, value) for key, value in self._state.items()]
         self._records, self._state = [], {}
         return records

@@ -72,7 +72,7 @@ class Stock:
         "warehouse",
     )
 
-    def __init__(self, warehouse: str, sku: str, key: bytes, fragment: bytes) -> None:
+    def __init__(self, warehouse: str, sku: str, key: bytes, fragment: str) -> None:
         self.warehouse = warehouse
         self.sku = sku
         self.key = key

@@ -13,7 +13,7 @@ from worker.domain.violations import InvariantViolation
 
 
 def new_stock() -> Stock:
-    return Stock("w", "k", b"a/w/k", b'"warehouse_id":"w","sku":"k"')
+    return Stock("w", "k", b"a/w/k", '"warehouse_id":"w","sku":"k"')
 
 
 def shipped_shop(at: int) -> Shop:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from schemas.encoding import key_of, parts_of, status_changed
+from schemas.encoding import key_of, parts_of, status_changed, stock_json
 from schemas.outputs import UnitRow
 from worker.domain.views import OrderView
 from worker.edges.topic_reader import Record
@@ -64,9 +64,8 @@ def _fingerprint(value: bytes) -> int:
 
 def _written(view: OrderView) -> bytes:
     """A record with these facts."""
-    return status_changed(
-        b"", 0, b"", b'""', view.status.encode(), view.placed, view.eligible, view.sub_orders, view.units
-    )
+    units = [(unit[0], stock_json(unit[1], unit[2]), *unit[3:]) for unit in view.units]
+    return status_changed("", 0, "", '""', view.status, view.placed, view.eligible, view.sub_orders, units)
 
 
 class Statuses:
