@@ -30,16 +30,16 @@ from schemas.topics import Topic
 
 RefusalCode = Literal["undecodable", "unknown_type", "invalid"]
 
-ID_LENGTH_MAX = 128
+ID_LENGTH_MAX: Final = 128
 """Code points."""
 
-_MESSAGE_LENGTH_MAX = 300
-_BACKSLASH = 0x5C
-_DELETE = 0x7F
-_INTEGER_DIGITS_MAX = 40
-_BEYOND_ANY_INTEGER = 10**_INTEGER_DIGITS_MAX
-_CONTROL_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f]")
-_FIELD_PATH = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
+_MESSAGE_LENGTH_MAX: Final = 300
+_BACKSLASH: Final = 0x5C
+_DELETE: Final = 0x7F
+_INTEGER_DIGITS_MAX: Final = 40
+_BEYOND_ANY_INTEGER: Final = 10**_INTEGER_DIGITS_MAX
+_CONTROL_CHARACTER: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
+_FIELD_PATH: Final = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 
 
 class Refused(Exception):

@@ -27,7 +27,7 @@ from schemas.outputs import Output
 
 _encode: Final = msgspec.json.Encoder().encode
 
-_SAFE_PARTS = re.compile("[A-Za-z0-9._~/-]*")
+_SAFE_PARTS: Final = re.compile("[A-Za-z0-9._~/-]*")
 
 
 def encode(output: Output) -> bytes:

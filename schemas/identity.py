@@ -7,12 +7,14 @@ optional field does not, as absent fields are not encoded.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 from xxhash import xxh3_64_digest
 
 from schemas.inputs import InputEvent, StockCounted
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def identity_of(event: InputEvent) -> tuple[bytes, bytes]:

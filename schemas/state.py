@@ -21,9 +21,11 @@ orders and the adjustments.
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
-VERSION = 1
+VERSION: Final = 1
 
 
 Flow = tuple[str, str, int, int]
@@ -174,14 +176,14 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
 
 State = OrderState | RetiredOrder | AccountState | StockState | AdjustmentState | PartState
 
-encode = msgspec.msgpack.Encoder().encode
-decode_order = msgspec.msgpack.Decoder(OrderState).decode
-decode_order_head = msgspec.msgpack.Decoder(OrderHead).decode
-decode_retired = msgspec.msgpack.Decoder(RetiredOrder).decode
-decode_account = msgspec.msgpack.Decoder(AccountState).decode
-decode_stock = msgspec.msgpack.Decoder(StockState).decode
-decode_adjustment = msgspec.msgpack.Decoder(AdjustmentState).decode
-decode_part = msgspec.msgpack.Decoder(PartState).decode
+encode: Final = msgspec.msgpack.Encoder().encode
+decode_order: Final = msgspec.msgpack.Decoder(OrderState).decode
+decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
+decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode
+decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode
+decode_stock: Final = msgspec.msgpack.Decoder(StockState).decode
+decode_adjustment: Final = msgspec.msgpack.Decoder(AdjustmentState).decode
+decode_part: Final = msgspec.msgpack.Decoder(PartState).decode
 
 
 def version_of(value: bytes) -> int:

@@ -22,14 +22,14 @@ TIME_PATTERN: Final = (
 )
 """What a time looks like, as the JSON Schemas state it; which days a month has, it cannot say."""
 
-_RFC3339 = re.compile(TIME_PATTERN)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)  # whose isoformat takes a third of the time
-_SECOND_MS = 1_000
-_MINUTE_MS = 60_000
-_DAY_MINUTES = 24 * 60
-_DAY_MS = _DAY_MINUTES * _MINUTE_MS
-_ERA_MS = 146_097 * _DAY_MS  # 400 years, after which the calendar repeats
+_RFC3339: Final = re.compile(TIME_PATTERN)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE: Final = _EPOCH.replace(tzinfo=None)  # whose isoformat takes a third of the time
+_SECOND_MS: Final = 1_000
+_MINUTE_MS: Final = 60_000
+_DAY_MINUTES: Final = 24 * 60
+_DAY_MS: Final = _DAY_MINUTES * _MINUTE_MS
+_ERA_MS: Final = 146_097 * _DAY_MS  # 400 years, after which the calendar repeats
 
 
 def read_time(text: str) -> tuple[str, int]:
@@ -80,5 +80,5 @@ def _ms_of(moment: datetime) -> int:
     return since.days * _DAY_MS + since.seconds * _SECOND_MS + since.microseconds // 1_000
 
 
-_MS_MIN = _ms_of(datetime(1, 1, 1, tzinfo=UTC))
-_MS_MAX = _ms_of(datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC))
+_MS_MIN: Final = _ms_of(datetime(1, 1, 1, tzinfo=UTC))
+_MS_MAX: Final = _ms_of(datetime(9999, 12, 31, 23, 59, 59, 999_000, tzinfo=UTC))

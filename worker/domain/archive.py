@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from schemas.outputs import Blocking, SubOrderStatus
 from schemas.state import OrderState, SubOrderFacts
 from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL, all_terminal, leaf_mask
 
-STATUS_MESSAGE = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
+STATUS_MESSAGE: Final = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
 
 RejectionCode = Literal["NOT_FOUND", "VALIDATION_ERROR", "RETURN_IN_PROGRESS", "DEAD_LETTERED"]
 

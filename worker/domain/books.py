@@ -7,6 +7,7 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from schemas.encoding import key_of
 from schemas.state import (
@@ -29,7 +30,7 @@ from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
 from worker.domain.views import Holding, OrderView, StockView
 
-DUE_PER_RECORD_MAX = 50
+DUE_PER_RECORD_MAX: Final = 50
 """How many deadlines one record may bring about: a jump in time is worked off in small steps.
 
 What is touched before its turn is looked at then.

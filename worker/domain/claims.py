@@ -7,36 +7,45 @@ with the one before: movements are that difference, so a late, repeated or early
 from __future__ import annotations
 
 from collections.abc import Collection
-from operator import itemgetter
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, final
 
 from schemas.state import Claim, OrderState, SubOrderFacts
 from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
-from worker.domain.tuples import new_tuple
 from worker.domain.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
 
 StockKey = tuple[str, str]
 """Warehouse and SKU."""
 
 
-class Difference(NamedTuple):
+@final
+class Difference:
     """What an event changed of an order's claim at a stock key; before is None where there was none."""
 
-    key: StockKey
-    before: Claim | None
-    after: Claim
+    __slots__ = ("after", "before", "key")
+
+    def __init__(self, key: StockKey, before: Claim | None, after: Claim) -> None:
+        self.key = key
+        self.before = before
+        self.after = after
 
 
-class Settlement(NamedTuple):
+@final
+class Settlement:
     """What an order's facts come to, for the SKUs asked for.
 
     uncovered: open units by SKU and warehouse that no sub-order covers.
     over_allocated: SKUs of which leaves hold more than was ordered.
     """
 
-    claims: dict[StockKey, Claim]
-    uncovered: dict[str, dict[str, int]]
-    over_allocated: Collection[str]
+    __slots__ = ("claims", "over_allocated", "uncovered")
+
+    def __init__(
+        self, claims: dict[StockKey, Claim], uncovered: dict[str, dict[str, int]], over_allocated: Collection[str]
+    ) -> None:
+        self.claims = claims
+        self.uncovered = uncovered
+        self.over_allocated = over_allocated
 
 
 _Cover = tuple[str, int, int]
@@ -90,7 +99,7 @@ def _add_uncovered(
                     claims[warehouse, sku] = Claim(units)
                 else:
                     claim.open += units
-    return new_tuple(Settlement, (claims, uncovered, over_allocated))
+    return Settlement(claims, uncovered, over_allocated)
 
 
 def _add_leaf(
@@ -206,20 +215,21 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
                 continue
             before = by_sku.get(sku)
             if before is not None and not _is_empty(before):
-                changed.append(new_tuple(Difference, ((warehouse, sku), before, Claim(moves=before.moves))))
+                changed.append(Difference((warehouse, sku), before, Claim(moves=before.moves)))
     for key, after in claims.items():
         before = order.claims.get(key[0], _NO_CLAIMS).get(key[1])
         if before is not None:
             after.moves = before.moves
         if before != after:
-            changed.append(new_tuple(Difference, (key, before, after)))
+            changed.append(Difference(key, before, after))
     if len(changed) > 1:
         changed.sort(key=_key_of)
-    for (warehouse, sku), _, after in changed:
+    for difference in changed:
+        warehouse, sku = difference.key
         if warehouse in order.claims:
-            order.claims[warehouse][sku] = after
+            order.claims[warehouse][sku] = difference.after
         else:
-            order.claims[warehouse] = {sku: after}
+            order.claims[warehouse] = {sku: difference.after}
     return changed
 
 
@@ -262,7 +272,7 @@ def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Differenc
             before.open - quantity, before.shipped + quantity, before.restocked, shipments, before.returns, before.moves
         )
         claims[sku] = after
-        changed.append(new_tuple(Difference, ((warehouse, sku), before, after)))
+        changed.append(Difference((warehouse, sku), before, after))
     return changed
 
 
@@ -273,10 +283,10 @@ def _is_plain(order: OrderState, sub_order: SubOrderFacts) -> bool:
     )
 
 
-_key_of = itemgetter(0)
-_NOTHING: dict[str, int] = {}
-_NO_CLAIMS: dict[str, Claim] = {}
-_NO_SKUS: Collection[str] = frozenset()
+_key_of: Final = attrgetter("key")
+_NOTHING: Final[dict[str, int]] = {}
+_NO_CLAIMS: Final[dict[str, Claim]] = {}
+_NO_SKUS: Final[Collection[str]] = frozenset()
 
 
 def _is_empty(claim: Claim) -> bool:

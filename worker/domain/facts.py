@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any, Final, final
 
 from schemas.inputs import (
     Line,
@@ -31,15 +31,14 @@ from schemas.inputs import (
     SubOrderSplit,
 )
 from schemas.state import OrderState, ReturnFacts, SubOrderFacts
-from worker.domain.tuples import new_tuple
 
-IN_TRANSIT = 1
-DELIVERED = 2
-FAILED_TO_DELIVER = 4
-CANCELLED_WHOLE = 8
+IN_TRANSIT: Final = 1
+DELIVERED: Final = 2
+FAILED_TO_DELIVER: Final = 4
+CANCELLED_WHOLE: Final = 8
 """Bits of `SubOrderFacts.marks`: an event that said so is known."""
 
-STATUS_UNKNOWN = -1
+STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
 
 
@@ -52,19 +51,32 @@ class Shortcut(Enum):
     """A sub-order shipped."""
 
 
-class Touch(NamedTuple):
+@final
+class Touch:
     """What an event changed the facts of; None stands for all.
 
     rows: units may lie in other rows of the status record although every stock key's claim is the same.
     """
 
-    sub_orders: Collection[str] | None
-    skus: Collection[str] | None
-    rows: bool = False
-    shortcut: Shortcut | None = None
+    __slots__ = ("rows", "shortcut", "skus", "sub_orders")
+
+    def __init__(
+        self,
+        sub_orders: Collection[str] | None,
+        skus: Collection[str] | None,
+        *,
+        rows: bool = False,
+        shortcut: Shortcut | None = None,
+    ) -> None:
+        self.sub_orders = sub_orders
+        self.skus = skus
+        self.rows = rows
+        self.shortcut = shortcut
 
 
-NOTHING: Collection[str] = ()
+NOTHING: Final[Collection[str]] = ()
+COVERS: Final = Shortcut.COVERS
+SHIPS: Final = Shortcut.SHIPS
 
 
 def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, default_warehouse: str) -> Touch | None:
@@ -149,7 +161,7 @@ def _create(order: OrderState, event: SubOrderCreated, at: int, _: str) -> Touch
     if sub_order.children:  # those that name no warehouse follow this one's
         return Touch(None, None, rows=True)
     if before is None:
-        return new_tuple(Touch, ((event.sub_order_id,), lines.keys(), True, Shortcut.COVERS))
+        return Touch((event.sub_order_id,), lines.keys(), rows=True, shortcut=COVERS)
     return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=True)
 
 
@@ -184,8 +196,8 @@ def _touch(
     shortcut: Shortcut | None = None,
 ) -> Touch | None:
     if units_changed:
-        return new_tuple(Touch, ((sub_order_id,), (sub_order.lines or {}).keys(), False, shortcut))
-    return new_tuple(Touch, ((sub_order_id,), NOTHING, False, None)) if changed else None
+        return Touch((sub_order_id,), (sub_order.lines or {}).keys(), shortcut=shortcut)
+    return Touch((sub_order_id,), NOTHING) if changed else None
 
 
 def _label(order: OrderState, event: SubOrderLabelIssued, at: int, _: str) -> Touch | None:
@@ -207,7 +219,7 @@ def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch |
     shortcut = None
     earlier = sub_order.shipped_at is None or at < sub_order.shipped_at
     if earlier:
-        shortcut = Shortcut.SHIPS if shipped_at_of(sub_order) is None else None
+        shortcut = SHIPS if shipped_at_of(sub_order) is None else None
         sub_order.shipped_at = at
     return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier, shortcut=shortcut)
 
@@ -227,7 +239,7 @@ def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
         sub_order = _sub_order(order, event.sub_order_id)
         changed = _resume(sub_order, at) or not sub_order.marks & bit
         sub_order.marks |= bit
-        shortcut = Shortcut.SHIPS if shipped_at_of(sub_order) is None else None
+        shortcut = SHIPS if shipped_at_of(sub_order) is None else None
         moved, dates = _moved(sub_order, at)
         return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates, shortcut=shortcut)
 
@@ -293,7 +305,7 @@ def _finish_return(order: OrderState, event: SubOrderReturned, at: int, _: str) 
     return _touch(event.sub_order_id, sub_order, changed=changed or resumed or moved, units_changed=changed or dates)
 
 
-_MERGES: dict[type, Callable[[OrderState, Any, int, str], Touch | None]] = {
+_MERGES: Final[dict[type, Callable[[OrderState, Any, int, str], Touch | None]]] = {
     OrderCreated: _place,
     OrderAmended: _place,
     OrderCancelled: _cancel_order,

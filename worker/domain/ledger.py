@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import NamedTuple, cast, get_args
+from typing import Final, NamedTuple, cast, get_args
 
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
@@ -35,15 +35,15 @@ from worker.domain.rules import DAY_MS, Rules
 from worker.domain.views import Holding, OrderView, StockView
 from worker.domain.violations import InvariantViolation
 
-OCCURRED_AHEAD_MS_MAX = DAY_MS
-COUNTED_AHEAD_MS_MAX = 5 * 60_000
+OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
+COUNTED_AHEAD_MS_MAX: Final = 5 * 60_000
 """How far `occurred_at` and `as_of` may lie after the record's timestamp."""
 
 
 FactsEvent = OrdersEvent | SubOrdersEvent
 """The events that add to an order's facts."""
 
-_ABOUT_FACTS = frozenset(get_args(FactsEvent))
+_ABOUT_FACTS: Final = frozenset(get_args(FactsEvent))
 
 
 class Effect(StrEnum):
@@ -52,6 +52,12 @@ class Effect(StrEnum):
     APPLIED = "applied"
     DUPLICATE = "duplicate"
     STALE = "stale"
+
+
+# A member is looked up in its class by a method in Python: too dear for every event.
+_APPLIED: Final = Effect.APPLIED
+_DUPLICATE: Final = Effect.DUPLICATE
+_STALE: Final = Effect.STALE
 
 
 class DeadLetterOfOrder(NamedTuple):
@@ -206,7 +212,7 @@ class Ledger:
         if order is None and order_id in account.retired:
             retired = books.retired_order(account, order_id)
             if retired is not None and at <= retired.occurred_at_max:
-                return Effect.STALE
+                return _STALE
             if retired is not None:
                 raise RuleRefusal(
                     "too_late", "The field occurred_at is later than all of an order that left by retention."
@@ -225,7 +231,7 @@ class Ledger:
             if known is not None:
                 order.seen_at = max(order.seen_at, cause.recorded_at)
                 books.dirty(account, order_id)
-                return Effect.DUPLICATE
+                return _DUPLICATE
         default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
         order.identities += event_hash + content
@@ -235,9 +241,9 @@ class Ledger:
         order.known = True
         books.dirty(account, order_id)
         if touch is None:
-            return Effect.STALE
+            return _STALE
         self._orders.changed(account, order_id, order, touch, at, cause)
-        return Effect.APPLIED
+        return _APPLIED
 
     def _default_warehouse(self, account: Account, event: InputEvent) -> str:
         """The account's default warehouse, fixed when first needed."""
@@ -252,25 +258,25 @@ class Ledger:
         order = self._books.open_order(account, event.order_id)
         if order is None and self._books.retired_order(account, event.order_id) is not None:
             self._out.eligible(cause, event.order_id, {})
-            return Effect.APPLIED
+            return _APPLIED
         rejection = rejection_of(order)
         if rejection is None:
             self._out.eligible(cause, event.order_id, statuses_of(order))
         else:
             self._out.rejected(cause, event.order_id, statuses_of(order), rejection)
-        return Effect.APPLIED
+        return _APPLIED
 
     def _resolve(self, account: Account, order_id: str, dead_letter_id: str, cause: Cause) -> Effect:
         order = self._books.open_order(account, order_id)
         if order is None or dead_letter_id not in order.dead_letters:
-            return Effect.STALE
+            return _STALE
         order.dead_letters.remove(dead_letter_id)
         if order.known or order.dead_letters:
             self._books.dirty(account, order_id)
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
         else:
             self._books.remove_order(account, order_id)
-        return Effect.APPLIED
+        return _APPLIED
 
     # Stock
 
@@ -278,7 +284,7 @@ class Ledger:
         if as_of < self._books.horizon(account):
             raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
         result = take_part(self._books, account, event, as_of, cause)
-        return Effect.DUPLICATE if result is None else Effect.APPLIED if result else Effect.STALE
+        return _DUPLICATE if result is None else _APPLIED if result else _STALE
 
     def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
         event_hash, content = identity_of(event)
@@ -288,18 +294,18 @@ class Ledger:
                 raise RuleRefusal(
                     "conflict", "The field event_id was used before for an adjustment, with other content."
                 )
-            return Effect.DUPLICATE
+            return _DUPLICATE
         stock = account.stock_at(event.warehouse_id, event.sku)
         self._books.fold(account, stock)
         is_stale = stock.count is not None and at <= stock.count.as_of
         flow = None if is_stale else (event.warehouse_id, event.sku, at, event.delta)
         self._books.keep_adjustment(account, event_hash, content, cause.recorded_at, flow)
         if is_stale:
-            return Effect.STALE
+            return _STALE
         available = stock.available
         posting = stock.adjust(at, event.delta)
         self._books.post(stock, [posting] if posting else [], available, cause)
-        return Effect.APPLIED
+        return _APPLIED
 
 
 def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:

@@ -21,7 +21,7 @@ from worker.domain.claims import (
     ship_directly,
 )
 from worker.domain.conditions import Condition, conditions_of
-from worker.domain.facts import NOTHING, Shortcut, Touch
+from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.outbox import Cause
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
 from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock
@@ -37,10 +37,10 @@ class Orders:
 
     def changed(self, account: Account, order_id: str, order: OrderState, touch: Touch, at: int, cause: Cause) -> None:
         """Find what the touched facts come to, and write down the difference."""
-        sub_orders, skus, rows_changed, shortcut = touch
+        sub_orders, skus, rows_changed = touch.sub_orders, touch.skus, touch.rows
         over_allocated: Collection[str] = ()
         if skus is None or skus:
-            changed = _take(shortcut, order, sub_orders)
+            changed = _take(touch.shortcut, order, sub_orders)
             if changed is not None:
                 skus = NOTHING  # whether they are over-allocated was not looked at, and cannot have changed
             else:
@@ -65,13 +65,14 @@ class Orders:
     def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
         """Move the stock keys from an order's claims before to those after."""
         horizon = self._books.horizon(account)
-        for (warehouse, sku), before, after in changed:
+        for difference in changed:
+            warehouse, sku = difference.key
             stock = account.stock_at(warehouse, sku)
             stock.fold(horizon)
             available = stock.available
-            postings = stock.post(before, after)
+            postings = stock.post(difference.before, difference.after)
             self._books.post(stock, postings, available, cause)
-            self._remember_moves(stock, after.moves, postings, at, cause)
+            self._remember_moves(stock, difference.after.moves, postings, at, cause)
 
     def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
         """Keep what a count's `reserved` is compared with, and what its drift may be put down to."""
@@ -79,12 +80,15 @@ class Orders:
         horizon = stream_time_ms - MOVES_KEPT_MS
         if moves and moves[0] <= horizon:  # the oldest in most cases; a late one behind it waits its turn
             moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
-        for movement, quantity, frozen_delta, *_ in postings:
+        for posting in postings:
+            frozen_delta = posting.frozen_delta
             if frozen_delta and at > horizon:
-                moves += (at, frozen_delta)
+                moves.append(at)
+                moves.append(frozen_delta)
                 stock.remember_move(at, frozen_delta, stream_time_ms)
             if cause.order_id is not None:
-                stock.touches.append((at, abs(quantity), movement, cause.order_id, cause.sub_order_id))
+                touched = (at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
+                stock.touches.append(touched)
 
     def _update_alerts(
         self,
@@ -131,7 +135,7 @@ def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[s
         return None
     (sub_order_id,) = sub_orders
     sub_order = order.sub_orders[sub_order_id]
-    if shortcut is Shortcut.SHIPS:
+    if shortcut is SHIPS:
         return ship_directly(order, sub_order)
     return [] if cover_directly(order, sub_order) else None
 

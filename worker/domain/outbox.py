@@ -7,7 +7,7 @@ given when the change happens, so an output's `event_id` does not depend on wher
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from schemas import state
 from schemas.encoding import encode, envelope_of, json_string, key_of, level_changed, moved, status_changed
@@ -34,7 +34,7 @@ from worker.domain.statuses import STATUSES
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
 
-SEVERITIES: dict[Alert, Severity] = {
+SEVERITIES: Final[dict[Alert, Severity]] = {
     "oversold": "critical",
     "over_allocated": "warning",
     "over_returned": "warning",
@@ -42,10 +42,15 @@ SEVERITIES: dict[Alert, Severity] = {
     "conflict": "warning",
 }
 
-_MOVEMENT_TALLY = {name: ("movement", name) for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")}
+_MOVEMENT_TALLY: Final = {
+    name: ("movement", name) for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")
+}
 
 # A member is looked up in its class by a method in Python: too dear for every record.
-_MOVEMENTS, _LEVELS, _STATUS, _STATE = Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.STATE
+_MOVEMENTS: Final = Topic.MOVEMENTS
+_LEVELS: Final = Topic.LEVELS
+_STATUS: Final = Topic.STATUS
+_STATE: Final = Topic.STATE
 
 
 Record = tuple[Topic, bytes, bytes | None]
@@ -160,7 +165,7 @@ class Outbox:
 
     def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
         """One entry of the journal; the key's level has changed with it."""
-        movement, quantity, frozen_delta, on_hand_delta, on_hand, frozen = posting
+        movement, on_hand, frozen = posting.movement, posting.on_hand, posting.frozen
         cause.number += 1
         value = moved(
             cause.source,
@@ -168,9 +173,9 @@ class Outbox:
             cause.envelope,
             movement,
             stock.fragment,
-            quantity,
-            frozen_delta,
-            on_hand_delta,
+            posting.quantity,
+            posting.frozen_delta,
+            posting.on_hand_delta,
             on_hand,
             frozen,
             None if on_hand is None else on_hand - frozen,

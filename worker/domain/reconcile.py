@@ -6,7 +6,7 @@ Decisions only: what a count of a key finds, and what a snapshot's parts come to
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from schemas.outputs import Missing, Suspect
 from schemas.times import time_text
@@ -14,9 +14,9 @@ from worker.domain.accounts import Account, Snapshot
 from worker.domain.rules import DAY_MS, AccountRules
 from worker.domain.stock import Posting, Rank, Stock, Touched, rank_of
 
-SUSPECTS_MAX = 10
-SKUS_LISTED_MAX = 100
-RESERVED_AGE_MS_MAX = DAY_MS
+SUSPECTS_MAX: Final = 10
+SKUS_LISTED_MAX: Final = 100
+RESERVED_AGE_MS_MAX: Final = DAY_MS
 """A count's `reserved` is compared only if its as_of is at most this long before its record."""
 
 

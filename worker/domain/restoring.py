@@ -6,7 +6,7 @@ Records come in the order of the topic, a later one replacing an earlier, so not
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from schemas.encoding import parts_of
 from schemas.state import (
@@ -33,7 +33,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-STEP = 200
+STEP: Final = 200
 """How many records are derived at a step: about 2 ms."""
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-DAY_MS = 86_400_000
-KEPT_AFTER_RETENTION_MS = 400 * DAY_MS
+DAY_MS: Final = 86_400_000
+KEPT_AFTER_RETENTION_MS: Final = 400 * DAY_MS
 """How long the id of a retired order is kept, and how much longer than `retention_days` a flow: contract section 8."""
 
 CountPolicy = Literal["adopt", "report"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Final
 
 from schemas.state import OrderState, SubOrderFacts
 from worker.domain import units
 from worker.domain.facts import DELIVERED, FAILED_TO_DELIVER, IN_TRANSIT, shipped_at_of
 
-STATUSES = (
+STATUSES: Final = (
     "superseded",
     "on_hold",
     "returned",
@@ -23,24 +24,22 @@ STATUSES = (
 )
 """All statuses; the state and the masks below hold their indices. Append only: the numbers are in the state."""
 
-(
-    SUPERSEDED,
-    ON_HOLD,
-    RETURNED,
-    DELIVERED_STATUS,
-    FAILED,
-    CANCELLED,
-    IN_TRANSIT_STATUS,
-    PICKED_UP,
-    PROCESSING,
-    COMPLETED,
-    PARTIALLY_SHIPPED,
-) = range(len(STATUSES))
+SUPERSEDED: Final = 0
+ON_HOLD: Final = 1
+RETURNED: Final = 2
+DELIVERED_STATUS: Final = 3
+FAILED: Final = 4
+CANCELLED: Final = 5
+IN_TRANSIT_STATUS: Final = 6
+PICKED_UP: Final = 7
+PROCESSING: Final = 8
+COMPLETED: Final = 9
+PARTIALLY_SHIPPED: Final = 10
 
-TERMINAL = frozenset({DELIVERED_STATUS, CANCELLED, RETURNED, FAILED})
-_SUPERSEDED_BIT = 1 << SUPERSEDED
-_TERMINAL_MASK = 1 << DELIVERED_STATUS | 1 << CANCELLED | 1 << RETURNED | 1 << FAILED
-_SHIPPED_MASK = 1 << PICKED_UP | 1 << IN_TRANSIT_STATUS | 1 << DELIVERED_STATUS | 1 << RETURNED | 1 << FAILED
+TERMINAL: Final = frozenset({DELIVERED_STATUS, CANCELLED, RETURNED, FAILED})
+_SUPERSEDED_BIT: Final = 1 << SUPERSEDED
+_TERMINAL_MASK: Final = 1 << DELIVERED_STATUS | 1 << CANCELLED | 1 << RETURNED | 1 << FAILED
+_SHIPPED_MASK: Final = 1 << PICKED_UP | 1 << IN_TRANSIT_STATUS | 1 << DELIVERED_STATUS | 1 << RETURNED | 1 << FAILED
 
 
 def sub_order_status(order: OrderState, sub_order: SubOrderFacts) -> int:

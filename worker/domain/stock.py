@@ -10,33 +10,38 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from typing import NamedTuple
+from typing import Final, final
 
 from schemas.state import VERSION, Claim, StockState
 from schemas.times import time_text
 from worker.domain.rules import DAY_MS
-from worker.domain.tuples import new_tuple
 from worker.domain.violations import InvariantViolation
 
-TOUCHES_MAX = 24
+TOUCHES_MAX: Final = 24
 """How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
 
-MOVES_KEPT_MS = 2 * DAY_MS
+MOVES_KEPT_MS: Final = 2 * DAY_MS
 """How long the `frozen_delta` of a movement is kept.
 
 `reserved` is compared up to 24 h back from the count's record, which may itself be behind the newest.
 """
 
 
-class Posting(NamedTuple):
+@final
+class Posting:
     """One movement, with the balance after it."""
 
-    movement: str
-    quantity: int
-    frozen_delta: int
-    on_hand_delta: int
-    on_hand: int | None
-    frozen: int
+    __slots__ = ("frozen", "frozen_delta", "movement", "on_hand", "on_hand_delta", "quantity")
+
+    def __init__(
+        self, movement: str, quantity: int, frozen_delta: int, on_hand_delta: int, on_hand: int | None, frozen: int
+    ) -> None:
+        self.movement = movement
+        self.quantity = quantity
+        self.frozen_delta = frozen_delta
+        self.on_hand_delta = on_hand_delta
+        self.on_hand = on_hand
+        self.frozen = frozen
 
 
 Touched = tuple[int, int, str, str, str | None]
@@ -51,6 +56,7 @@ def rank_of(count: StockState) -> Rank:
     return count.as_of, count.origin, count.snapshot_id, count.part
 
 
+@final
 class Stock:
     """The state of one (account, warehouse, SKU)."""
 
@@ -213,20 +219,20 @@ class Stock:
         redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
         if redated and on_hand is not None:
             on_hand += redated
-            postings.append(new_tuple(Posting, ("adjust", redated, 0, redated, on_hand, frozen)))
+            postings.append(Posting("adjust", redated, 0, redated, on_hand, frozen))
         if held > 0:
             frozen += held
-            postings.append(new_tuple(Posting, ("freeze", held, held, 0, on_hand, frozen)))
+            postings.append(Posting("freeze", held, held, 0, on_hand, frozen))
         if shipped:
             frozen -= shipped
             on_hand = None if on_hand is None else on_hand + ship_effect
-            postings.append(new_tuple(Posting, ("release", shipped, -shipped, ship_effect, on_hand, frozen)))
+            postings.append(Posting("release", shipped, -shipped, ship_effect, on_hand, frozen))
         if held < 0:
             frozen += held
-            postings.append(new_tuple(Posting, ("unfreeze", -held, held, 0, on_hand, frozen)))
+            postings.append(Posting("unfreeze", -held, held, 0, on_hand, frozen))
         if restocked:
             on_hand = None if on_hand is None else on_hand + return_effect
-            postings.append(new_tuple(Posting, ("restock", restocked, 0, return_effect, on_hand, frozen)))
+            postings.append(Posting("restock", restocked, 0, return_effect, on_hand, frozen))
         self.frozen = frozen
         self._claimed += after.open - before.open
         if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:
@@ -258,4 +264,4 @@ class Stock:
         return self.frozen - after
 
 
-_NO_CLAIM = Claim()
+_NO_CLAIM: Final = Claim()

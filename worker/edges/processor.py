@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from schemas import decoding
 from schemas.decoding import Decoded, Refused
@@ -19,18 +19,21 @@ from worker.domain.outbox import Cause
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
-from worker.domain.tuples import new_tuple
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import InputRecord, Outcome, OutputRecord, StateVersionError
 
-REPLAY_HEADER = "replay-of"
+_new: Final = tuple.__new__
+"""The constructor that `NamedTuple` generates is a function in Python; this is the tuple's own, in C."""
 
-_OUTCOMES = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
-_WAITING_TYPE = b"stock.counted"
-_TIMESTAMP_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999
-_DEAD_LETTER_ID = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,10})/(?P<offset>\d{1,19})")
-ERROR_HEADERS = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
+REPLAY_HEADER: Final = "replay-of"
+
+_OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
+_STOCK: Final = Topic.STOCK
+_WAITING_TYPE: Final = b"stock.counted"
+_TIMESTAMP_MS_MAX: Final = 253_402_300_799_999  # the last millisecond of the year 9999
+_DEAD_LETTER_ID: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,10})/(?P<offset>\d{1,19})")
+ERROR_HEADERS: Final = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
 """What a dead letter has besides the record's own. Those of these names are not kept, so nothing is ambiguous."""
 
 
@@ -92,7 +95,7 @@ class PartitionProcessor:
 
         A record that merely looks like one waits too, which does no harm.
         """
-        return self._inputs[record.topic] is Topic.STOCK and record.value is not None and _WAITING_TYPE in record.value
+        return self._inputs[record.topic] is _STOCK and record.value is not None and _WAITING_TYPE in record.value
 
     def process(self, record: InputRecord) -> Outcome:
         """Apply a record, or make it a dead letter. Raises InvariantViolation where the program is wrong."""
@@ -114,7 +117,7 @@ class PartitionProcessor:
     def flush(self) -> list[OutputRecord]:
         """All outputs, dirty state and dead letters since the last flush."""
         names = self._names
-        records = [new_tuple(OutputRecord, (names[topic], key, value, ())) for topic, key, value in self.ledger.flush()]
+        records = [_new(OutputRecord, (names[topic], key, value, ())) for topic, key, value in self.ledger.flush()]
         if self._dead_letters:
             records += self._dead_letters
             self._dead_letters = []

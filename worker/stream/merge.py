@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from worker.stream.processor import InputRecord
 
-ANSWERS_NEEDED = 2
-CHUNK_BYTES_MAX = 256 * 1024
+ANSWERS_NEEDED: Final = 2
+CHUNK_BYTES_MAX: Final = 256 * 1024
 """A chunk ends with the record that reaches so many: one large count is a chunk of its own, so that the transaction's
 bounds are looked at before the next.
 """

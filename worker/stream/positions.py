@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from worker.stream.processor import InputRecord, Outcome, StateVersionError
 
-ENGINE_KEYS = b"stream/"
-POSITIONS_KEY = b"stream/positions"
-FENCE_KEY = b"stream/fence"
-FORMAT_KEY = b"stream/format"
+ENGINE_KEYS: Final = b"stream/"
+POSITIONS_KEY: Final = b"stream/positions"
+FENCE_KEY: Final = b"stream/fence"
+FORMAT_KEY: Final = b"stream/format"
 
-VERSION = 1
-NO_STREAM_TIME = -1
+VERSION: Final = 1
+NO_STREAM_TIME: Final = -1
 
 
 class Position(NamedTuple):
@@ -40,8 +40,8 @@ def begun_at(offset: int) -> Position:
     return Position(next_offset=offset, gaps=offset)
 
 
-_COLUMN = {outcome: column for column, outcome in enumerate(Outcome, start=1)}
-_GAPS = Position._fields.index("gaps")
+_COLUMN: Final = {outcome: column for column, outcome in enumerate(Outcome, start=1)}
+_GAPS: Final = Position._fields.index("gaps")
 
 
 @dataclass
