@@ -17,7 +17,7 @@ formatting texts takes less than two thirds of the time, once it is compiled.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -107,16 +107,21 @@ def status_changed(
     placed: bool,
     eligible: bool,
     sub_orders: Mapping[str, str],
-    units: Iterable[tuple[str | None, str, int, int, int]],
+    units: Iterable[tuple[str | None, str, str, int, int, int]],
+    stock: Callable[[str, str], str],
 ) -> bytes:
-    """Encodes an `OrderStatusChanged`; `order_id` is a JSON string, `units` have a fragment of their stock key each."""
+    """Encodes an `OrderStatusChanged`; `order_id` is a JSON string, `units` have the fields of a `UnitRow`.
+
+    `stock` gives the fragment of a stock key: `stock_json`, or whoever has kept them.
+    """
     quoted = {sub_order_id: json_string(sub_order_id) for sub_order_id in sub_orders}
     statuses = ",".join([f'{quoted[sub_order_id]}:"{known}"' for sub_order_id, known in sub_orders.items()])
     rows: list[str] = []
-    for sub_order_id, stock, open_units, shipped, cancelled in units:
+    for sub_order_id, warehouse_id, sku, open_units, shipped, cancelled in units:
         whose = "null" if sub_order_id is None else quoted[sub_order_id]
+        where = stock(warehouse_id, sku)
         rows.append(
-            f'{{"sub_order_id":{whose},{stock},"open":{open_units},"shipped":{shipped},"cancelled":{cancelled}}}'
+            f'{{"sub_order_id":{whose},{where},"open":{open_units},"shipped":{shipped},"cancelled":{cancelled}}}'
         )
     placed_json, eligible_json = "true" if placed else "false", "true" if eligible else "false"
     return (

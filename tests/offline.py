@@ -14,6 +14,7 @@ import msgspec
 from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
 
 from schemas.topics import INPUTS, Topic
+from tests.named import named
 from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
@@ -122,7 +123,7 @@ class OfflinePartition:
         for taken in records:
             self.positions.count(taken, self.processor.process(taken))
         state = f"{self.prefix}{Topic.STATE}"
-        outputs = self.processor.flush()
+        outputs = named(self.processor.flush())
         if self.is_new:
             outputs.append(OutputRecord(state, FORMAT_KEY, encode_format(self.partition_count)))
             self.is_new = False

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from schemas import state
 from schemas.topics import Topic
+from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.state_history import RULES, InputRecord, history, what_follows
 from worker.edges.processor import PartitionProcessor
@@ -125,7 +126,7 @@ def answers_of(records: Sequence[StateRecord], following: Iterable[InputRecord])
         yield {"order": asdict(order)}
     for given in following:
         outcome = processor.process(given)
-        outputs = [_output(output) for output in processor.flush() if output.topic != Topic.STATE]
+        outputs = [_output(output) for output in named(processor.flush()) if output.topic != Topic.STATE]
         yield {"next": _as_data(given), "outcome": outcome, "outputs": outputs}
 
 

@@ -146,7 +146,7 @@ class _Past:
             yield OutputRecord(self._movements, key, value)
             touched[owner, place] = source, LINES + line, envelope
         status = "processing" if is_placed else "cancelled"
-        units = [(None, self._stock[(order * LINES + line) % SKUS], 1, 0, 0) for line in range(LINES)]
+        units = [(None, WAREHOUSE, self._skus[(order * LINES + line) % SKUS], 1, 0, 0) for line in range(LINES)]
         value = status_changed(
             source,
             2 * LINES,
@@ -157,6 +157,7 @@ class _Past:
             not is_placed,
             {},
             units if is_placed else [],
+            stock_json,
         )
         yield OutputRecord(self._statuses, key_of(account, order_id), value)
 

@@ -39,7 +39,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.positions import Ledger, begun_at
-from worker.stream.processor import Headers, OutputRecord
+from worker.stream.processor import Headers, Output
 from worker.stream.reaper import Reaper
 from worker.stream.transaction import TransactionWriter
 
@@ -140,7 +140,7 @@ class Line:
                 chunk = self._merge.take(batch.room)
             deciding, last = False, time.thread_time()
             await asyncio.sleep(0)
-            outputs: list[OutputRecord] = batch.flush()
+            outputs: list[Output] = batch.flush()
             note("flush")
             self._writer._batches(outputs)
             note("append")
@@ -159,7 +159,7 @@ class Line:
         began = time.process_time()
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)
-        outputs: list[OutputRecord] = timed("flush", batch.flush)
+        outputs: list[Output] = timed("flush", batch.flush)
         timed("append", lambda: self._writer._batches(outputs))
         timed("report", batch.report)
         self._processor.tally.clear()

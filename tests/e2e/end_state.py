@@ -12,6 +12,7 @@ from typing import Any
 
 from schemas.topics import INPUTS, Topic
 from tests.e2e.system import System
+from tests.named import named
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
 from worker.stream.processor import Headers
@@ -75,7 +76,7 @@ async def calm_end_state_of(system: System) -> EndState:
         of_partition = [[record for record in records if record.partition == partition] for records in inputs]
         for record in heapq.merge(*of_partition, key=lambda record: record.timestamp):
             processor.process(record)
-            for output in processor.flush():
+            for output in named(processor.flush()):
                 if output.topic in names:
                     state.take(names[output.topic], output.key, output.value, output.headers)
     return state

@@ -19,6 +19,7 @@ from schemas.generate import ROOT
 from schemas.identity import identity_of
 from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
 from tests.fuzz.shots import Shot
+from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain.ledger import Ledger
@@ -100,7 +101,7 @@ class Partition:
         self.outcomes.append((given, outcome))
 
     def _end_transaction(self) -> None:
-        outputs = self.worker.processor.flush()
+        outputs = named(self.worker.processor.flush())
         refused = [given for given, outcome in self.outcomes if outcome is Outcome.DEAD_LETTERED]
         letters = [output for output in outputs if output.topic == f"{PREFIX}{Topic.DEAD_LETTERS}"]
         for given, letter in zip(refused, letters, strict=True):

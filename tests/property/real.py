@@ -11,6 +11,7 @@ from urllib.parse import quote
 from schemas.topics import Topic
 from tests.model.reading import time_ms
 from tests.model.run import AccountRules, Record
+from tests.named import named
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain import rules as settings
 from worker.edges.processor import PartitionProcessor
@@ -72,7 +73,7 @@ class Real:
         return self.processor.process(Input(PREFIX + record.topic, *record[1:]))
 
     def flush(self) -> Written:
-        written = Written(list(self.processor.flush()))
+        written = Written(named(self.processor.flush()))
         for record in written.of(Topic.STATE):
             assert record.key is not None
             self.state[record.key] = record.value

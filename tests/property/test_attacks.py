@@ -16,7 +16,7 @@ from schemas.topics import INPUTS, Topic
 from tests.fuzz.judge import Partition, judge_value
 from tests.fuzz.shots import Shot, spoilt, stock, volley
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import OutputRecord
+from worker.stream.processor import Output
 
 randoms = st.randoms(use_true_random=False)
 
@@ -46,7 +46,7 @@ class Doubling:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the processor has
         return getattr(self._processor, name)
 
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> list[Output]:
         return self._processor.flush()[:-1] * 2
 
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tests.model.run import AccountRules
+from tests.named import named
 from tests.property.drafts import RULES, Menu
 from tests.simulation.auditor import INPUTS, POSITIONS_KEY, STATE, Auditor, World
 from tests.simulation.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
@@ -61,7 +62,7 @@ class Written:
                 self.ledger.count(record, processor.process(record))
             del records[:size]
             blocks: dict[str, Block] = {}
-            for output in processor.flush():
+            for output in named(processor.flush()):
                 blocks.setdefault(output.topic.removeprefix(PREFIX), []).append(
                     (output.key, output.value, tuple(output.headers))
                 )

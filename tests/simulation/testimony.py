@@ -11,10 +11,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from tests.named import named
 from worker.domain.rules import Rules
 from worker.domain.violations import InvariantViolation
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import InputRecord, Outcome, OutputRecord
+from worker.stream.processor import InputRecord, Outcome, Output
 
 POISON = "poisoned by the scenario"
 
@@ -66,9 +67,9 @@ class Witnessed(PartitionProcessor):
         self._attempt.decided.append(Decided(record.topic, record.offset, outcome.value))
         return outcome
 
-    def flush(self) -> list[OutputRecord]:
-        records = super().flush()
+    def flush(self) -> list[Output]:
+        records = named(super().flush())
         attempt, self._attempt = self._attempt, Attempt(self._worker)
         attempt.state = [(record.key, record.value) for record in records if record.topic == self._state_topic]
         self._testify(self._number, attempt)
-        return records
+        return list(records)

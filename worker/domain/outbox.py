@@ -326,10 +326,6 @@ class Outbox:
             return
         cause, number = pending
         account, order_id = changed
-        rows = [
-            (sub_order_id, account.json_of(warehouse, sku), open_units, shipped, cancelled)
-            for sub_order_id, warehouse, sku, open_units, shipped, cancelled in unit_rows(order)
-        ]
         value = status_changed(
             cause.source,
             number,
@@ -339,7 +335,8 @@ class Outbox:
             order.lines is not None,
             order.eligible,
             statuses_of(order),
-            rows,
+            unit_rows(order),
+            account.json_of,
         )
         self._records.append((_STATUS, key, value))
 

@@ -21,10 +21,7 @@ from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
-from worker.stream.processor import InputRecord, Outcome, OutputRecord, StateVersionError
-
-_new: Final = tuple.__new__
-"""The constructor that `NamedTuple` generates is a function in Python; this is the tuple's own, in C."""
+from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, StateVersionError
 
 REPLAY_HEADER: Final = "replay-of"
 
@@ -114,10 +111,10 @@ class PartitionProcessor:
             return Outcome.DEAD_LETTERED
         return _OUTCOMES[effect]
 
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> list[Output]:
         """All outputs, dirty state and dead letters since the last flush."""
         names = self._names
-        records = [_new(OutputRecord, (names[topic], key, value, ())) for topic, key, value in self.ledger.flush()]
+        records: list[Output] = [(names[topic], key, value, ()) for topic, key, value in self.ledger.flush()]
         if self._dead_letters:
             records += self._dead_letters
             self._dead_letters = []

@@ -11,7 +11,7 @@ from worker.stream.errors import Halt
 from worker.stream.merge import size_of
 from worker.stream.observer import BatchReport
 from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
-from worker.stream.processor import InputRecord, Outcome, OutputRecord, Processor
+from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, Processor
 
 
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
@@ -74,10 +74,10 @@ class Batch:
         left = self._config.batch_records_max - len(self._timestamps_ms)
         return min(left, self._config.chunk_records_max)
 
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> list[Output]:
         """All that the transaction writes: outputs, dirty state, and the positions."""
         try:
-            records = self._processor.flush()
+            records = list(self._processor.flush())
         except Exception as error:
             raise halt_at(self._partition, "the end of a batch", error) from error
         value = encode_positions(self._ledger.positions(), self._ledger.stream_time_ms)

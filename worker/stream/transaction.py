@@ -17,7 +17,7 @@ from worker.stream.clients import BatchBuilder, Metadata, Producer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import bounded
 from worker.stream.positions import FENCE_KEY, encode_fence
-from worker.stream.processor import OutputRecord
+from worker.stream.processor import Output, OutputRecord
 from worker.stream.reaper import Reaper
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class TransactionWriter:
         await bounded(self._producer.begin_transaction(), self._config.step_ms_max, "beginning a transaction")
         self._open = True
 
-    async def commit(self, records: Sequence[OutputRecord], offsets: Mapping[str, int]) -> int:
+    async def commit(self, records: Sequence[Output], offsets: Mapping[str, int]) -> int:
         """Write all records and the next offsets by input topic, and commit them together.
 
         Gives the offset of the last record in the state topic (-1 when the broker did not tell): nothing of this
@@ -91,7 +91,7 @@ class TransactionWriter:
         finally:
             self._reaper.bury(self._producer)
 
-    async def _send(self, records: Sequence[OutputRecord]) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
+    async def _send(self, records: Sequence[Output]) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
         sent: list[tuple[str, int, asyncio.Future[Metadata]]] = []
         for topic, batch in self._batches(records):
             future = await self._producer.send_batch(batch, topic, partition=self._partition)
@@ -107,7 +107,7 @@ class TransactionWriter:
                 state_offset = metadata.offset + count - 1 if metadata.offset >= 0 else -1
         return state_offset
 
-    def _batches(self, records: Sequence[OutputRecord]) -> list[tuple[str, BatchBuilder]]:
+    def _batches(self, records: Sequence[Output]) -> list[tuple[str, BatchBuilder]]:
         """Full batches by topic, in the order in which they are to be sent: one of each topic, then the next ones.
 
         A batch always takes its first record, however large: so a record may exceed the batch size, up to what the

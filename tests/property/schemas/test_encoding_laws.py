@@ -163,10 +163,8 @@ def test_a_status_is_written_as_its_type_would_write_it(
         status,
         *flags,
         sub_orders,
-        [
-            (unit.sub_order_id, stock_json(unit.warehouse_id, unit.sku), unit.open, unit.shipped, unit.cancelled)
-            for unit in units
-        ],
+        [msgspec.structs.astuple(unit) for unit in units],
+        stock_json,
     )
     event = OrderStatusChanged(
         event_id=event_id,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import pytest
 
 from schemas.topics import Topic
+from tests.named import named
 from worker.demo.disturbance import calm, disturb, injected
 from worker.demo.judgement import judge
 from worker.demo.retail import read_invoices
@@ -52,7 +53,7 @@ def test_every_level_answer_drift_and_dead_letter_is_as_the_story_foretells(seed
         processor = processors[partition]
         record = Record(delivery.topic, partition, offset, NOW_MS, delivery.key, delivery.value)
         outcomes[processor.process(record)] += 1
-        for output in processor.flush():
+        for output in named(processor.flush()):
             if (topic := Topic(output.topic)) in WATCHED:
                 tally.see(topic, output.value, output.headers)
     assert [row for row in judge(scenario, injected(deliveries), outcomes, tally) if not row.agrees] == []

@@ -16,6 +16,7 @@ from schemas.inputs import InputEvent
 from schemas.state import OrderState
 from schemas.times import time_text
 from schemas.topics import Topic
+from tests.named import named
 from worker.domain.facts import Touch, merge
 from worker.domain.rules import AccountRules, Rules
 from worker.domain.units import unit_rows
@@ -153,7 +154,7 @@ class Shop:
         return self.processor.process(Input(where, 0, next(self.offsets), timestamp, key, value, headers))
 
     def flush(self, outcome: Outcome = APPLIED) -> Said:
-        said = Said(outcome, list(self.processor.flush()))
+        said = Said(outcome, named(self.processor.flush()))
         for record in said.of(Topic.STATE):
             assert record.key is not None
             self.state[record.key] = record.value

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from schemas.topics import INPUTS, Topic
+from tests.named import named
 from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, iso, ms, ordered
 from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
@@ -43,7 +44,7 @@ class Partition:
         return self.processor.process(record)
 
     def dead_letter(self) -> OutputRecord:
-        (record,) = (record for record in self.processor.flush() if record.topic == PREFIX + Topic.DEAD_LETTERS)
+        (record,) = (record for record in named(self.processor.flush()) if record.topic == PREFIX + Topic.DEAD_LETTERS)
         return record
 
     def code_of(self, value: Fields | bytes | None, **how: object) -> str:
@@ -107,7 +108,7 @@ def test_a_key_that_is_not_the_account_is_a_mismatch(partition: Partition, key: 
 def test_a_refused_record_changes_nothing_else(partition: Partition) -> None:
     partition.process(body_of("order.cancelled", NOW + DAY + 1))
     partition.process(CREATED, key=b"b")
-    records = partition.processor.flush()
+    records = named(partition.processor.flush())
     assert {record.topic for record in records} == {PREFIX + Topic.DEAD_LETTERS, PREFIX + Topic.STATE}
     (order,) = partition.processor.ledger.orders()
     assert (order.known, len(order.dead_letters)) == (False, 1)
@@ -116,7 +117,7 @@ def test_a_refused_record_changes_nothing_else(partition: Partition) -> None:
 def test_bad_records_do_not_stop_good_ones(partition: Partition) -> None:
     outcomes = [partition.process(value) for value in (b"{", CREATED, BROKEN, CREATED)]
     assert outcomes == [Outcome.DEAD_LETTERED, Outcome.APPLIED, Outcome.DEAD_LETTERED, Outcome.DUPLICATE]
-    records = partition.processor.flush()
+    records = named(partition.processor.flush())
     assert len([record for record in records if record.topic == PREFIX + Topic.DEAD_LETTERS]) == 2
 
 
@@ -238,20 +239,20 @@ def test_only_counts_wait_for_the_other_inputs(partition: Partition) -> None:
 
 def test_outputs_go_to_the_topics_with_the_prefix(partition: Partition) -> None:
     partition.process(CREATED)
-    topics = {record.topic for record in partition.processor.flush()}
+    topics = {record.topic for record in named(partition.processor.flush())}
     assert topics == {PREFIX + topic for topic in (Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.STATE)}
 
 
 def test_event_ids_name_the_topic_with_its_prefix(partition: Partition) -> None:
     partition.process(CREATED)
-    records = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.MOVEMENTS]
+    records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.MOVEMENTS]
     assert json.loads(records[0].value or b"")["event_id"] == f"shop.orders.events.v1/{HOME}/7/0"
 
 
 def test_an_alert_of_a_conflict_says_what_it_is_about(partition: Partition) -> None:
     partition.process(body_of("sub_order.on_hold", event_id="same"), topic=Topic.SUB_ORDERS)
     partition.process(body_of("sub_order.shipped", event_id="same"), topic=Topic.SUB_ORDERS)
-    alerts = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.ALERTS]
+    alerts = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ALERTS]
     (alert,) = [json.loads(record.value or b"") for record in alerts]
     assert (alert["alert"], alert["order_id"], alert["sub_order_id"], alert["cause"]) == ("conflict", "o", "s", "same")
 
@@ -261,6 +262,6 @@ def test_a_revocation_by_a_record_that_cannot_be_read_has_the_time_of_its_record
     partition.process(body_of("order.cancelled"))
     partition.processor.flush()
     partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread"})
-    records = [record for record in partition.processor.flush() if record.topic == PREFIX + Topic.ELIGIBILITY]
+    records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
     assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", iso(NOW), "unread")

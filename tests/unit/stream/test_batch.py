@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.named import named
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
 from tests.unit.stream.records import Record
 from worker.stream import Outcome, OutputRecord
@@ -28,7 +29,7 @@ async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -
     rig = _Rig()
     rig.processor.flushed = [OutputRecord("out", b"key", b"value")]
     await rig.decide(APPLIED, BAD)
-    first, last = rig.batch.flush()
+    first, last = named(rig.batch.flush())
     assert first == OutputRecord("out", b"key", b"value")
     assert (last.topic, last.key) == ("state", POSITIONS_KEY)
     positions, stream_time_ms = decode_positions(last.value or b"")

@@ -64,8 +64,8 @@ def _fingerprint(value: bytes) -> int:
 
 def _written(view: OrderView) -> bytes:
     """A record with these facts."""
-    units = [(unit[0], stock_json(unit[1], unit[2]), *unit[3:]) for unit in view.units]
-    return status_changed("", 0, "", '""', view.status, view.placed, view.eligible, view.sub_orders, units)
+    facts = view.status, view.placed, view.eligible, view.sub_orders, view.units
+    return status_changed("", 0, "", '""', *facts, stock_json)
 
 
 class Statuses:
