@@ -215,8 +215,8 @@ MUTANTS = (
             ),
             Edit(
                 TASK,
-                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of\n",
-                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, bounded, cause_of\n",
+                "from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of\n",
+                "from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, bounded, cause_of\n",
             ),
         ),
     ),

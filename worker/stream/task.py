@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
 from worker.stream.batch import Batch, halt_at
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of
+from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -66,6 +66,8 @@ class PartitionTask:
         self._between = asyncio.Lock()
         """Held during a transaction: whoever has it sees only what was committed."""
         self._lost: tuple[str, int] | None = None
+        self._losses: dict[str, int] = {}
+        """By topic: the offset whose loss made this task start again."""
         self._failures = 0
         self._state_offset = -1
 
@@ -245,7 +247,7 @@ class PartitionTask:
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
         while not self._stopping.is_set():
-            self._check_lost()
+            self._check_lost(offsets)
             self._wake.clear()
             await self._feed.observe(self.partition)
             chunk = merge.take(self._config.chunk_records_max)
@@ -313,10 +315,18 @@ class PartitionTask:
         self._lost = (topic, offset)
         self._wake.set()
 
-    def _check_lost(self) -> None:
+    def _check_lost(self, begun_at: Mapping[str, int]) -> None:
+        """Whether an input still has the offset to go on at. Raises Halt, or OffsetLost when that may be an old one.
+
+        Who slept may find gone what another worker has processed meanwhile, so the state is asked first. It only goes
+        forward: where it says again what was lost before, nothing but that offset can be gone on at.
+        """
         if self._lost is None:
             return
         topic, offset = self._lost
+        if offset != begun_at[topic] or self._losses.get(topic) != offset:
+            self._losses[topic] = offset
+            raise OffsetLost(f"{topic} does not have offset {offset}, and the state may be further by now")
         raise Halt(
             f"partition {self.partition} must go on at offset {offset} of {topic}, which the topic does not have (any "
             "more, or yet): nothing is skipped silently; restore the topic, or, to begin anew with what it has, stop "
@@ -337,7 +347,8 @@ class PartitionTask:
         self.state = PartitionState.BACKING_OFF
         self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
         self._surroundings.observer.task_restarted(self.partition, cause)
-        if cause == "fenced":
+        if cause in ("fenced", "lost"):
+            # The rightful owner may be another worker, which is not to be fenced before the group tells.
             wait_ms = self._config.fenced_backoff_ms
         else:
             wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(self._failures, 10))
@@ -346,7 +357,7 @@ class PartitionTask:
             log.warning(
                 "partition starts again",
                 extra={"partition": self.partition, "cause": cause, "error": repr(error), "wait_ms": wait_ms},
-                exc_info=error if not isinstance(error, KafkaError | StepTimeout) else None,
+                exc_info=error if not isinstance(error, KafkaError | StepTimeout | OffsetLost) else None,
             )
         try:
             async with asyncio.timeout(self._surroundings.chance.spread(wait_ms)):

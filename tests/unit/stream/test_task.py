@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Mapping
+
+import pytest
 
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from tests.unit.stream.stage import Stage
 from worker.stream import Chance, PartitionState, SilentObserver
 from worker.stream.client_log import ClientLog, RateLimit
-from worker.stream.feed import Feed
+from worker.stream.feed import Feed, Lane
 from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
@@ -71,3 +76,59 @@ def test_retries_are_spread() -> None:
     waits = {chance.spread(1000) for _ in range(100)}
     assert len(waits) > 50
     assert all(0.5 <= wait <= 1 for wait in waits)
+
+
+@pytest.fixture
+async def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch)
+
+
+async def test_an_offset_that_is_gone_is_no_reason_to_halt_when_the_state_is_beyond_it(stage: Stage) -> None:
+    went_on = asyncio.Event()
+
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        if offsets["a"] < 30:
+            # While this task slept, another worker processed ten records, which were deleted thereafter.
+            stage.state["a"] += 10
+            lane.lost("a", offsets["a"])
+        else:
+            went_on.set()
+
+    stage.scene = scene
+    await stage.until(went_on)
+    assert [offsets["a"] for offsets in stage.opened] == [10, 20, 30]
+    assert stage.eye.causes == ["lost", "lost"]
+    assert stage.waits_ms == [CONFIG.fenced_backoff_ms] * 2, "the group may give the partition to its owner first"
+
+
+async def test_an_offset_that_the_state_says_again_and_the_topic_does_not_have_halts(stage: Stage) -> None:
+    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"])
+    reason = await stage.until_halted()
+    assert reason.startswith("partition 3 must go on at offset 10 of a, which the topic does not have")
+    assert "empty state and the output topics" in reason
+    assert len(stage.opened) == 2
+
+
+async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        topic = "ab"[len(stage.opened) % 2]
+        lane.lost(topic, offsets[topic])
+
+    stage.scene = scene
+    assert "at offset 10 of" in await stage.until_halted()
+    assert len(stage.opened) == 3
+
+
+async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage) -> None:
+    went_on = asyncio.Event()
+
+    def scene(lane: Lane, _offsets: Mapping[str, int]) -> None:
+        if len(stage.opened) < 4:
+            # The log was cut by an unclean election: what the state says is there.
+            lane.lost("a", 15)
+        else:
+            went_on.set()
+
+    stage.scene = scene
+    await stage.until(went_on)
+    assert stage.eye.causes == ["lost"] * 3
