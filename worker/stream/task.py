@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 0.01
 """How often a task that holds records back looks at the client again."""
+RUN_MS_LONG = 30_000
+"""A task that ran so long worked, though it may have had nothing to commit: what ended it is a new failure."""
 
 
 class PartitionTask:
@@ -69,6 +71,9 @@ class PartitionTask:
         self._losses: dict[str, int] = {}
         """By topic: the offset whose loss made this task start again."""
         self._failures = 0
+        """Since it last worked: that it could begin to read says nothing, as the next transaction may fail again."""
+        self._ran_at: float | None = None
+        """Since when it reads; None: it does not yet."""
         self._state_offset = -1
 
     # -- from outside
@@ -134,7 +139,7 @@ class PartitionTask:
 
     async def _live(self) -> None:
         """From a new producer to the first error."""
-        self.state, self.reason, self._lost = PartitionState.STARTING, None, None
+        self.state, self.reason, self._lost, self._ran_at = PartitionState.STARTING, None, None, None
         memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
@@ -243,7 +248,8 @@ class PartitionTask:
         positions = ledger.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
-        self.state, self._moved_at, self._failures = PartitionState.RUNNING, self._clock.monotonic(), 0
+        self.state = PartitionState.RUNNING
+        self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
         while not self._stopping.is_set():
@@ -291,7 +297,7 @@ class PartitionTask:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF
                 raise
-        self._moved_at = self._clock.monotonic()
+        self._moved_at, self._failures = self._clock.monotonic(), 0
         self._surroundings.observer.batch_committed(batch.report())
         if batch.tripped:
             bad_max, window = self._config.breaker_bad_max, self._config.breaker_window
@@ -347,6 +353,8 @@ class PartitionTask:
         self.state = PartitionState.BACKING_OFF
         self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
         self._surroundings.observer.task_restarted(self.partition, cause)
+        if self._ran_at is not None and (self._clock.monotonic() - self._ran_at) * 1000 > RUN_MS_LONG:
+            self._failures = 0
         if cause in ("fenced", "lost"):
             # The rightful owner may be another worker, which is not to be fenced before the group tells.
             wait_ms = self._config.fenced_backoff_ms

@@ -75,6 +75,7 @@ class _Feed(Feed):
     async def observe(self, partition: int) -> None:
         assert partition == 3
         assert self._lane is not None
+        self._stage.look()
         for topic in CONFIG.inputs:
             self._lane.merge.observe(topic, Reading(answered_at_ms=1, position=0, stable_offset=None))
 
@@ -125,6 +126,8 @@ class Stage:
         """The offsets that reading began at, each time."""
         self.scene: Callable[[Lane, Mapping[str, int]], None] = lambda _lane, _offsets: None
         """What happens when reading begins."""
+        self.look: Callable[[], None] = lambda: None
+        """What happens when the task looks for more."""
         self.commits: deque[Exception | None] = deque()
         """What becomes of the next transactions: committed, or an error."""
         self.committed = asyncio.Event()

@@ -5,11 +5,14 @@ import random
 from collections.abc import Mapping
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from tests.unit.stream.records import Record
 from tests.unit.stream.stage import Stage
 from worker.stream import Chance, PartitionState, SilentObserver
 from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
 from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
@@ -132,3 +135,49 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
     stage.scene = scene
     await stage.until(went_on)
     assert stage.eye.causes == ["lost"] * 3
+
+
+def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
+    lane.merge.put("a", [Record("a", offsets["a"], 1, b"applied", partition=3)])
+    lane.wake.set()
+
+
+async def test_a_transaction_that_fails_again_and_again_is_tried_ever_more_seldom(stage: Stage) -> None:
+    stage.scene = _a_record_comes
+    stage.commits.extend([StepTimeout("committing")] * 8)
+    stage.commits.append(None)
+    await stage.until(stage.committed)
+    assert stage.waits_ms == [100, 200, 400, 800, 1600, 3200, CONFIG.backoff_ms_max, CONFIG.backoff_ms_max]
+
+
+async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
+    failed_again = asyncio.Event()
+
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        _a_record_comes(lane, offsets)
+        if stage.committed.is_set():
+            failed_again.set()
+        elif len(stage.opened) == 3:
+            more = [Record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
+            lane.merge.put("a", more)
+
+    stage.scene = scene
+    fails = StepTimeout("committing")
+    stage.commits.extend([fails, fails, None, fails, fails, fails])
+    await stage.until(failed_again)
+    assert stage.waits_ms[:3] == [100, 200, 100]
+
+
+async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(stage: Stage) -> None:
+    ran_seconds = iter([30, 30, 31])
+    ended = asyncio.Event()
+
+    def look() -> None:
+        stage.time.seconds += next(ran_seconds, 0)
+        if len(stage.opened) == 4:
+            ended.set()
+        raise KafkaConnectionError("the broker is gone")
+
+    stage.look = look
+    await stage.until(ended)
+    assert stage.waits_ms[:3] == [100, 200, 100]
