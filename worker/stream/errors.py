@@ -33,6 +33,14 @@ class OffsetLost(Exception):
     """An input does not have the offset that a task reads on at, by what the task knows. The text is a sentence."""
 
 
+def halt_at(partition: int, place: str, error: Exception) -> Halt:
+    """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
+    return Halt(
+        f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
+        "committed, and once the cause is removed it goes on from there"
+    )
+
+
 class NotReady(Exception):
     """The worker cannot start, or go on, yet. The text is a sentence; the engine tries again with back-off."""
 
@@ -61,6 +69,8 @@ def cause_of(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, OffsetLost):
         return "lost"
+    if isinstance(error, DEFECTS):
+        return "defect"
     return "broker"
 
 

@@ -46,7 +46,7 @@ class Observer(Protocol):
     def task_restarted(self, partition: int, cause: str) -> None:
         """A partition lost its producer and its state, and starts again.
 
-        `cause` is "fenced", "timeout", "lost" (an offset that the topic does not have) or "broker".
+        `cause` is "fenced", "timeout", "lost" (an offset that the topic does not have), "defect" or "broker".
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:

@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from worker.stream.batch import Batch, halt_at
+from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of
+from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -174,7 +174,10 @@ class PartitionTask:
 
     async def _restore(self, fence_offset: int) -> Restored:
         self.state = PartitionState.RESTORING
-        self.processor = self._surroundings.processors(self.partition, self._partition_count)
+        try:
+            self.processor = self._surroundings.processors(self.partition, self._partition_count)
+        except Exception as error:
+            raise halt_at(self.partition, "the making of its processor", error) from error
         reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
         began_at = self._clock.monotonic()
         restored = await reader.restore(self.processor, fence_offset, self._progressed)
@@ -197,17 +200,13 @@ class PartitionTask:
         """Let the processor derive what is not stored, giving the event loop back in between."""
         monotonic, slice_seconds = self._clock.monotonic, self._config.chunk_time_ms_max / 1000
         yield_at = monotonic() + slice_seconds
-        steps = self.processor.finish_restore(stream_time_ms)
-        while True:
-            try:
-                next(steps)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise halt_at(self.partition, "the end of its restore", error) from error
-            if monotonic() >= yield_at:
-                await asyncio.sleep(0)
-                yield_at = monotonic() + slice_seconds
+        try:
+            for _ in self.processor.finish_restore(stream_time_ms):
+                if monotonic() >= yield_at:
+                    await asyncio.sleep(0)
+                    yield_at = monotonic() + slice_seconds
+        except Exception as error:
+            raise halt_at(self.partition, "the end of its restore", error) from error
 
     def _progressed(self, progress: RestoreProgress) -> None:
         self.restore_progress = progress

@@ -131,7 +131,8 @@ class Stage:
         self.commits: deque[Exception | None] = deque()
         """What becomes of the next transactions: committed, or an error."""
         self.committed = asyncio.Event()
-        self.processor: Processor = Obedient()
+        self.make: Callable[[], Processor] = Obedient
+        """Makes the processor."""
         self.time = Time()
         self.eye = _Eye()
         self._chance = _Impatience()
@@ -140,7 +141,7 @@ class Stage:
             monkeypatch.setattr(module, name, lambda *_arguments, double=double: double(self))
         surroundings = Surroundings(
             config=CONFIG,
-            processors=lambda _partition, _count: self.processor,
+            processors=self._made,
             observer=self.eye,
             clock=self.time.clock,
             chance=self._chance,
@@ -154,6 +155,10 @@ class Stage:
     def waits_ms(self) -> list[int]:
         """How long the task backed off, each time."""
         return self._chance.waits_ms
+
+    def _made(self, partition: int, count: int) -> Processor:
+        assert (partition, count) == (3, PARTITIONS)
+        return self.make()
 
     async def until_halted(self) -> str:
         """Let the task run; the reason, once it halted."""

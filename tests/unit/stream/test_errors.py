@@ -53,6 +53,8 @@ def test_a_defect_is_not_blamed_on_the_broker() -> None:
         (ProducerFenced(), "fenced"),
         (StepTimeout(), "timeout"),
         (OffsetLost(), "lost"),
+        (TypeError(), "defect"),
+        (KeyError(), "defect"),
         (AssertionError(), "broker"),
     ],
 )

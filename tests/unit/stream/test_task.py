@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
 from tests.unit.stream.records import Record
 from tests.unit.stream.stage import Stage
-from worker.stream import Chance, PartitionState, SilentObserver
+from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor, SilentObserver
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
@@ -181,3 +181,80 @@ async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(sta
     stage.look = look
     await stage.until(ended)
     assert stage.waits_ms[:3] == [100, 200, 100]
+
+
+class _Failing(Obedient):
+    """Has a defect where it is told to have it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def _may_fail(self, place: str) -> None:
+        if place == self._place:
+            raise TypeError("the program is wrong")
+
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        self._may_fail("finish_restore")
+        return self._steps(stream_time_ms)
+
+    def _steps(self, stream_time_ms: int) -> Iterator[None]:
+        yield
+        self._may_fail("a step of finish_restore")
+        yield from super().finish_restore(stream_time_ms)
+
+    def waits(self, record: InputRecord) -> bool:
+        self._may_fail("waits")
+        return super().waits(record)
+
+    def process(self, record: InputRecord) -> Outcome:
+        self._may_fail("process")
+        return super().process(record)
+
+    def flush(self) -> list[OutputRecord]:
+        self._may_fail("flush")
+        return super().flush()
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("finish_restore", "the end of its restore"),
+        ("a step of finish_restore", "the end of its restore"),
+        ("waits", "a/3/10"),
+        ("process", "a/3/10"),
+        ("flush", "the end of a batch"),
+    ],
+)
+async def test_a_processor_with_a_defect_halts_its_partition_wherever_it_has_it(
+    stage: Stage, place: str, told: str
+) -> None:
+    stage.scene = _a_record_comes
+    stage.make = lambda: _Failing(place)
+    reason = await stage.until_halted()
+    assert reason.startswith(f"partition 3 stopped at {told}: TypeError: the program is wrong")
+    assert stage.eye.causes == []
+    assert not stage.committed.is_set()
+
+
+async def test_a_processor_that_cannot_be_made_halts_its_partition(stage: Stage) -> None:
+    def make() -> Processor:
+        raise TypeError("the program is wrong")
+
+    stage.make = make
+    reason = await stage.until_halted()
+    assert reason.startswith("partition 3 stopped at the making of its processor: TypeError: the program is wrong")
+    assert stage.eye.causes == []
+
+
+async def test_a_defect_of_the_task_itself_is_not_blamed_on_the_broker(stage: Stage) -> None:
+    told = asyncio.Event()
+
+    def look() -> None:
+        if stage.eye.causes:
+            told.set()
+        raise TypeError("the program is wrong")
+
+    stage.look = look
+    await stage.until(told)
+    assert set(stage.eye.causes) == {"defect"}
