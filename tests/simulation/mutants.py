@@ -213,11 +213,7 @@ MUTANTS = (
                     pass
 """,
             ),
-            Edit(
-                TASK,
-                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of\n",
-                "from worker.stream.errors import Halt, NotAssigned, StepTimeout, bounded, cause_of\n",
-            ),
+            Edit(TASK, "from worker.stream.errors import Halt,", "from worker.stream.errors import bounded, Halt,"),
         ),
     ),
     Mutant(

@@ -195,8 +195,7 @@ def _actions(r: Random, workers: tuple[str, ...], partitions: int) -> list[Actio
             if r.random() < 0.6:
                 drawn.append((left_at + r.choice((0.1, 1.0, 3.0)), Act.JOIN, worker))
     drawn += [(r.uniform(1, HEAL_SECONDS), Act.COMPACT, "") for _ in range(r.choice((0, 1, 2)))]
-    # A zombie halts at what was deleted while it slept, which takes retention of seconds: not with several workers.
-    if r.random() < 0.2 and len(workers) == 1:
+    if r.random() < 0.2:
         drawn.append((r.uniform(2, HEAL_SECONDS), Act.TRUNCATE, str(r.randrange(partitions))))
     return [Action(index, *action) for index, action in enumerate(sorted(drawn))]
 

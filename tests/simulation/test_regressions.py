@@ -9,19 +9,22 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.offset import OffsetRequest_v3
 
 from tests.model.run import AccountRules
-from tests.simulation.faults import AtRequest, Fault, FaultPlan
+from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulation.history import Entry
 from tests.simulation.run import run
-from tests.simulation.scenario import FAULTS_UNTIL_SECONDS, Plan
+from tests.simulation.scenario import FAULTS_UNTIL_SECONDS, Act, Action, Plan
 
 
-def _world(*faults: Fault, static: bool = False) -> Plan:
-    """Two workers, one partition, nothing to process, and these faults."""
+def _world(
+    *faults: Fault, static: bool = False, entries: tuple[Entry, ...] = (), actions: tuple[Action, ...] = ()
+) -> Plan:
+    """Two workers, one partition, and these faults; nothing to process, unless it is given."""
     return Plan(
         seed=427,
         partitions=1,
         rules=AccountRules(),
         clean=False,
-        entries=(),
+        entries=entries,
         skipped=0,
         workers=("w0", "w1"),
         static=static,
@@ -31,7 +34,7 @@ def _world(*faults: Fault, static: bool = False) -> Plan:
         markers_seconds=0.0,
         breaker_bad_max=0,
         poisoned=None,
-        actions=(),
+        actions=actions,
         faults=FaultPlan(faults, FAULTS_UNTIL_SECONDS),
         gaps=False,
     )
@@ -58,3 +61,16 @@ def test_a_partition_begins_although_the_connection_of_the_group_is_dead(
     result = elsewhere.submit(run, _world(fault)).result()
     assert result.findings == []
     assert result.figures["restores"] > 0
+
+
+@pytest.mark.parametrize("seconds", [8.6, 9.0, 9.4])
+def test_who_slept_does_not_halt_at_records_that_another_worker_processed_before_they_were_deleted(
+    elsewhere: ProcessPoolExecutor, seconds: float
+) -> None:
+    """Seed 3521: the woken worker reads on where it was before the group tells that the partition is another's."""
+    away = Fault(number=0, blow=AtTime.ISOLATE, at_seconds=3.0, process="w1", seconds=seconds)
+    record = Entry(0, at_ms=4000, timestamp_ms=4000, topic="orders.events.v1", partition=0, key=b"acme", value=b"{}")
+    deletion = Action(0, at_seconds=9.5, act=Act.TRUNCATE, subject="0")
+    result = elsewhere.submit(run, _world(away, entries=(record,), actions=(deletion,))).result()
+    assert result.findings == []
+    assert result.figures["restarts: lost"] == 1

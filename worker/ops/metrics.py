@@ -76,7 +76,7 @@ RESTARTS = Spec(
     "stockfreeze_partition_restarts",
     "counter",
     ("cause",),
-    "Partitions that started again after an error: fenced, timeout or broker.",
+    "Partitions that started again after an error: fenced, timeout, lost (a deleted offset), defect or broker.",
 )
 HALTS = Spec("stockfreeze_partition_halts", "counter", (), "Partitions that stopped until the worker is restarted.")
 REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")

@@ -7,19 +7,11 @@ from collections.abc import Sequence
 
 from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
-from worker.stream.errors import Halt
+from worker.stream.errors import halt_at
 from worker.stream.merge import size_of
 from worker.stream.observer import BatchReport
 from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
 from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, Processor
-
-
-def halt_at(partition: int, place: str, error: Exception) -> Halt:
-    """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
-    return Halt(
-        f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
-        "committed, and once the cause is removed it goes on from there"
-    )
 
 
 class Batch:

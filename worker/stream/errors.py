@@ -29,6 +29,18 @@ class Halt(Exception):
     """Stop the partition and leave it stopped. The text is a sentence: what is wrong, and the way out."""
 
 
+class OffsetLost(Exception):
+    """An input does not have the offset that a task reads on at, by what the task knows. The text is a sentence."""
+
+
+def halt_at(partition: int, place: str, error: Exception) -> Halt:
+    """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
+    return Halt(
+        f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
+        "committed, and once the cause is removed it goes on from there"
+    )
+
+
 class NotReady(Exception):
     """The worker cannot start, or go on, yet. The text is a sentence; the engine tries again with back-off."""
 
@@ -55,12 +67,16 @@ def cause_of(error: BaseException) -> str:
         return "fenced"
     if isinstance(error, StepTimeout):
         return "timeout"
+    if isinstance(error, OffsetLost):
+        return "lost"
+    if isinstance(error, DEFECTS):
+        return "defect"
     return "broker"
 
 
 def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
     """One sentence for an error met at work; `detail` is what the client said last, which its errors leave out."""
-    if isinstance(error, NotReady):
+    if isinstance(error, NotReady | OffsetLost):
         return str(error)
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"

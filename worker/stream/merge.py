@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from worker.stream.errors import Halt, halt_at
 from worker.stream.processor import InputRecord
 
 ANSWERS_NEEDED: Final = 2
@@ -77,13 +78,14 @@ class Merge:
         self._by_topic = {entry.topic: entry for entry in self._inputs}
 
     def put(self, topic: str, records: Sequence[InputRecord]) -> None:
-        """Add fetched records of an input, in offset order."""
+        """Add fetched records of an input, in offset order.
+
+        Nothing is asked about them yet: who reads for all partitions must not fail at the records of one.
+        """
         entry = self._by_topic[topic]
         entry.excused = False
         entry.records.extend(records)
         entry.bytes += sum(map(size_of, records))
-        if entry.key is None:
-            self._look(entry)
 
     def observe(self, topic: str, reading: Reading) -> None:
         """Take note of what the client knows of an input now."""
@@ -116,10 +118,16 @@ class Merge:
             entry.excused = entry.excused or entry.lacking
 
     def take(self, records_max: int) -> list[InputRecord]:
-        """The next records, in order; fewer where an input lacks records, all that is left waits, or they are large."""
+        """The next records, in order; fewer where an input lacks records, all that is left waits, or they are large.
+
+        Raises Halt when `waits` fails.
+        """
         taken: list[InputRecord] = []
         if self.lacking:
             return taken
+        for fetched in self._inputs:
+            if fetched.key is None:
+                self._look(fetched)
         bytes_left = CHUNK_BYTES_MAX
         while len(taken) < records_max and bytes_left > 0:
             entry = self._next()
@@ -146,7 +154,11 @@ class Merge:
             record = records.popleft()
             entry.bytes -= size_of(record)
             taken.append(record)
-            if not records or waits(records[0]):
+            try:
+                run_ends = not records or waits(records[0])
+            except Exception as error:
+                raise _halt_at(records[0], error) from error
+            if run_ends:
                 self._look(entry)
                 return
             key = (records[0].timestamp, False, rank)
@@ -171,7 +183,10 @@ class Merge:
             entry.key, entry.waits = None, False
             return
         head = entry.records[0]
-        entry.waits = self._waits(head)
+        try:
+            entry.waits = self._waits(head)
+        except Exception as error:
+            raise _halt_at(head, error) from error
         entry.key = (head.timestamp, entry.waits, entry.rank)
 
     def _next(self) -> _Input | None:
@@ -199,6 +214,10 @@ class Merge:
             or (entry.answers - answers >= ANSWERS_NEEDED and entry.reading.at_end)
             for entry, answers in zip(self._inputs, waiting.wait.answers, strict=True)
         )
+
+
+def _halt_at(record: InputRecord, error: Exception) -> Halt:
+    return halt_at(record.partition, f"{record.topic}/{record.partition}/{record.offset}", error)
 
 
 def size_of(record: InputRecord) -> int:

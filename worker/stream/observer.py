@@ -44,7 +44,10 @@ class Observer(Protocol):
         """The state of a partition is complete."""
 
     def task_restarted(self, partition: int, cause: str) -> None:
-        """A partition lost its producer and its state, and starts again; `cause` is "fenced", "timeout" or "broker"."""
+        """A partition lost its producer and its state, and starts again.
+
+        `cause` is "fenced", "timeout", "lost" (an offset that the topic does not have), "defect" or "broker".
+        """
 
     def partition_halted(self, partition: int, reason: str) -> None:
         """A partition stopped for good (in this process)."""

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
-from worker.stream.batch import Batch, halt_at
+from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, NotAssigned, StepTimeout, cause_of
+from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -39,6 +39,8 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 0.01
 """How often a task that holds records back looks at the client again."""
+RUN_MS_LONG = 30_000
+"""A task that ran so long worked, though it may have had nothing to commit: what ended it is a new failure."""
 
 
 class PartitionTask:
@@ -66,7 +68,12 @@ class PartitionTask:
         self._between = asyncio.Lock()
         """Held during a transaction: whoever has it sees only what was committed."""
         self._lost: tuple[str, int] | None = None
+        self._losses: dict[str, int] = {}
+        """By topic: the offset whose loss made this task start again."""
         self._failures = 0
+        """Since it last worked: that it could begin to read says nothing, as the next transaction may fail again."""
+        self._ran_at: float | None = None
+        """Since when it reads; None: it does not yet."""
         self._state_offset = -1
 
     # -- from outside
@@ -132,7 +139,7 @@ class PartitionTask:
 
     async def _live(self) -> None:
         """From a new producer to the first error."""
-        self.state, self.reason, self._lost = PartitionState.STARTING, None, None
+        self.state, self.reason, self._lost, self._ran_at = PartitionState.STARTING, None, None, None
         memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
@@ -167,7 +174,10 @@ class PartitionTask:
 
     async def _restore(self, fence_offset: int) -> Restored:
         self.state = PartitionState.RESTORING
-        self.processor = self._surroundings.processors(self.partition, self._partition_count)
+        try:
+            self.processor = self._surroundings.processors(self.partition, self._partition_count)
+        except Exception as error:
+            raise halt_at(self.partition, "the making of its processor", error) from error
         reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
         began_at = self._clock.monotonic()
         restored = await reader.restore(self.processor, fence_offset, self._progressed)
@@ -190,17 +200,13 @@ class PartitionTask:
         """Let the processor derive what is not stored, giving the event loop back in between."""
         monotonic, slice_seconds = self._clock.monotonic, self._config.chunk_time_ms_max / 1000
         yield_at = monotonic() + slice_seconds
-        steps = self.processor.finish_restore(stream_time_ms)
-        while True:
-            try:
-                next(steps)
-            except StopIteration:
-                return
-            except Exception as error:
-                raise halt_at(self.partition, "the end of its restore", error) from error
-            if monotonic() >= yield_at:
-                await asyncio.sleep(0)
-                yield_at = monotonic() + slice_seconds
+        try:
+            for _ in self.processor.finish_restore(stream_time_ms):
+                if monotonic() >= yield_at:
+                    await asyncio.sleep(0)
+                    yield_at = monotonic() + slice_seconds
+        except Exception as error:
+            raise halt_at(self.partition, "the end of its restore", error) from error
 
     def _progressed(self, progress: RestoreProgress) -> None:
         self.restore_progress = progress
@@ -241,11 +247,12 @@ class PartitionTask:
         positions = ledger.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
-        self.state, self._moved_at, self._failures = PartitionState.RUNNING, self._clock.monotonic(), 0
+        self.state = PartitionState.RUNNING
+        self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
         while not self._stopping.is_set():
-            self._check_lost()
+            self._check_lost(offsets)
             self._wake.clear()
             await self._feed.observe(self.partition)
             chunk = merge.take(self._config.chunk_records_max)
@@ -289,7 +296,7 @@ class PartitionTask:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF
                 raise
-        self._moved_at = self._clock.monotonic()
+        self._moved_at, self._failures = self._clock.monotonic(), 0
         self._surroundings.observer.batch_committed(batch.report())
         if batch.tripped:
             bad_max, window = self._config.breaker_bad_max, self._config.breaker_window
@@ -313,10 +320,18 @@ class PartitionTask:
         self._lost = (topic, offset)
         self._wake.set()
 
-    def _check_lost(self) -> None:
+    def _check_lost(self, begun_at: Mapping[str, int]) -> None:
+        """Whether an input still has the offset to go on at. Raises Halt, or OffsetLost when that may be an old one.
+
+        Who slept may find gone what another worker has processed meanwhile, so the state is asked first. It only goes
+        forward: where it says again what was lost before, nothing but that offset can be gone on at.
+        """
         if self._lost is None:
             return
         topic, offset = self._lost
+        if offset != begun_at[topic] or self._losses.get(topic) != offset:
+            self._losses[topic] = offset
+            raise OffsetLost(f"{topic} does not have offset {offset}, and the state may be further by now")
         raise Halt(
             f"partition {self.partition} must go on at offset {offset} of {topic}, which the topic does not have (any "
             "more, or yet): nothing is skipped silently; restore the topic, or, to begin anew with what it has, stop "
@@ -337,7 +352,10 @@ class PartitionTask:
         self.state = PartitionState.BACKING_OFF
         self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
         self._surroundings.observer.task_restarted(self.partition, cause)
-        if cause == "fenced":
+        if self._ran_at is not None and (self._clock.monotonic() - self._ran_at) * 1000 > RUN_MS_LONG:
+            self._failures = 0
+        if cause in ("fenced", "lost"):
+            # The rightful owner may be another worker, which is not to be fenced before the group tells.
             wait_ms = self._config.fenced_backoff_ms
         else:
             wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(self._failures, 10))
@@ -346,7 +364,7 @@ class PartitionTask:
             log.warning(
                 "partition starts again",
                 extra={"partition": self.partition, "cause": cause, "error": repr(error), "wait_ms": wait_ms},
-                exc_info=error if not isinstance(error, KafkaError | StepTimeout) else None,
+                exc_info=error if not isinstance(error, KafkaError | StepTimeout | OffsetLost) else None,
             )
         try:
             async with asyncio.timeout(self._surroundings.chance.spread(wait_ms)):

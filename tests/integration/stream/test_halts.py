@@ -10,8 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import expected, numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
-from worker.stream import Engine, NotAssigned, PartitionState
+from worker.stream import Engine, InputRecord, NotAssigned, PartitionState
 from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Position, encode_format, encode_positions
 
 NUMBERS = numbers(100)
@@ -43,6 +44,25 @@ async def test_a_processor_that_raises_stops_its_partition_and_no_other(broker: 
     positions = await world.positions()
     assert positions[0][world.a].next_offset <= len(NUMBERS)
     assert positions[1][world.b].applied == len(NUMBERS)
+
+
+async def test_who_cannot_say_whether_a_record_waits_stops_its_partition_and_no_other(
+    broker: Broker, names: Names
+) -> None:
+    class Unsure(Toy):
+        def waits(self, record: InputRecord) -> bool:
+            if record.value == b"riddle":
+                raise TypeError("the program is wrong")
+            return super().waits(record)
+
+    world = await World(broker, names).create()
+    async with world.running(processors=lambda _partition, _count: Unsure(world.topics)) as engine:
+        await world.send(world.a, [(b"key", b"riddle")], partition=0)
+        reason = await _halted(engine, 0)
+        assert reason.startswith(f"partition 0 stopped at {world.a}/0/0: TypeError: the program is wrong")
+        await world.send(world.b, NUMBERS, partition=1)
+        await world.processed(len(NUMBERS), engine)
+        assert state_of(engine.status(), 1) is PartitionState.RUNNING
 
 
 async def test_a_halted_partition_stays_halted_across_a_rebalance(broker: Broker, names: Names) -> None:

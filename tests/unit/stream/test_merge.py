@@ -2,8 +2,11 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from tests.unit.stream.records import Record
 from worker.stream import InputRecord
+from worker.stream.errors import Halt
 from worker.stream.merge import CHUNK_BYTES_MAX, Merge, Reading
 
 END = 1000
@@ -209,3 +212,18 @@ def test_what_comes_in_whatever_pieces_is_taken_in_one_order() -> None:
             order += _taken(merge, chance.randint(1, 20))
         orders.add(tuple(order))
     assert len(orders) == 1
+
+
+@pytest.mark.parametrize("offset", [0, 1], ids=["first", "behind another"])
+def test_a_record_of_which_it_cannot_be_said_whether_it_waits_halts_whoever_takes_it(offset: int) -> None:
+    def waits(record: InputRecord) -> bool:
+        if record.offset == offset:
+            raise TypeError("the program is wrong")
+        return False
+
+    merge = Merge(("a", "b"), waits)
+    merge.observe("b", Reading(1, END, END))
+    # Who reads for all partitions only puts: it must not fail.
+    merge.put("a", [Record("a", 0, 10, partition=7), Record("a", 1, 10, partition=7)])
+    with pytest.raises(Halt, match=f"partition 7 stopped at a/7/{offset}: TypeError: the program is wrong"):
+        merge.take(5)

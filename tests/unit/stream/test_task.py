@@ -1,11 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 import random
+from collections.abc import Iterator, Mapping
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
 
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
-from worker.stream import Chance, PartitionState, SilentObserver
+from tests.unit.stream.records import Record
+from tests.unit.stream.stage import Stage
+from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor, SilentObserver
 from worker.stream.client_log import ClientLog, RateLimit
-from worker.stream.feed import Feed
+from worker.stream.errors import StepTimeout
+from worker.stream.feed import Feed, Lane
 from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
@@ -71,3 +79,182 @@ def test_retries_are_spread() -> None:
     waits = {chance.spread(1000) for _ in range(100)}
     assert len(waits) > 50
     assert all(0.5 <= wait <= 1 for wait in waits)
+
+
+@pytest.fixture
+async def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch)
+
+
+async def test_an_offset_that_is_gone_is_no_reason_to_halt_when_the_state_is_beyond_it(stage: Stage) -> None:
+    went_on = asyncio.Event()
+
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        if offsets["a"] < 30:
+            # While this task slept, another worker processed ten records, which were deleted thereafter.
+            stage.state["a"] += 10
+            lane.lost("a", offsets["a"])
+        else:
+            went_on.set()
+
+    stage.scene = scene
+    await stage.until(went_on)
+    assert [offsets["a"] for offsets in stage.opened] == [10, 20, 30]
+    assert stage.eye.causes == ["lost", "lost"]
+    assert stage.waits_ms == [CONFIG.fenced_backoff_ms] * 2, "the group may give the partition to its owner first"
+
+
+async def test_an_offset_that_the_state_says_again_and_the_topic_does_not_have_halts(stage: Stage) -> None:
+    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"])
+    reason = await stage.until_halted()
+    assert reason.startswith("partition 3 must go on at offset 10 of a, which the topic does not have")
+    assert "empty state and the output topics" in reason
+    assert len(stage.opened) == 2
+
+
+async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        topic = "ab"[len(stage.opened) % 2]
+        lane.lost(topic, offsets[topic])
+
+    stage.scene = scene
+    assert "at offset 10 of" in await stage.until_halted()
+    assert len(stage.opened) == 3
+
+
+async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage) -> None:
+    went_on = asyncio.Event()
+
+    def scene(lane: Lane, _offsets: Mapping[str, int]) -> None:
+        if len(stage.opened) < 4:
+            # The log was cut by an unclean election: what the state says is there.
+            lane.lost("a", 15)
+        else:
+            went_on.set()
+
+    stage.scene = scene
+    await stage.until(went_on)
+    assert stage.eye.causes == ["lost"] * 3
+
+
+def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
+    lane.merge.put("a", [Record("a", offsets["a"], 1, b"applied", partition=3)])
+    lane.wake.set()
+
+
+async def test_a_transaction_that_fails_again_and_again_is_tried_ever_more_seldom(stage: Stage) -> None:
+    stage.scene = _a_record_comes
+    stage.commits.extend([StepTimeout("committing")] * 8)
+    stage.commits.append(None)
+    await stage.until(stage.committed)
+    assert stage.waits_ms == [100, 200, 400, 800, 1600, 3200, CONFIG.backoff_ms_max, CONFIG.backoff_ms_max]
+
+
+async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
+    failed_again = asyncio.Event()
+
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        _a_record_comes(lane, offsets)
+        if stage.committed.is_set():
+            failed_again.set()
+        elif len(stage.opened) == 3:
+            more = [Record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
+            lane.merge.put("a", more)
+
+    stage.scene = scene
+    fails = StepTimeout("committing")
+    stage.commits.extend([fails, fails, None, fails, fails, fails])
+    await stage.until(failed_again)
+    assert stage.waits_ms[:3] == [100, 200, 100]
+
+
+async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(stage: Stage) -> None:
+    ran_seconds = iter([30, 30, 31])
+    ended = asyncio.Event()
+
+    def look() -> None:
+        stage.time.seconds += next(ran_seconds, 0)
+        if len(stage.opened) == 4:
+            ended.set()
+        raise KafkaConnectionError("the broker is gone")
+
+    stage.look = look
+    await stage.until(ended)
+    assert stage.waits_ms[:3] == [100, 200, 100]
+
+
+class _Failing(Obedient):
+    """Has a defect where it is told to have it."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__()
+        self._place = place
+
+    def _may_fail(self, place: str) -> None:
+        if place == self._place:
+            raise TypeError("the program is wrong")
+
+    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+        self._may_fail("finish_restore")
+        return self._steps(stream_time_ms)
+
+    def _steps(self, stream_time_ms: int) -> Iterator[None]:
+        yield
+        self._may_fail("a step of finish_restore")
+        yield from super().finish_restore(stream_time_ms)
+
+    def waits(self, record: InputRecord) -> bool:
+        self._may_fail("waits")
+        return super().waits(record)
+
+    def process(self, record: InputRecord) -> Outcome:
+        self._may_fail("process")
+        return super().process(record)
+
+    def flush(self) -> list[OutputRecord]:
+        self._may_fail("flush")
+        return super().flush()
+
+
+@pytest.mark.parametrize(
+    ("place", "told"),
+    [
+        ("finish_restore", "the end of its restore"),
+        ("a step of finish_restore", "the end of its restore"),
+        ("waits", "a/3/10"),
+        ("process", "a/3/10"),
+        ("flush", "the end of a batch"),
+    ],
+)
+async def test_a_processor_with_a_defect_halts_its_partition_wherever_it_has_it(
+    stage: Stage, place: str, told: str
+) -> None:
+    stage.scene = _a_record_comes
+    stage.make = lambda: _Failing(place)
+    reason = await stage.until_halted()
+    assert reason.startswith(f"partition 3 stopped at {told}: TypeError: the program is wrong")
+    assert stage.eye.causes == []
+    assert not stage.committed.is_set()
+
+
+async def test_a_processor_that_cannot_be_made_halts_its_partition(stage: Stage) -> None:
+    def make() -> Processor:
+        raise TypeError("the program is wrong")
+
+    stage.make = make
+    reason = await stage.until_halted()
+    assert reason.startswith("partition 3 stopped at the making of its processor: TypeError: the program is wrong")
+    assert stage.eye.causes == []
+
+
+async def test_a_defect_of_the_task_itself_is_not_blamed_on_the_broker(stage: Stage) -> None:
+    told = asyncio.Event()
+
+    def look() -> None:
+        if stage.eye.causes:
+            told.set()
+        raise TypeError("the program is wrong")
+
+    stage.look = look
+    await stage.until(told)
+    assert set(stage.eye.causes) == {"defect"}

@@ -1,0 +1,178 @@
+"""A partition's task without a broker: what its state says, what it is given to read, and what becomes of its commits.
+
+The task, its merge and its batches are the real ones; doubles are the producer, the reader of the state, and the feed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import pytest
+
+from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from worker.stream import Chance, Processor, SilentObserver
+from worker.stream import task as module
+from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.feed import Feed, Lane
+from worker.stream.merge import Reading
+from worker.stream.positions import begun_at
+from worker.stream.reaper import Reaper
+from worker.stream.restore import Restored
+from worker.stream.surroundings import Surroundings
+from worker.stream.task import PartitionTask
+
+PARTITIONS = 8
+PLAY_SECONDS_MAX = 5
+"""Nothing here waits for anything: a task that has not come so far by then goes round in circles."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class _Impatience(Chance):
+    """Spreads no retry, waits for none, and keeps how long each would have been."""
+
+    waits_ms: list[int] = field(default_factory=list)
+
+    def spread(self, wait_ms: int) -> float:
+        self.waits_ms.append(wait_ms)
+        return 0.0
+
+
+class _Eye(SilentObserver):
+    def __init__(self) -> None:
+        self.causes: list[str] = []
+        self.halted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def task_restarted(self, partition: int, cause: str) -> None:
+        assert partition == 3
+        self.causes.append(cause)
+
+    def partition_halted(self, partition: int, reason: str) -> None:
+        assert partition == 3
+        self.halted.set_result(reason)
+
+
+class _Feed(Feed):
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._lane: Lane | None = None
+
+    def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
+        assert partition == 3
+        self._lane = lane
+        self._stage.opened.append(dict(offsets))
+        self._stage.scene(lane, offsets)
+
+    def close(self, partition: int) -> None:
+        assert partition == 3
+        self._lane = None
+
+    async def observe(self, partition: int) -> None:
+        assert partition == 3
+        assert self._lane is not None
+        self._stage.look()
+        for topic in CONFIG.inputs:
+            self._lane.merge.observe(topic, Reading(answered_at_ms=1, position=0, stable_offset=None))
+
+
+class _Writer:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def start(self) -> None:
+        """Nobody is fenced."""
+
+    async def fence(self) -> int:
+        return 7
+
+    async def begin(self) -> None:
+        """Nothing is open."""
+
+    async def commit(self, records: Sequence[object], _offsets: Mapping[str, int]) -> int:
+        assert records
+        error = self._stage.commits.popleft()
+        if error is not None:
+            raise error
+        self._stage.committed.set()
+        return 8
+
+    async def discard(self) -> None:
+        """Nothing was open."""
+
+
+class _Reader:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def restore(self, _processor: Processor, _fence_offset: int, _progressed: object) -> Restored:
+        restored = Restored()
+        restored.partition_count = PARTITIONS
+        restored.positions = {topic: begun_at(offset) for topic, offset in self._stage.state.items()}
+        return restored
+
+
+class Stage:
+    """Partition 3 of eight, with inputs `a` and `b`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.state = {"a": 10, "b": 10}
+        """Where the state topic says that reading goes on."""
+        self.opened: list[dict[str, int]] = []
+        """The offsets that reading began at, each time."""
+        self.scene: Callable[[Lane, Mapping[str, int]], None] = lambda _lane, _offsets: None
+        """What happens when reading begins."""
+        self.look: Callable[[], None] = lambda: None
+        """What happens when the task looks for more."""
+        self.commits: deque[Exception | None] = deque()
+        """What becomes of the next transactions: committed, or an error."""
+        self.committed = asyncio.Event()
+        self.make: Callable[[], Processor] = Obedient
+        """Makes the processor."""
+        self.time = Time()
+        self.eye = _Eye()
+        self._chance = _Impatience()
+        doubles: dict[str, Any] = {"TransactionWriter": _Writer, "StateReader": _Reader}
+        for name, double in doubles.items():
+            monkeypatch.setattr(module, name, lambda *_arguments, double=double: double(self))
+        surroundings = Surroundings(
+            config=CONFIG,
+            processors=self._made,
+            observer=self.eye,
+            clock=self.time.clock,
+            chance=self._chance,
+            reaper=Reaper(),
+            client_log=ClientLog(5000, self.time.clock.monotonic),
+            complaints=RateLimit(5000, self.time.clock.monotonic),
+        )
+        self.task = PartitionTask(surroundings, _Feed(self), 3, PARTITIONS)
+
+    @property
+    def waits_ms(self) -> list[int]:
+        """How long the task backed off, each time."""
+        return self._chance.waits_ms
+
+    def _made(self, partition: int, count: int) -> Processor:
+        assert (partition, count) == (3, PARTITIONS)
+        return self.make()
+
+    async def until_halted(self) -> str:
+        """Let the task run; the reason, once it halted."""
+        self.task.start()
+        return await self._played(self.eye.halted)
+
+    async def until(self, event: asyncio.Event) -> None:
+        """Let the task run until something happened, and end it."""
+        self.task.start()
+        await self._played(asyncio.ensure_future(event.wait()))
+
+    async def _played(self, ended: asyncio.Future[T]) -> T:
+        try:
+            async with asyncio.timeout(PLAY_SECONDS_MAX):
+                return await ended
+        finally:
+            await self.task.stop()
