@@ -316,7 +316,7 @@ MUTANTS = (
     Mutant(
         "count-waits-for-one-answer",
         "A count waits for one fetch answer of the other inputs, which may have been under way before.",
-        (Edit(MERGE, "ANSWERS_NEEDED = 2", "ANSWERS_NEEDED = 0"),),
+        (Edit(MERGE, "ANSWERS_NEEDED: Final = 2", "ANSWERS_NEEDED = 0"),),
     ),
     Mutant(
         "commit-assumed",
