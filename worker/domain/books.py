@@ -7,6 +7,7 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from schemas.encoding import key_of
 from schemas.state import (
@@ -22,9 +23,10 @@ from schemas.state import (
 )
 from worker.domain.accounts import Account
 from worker.domain.deadlines import Deadline, Deadlines
-from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.outbox import Cause, Outbox
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import STATUSES
+from worker.domain.steps import in_slices
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
 from worker.domain.views import Holding, OrderView, StockView
@@ -34,6 +36,10 @@ DUE_PER_RECORD_MAX = 50
 
 What is touched before its turn is looked at then.
 """
+
+RECORDS_PER_STEP: Final = 500
+ORDERS_PER_STEP: Final = 10
+"""How many are encoded at a step: some milliseconds, as an order may have thousands of lines."""
 
 
 class Books:
@@ -208,27 +214,32 @@ class Books:
 
     # Flush
 
-    def flush(self) -> list[Record]:
-        """Everything decided since the last flush, as records; what was thawed rests again."""
-        for stock in self.out.pending_levels():
-            self.out.write_level(stock)
-        for stock in self._dirty_stock:
-            if stock.count is not None:
-                self.out.put(b"stock/" + stock.key, encode(stock.count))
-            stock.dirty = False
-        for touched in self._dirty:
-            account, order_id = touched
-            order = account.orders[order_id]
-            key = key_of(account.id, order_id)
-            if not isinstance(order, bytes):  # as everything is that was touched since the last flush
-                self.out.write_status(touched, key, order)
-            value = account.orders[order_id] = encode(order)
-            self._resting.pop(touched, None)
-            self.out.put(b"order/" + key, value)
+    def prepare_flush(self) -> Iterator[None]:
+        """Make records of everything decided since the last flush, in steps; what was thawed rests again."""
+        for levels in in_slices(self.out.pending_levels(), RECORDS_PER_STEP):
+            for stock in levels:
+                self.out.write_level(stock)
+            yield
+        for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):
+            for stock in stocks:
+                if stock.count is not None:
+                    self.out.put(b"stock/" + stock.key, encode(stock.count))
+                stock.dirty = False
+            yield
+        for orders in in_slices(self._dirty, ORDERS_PER_STEP):
+            for touched in orders:
+                account, order_id = touched
+                order = account.orders[order_id]
+                key = key_of(account.id, order_id)
+                if not isinstance(order, bytes):  # as everything is that was touched since the last flush
+                    self.out.write_status(touched, key, order)
+                value = account.orders[order_id] = encode(order)
+                self._resting.pop(touched, None)
+                self.out.put(b"order/" + key, value)
+            yield
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
         self._dirty, self._dirty_stock, self._resting = {}, {}, {}
-        return self.out.take()
 
     # Views
 

@@ -74,6 +74,8 @@ class Ledger:
         self._books = Books(rules, self._out)
         self._orders = Orders(self._books)
         self._restoration = Restoration(self._books)
+        self.rest: Iterator[None] | None = None
+        """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
 
     # Reading, for those who ask
 
@@ -121,6 +123,8 @@ class Ledger:
 
     def advance(self, recorded_at: int) -> None:
         """A record with this timestamp was read, good or bad: what has fallen due leaves the state."""
+        if self.rest is not None:
+            self.finish()
         if recorded_at > self._books.stream_time_ms:
             self._books.advance(recorded_at)
 
@@ -132,7 +136,7 @@ class Ledger:
         """Apply an event.
 
         `source` is its `topic/partition/offset`, `recorded_at` its record's timestamp in milliseconds, `replay` the
-        dead letter that it replays, if any.
+        dead letter that it replays, if any. What is left to be done then are the steps of `rest`.
 
         Raises RuleRefusal where it must be dead-lettered: nothing has changed then. Raises InvariantViolation where the
         program is wrong.
@@ -158,8 +162,18 @@ class Ledger:
         else:
             effect = self._apply_to_others(account, decoded, event, cause)
         if replay is not None:
-            self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+            if self.rest is None:
+                self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+            else:
+                self.rest = self._then_resolve(self.rest, account, replay, cause)
         return effect
+
+    def finish(self) -> None:
+        """Take all steps of `rest` at once, where nothing else has to go on meanwhile."""
+        if self.rest is not None:
+            for _ in self.rest:
+                pass
+            self.rest = None
 
     def _apply_to_others(self, account: Account, decoded: Decoded, event: InputEvent, cause: Cause) -> Effect:
         match event:
@@ -193,9 +207,16 @@ class Ledger:
         """An event came again with other content."""
         self._out.alert(cause, "conflict", detail, sub_order_id=cause.sub_order_id)
 
+    def prepare_flush(self) -> Iterator[None]:
+        """Encode what `flush` is to hand over, step by step: many changes are many records."""
+        self.finish()
+        return self._books.prepare_flush()
+
     def flush(self) -> list[Record]:
         """All records decided since the last flush: outputs, then dirty state."""
-        return self._books.flush()
+        for _ in self.prepare_flush():
+            pass
+        return self._out.take()
 
     # Orders
 
@@ -272,13 +293,22 @@ class Ledger:
             self._books.remove_order(account, order_id)
         return Effect.APPLIED
 
+    def _then_resolve(
+        self, steps: Iterator[None], account: Account, replay: DeadLetterOfOrder, cause: Cause
+    ) -> Iterator[None]:
+        yield from steps
+        self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+
     # Stock
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
         if as_of < self._books.horizon(account):
             raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
-        result = take_part(self._books, account, event, as_of, cause)
-        return Effect.DUPLICATE if result is None else Effect.APPLIED if result else Effect.STALE
+        taking = take_part(self._books, account, event, as_of, cause)
+        if taking is None:
+            return Effect.DUPLICATE
+        self.rest = taking.steps
+        return Effect.APPLIED if taking.is_new else Effect.STALE
 
     def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
         event_hash, content = identity_of(event)
