@@ -23,6 +23,7 @@ from schemas.state import (
 )
 from worker.domain.accounts import Account
 from worker.domain.deadlines import Deadline, Deadlines
+from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.outbox import Cause, Outbox
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import STATUSES
@@ -51,6 +52,8 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
         self.orders_eligible = 0
+        self.sizeable: dict[tuple[Account, str], None] = {}
+        """Orders touched since the last flush that may be large: their size is looked at with every event."""
         self._rules = rules
         self._resting: dict[tuple[Account, str], bytes] = {}
         self._dirty: dict[tuple[Account, str], None] = {}
@@ -79,6 +82,8 @@ class Books:
             return None
         if isinstance(order, bytes):
             self._resting[account, order_id] = order
+            if len(order) > SMALL_STATE_BYTES:
+                self.sizeable[account, order_id] = None
             order = account.orders[order_id] = decode_order(order)
         if order.eligible and retires_at(account, order) <= self.stream_time_ms:
             self._retire(account, order_id, order)
@@ -239,7 +244,7 @@ class Books:
             yield
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
-        self._dirty, self._dirty_stock, self._resting = {}, {}, {}
+        self._dirty, self._dirty_stock, self._resting, self.sizeable = {}, {}, {}, {}
 
     # Views
 

@@ -27,6 +27,7 @@ from worker.domain.accounts import Account
 from worker.domain.archive import rejection_of, statuses_of
 from worker.domain.books import Books
 from worker.domain.counting import take_part
+from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
 from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
@@ -198,7 +199,7 @@ class Ledger:
             if self._books.retired_order(account, order_id) is not None:
                 return  # it has left for good, and nothing of it can come back
             order = self._books.new_order(account, order_id)
-        if dead_letter.dead_letter_id not in order.dead_letters:
+        if dead_letter.dead_letter_id not in order.dead_letters and len(order.dead_letters) < DEAD_LETTERS_MAX:
             order.dead_letters.append(dead_letter.dead_letter_id)
             self._books.dirty(account, order_id)
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
@@ -237,9 +238,7 @@ class Ledger:
                 "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
-        if order is None:
-            order = books.new_order(account, order_id)
-        elif event_hash in order.identities:
+        if order is not None and event_hash in order.identities:
             known = _content_of(order.identities, event_hash)
             if known is not None and known != content:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
@@ -247,6 +246,14 @@ class Ledger:
                 order.seen_at = max(order.seen_at, cause.recorded_at)
                 books.dirty(account, order_id)
                 return Effect.DUPLICATE
+        if not is_small(event) or (
+            order is not None
+            and (len(order.identities) > SMALL_IDENTITIES or (books.sizeable and (account, order_id) in books.sizeable))
+        ):
+            refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
+            books.sizeable[account, order_id] = None
+        if order is None:
+            order = books.new_order(account, order_id)
         default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
         order.identities += event_hash + content
