@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
+from schemas.decoding import ID_LENGTH_MAX
 from schemas.inputs import (
     OrderAmended,
     OrderCancelled,
@@ -61,6 +62,9 @@ _NAME_BYTES: Final = 80
 """A sub-order among statuses, or among those that keep an order from the archive, without its name."""
 _CHILD_BYTES: Final = 3000
 """All that a child's entry says besides its lines."""
+_TOLD_BYTES_MAX: Final = 4 * (2 * 4 * ID_LENGTH_MAX + _ROW_BYTES)
+_KEPT_BYTES_MAX: Final = 4 * (4 * ID_LENGTH_MAX + _ROW_BYTES)
+"""All that an entry adds to any record, with names of four bytes a code point; one that is kept, without its SKU."""
 
 _WITH_LINES: Final = frozenset(
     {
@@ -127,7 +131,10 @@ def refuse_outgrowth(order: OrderState | None, event: OrdersEvent | SubOrdersEve
     """Raise RuleRefusal (invalid) if a record of the order could outgrow what its topic takes once the event is
     applied.
     """
-    if bytes_max_after(OrderState() if order is None else order, event, default_warehouse) <= ORDER_BYTES_MAX:
+    order = OrderState() if order is None else order
+    if bytes_max_by_count(order, event) <= ORDER_BYTES_MAX:
+        return
+    if bytes_max_after(order, event, default_warehouse) <= ORDER_BYTES_MAX:
         return
     told = _told_by(event)
     field = "children" if type(event) is SubOrderSplit else "lines" if any(entry.skus for entry in told) else "order_id"
@@ -135,6 +142,28 @@ def refuse_outgrowth(order: OrderState | None, event: OrdersEvent | SubOrdersEve
         "invalid",
         f"The field {field} would let the order outgrow what a record can hold, {RECORD_BYTES_MAX >> 20} MiB.",
     )
+
+
+def bytes_max_by_count(order: OrderState, event: OrdersEvent | SubOrdersEvent) -> int:
+    """As `bytes_max_after`, if names were as long as they may be: more in most cases, and found at once.
+
+    But for the SKUs that are in the state, an entry each: they take no more bytes than it, or twice as many in JSON.
+    """
+    if type(event) is SubOrderSplit:
+        told, names = sum(len(child.lines) for child in event.children), 1 + len(event.children)
+    else:
+        told, names = len(getattr(event, "lines", None) or ()), 1
+    kept = 0
+    if order.lines is not None:
+        kept = len(order.lines)
+        told += sum(map(len, order.lines.values())) - kept  # their SKU is in the state only once
+    for sub_order in order.sub_orders.values():
+        names += 1
+        for skus in _entries_of(sub_order):
+            kept += len(skus)
+    claims = sum(map(len, order.claims.values()))
+    entries = told * _TOLD_BYTES_MAX + kept * _KEPT_BYTES_MAX
+    return 9 * len(encode(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
 
 
 def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, default_warehouse: str) -> int:
