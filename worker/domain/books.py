@@ -55,15 +55,17 @@ class Books:
         self.sizeable: dict[tuple[Account, str], None] = {}
         """Orders touched since the last flush that may be large: their size is looked at with every event."""
         self._rules = rules
+        self._opened: list[Account] = []
         self._resting: dict[tuple[Account, str], bytes] = {}
         self._dirty: dict[tuple[Account, str], None] = {}
         self._dirty_stock: dict[Stock, None] = {}
 
     def account(self, account_id: str) -> Account:
-        """The account's books, opened when first asked for."""
+        """The account's books, opened when first asked for; closed by the flush if nothing was entered."""
         account = self.accounts.get(account_id)
         if account is None:
             account = self.accounts[account_id] = Account(account_id, self._rules.of(account_id))
+            self._opened.append(account)
         return account
 
     def horizon(self, account: Account) -> int:
@@ -169,7 +171,9 @@ class Books:
         if not self.deadlines.any_due(recorded_at):
             return
         for deadline in self.deadlines.due(recorded_at, DUE_PER_RECORD_MAX):
-            account = self.accounts[deadline.account_id]
+            account = self.accounts.get(deadline.account_id)
+            if account is None:
+                continue  # closed: what was to fall due had left before
             match deadline.kind:
                 case "order":
                     self._look_at_order(account, deadline.id)
@@ -244,6 +248,10 @@ class Books:
             yield
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
+        for account in self._opened:
+            if account.is_empty:  # anybody may name any number of accounts, in records that are refused
+                del self.accounts[account.id]
+        self._opened = []
         self._dirty, self._dirty_stock, self._resting, self.sizeable = {}, {}, {}, {}
 
     # Views

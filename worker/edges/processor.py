@@ -28,6 +28,9 @@ from worker.stream.processor import InputRecord, Outcome, OutputRecord, StateVer
 RECORDS_PER_STEP = 2000
 """How many are handed over at a step of a flush: about 2 ms."""
 
+PLACED_MAX = 100_000
+"""So many account ids are remembered to lie in the right partition: anybody may send any number of them."""
+
 REPLAY_HEADER = "replay-of"
 
 _OUTCOMES = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
@@ -139,6 +142,8 @@ class PartitionProcessor:
         records = self._outputs
         records += self._dead_letters
         self._outputs, self._dead_letters = [], []
+        if len(self._placed) > PLACED_MAX:
+            self._placed.clear()
         return records
 
     def _check_place(self, record: InputRecord, account_id: str) -> None:
