@@ -39,7 +39,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.positions import Ledger, begun_at
-from worker.stream.processor import Headers, Output
+from worker.stream.processor import Headers
 from worker.stream.reaper import Reaper
 from worker.stream.transaction import TransactionWriter
 
@@ -117,33 +117,35 @@ class Line:
         them where all records are there already.
         """
         longest = {"decide": 0.0, "flush": 0.0, "append": 0.0}
-        last, deciding = time.thread_time(), True
+        last, stage = time.thread_time(), ""
         loop = asyncio.get_running_loop()
 
-        def note(stage: str) -> None:
-            nonlocal last
+        def note(next_stage: str) -> None:
+            nonlocal last, stage
             now = time.thread_time()
-            longest[stage], last = max(longest[stage], (now - last) * 1e3), now
+            if stage:
+                longest[stage] = max(longest[stage], (now - last) * 1e3)
+            last, stage = now, next_stage
 
         def tick() -> None:
-            if deciding:
-                note("decide")
+            note(stage)
+            if stage:
                 loop.call_soon(tick)
 
         self._put(records)
         while chunk := self._merge.take(self._config.chunk_records_max):
             batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
-            last, deciding = time.thread_time(), True
+            note("decide")
             tick()
             while chunk:
                 await batch.decide(chunk)
                 chunk = self._merge.take(batch.room)
-            deciding, last = False, time.thread_time()
-            await asyncio.sleep(0)
-            outputs: list[Output] = batch.flush()
             note("flush")
-            self._writer._batches(outputs)
+            outputs = await batch.flush()
             note("append")
+            await self._writer._batches(outputs)
+            note("")
+            await asyncio.sleep(0)
             self._processor.tally.clear()
         return longest
 
@@ -159,8 +161,10 @@ class Line:
         began = time.process_time()
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)
-        outputs: list[Output] = timed("flush", batch.flush)
-        timed("append", lambda: self._writer._batches(outputs))
+        began, outputs = time.process_time(), await batch.flush()
+        times["flush"].append(time.process_time() - began)
+        began, _ = time.process_time(), await self._writer._batches(outputs)
+        times["append"].append(time.process_time() - began)
         timed("report", batch.report)
         self._processor.tally.clear()
 

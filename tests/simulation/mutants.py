@@ -289,7 +289,7 @@ MUTANTS = (
         (
             Edit(
                 TRANSACTION,
-                "        step_ms = self._config.step_ms_max\n        sent =",
+                "        step_ms = self._config.step_ms_max\n        batches =",
                 """\
         step_ms = self._config.step_ms_max
         outside = [record for record in records if record.topic.endswith("dead-letters.v1")]
@@ -298,7 +298,7 @@ MUTANTS = (
             async with AIOKafkaProducer(**self._config.client) as plain:
                 for topic, key, value, headers in outside:
                     await plain.send_and_wait(topic, value, key, self._partition, headers=list(headers))
-        sent =""",
+        batches =""",
             ),
         ),
     ),

@@ -68,6 +68,12 @@ class Account:
         self.adjustments: dict[bytes, AdjustmentState] = {}
         self.snapshots: dict[tuple[str, str], dict[str, Snapshot]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known of it: it is as good as never heard of."""
+        known = self.orders or self.retired or self.stock or self.adjustments or self.snapshots
+        return not known and self.default_warehouse is None
+
     def stock_at(self, warehouse: str, sku: str) -> Stock:
         """The stock key, made when first asked for."""
         by_sku = self.stock.get(warehouse)

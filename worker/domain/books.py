@@ -23,9 +23,11 @@ from schemas.state import (
 )
 from worker.domain.accounts import Account
 from worker.domain.deadlines import Deadline, Deadlines
-from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.limits import SMALL_STATE_BYTES
+from worker.domain.outbox import Cause, Outbox
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import STATUSES
+from worker.domain.steps import in_slices
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
 from worker.domain.views import Holding, OrderView, StockView
@@ -35,6 +37,10 @@ DUE_PER_RECORD_MAX: Final = 50
 
 What is touched before its turn is looked at then.
 """
+
+RECORDS_PER_STEP: Final = 500
+ORDERS_PER_STEP: Final = 10
+"""How many are encoded at a step: some milliseconds, as an order may have thousands of lines."""
 
 
 class Books:
@@ -46,16 +52,20 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
         self.orders_eligible = 0
+        self.sizeable: dict[tuple[Account, str], None] = {}
+        """Orders touched since the last flush that may be large: their size is looked at with every event."""
         self._rules = rules
+        self._opened: list[Account] = []
         self._resting: dict[tuple[Account, str], bytes] = {}
         self._dirty: dict[tuple[Account, str], None] = {}
         self._dirty_stock: dict[Stock, None] = {}
 
     def account(self, account_id: str) -> Account:
-        """The account's books, opened when first asked for."""
+        """The account's books, opened when first asked for; closed by the flush if nothing was entered."""
         account = self.accounts.get(account_id)
         if account is None:
             account = self.accounts[account_id] = Account(account_id, self._rules.of(account_id))
+            self._opened.append(account)
         return account
 
     def horizon(self, account: Account) -> int:
@@ -74,6 +84,8 @@ class Books:
             return None
         if isinstance(order, bytes):
             self._resting[account, order_id] = order
+            if len(order) > SMALL_STATE_BYTES:
+                self.sizeable[account, order_id] = None
             order = account.orders[order_id] = decode_order(order)
         if order.eligible and retires_at(account, order) <= self.stream_time_ms:
             self._retire(account, order_id, order)
@@ -159,7 +171,9 @@ class Books:
         if not self.deadlines.any_due(recorded_at):
             return
         for deadline in self.deadlines.due(recorded_at, DUE_PER_RECORD_MAX):
-            account = self.accounts[deadline.account_id]
+            account = self.accounts.get(deadline.account_id)
+            if account is None:
+                continue  # closed: what was to fall due had left before
             match deadline.kind:
                 case "order":
                     self._look_at_order(account, deadline.id)
@@ -209,27 +223,36 @@ class Books:
 
     # Flush
 
-    def flush(self) -> list[Record]:
-        """Everything decided since the last flush, as records; what was thawed rests again."""
-        for stock in self.out.pending_levels():
-            self.out.write_level(stock)
-        for stock in self._dirty_stock:
-            if stock.count is not None:
-                self.out.put(b"stock/" + stock.key, encode(stock.count))
-            stock.dirty = False
-        for touched in self._dirty:
-            account, order_id = touched
-            order = account.orders[order_id]
-            key = key_of(account.id, order_id)
-            if not isinstance(order, bytes):  # as everything is that was touched since the last flush
-                self.out.write_status(touched, key, order)
-            value = account.orders[order_id] = encode(order)
-            self._resting.pop(touched, None)
-            self.out.put(b"order/" + key, value)
+    def prepare_flush(self) -> Iterator[None]:
+        """Make records of everything decided since the last flush, in steps; what was thawed rests again."""
+        for levels in in_slices(self.out.pending_levels(), RECORDS_PER_STEP):
+            for stock in levels:
+                self.out.write_level(stock)
+            yield
+        for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):
+            for stock in stocks:
+                if stock.count is not None:
+                    self.out.put(b"stock/" + stock.key, encode(stock.count))
+                stock.dirty = False
+            yield
+        for orders in in_slices(self._dirty, ORDERS_PER_STEP):
+            for touched in orders:
+                account, order_id = touched
+                order = account.orders[order_id]
+                key = key_of(account.id, order_id)
+                if not isinstance(order, bytes):  # as everything is that was touched since the last flush
+                    self.out.write_status(touched, key, order)
+                value = account.orders[order_id] = encode(order)
+                self._resting.pop(touched, None)
+                self.out.put(b"order/" + key, value)
+            yield
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
-        self._dirty, self._dirty_stock, self._resting = {}, {}, {}
-        return self.out.take()
+        for account in self._opened:
+            if account.is_empty:  # anybody may name any number of accounts, in records that are refused
+                del self.accounts[account.id]
+        self._opened = []
+        self._dirty, self._dirty_stock, self._resting, self.sizeable = {}, {}, {}, {}
 
     # Views
 

@@ -1,8 +1,15 @@
-"""Taking a part of a snapshot: every key it counts, and the summary once all parts are in. Contract section 6."""
+"""Taking a part of a snapshot: every key it counts, and the summary once all parts are in. Contract section 6.
+
+Whether a part is taken is decided at once, and nothing has changed where it is refused. Taking it may touch every key
+of a warehouse, so that is done in steps.
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Generator, Iterator
+from heapq import merge
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 from schemas.identity import identity_of
 from schemas.inputs import StockCounted
@@ -12,27 +19,43 @@ from worker.domain.books import Books
 from worker.domain.outbox import Cause
 from worker.domain.reconcile import (
     Finding,
-    absent_keys,
     compares_reserved,
     is_forgotten,
-    missing_in_count,
+    is_greater,
+    is_missing,
+    listed,
     superseded_by,
     take_count,
 )
 from worker.domain.refusals import RuleRefusal
-from worker.domain.stock import MOVES_KEPT_MS, Rank, Stock
+from worker.domain.steps import in_slices
+from worker.domain.stock import MOVES_KEPT_MS, Rank, Stock, rank_of
+
+KEYS_PER_STEP: Final = 100
+"""Keys that are counted, or written down, at a step: at most about 5 ms."""
+
+KEYS_SEEN_PER_STEP: Final = 5000
+"""Keys that are only looked at, or put in order, at a step: likewise."""
+
+
+class Taking(NamedTuple):
+    """A part that is taken. is_new: whether anything it says is. steps: what is to be done before anything else."""
+
+    is_new: bool
+    steps: Iterator[None]
 
 
 class _Taken(NamedTuple):
     """A key that was counted, and what it had available before."""
 
+    sku: str
     stock: Stock
     finding: Finding
     available: int | None
 
 
-def take_part(books: Books, account: Account, event: StockCounted, as_of: int, cause: Cause) -> bool | None:
-    """Take a part of a snapshot. Returns None if it is known already, else whether anything it says is new.
+def take_part(books: Books, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Taking | None:
+    """Begin to take a part of a snapshot, None if it is known already.
 
     Raises RuleRefusal (conflict) if the part, or the snapshot it belongs to, was told otherwise before.
     """
@@ -44,25 +67,48 @@ def take_part(books: Books, account: Account, event: StockCounted, as_of: int, c
             return None
         _check_agreement(snapshot, event, as_of)
     elif is_forgotten(account, event.origin, event.warehouse_id, (as_of, event.snapshot_id)):
-        taken = _take_counts(books, account, event, as_of, reserved=False)
-        _write(books, event, as_of, taken, cause)
-        return any(entry.finding.greater for entry in taken)
+        by_sku = account.stock.get(event.warehouse_id, {})
+        rank = _rank(event, as_of)
+        counts = [None if stock is None else stock.count for stock in map(by_sku.get, [c.sku for c in event.counts])]
+        is_new = any(is_greater(count, rank) for count in counts)
+        return Taking(is_new, _take_key_by_key(books, account, event, as_of, cause))
     else:
         snapshot = Snapshot(event.snapshot_id, as_of, event.parts, event.absent == "zero")
         account.snapshots.setdefault((event.origin, event.warehouse_id), {})[event.snapshot_id] = snapshot
+    steps = _take(books, account, event, as_of, cause, content, snapshot)
+    return Taking(is_new=True, steps=steps)
+
+
+def _take_key_by_key(
+    books: Books, account: Account, event: StockCounted, as_of: int, cause: Cause
+) -> Generator[None, None, None]:
+    """A part of a snapshot that is no longer remembered."""
+    taken = yield from _take_counts(books, account, event, as_of, reserved=False)
+    yield from _write(books, event, as_of, taken, cause)
+
+
+def _take(
+    books: Books,
+    account: Account,
+    event: StockCounted,
+    as_of: int,
+    cause: Cause,
+    content: bytes,
+    snapshot: Snapshot,
+) -> Generator[None, None, None]:
     is_fresh = compares_reserved(as_of, cause.recorded_at) and as_of >= books.stream_time_ms - MOVES_KEPT_MS
-    taken = _take_counts(books, account, event, as_of, reserved=is_fresh)
+    taken = yield from _take_counts(books, account, event, as_of, reserved=is_fresh)
     _record_part(books, account, event, content, snapshot, taken)
-    if snapshot.complete:
-        missing = missing_in_count(account, event.warehouse_id, snapshot)
-        if snapshot.absent_zero:
-            taken += _take_absent(books, account, event, as_of, snapshot)
-        _write(books, event, as_of, taken, cause)
-        books.out.summarised(cause, event.origin, event.warehouse_id, snapshot, missing)
-        _forget_superseded(books, account, event, snapshot)
-    else:
-        _write(books, event, as_of, taken, cause)
-    return True
+    if not snapshot.complete:
+        yield from _write(books, event, as_of, taken, cause)
+        return
+    lacking = yield from _lacking(account, event.warehouse_id, snapshot)
+    missing = [stock.sku for stock in lacking if is_missing(stock)]
+    if snapshot.absent_zero:
+        taken += yield from _take_absent(books, account, event, as_of, snapshot, lacking)
+    yield from _write(books, event, as_of, taken, cause)
+    books.out.summarised(cause, event.origin, event.warehouse_id, snapshot, listed(missing))
+    yield from _forget_superseded(books, account, event, snapshot)
 
 
 def _check_agreement(snapshot: Snapshot, event: StockCounted, as_of: int) -> None:
@@ -83,30 +129,51 @@ def _rank(event: StockCounted, as_of: int) -> Rank:
     return as_of, event.origin, event.snapshot_id, event.part
 
 
-def _take_counts(books: Books, account: Account, event: StockCounted, as_of: int, *, reserved: bool) -> list[_Taken]:
-    taken = []
+def _take_counts(
+    books: Books, account: Account, event: StockCounted, as_of: int, *, reserved: bool
+) -> Generator[None, None, list[_Taken]]:
+    taken: list[_Taken] = []
     rank = _rank(event, as_of)
-    for count in event.counts:
-        stock = account.stock_at(event.warehouse_id, count.sku)
-        books.fold(account, stock)
-        available = stock.available
-        finding = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
-        taken.append(_Taken(stock, finding, available))
+    for counts in in_slices(event.counts, KEYS_PER_STEP):
+        for count in counts:
+            stock = account.stock_at(event.warehouse_id, count.sku)
+            books.fold(account, stock)
+            available = stock.available
+            finding = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            taken.append(_Taken(count.sku, stock, finding, available))
+        yield
     return taken
 
 
-def _take_absent(books: Books, account: Account, event: StockCounted, as_of: int, snapshot: Snapshot) -> list[_Taken]:
-    taken = []
+def _lacking(account: Account, warehouse: str, snapshot: Snapshot) -> Generator[None, None, list[Stock]]:
+    """The keys of the warehouse that the snapshot lacks."""
+    lacking: list[Stock] = []
+    seen = snapshot.seen
+    for stocks in in_slices(account.stock.get(warehouse, {}).values(), KEYS_SEEN_PER_STEP):
+        lacking += [stock for stock in stocks if stock.sku not in seen]
+        yield
+    return lacking
+
+
+def _take_absent(
+    books: Books, account: Account, event: StockCounted, as_of: int, snapshot: Snapshot, lacking: list[Stock]
+) -> Generator[None, None, list[_Taken]]:
+    """Count 0 what the snapshot lacks and has an older count: with `absent: zero`."""
+    taken: list[_Taken] = []
     rank = _rank(event, as_of)
-    for stock in absent_keys(account, event.warehouse_id, snapshot, rank):
-        books.fold(account, stock)
-        available = stock.available
-        finding = take_count(stock, rank, 0, None, account.rules)
-        taken.append(_Taken(stock, finding, available))
-        if finding.compared:
-            snapshot.checked.add(stock.sku)
-        if finding.drifts:
-            snapshot.drifted.add(stock.sku)
+    for stocks in in_slices(lacking, KEYS_PER_STEP):
+        for stock in stocks:
+            if stock.count is None or rank_of(stock.count) >= rank:
+                continue
+            books.fold(account, stock)
+            available = stock.available
+            finding = take_count(stock, rank, 0, None, account.rules)
+            taken.append(_Taken(stock.sku, stock, finding, available))
+            if finding.compared:
+                snapshot.checked.add(stock.sku)
+            if finding.drifts:
+                snapshot.drifted.add(stock.sku)
+        yield
     return taken
 
 
@@ -119,7 +186,7 @@ def _record_part(
         as_of=snapshot.as_of,
         parts=snapshot.parts,
         absent_zero=snapshot.absent_zero,
-        skus=[entry.stock.sku for entry in taken],
+        skus=[entry.sku for entry in taken],
         checked=[i for i, entry in enumerate(taken) if entry.finding.compared],
         drifted=[i for i, entry in enumerate(taken) if entry.finding.drifts],
         unknown=[i for i, entry in enumerate(taken) if entry.finding.unknown],
@@ -141,18 +208,34 @@ def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, p
     return "part", account.id, warehouse, origin, snapshot_id, str(part)
 
 
-def _write(books: Books, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause) -> None:
-    for stock, finding, available in sorted(taken, key=lambda entry: entry.stock.sku):
-        books.post(stock, [finding.posting] if finding.posting else [], available, cause)
-        if finding.adopted and finding.posting is None:
-            books.out.level_changed(cause, stock)  # its as_of did
-        for drift in finding.drifts:
-            books.out.drifted(cause, stock, event.origin, event.snapshot_id, as_of, drift)
+def _write(
+    books: Books, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause
+) -> Generator[None, None, None]:
+    """Write down what was found, in ascending order of SKU."""
+    ordered: list[list[_Taken]] = []
+    for entries in in_slices(taken, KEYS_SEEN_PER_STEP):
+        ordered.append(sorted(entries, key=_sku_of))
+        yield
+    for entries in in_slices(merge(*ordered, key=_sku_of), KEYS_PER_STEP):
+        for _, stock, finding, available in entries:
+            books.post(stock, [finding.posting] if finding.posting else [], available, cause)
+            if finding.adopted and finding.posting is None:
+                books.out.level_changed(cause, stock)  # its as_of did
+            for drift in finding.drifts:
+                books.out.drifted(cause, stock, event.origin, event.snapshot_id, as_of, drift)
+        yield
 
 
-def _forget_superseded(books: Books, account: Account, event: StockCounted, snapshot: Snapshot) -> None:
+def _forget_superseded(
+    books: Books, account: Account, event: StockCounted, snapshot: Snapshot
+) -> Generator[None, None, None]:
     named = account.snapshots[event.origin, event.warehouse_id]
     for other in superseded_by(account, event.origin, event.warehouse_id, snapshot):
         del named[other.snapshot_id]
-        for part in other.received:
-            books.out.drop(*_part_key(account, event.warehouse_id, event.origin, other.snapshot_id, part))
+        for parts in in_slices(other.received, KEYS_SEEN_PER_STEP):
+            for part in parts:
+                books.out.drop(*_part_key(account, event.warehouse_id, event.origin, other.snapshot_id, part))
+            yield
+
+
+_sku_of = attrgetter("sku")

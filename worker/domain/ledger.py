@@ -27,6 +27,7 @@ from worker.domain.accounts import Account
 from worker.domain.archive import rejection_of, statuses_of
 from worker.domain.books import Books
 from worker.domain.counting import take_part
+from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
 from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.refusals import RuleRefusal
@@ -80,6 +81,8 @@ class Ledger:
         self._books = Books(rules, self._out)
         self._orders = Orders(self._books)
         self._restoration = Restoration(self._books)
+        self.rest: Iterator[None] | None = None
+        """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
 
     # Reading, for those who ask
 
@@ -127,6 +130,8 @@ class Ledger:
 
     def advance(self, recorded_at: int) -> None:
         """A record with this timestamp was read, good or bad: what has fallen due leaves the state."""
+        if self.rest is not None:
+            self.finish()
         if recorded_at > self._books.stream_time_ms:
             self._books.advance(recorded_at)
 
@@ -138,7 +143,7 @@ class Ledger:
         """Apply an event.
 
         `source` is its `topic/partition/offset`, `recorded_at` its record's timestamp in milliseconds, `replay` the
-        dead letter that it replays, if any.
+        dead letter that it replays, if any. What is left to be done then are the steps of `rest`.
 
         Raises RuleRefusal where it must be dead-lettered: nothing has changed then. Raises InvariantViolation where the
         program is wrong.
@@ -164,8 +169,18 @@ class Ledger:
         else:
             effect = self._apply_to_others(account, decoded, event, cause)
         if replay is not None:
-            self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+            if self.rest is None:
+                self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+            else:
+                self.rest = self._then_resolve(self.rest, account, replay, cause)
         return effect
+
+    def finish(self) -> None:
+        """Take all steps of `rest` at once, where nothing else has to go on meanwhile."""
+        if self.rest is not None:
+            for _ in self.rest:
+                pass
+            self.rest = None
 
     def _apply_to_others(self, account: Account, decoded: Decoded, event: InputEvent, cause: Cause) -> Effect:
         match event:
@@ -190,7 +205,7 @@ class Ledger:
             if self._books.retired_order(account, order_id) is not None:
                 return  # it has left for good, and nothing of it can come back
             order = self._books.new_order(account, order_id)
-        if dead_letter.dead_letter_id not in order.dead_letters:
+        if dead_letter.dead_letter_id not in order.dead_letters and len(order.dead_letters) < DEAD_LETTERS_MAX:
             order.dead_letters.append(dead_letter.dead_letter_id)
             self._books.dirty(account, order_id)
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
@@ -199,9 +214,16 @@ class Ledger:
         """An event came again with other content."""
         self._out.alert(cause, "conflict", detail, sub_order_id=cause.sub_order_id)
 
+    def prepare_flush(self) -> Iterator[None]:
+        """Encode what `flush` is to hand over, step by step: many changes are many records."""
+        self.finish()
+        return self._books.prepare_flush()
+
     def flush(self) -> list[Record]:
         """All records decided since the last flush: outputs, then dirty state."""
-        return self._books.flush()
+        for _ in self.prepare_flush():
+            pass
+        return self._out.take()
 
     # Orders
 
@@ -222,9 +244,7 @@ class Ledger:
                 "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
-        if order is None:
-            order = books.new_order(account, order_id)
-        elif event_hash in order.identities:
+        if order is not None and event_hash in order.identities:
             known = _content_of(order.identities, event_hash)
             if known is not None and known != content:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
@@ -232,6 +252,14 @@ class Ledger:
                 order.seen_at = max(order.seen_at, cause.recorded_at)
                 books.dirty(account, order_id)
                 return _DUPLICATE
+        if not is_small(event) or (
+            order is not None
+            and (len(order.identities) > SMALL_IDENTITIES or (books.sizeable and (account, order_id) in books.sizeable))
+        ):
+            refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
+            books.sizeable[account, order_id] = None
+        if order is None:
+            order = books.new_order(account, order_id)
         default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
         order.identities += event_hash + content
@@ -278,13 +306,22 @@ class Ledger:
             self._books.remove_order(account, order_id)
         return _APPLIED
 
+    def _then_resolve(
+        self, steps: Iterator[None], account: Account, replay: DeadLetterOfOrder, cause: Cause
+    ) -> Iterator[None]:
+        yield from steps
+        self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
+
     # Stock
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
         if as_of < self._books.horizon(account):
             raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
-        result = take_part(self._books, account, event, as_of, cause)
-        return _DUPLICATE if result is None else _APPLIED if result else _STALE
+        taking = take_part(self._books, account, event, as_of, cause)
+        if taking is None:
+            return _DUPLICATE
+        self.rest = taking.steps
+        return _APPLIED if taking.is_new else _STALE
 
     def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
         event_hash, content = identity_of(event)

@@ -98,11 +98,13 @@ class Orders:
         conditions: dict[Condition, str],
         cause: Cause,
     ) -> None:
+        known = set(order.alerts)  # an order may have thousands
         for (alert, sub_order_id, sku), detail in conditions.items():
-            if (alert, sub_order_id, sku) not in order.alerts:
+            if (alert, sub_order_id, sku) not in known:
                 self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
         still = [entry for entry in order.alerts if not _was_looked_at(entry, sub_orders, skus) or entry in conditions]
-        order.alerts = [*still, *(entry for entry in conditions if entry not in still)]
+        kept = set(still)
+        order.alerts = [*still, *(entry for entry in conditions if entry not in kept)]
 
     def conclude(self, account: Account, order_id: str, order: OrderState, cause: Cause, *, rows_changed: bool) -> None:
         """Status and eligibility of an order after its facts or dead letters changed.

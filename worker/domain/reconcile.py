@@ -5,10 +5,12 @@ Decisions only: what a count of a key finds, and what a snapshot's parts come to
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
+from heapq import nsmallest
 from typing import Final, Literal, NamedTuple
 
 from schemas.outputs import Missing, Suspect
+from schemas.state import StockState
 from schemas.times import time_text
 from worker.domain.accounts import Account, Snapshot
 from worker.domain.rules import DAY_MS, AccountRules
@@ -53,8 +55,7 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
     counted = stock.count
     drifts: list[Drift] = []
     posting = None
-    is_base = origin != "marketplace"
-    greater = is_base and (counted is None or rank > rank_of(counted))
+    greater = is_greater(counted, rank)
     adopted = greater and rules.count_origin in {"any", origin} and (counted is None or rules.count_policy == "adopt")
     compared = greater and counted is not None
     if compared:
@@ -69,6 +70,11 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
     if adopted:
         posting = stock.adopt(rank, on_hand)
     return Finding(posting, adopted, tuple(drifts), compared, counted is None, greater)
+
+
+def is_greater(count: StockState | None, rank: Rank) -> bool:
+    """Whether a count of this rank says more than what a key has: that of a marketplace never does."""
+    return rank[1] != "marketplace" and (count is None or rank > rank_of(count))
 
 
 def compares_reserved(as_of: int, recorded_at: int) -> bool:
@@ -111,26 +117,11 @@ def superseded_by(account: Account, origin: str, warehouse: str, snapshot: Snaps
     return [other for other in others if other.order < snapshot.order]
 
 
-def missing_in_count(account: Account, warehouse: str, snapshot: Snapshot) -> Missing:
-    """Keys of the warehouse with stock or frozen units that the snapshot lacks."""
-    by_sku = account.stock.get(warehouse, {})
-    return listed(sku for sku, stock in by_sku.items() if (stock.on_hand or stock.frozen) and sku not in snapshot.seen)
+def is_missing(stock: Stock) -> bool:
+    """Whether a key that a snapshot lacks is `missing_in_count`: it has stock or frozen units."""
+    return bool(stock.on_hand or stock.frozen)
 
 
-def absent_keys(account: Account, warehouse: str, snapshot: Snapshot, rank: Rank) -> list[Stock]:
-    """Keys of the warehouse that have an older count and that the snapshot lacks, in ascending order of SKU.
-
-    With `absent: zero` they are counted 0.
-    """
-    by_sku = account.stock.get(warehouse, {})
-    return [
-        by_sku[sku]
-        for sku in sorted(by_sku.keys() - snapshot.seen)
-        if (count := by_sku[sku].count) is not None and rank_of(count) < rank
-    ]
-
-
-def listed(skus: Iterable[str]) -> Missing:
+def listed(skus: Collection[str]) -> Missing:
     """SKUs as `{count, skus}`, the first of them in ascending order."""
-    ordered = sorted(skus)
-    return Missing(count=len(ordered), skus=ordered[:SKUS_LISTED_MAX])
+    return Missing(count=len(skus), skus=nsmallest(SKUS_LISTED_MAX, skus))

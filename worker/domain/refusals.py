@@ -9,7 +9,9 @@ class RuleRefusal(Exception):
     """An event that the rules refuse. `code` is the dead letter's, the message one sentence that names the field."""
 
     def __init__(
-        self, code: Literal["key_mismatch", "wrong_partition", "future", "too_late", "conflict"], message: str
+        self,
+        code: Literal["invalid", "key_mismatch", "wrong_partition", "future", "too_late", "conflict"],
+        message: str,
     ) -> None:
         super().__init__(message)
         self.code: Final = code

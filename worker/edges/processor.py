@@ -19,9 +19,16 @@ from worker.domain.outbox import Cause
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
+from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, StateVersionError
+
+RECORDS_PER_STEP: Final = 2000
+"""How many are handed over at a step of a flush: about 2 ms."""
+
+PLACED_MAX = 100_000
+"""So many account ids are remembered to lie in the right partition: anybody may send any number of them."""
 
 REPLAY_HEADER: Final = "replay-of"
 
@@ -56,6 +63,7 @@ class PartitionProcessor:
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
+        self._outputs: list[Output] = []
         self._dead_letters: list[OutputRecord] = []
         self._placed: set[str] = set()
 
@@ -63,6 +71,11 @@ class PartitionProcessor:
     def tally(self) -> dict[tuple[str, ...], int]:
         """What was decided, by kind, since the reader last cleared it."""
         return self.ledger.tally
+
+    @property
+    def rest(self) -> Iterator[None] | None:
+        """What `process` left to be done of its record: the keys of a count."""
+        return self.ledger.rest
 
     def gauges(self) -> dict[str, float]:
         """Sizes of the state."""
@@ -95,7 +108,10 @@ class PartitionProcessor:
         return self._inputs[record.topic] is _STOCK and record.value is not None and _WAITING_TYPE in record.value
 
     def process(self, record: InputRecord) -> Outcome:
-        """Apply a record, or make it a dead letter. Raises InvariantViolation where the program is wrong."""
+        """Apply a record, or make it a dead letter. Raises InvariantViolation where the program is wrong.
+
+        Whoever does not take the steps of `rest` has them taken by the next record, or by the flush.
+        """
         self.ledger.advance(record.timestamp)
         topic = self._inputs[record.topic]
         source = f"{record.topic}/{record.partition}/{record.offset}"
@@ -111,13 +127,23 @@ class PartitionProcessor:
             return Outcome.DEAD_LETTERED
         return _OUTCOMES[effect]
 
+    def prepare_flush(self) -> Iterator[None]:
+        """Make the records that `flush` is to hand over, in small steps."""
+        yield from self.ledger.prepare_flush()
+        names = self._names
+        for records in in_slices(self.ledger.flush(), RECORDS_PER_STEP):
+            self._outputs += [(names[topic], key, value, ()) for topic, key, value in records]
+            yield
+
     def flush(self) -> list[Output]:
         """All outputs, dirty state and dead letters since the last flush."""
-        names = self._names
-        records: list[Output] = [(names[topic], key, value, ()) for topic, key, value in self.ledger.flush()]
-        if self._dead_letters:
-            records += self._dead_letters
-            self._dead_letters = []
+        for _ in self.prepare_flush():
+            pass
+        records = self._outputs
+        records += self._dead_letters
+        self._outputs, self._dead_letters = [], []
+        if len(self._placed) > PLACED_MAX:
+            self._placed.clear()
         return records
 
     def _check_place(self, record: InputRecord, account_id: str) -> None:

@@ -12,6 +12,7 @@ from worker.stream.merge import size_of
 from worker.stream.observer import BatchReport
 from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
 from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, Processor
+from worker.stream.steps import take_steps
 
 
 class Batch:
@@ -36,13 +37,18 @@ class Batch:
 
     async def decide(self, chunk: Sequence[InputRecord]) -> None:
         """Process records in order, giving the event loop back in between. Raises Halt when the processor fails."""
-        process, count, monotonic = self._processor.process, self._ledger.count, self._clock.monotonic
+        processor = self._processor
+        process, count, monotonic = processor.process, self._ledger.count, self._clock.monotonic
         bad = Outcome.DEAD_LETTERED  # looked up once: an enum's member costs a method in Python
-        slice_seconds = self._config.chunk_time_ms_max / 1000
+        slice_ms = self._config.chunk_time_ms_max
+        slice_seconds = slice_ms / 1000
         yield_at = monotonic() + slice_seconds
         for record in chunk:
             try:
                 outcome = process(record)
+                if processor.rest is not None:
+                    await asyncio.sleep(0)  # reading so large a record took a while too
+                    await take_steps(processor.rest, self._clock, slice_ms)
             except Exception as error:
                 raise halt_at(self._partition, f"{record.topic}/{record.partition}/{record.offset}", error) from error
             count(record, outcome)
@@ -66,9 +72,10 @@ class Batch:
         left = self._config.batch_records_max - len(self._timestamps_ms)
         return min(left, self._config.chunk_records_max)
 
-    def flush(self) -> list[Output]:
-        """All that the transaction writes: outputs, dirty state, and the positions."""
+    async def flush(self) -> list[Output]:
+        """All that the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does."""
         try:
+            await take_steps(self._processor.prepare_flush(), self._clock, self._config.chunk_time_ms_max)
             records = list(self._processor.flush())
         except Exception as error:
             raise halt_at(self._partition, "the end of a batch", error) from error

@@ -95,10 +95,23 @@ class Processor(Protocol):
         """Whether the record must wait until every other input has been read up to its timestamp, or to its end."""
 
     def process(self, record: InputRecord) -> Outcome:
-        """Apply one record.
+        """Apply one record, or begin to where that takes long: see `rest`.
 
         An exception is a broken invariant or a defect: the partition stops before anything commits.
         """
+
+    @property
+    def rest(self) -> Iterator[None] | None:
+        """What the last `process` left to be done of its record, in steps of a few milliseconds; None: nothing.
+
+        The engine takes all steps before it does anything else with the processor, and lets other partitions go on
+        between them. So almost every record is a plain call, and one that touches a hundred thousand keys holds nobody
+        up. An exception is as one of `process`.
+        """
+
+    def prepare_flush(self) -> Iterator[None]:
+        """Do what `flush` would take long for, in steps of a few milliseconds; the engine takes all of them before."""
+        ...
 
     def flush(self) -> Sequence[Output]:
         """All outputs and dirty state since the last flush.

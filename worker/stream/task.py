@@ -30,6 +30,7 @@ from worker.stream.positions import (
 from worker.stream.processor import InputRecord, OutputRecord, Processor
 from worker.stream.restore import Restored, StateReader
 from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
+from worker.stream.steps import take_steps
 from worker.stream.surroundings import Surroundings
 from worker.stream.transaction import TransactionWriter
 
@@ -198,13 +199,9 @@ class PartitionTask:
 
     async def _finish_restore(self, stream_time_ms: int) -> None:
         """Let the processor derive what is not stored, giving the event loop back in between."""
-        monotonic, slice_seconds = self._clock.monotonic, self._config.chunk_time_ms_max / 1000
-        yield_at = monotonic() + slice_seconds
         try:
-            for _ in self.processor.finish_restore(stream_time_ms):
-                if monotonic() >= yield_at:
-                    await asyncio.sleep(0)
-                    yield_at = monotonic() + slice_seconds
+            steps = self.processor.finish_restore(stream_time_ms)
+            await take_steps(steps, self._clock, self._config.chunk_time_ms_max)
         except Exception as error:
             raise halt_at(self.partition, "the end of its restore", error) from error
 
@@ -288,7 +285,7 @@ class PartitionTask:
                     if room:
                         await self._feed.observe(self.partition)
                     chunk = merge.take(room)
-                records = batch.flush()
+                records = await batch.flush()
                 offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
                 await asyncio.sleep(0)
                 self._state_offset = await writer.commit(records, offsets)

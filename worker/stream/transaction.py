@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -19,8 +21,12 @@ from worker.stream.errors import bounded
 from worker.stream.positions import FENCE_KEY, encode_fence
 from worker.stream.processor import Output, OutputRecord
 from worker.stream.reaper import Reaper
+from worker.stream.steps import take_steps
 
 log = logging.getLogger(__name__)
+
+RECORDS_PER_STEP: Final = 500
+"""How many are appended at a step: about 1 ms."""
 
 
 class TransactionWriter:
@@ -68,7 +74,8 @@ class TransactionWriter:
         partition's state lies behind it.
         """
         step_ms = self._config.step_ms_max
-        sent = await bounded(self._send(records), step_ms, "sending records")
+        batches = await self._batches(records)  # no wait for the broker, so its bound is none of it
+        sent = await bounded(self._send(batches), step_ms, "sending records")
         # A failed batch does not make the transaction abortable, and a commit then succeeds without it. Offsets are
         # added after the answers: added while a first produce is under way they make the broker refuse it.
         state_offset = await bounded(self._acknowledged(sent), step_ms, "writing records")
@@ -91,9 +98,11 @@ class TransactionWriter:
         finally:
             self._reaper.bury(self._producer)
 
-    async def _send(self, records: Sequence[Output]) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
+    async def _send(
+        self, batches: Sequence[tuple[str, BatchBuilder]]
+    ) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
         sent: list[tuple[str, int, asyncio.Future[Metadata]]] = []
-        for topic, batch in self._batches(records):
+        for topic, batch in batches:
             future = await self._producer.send_batch(batch, topic, partition=self._partition)
             future.add_done_callback(_retrieve)
             sent.append((topic, batch.record_count(), future))
@@ -107,31 +116,32 @@ class TransactionWriter:
                 state_offset = metadata.offset + count - 1 if metadata.offset >= 0 else -1
         return state_offset
 
-    def _batches(self, records: Sequence[Output]) -> list[tuple[str, BatchBuilder]]:
+    async def _batches(self, records: Sequence[Output]) -> list[tuple[str, BatchBuilder]]:
         """Full batches by topic, in the order in which they are to be sent: one of each topic, then the next ones.
 
         A batch always takes its first record, however large: so a record may exceed the batch size, up to what the
         topic allows.
         """
+        by_topic: dict[str, list[BatchBuilder]] = {}
+        await take_steps(self._append(records, by_topic), self._clock, self._config.chunk_time_ms_max)
+        rounds = zip_longest(*([(topic, batch) for batch in batches] for topic, batches in by_topic.items()))
+        return [entry for entries in rounds for entry in entries if entry is not None]
+
+    def _append(self, records: Sequence[Output], by_topic: dict[str, list[BatchBuilder]]) -> Iterator[None]:
+        """Append records to the last batch of their topic, or to a new one where it is full; a few at a step."""
         now_ms = self._clock.now_ms()
-        rounds: list[list[tuple[str, BatchBuilder]]] = []
-        depth: dict[str, int] = {}
-        batches: dict[str, BatchBuilder] = {}
-        for topic, key, value, headers in records:
-            batch = batches.get(topic)
-            # The client's builder wants a list; an empty one may be shared.
-            tags = list(headers) if headers else _NO_HEADERS
-            if batch is not None and batch.append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
-                continue
-            batch = self._producer.create_batch()
-            batches[topic] = batch
-            batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
-            level = depth.get(topic, 0)
-            depth[topic] = level + 1
-            if level == len(rounds):
-                rounds.append([])
-            rounds[level].append((topic, batch))
-        return [entry for level_entries in rounds for entry in level_entries]
+        last: dict[str, BatchBuilder] = {}
+        for first in range(0, len(records), RECORDS_PER_STEP):
+            for topic, key, value, headers in records[first : first + RECORDS_PER_STEP]:
+                batch = last.get(topic)
+                # The client's builder wants a list; an empty one may be shared.
+                tags = list(headers) if headers else _NO_HEADERS
+                if batch is not None and batch.append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
+                    continue
+                batch = last[topic] = self._producer.create_batch()
+                batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
+                by_topic.setdefault(topic, []).append(batch)
+            yield
 
 
 _NO_HEADERS: list[tuple[str, bytes | None]] = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, expected, numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
-from worker.stream import NotAssigned, PartitionState
+from worker.stream import InputRecord, NotAssigned, Outcome, PartitionState
 
 NUMBERS = numbers(400)
 
@@ -46,6 +50,35 @@ async def test_committed_state_can_be_read_between_transactions(broker: Broker, 
         await until(lambda: engine.status().partitions[1].lag == {world.a: 0, world.b: 0, world.counts: 0}, engine)
     with pytest.raises(NotAssigned):
         await engine.read(1, lambda toy: toy)
+
+
+async def test_a_reader_waits_until_a_record_that_is_taken_in_steps_is_committed(broker: Broker, names: Names) -> None:
+    world = await World(broker, names, partitions=1).create()
+    await world.send(world.a, [(b"key", b"7")])
+    reads: list[asyncio.Future[int]] = []
+    read_half_way: list[bool] = []
+
+    class Stepwise(Toy):
+        def process(self, record: InputRecord) -> Outcome:
+            outcome = super().process(record)
+            self.rest = self._go_on()
+            return outcome
+
+        def _go_on(self) -> Iterator[None]:
+            whole, self.sums[b"key"] = self.sums[b"key"], -1
+            reads.append(asyncio.ensure_future(engine.read(0, lambda toy: toy.sums[b"key"])))  # type: ignore[attr-defined]
+            for _ in range(100):
+                yield
+            read_half_way.append(reads[0].done())
+            self.sums[b"key"] = whole
+
+    async with world.running(
+        processors=lambda _partition, _count: Stepwise(world.topics), ready=False, chunk_time_ms_max=0
+    ) as engine:
+        await world.processed(1, engine)
+        assert await reads[0] == 7
+    assert read_half_way == [False]
+    assert await world.sums() == {b"key": 7}
 
 
 async def test_two_engines_share_the_partitions_and_one_takes_over_from_the_other(broker: Broker, names: Names) -> None:

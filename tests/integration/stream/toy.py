@@ -27,6 +27,8 @@ class ToyTopics(NamedTuple):
 class Toy:
     """Sums by key."""
 
+    rest: Iterator[None] | None = None
+
     def __init__(self, topics: ToyTopics, on_process: Callable[[InputRecord], None] | None = None) -> None:
         self._topics = topics
         self._on_process = on_process
@@ -70,6 +72,9 @@ class Toy:
         self._dirty.add(key)
         self._outputs.append(OutputRecord(self._topics.out, key, f"{self.sums[key]}@{place}".encode()))
         return Outcome.APPLIED
+
+    def prepare_flush(self) -> Iterator[None]:
+        yield
 
     def flush(self) -> list[OutputRecord]:
         records, self._outputs = self._outputs, []

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import permutations
+from itertools import count, permutations
 
 import pytest
 
 from schemas.topics import Topic
 from tests.unit.domain.shop import APPLIED, DEAD_LETTERED, DUPLICATE, STALE, Fields, Said, Shop, body_of, counted, iso
+from worker.domain.books import RECORDS_PER_STEP
+from worker.domain.counting import KEYS_PER_STEP
 
 SUMMARY_OF_TWO = {
     "skus_checked": 2,
@@ -207,3 +209,84 @@ def test_a_part_writes_one_movement_per_key_in_ascending_order(shop: Shop) -> No
     said = shop.count({"b": 1, "a": 2, "c": 3}, 5)
     assert [place[1] for place in said.places] == ["a", "b", "c"]
     assert len(said.of(Topic.LEVELS)) == 3
+
+
+# In steps.
+
+MANY = {f"k{number:05}": 5 for number in range(5000)}
+STEPS_MIN = 2 * len(MANY) // KEYS_PER_STEP
+"""Each key is counted, and then written down."""
+
+
+def begun(shop: Shop, on_hand: dict[str, int], as_of: int, /, **fields: object) -> Said:
+    """A count that was begun to be taken: the outcome, and no step yet."""
+    return Said(shop.process(body_of("stock.counted", as_of, **counted(on_hand, as_of, **fields))), [])
+
+
+def steps_of(shop: Shop) -> int:
+    """Take all steps there are, and tell how many there were."""
+    rest = shop.processor.rest
+    assert rest is not None
+    return sum(1 for _ in rest)
+
+
+def test_a_large_part_is_taken_in_small_steps_and_flushed_in_small_steps() -> None:
+    shop = Shop()
+    assert begun(shop, MANY, 10).outcome is APPLIED
+    assert steps_of(shop) >= STEPS_MIN
+    assert sum(1 for _ in shop.processor.prepare_flush()) >= 2 * len(MANY) // RECORDS_PER_STEP
+    assert len(shop.flush().levels) == len(MANY)
+
+
+def test_absent_keys_are_counted_zero_in_small_steps() -> None:
+    shop = Shop()
+    shop.count(MANY, 10)
+    begun(shop, {"z": 1}, 20, absent="zero")
+    assert steps_of(shop) >= STEPS_MIN
+    said = shop.flush()
+    assert len(said.levels) == len(MANY) + 1
+    assert said.summaries[0]["missing_in_count"]["count"] == len(MANY)
+    skus = [sku for _, sku, _, _ in said.places]
+    assert skus == sorted(skus)
+
+
+def test_a_part_in_steps_comes_to_the_same_as_one_at_once() -> None:
+    at_once, in_steps = stocked(), stocked()
+    body = body_of("stock.counted", 30, **counted({"known": 5, "moved": 4}, 30, absent="zero"), event_id="same")
+    at_once.offsets, in_steps.offsets = count(100), count(100)
+    assert in_steps.process(body) is APPLIED
+    steps_of(in_steps)
+    for _ in in_steps.processor.prepare_flush():
+        pass
+    assert in_steps.flush().records == at_once.send(body).records
+
+
+def test_a_part_that_is_half_taken_is_finished_by_the_next_record() -> None:
+    shop = stocked()
+    begun(shop, {"known": 9}, 30)
+    next(shop.processor.rest or iter(()))
+    shop.process(body_of("stock.counted", 40, **counted({"known": 8}, 40)))
+    assert [(drift, expected) for drift, _, expected, _, _ in shop.flush().drifts] == [("on_hand", 5), ("on_hand", 9)]
+
+
+def test_a_part_that_is_refused_has_changed_nothing_and_leaves_nothing_to_do() -> None:
+    shop = stocked()
+    part(shop, 1, {"known": 5})
+    before = shop.processor.ledger.stock_of("a")
+    assert begun(shop, {"known": 1, "never": 2}, 30, part=1, parts=2).outcome is DEAD_LETTERED
+    assert begun(shop, {"known": 1, "never": 2}, 30, part=2, parts=3).outcome is DEAD_LETTERED
+    assert shop.processor.rest is None
+    assert shop.flush().moves == []
+    assert shop.processor.ledger.stock_of("a") == before
+
+
+def test_a_replayed_count_resolves_its_dead_letter_when_all_of_it_is_taken() -> None:
+    shop = stocked()
+    dead = body_of("stock.counted", 30, **counted({"known": -(10**10)}, 30), order_id="o")
+    shop.send(dead)
+    (dead_letter_id,) = shop.view().dead_letters
+    replay = {**dead, **counted({"known": 4}, 30)}
+    assert shop.process(replay, headers=(("replay-of", dead_letter_id.encode()),)) is APPLIED
+    assert shop.view().dead_letters == [dead_letter_id]
+    steps_of(shop)
+    assert shop.view().dead_letters == []

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 
 import pytest
 
 from schemas.topics import INPUTS, Topic
 from tests.named import named
-from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, iso, ms, ordered
+from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, counted, iso, ms, ordered
 from worker.domain.rules import Rules
+from worker.edges import processor as processor_module
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Headers, Outcome, OutputRecord
@@ -265,3 +267,33 @@ def test_a_revocation_by_a_record_that_cannot_be_read_has_the_time_of_its_record
     records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
     assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", iso(NOW), "unread")
+
+
+# Bounds.
+
+
+def test_accounts_that_are_only_named_are_not_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processor_module, "PLACED_MAX", 10)
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix=PREFIX, rules=Rules())
+    numbers = count()
+
+    def send(kind: str, topic: Topic, at: int = 0, **fields: object) -> Outcome:
+        number = next(numbers)
+        account_id = f"account-{number}"
+        value = json.dumps(body_of(kind, at, **{**fields, "account_id": account_id})).encode()
+        return processor.process(Input(PREFIX + topic, 0, number, ms(NOW), account_id.encode(), value, ()))
+
+    assert send("order.created", Topic.ORDERS, lines=ordered(1)) is Outcome.APPLIED
+    for _ in range(5):
+        assert send("archive.requested", Topic.COMMANDS) is Outcome.APPLIED
+        assert send("dead_letter.discarded", Topic.COMMANDS, dead_letter_id="t/0/0") is Outcome.STALE
+        late = counted(1, -600 * DAY)
+        assert send("stock.counted", Topic.STOCK, **late) is Outcome.DEAD_LETTERED
+        assert send("stock.adjusted", Topic.STOCK, NOW + DAY + 1, delta=1) is Outcome.DEAD_LETTERED
+        assert send("order.cancelled", Topic.ORDERS, -91 * DAY) is Outcome.DEAD_LETTERED
+    processor.flush()
+    assert processor.gauges()["accounts"] == 1
+    assert len(processor._placed) <= 10
+    assert send("order.created", Topic.ORDERS, lines=ordered(1)) is Outcome.APPLIED
+    processor.flush()
+    assert processor.gauges()["accounts"] == 2

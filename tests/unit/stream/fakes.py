@@ -33,6 +33,8 @@ class Obedient:
 
     def __init__(self) -> None:
         self.flushed: list[OutputRecord] | Exception = []
+        self.rest: Iterator[None] | None = None
+        self.preparing: Iterator[None] = iter(())
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Nothing."""
@@ -49,6 +51,9 @@ class Obedient:
         if record.value == b"boom":
             raise ValueError("it does not add up")
         return Outcome((record.value or b"").decode())
+
+    def prepare_flush(self) -> Iterator[None]:
+        return self.preparing
 
     def flush(self) -> list[OutputRecord]:
         if isinstance(self.flushed, Exception):

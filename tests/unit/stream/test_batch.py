@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Iterator
+
 import pytest
 
 from tests.named import named
@@ -12,6 +15,7 @@ from worker.stream.errors import Halt
 from worker.stream.positions import POSITIONS_KEY, Ledger, Position, begun_at, decode_positions
 
 APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
+STEPS = 50
 
 
 class _Rig:
@@ -21,15 +25,39 @@ class _Rig:
         self.ledger = Ledger.of({"a": begun_at(0), "b": begun_at(0)}, -1)
         self.batch = Batch(CONFIG, self.time.clock, 7, self.processor, self.ledger, Breaker(bad_max, 10))
 
+    def steps(self, *, boom: bool = False) -> Iterator[None]:
+        """Each as long as a slice."""
+        for number in range(STEPS):
+            self.time.seconds += CONFIG.chunk_time_ms_max / 1000
+            if boom and number == STEPS - 1:
+                raise ValueError("the last key does not add up")
+            yield
+
     async def decide(self, *values: bytes) -> None:
         await self.batch.decide([Record("a", offset, 100 + offset, value) for offset, value in enumerate(values)])
+
+
+class _Others:
+    """Whoever else lives on the event loop: how often it had its turn, and what it could see of the batch."""
+
+    def __init__(self, rig: _Rig) -> None:
+        self.turns = 0
+        self.counted_meanwhile = 0
+        self._rig = rig
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.turns += 1
+        self.counted_meanwhile = max(self.counted_meanwhile, self._rig.ledger.positions()["a"].next_offset)
+        if self.turns < STEPS:
+            asyncio.get_running_loop().call_soon(self._go_on)
 
 
 async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -> None:
     rig = _Rig()
     rig.processor.flushed = [OutputRecord("out", b"key", b"value")]
     await rig.decide(APPLIED, BAD)
-    first, last = named(rig.batch.flush())
+    first, last = named(await rig.batch.flush())
     assert first == OutputRecord("out", b"key", b"value")
     assert (last.topic, last.key) == ("state", POSITIONS_KEY)
     positions, stream_time_ms = decode_positions(last.value or b"")
@@ -42,7 +70,7 @@ async def test_a_report_tells_this_batch_alone() -> None:
     rig.ledger.count(Record("b", 0, 50), Outcome.STALE)
     rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.ledger, Breaker(0, 10))
     await rig.decide(APPLIED, APPLIED)
-    rig.batch.flush()
+    await rig.batch.flush()
     rig.time.seconds += 0.25
     report = rig.batch.report()
     assert report.outcomes == {("a", Outcome.APPLIED): 2}
@@ -61,7 +89,42 @@ async def test_a_flush_that_raises_halts() -> None:
     rig = _Rig()
     rig.processor.flushed = ValueError("units are missing")
     with pytest.raises(Halt, match="at the end of a batch: ValueError: units are missing"):
-        rig.batch.flush()
+        await rig.batch.flush()
+
+
+async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_on_between_steps() -> None:
+    rig = _Rig()
+    rig.processor.rest = rig.steps()
+    others = _Others(rig)
+    await rig.decide(APPLIED)
+    assert next(rig.processor.rest, "done") == "done"
+    assert others.turns >= STEPS
+    assert others.counted_meanwhile == 0, "a record that is half done is not counted"
+    assert rig.ledger.positions()["a"] == Position(1, applied=1)
+
+
+async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
+    rig = _Rig()
+    rig.processor.rest = rig.steps(boom=True)
+    with pytest.raises(Halt, match="partition 7 stopped at a/0/0: ValueError: the last key does not add up"):
+        await rig.decide(APPLIED)
+    assert rig.ledger.positions()["a"] == Position(0)
+
+
+async def test_a_flush_lets_others_go_on_between_its_steps() -> None:
+    rig = _Rig()
+    await rig.decide(APPLIED)
+    rig.processor.preparing = rig.steps()
+    others = _Others(rig)
+    await rig.batch.flush()
+    assert others.turns >= STEPS
+
+
+async def test_a_step_of_a_flush_that_raises_halts() -> None:
+    rig = _Rig()
+    rig.processor.preparing = rig.steps(boom=True)
+    with pytest.raises(Halt, match="at the end of a batch: ValueError: the last key does not add up"):
+        await rig.batch.flush()
 
 
 async def test_nothing_is_decided_after_the_breaker_opened() -> None:

@@ -1,0 +1,18 @@
+"""Long work of a processor in steps, so that one partition does not keep the event loop from all others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from worker.stream.config import Clock
+
+
+async def take_steps(steps: Iterator[None], clock: Clock, slice_ms: int) -> None:
+    """Take all steps, giving the event loop back whenever they took `slice_ms`. Raises what a step raises."""
+    monotonic, slice_seconds = clock.monotonic, slice_ms / 1000
+    yield_at = monotonic() + slice_seconds
+    for _ in steps:
+        if monotonic() >= yield_at:
+            await asyncio.sleep(0)
+            yield_at = monotonic() + slice_seconds
