@@ -225,26 +225,15 @@ class Books:
 
     def prepare_flush(self) -> Iterator[None]:
         """Make records of everything decided since the last flush, in steps; what was thawed rests again."""
+        # What a slice takes is done in functions of their own: the variables of a generator are dear.
         for levels in in_slices(self.out.pending_levels(), RECORDS_PER_STEP):
-            for stock in levels:
-                self.out.write_level(stock)
+            self._write_levels(levels)
             yield
         for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):
-            for stock in stocks:
-                if stock.count is not None:
-                    self.out.put(b"stock/" + stock.key, encode(stock.count))
-                stock.dirty = False
+            self._keep_counts(stocks)
             yield
-        for orders in in_slices(self._dirty, ORDERS_PER_STEP):
-            for touched in orders:
-                account, order_id = touched
-                order = account.orders[order_id]
-                key = key_of(account.id, order_id)
-                if not isinstance(order, bytes):  # as everything is that was touched since the last flush
-                    self.out.write_status(touched, key, order)
-                value = account.orders[order_id] = encode(order)
-                self._resting.pop(touched, None)
-                self.out.put(b"order/" + key, value)
+        for touched in in_slices(self._dirty, ORDERS_PER_STEP):
+            self._write_orders(touched)
             yield
         for (account, order_id), value in self._resting.items():
             account.orders[order_id] = value
@@ -253,6 +242,27 @@ class Books:
                 del self.accounts[account.id]
         self._opened = []
         self._dirty, self._dirty_stock, self._resting, self.sizeable = {}, {}, {}, {}
+
+    def _write_levels(self, levels: list[Stock]) -> None:
+        for stock in levels:
+            self.out.write_level(stock)
+
+    def _keep_counts(self, stocks: list[Stock]) -> None:
+        for stock in stocks:
+            if stock.count is not None:
+                self.out.put(b"stock/" + stock.key, encode(stock.count))
+            stock.dirty = False
+
+    def _write_orders(self, orders: list[tuple[Account, str]]) -> None:
+        for touched in orders:
+            account, order_id = touched
+            order = account.orders[order_id]
+            key = key_of(account.id, order_id)
+            if not isinstance(order, bytes):  # as everything is that was touched since the last flush
+                self.out.write_status(touched, key, order)
+            value = account.orders[order_id] = encode(order)
+            self._resting.pop(touched, None)
+            self.out.put(b"order/" + key, value)
 
     # Views
 
