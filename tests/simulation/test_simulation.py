@@ -34,6 +34,23 @@ def test_a_seed_takes_the_same_course_every_time(elsewhere: ProcessPoolExecutor)
     assert first.figures == second.figures
 
 
+WORLDS_LEFT = """
+import gc
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.seeds import run_seeds
+
+run_seeds(range(5))
+while gc.collect():  # what a `finally` does brings things back once
+    pass
+print(sum(isinstance(thing, SimulatedLoop) for thing in gc.get_objects()))
+"""
+
+
+def test_nothing_is_left_of_a_world_whose_run_is_over() -> None:
+    child = subprocess.run([sys.executable, "-c", WORLDS_LEFT], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "0"
+
+
 def test_a_plan_can_do_without_any_of_its_items(elsewhere: ProcessPoolExecutor) -> None:
     plan = next(plan for seed in range(100) if len((plan := Plan.drawn(seed)).workers) == 3)
     for item in plan.items:
