@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 from typing import NamedTuple
+from unittest import mock
 
+from tests.simulation import hashes
 from tests.simulation.run import run
 from tests.simulation.scenario import Plan
 
@@ -39,7 +42,10 @@ def run_seeds(seeds: range) -> list[Outcome]:
 def spread(seeds: range, jobs: int) -> Iterator[list[Outcome]]:
     """Run seeds in so many processes; gives what came of them as it comes."""
     chunks = [seeds[begin : begin + CHUNK] for begin in range(0, len(seeds), CHUNK)]
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with (
+        mock.patch.dict(os.environ, hashes.FIXED),
+        ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
+    ):
         pending: set[Future[list[Outcome]]] = {pool.submit(run_seeds, chunk) for chunk in chunks}
         try:
             while pending:

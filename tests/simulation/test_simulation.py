@@ -72,6 +72,17 @@ def test_the_command_tells_the_story_of_a_seed() -> None:
     assert "was given the partitions" in told
 
 
+def test_the_story_of_a_seed_is_the_same_in_every_process() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "0", "--trace"]
+    told = {
+        subprocess.run(
+            command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": hashes}
+        ).stdout
+        for hashes in ("1", "2", "3")
+    }
+    assert len(told) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["--seeds", "0"], ["--trace"], ["--without", "f1"], ["--seed", "1", "--without", "f999"], ["--without", "f1-x"]],
