@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -32,6 +33,14 @@ def test_a_seed_takes_the_same_course_every_time(elsewhere: ProcessPoolExecutor)
     first, second = (elsewhere.submit(run, Plan.drawn(41), tracing=True).result() for _ in range(2))
     assert first.trace == second.trace
     assert first.figures == second.figures
+
+
+def test_a_run_does_not_end_before_its_last_input_was_sent(elsewhere: ProcessPoolExecutor) -> None:
+    plan = Plan.drawn(3)
+    late = replace(plan, entries=tuple(replace(entry, at_ms=entry.at_ms + 15_000) for entry in plan.entries))
+    result = elsewhere.submit(run, late).result()
+    assert result.findings == []
+    assert result.seconds > late.entries[-1].at_ms / 1000
 
 
 WORLDS_LEFT = """
