@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from tests.simulation import hashes
 from tests.simulation.run import Result, run
 from tests.simulation.scenario import Plan
 from tests.simulation.seeds import Outcome, spread
@@ -134,4 +135,5 @@ def _tell(result: Result) -> None:
 
 
 if __name__ == "__main__":
+    hashes.fix()
     main()

@@ -63,6 +63,8 @@ class Menus:
     partitions: int
     drafts: int
     menu: Menu
+    begins_ms: int = 0
+    """When the first entry may be appended."""
 
 
 @dataclass
@@ -227,7 +229,7 @@ def moment(ms: int) -> str:
 
 def history(r: Random, menus: Menus, start_ms: int) -> list[Entry]:
     """The entries of a history that begins at `start_ms` (milliseconds since the epoch), in the order of appending."""
-    teller = _Teller(r, menus.partitions, start_ms, menus.menu.jumps)
+    teller = _Teller(r, menus.partitions, start_ms, menus.menu.jumps, at_ms=menus.begins_ms)
     for _ in range(menus.drafts):
         teller.tell(draft(r, menus.menu))
     return teller.entries

@@ -175,38 +175,43 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def _run_once(self) -> None:
-        ready = self._ready
-        if not ready:
-            self.looked()
+        """Turn until the loop is to stop. What asyncio would call for each turn is most of what a turn costs."""
+        ready, timers = self._ready, self._timers
+        while True:
+            if not ready:
+                self.looked()
+                if self._stopping:  # type: ignore[attr-defined]
+                    return
+                self._advance()
+            # Code takes time too. Without it, whoever waits for the least of times would wait for ever.
+            self._now += TURN_SECONDS
+            for _ in range(len(ready)):
+                handle = ready.popleft()
+                if not handle.gone:
+                    self._run(handle)
+            if timers and timers[0][0] <= self._now:
+                self._take_due()
             if self._stopping:  # type: ignore[attr-defined]
                 return
-            self._advance()
-            self._take_due()
-        # Code takes time too. Without it, whoever waits for the least of times would wait for ever.
-        self._now += TURN_SECONDS
-        for _ in range(len(ready)):
-            handle = ready.popleft()
-            if handle.gone:
-                continue
-            context = handle.context
-            process = context.get(PROCESS)
-            if process is not None:
-                if process.dead:
-                    continue
-                if process.frozen:
-                    process.held.append(handle)
-                    continue
-                process.steps += 1
-                if process.steps == process.ends_at_step:
-                    self.ended(process)
-                    continue
-            try:
-                context.run(handle.callback, *handle.args)
-            except (SystemExit, KeyboardInterrupt):
-                raise
-            except BaseException as error:  # noqa: BLE001 - as asyncio does it
-                self.call_exception_handler({"message": f"in {handle.callback}", "exception": error})
-        self._take_due()
+
+    def _run(self, handle: Handle) -> None:
+        process = handle.context.get(PROCESS)
+        if process is not None:
+            if process.dead:
+                return
+            if process.frozen:
+                process.held.append(handle)
+                return
+            process.steps += 1
+            if process.steps == process.ends_at_step:
+                self.ended(process)
+                return
+        try:
+            handle.context.run(handle.callback, *handle.args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - as asyncio does it
+            self.call_exception_handler({"message": f"in {handle.callback}", "exception": error})
 
     def _advance(self) -> None:
         timers = self._timers
@@ -215,6 +220,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if not timers:
             raise RuntimeError("nothing is ever going to happen: every task waits for another")
         self._now = max(self._now, timers[0][0])
+        self._take_due()
 
     def _take_due(self) -> None:
         timers, now = self._timers, self._now
@@ -263,7 +269,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """End without letting anything go on: every coroutine is closed where it stands, in silence."""
         self._ready.clear()
         self._timers.clear()
-        with mock.patch("sys.unraisablehook"), _muted_log(), warnings.catch_warnings():
+        with mock.patch("sys.unraisablehook"), _muted_log(), warnings.catch_warnings(), self._at_hand():
             # What is thrown away may have made a coroutine that it never came to await.
             warnings.simplefilter("ignore", RuntimeWarning)
             for task in self._tasks:
@@ -275,6 +281,15 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             self._ready.clear()
             self._timers.clear()
         self.close()
+
+    @contextlib.contextmanager
+    def _at_hand(self) -> Iterator[None]:
+        """Be the loop that a `finally` asks for: asyncio's own would keep its tasks, and all they know, for ever."""
+        asyncio._set_running_loop(self)
+        try:
+            yield
+        finally:
+            asyncio._set_running_loop(None)
 
     @contextlib.contextmanager
     def _replaced(self) -> Iterator[None]:

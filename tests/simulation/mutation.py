@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from tests.simulation import hashes
 from tests.simulation.mutants import BY_NAME, MUTANTS
 from tests.simulation.planting import Stale, install
 
@@ -64,7 +65,7 @@ def hunt(names: Sequence[str], seeds: int, jobs: int) -> Iterator[Hunted]:
 
 def _hunt(name: str, seeds: int) -> Hunted:
     command = [sys.executable, "-m", __spec__.name, "--seeds", str(seeds), HUNT, name]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
+    child = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | hashes.FIXED)
     if child.returncode:
         raise Stale(f"{name}: {child.stderr.strip()}")
     return Hunted(*json.loads(child.stdout.splitlines()[-1]))
@@ -111,4 +112,5 @@ def _hunt_all(names: Sequence[str], seeds: int, jobs: int) -> int:
 
 
 if __name__ == "__main__":
+    hashes.fix()
     main()

@@ -69,6 +69,7 @@ class _Run:
         self.mended = False
         self.stopping: set[str] = set()
         self.batches_read: Counter[tuple[str, int]] = Counter()
+        self.sends_until = max((entry.at_ms for entry in plan.entries), default=0) / 1000
         self.look_at = 0.0
         self.operate_at = 0.0
         self.auditor = Auditor(
@@ -251,7 +252,7 @@ class _Run:
         if self.auditor.findings:
             return True
         well = all(engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker))
-        if not well or not self.auditor.consumed:
+        if not well or self.simulation.seconds < self.sends_until or not self.auditor.consumed:
             return False
         self.auditor.look()
         return self.auditor.consumed

@@ -25,6 +25,10 @@ WITHIN_SECONDS = 90.0
 """Within so long after that everything must be consumed: a session, a rebalance, a transaction and a silent restore
 may each have to time out first.
 """
+BEGINS_MS = (0, 0, 1500, 3000)
+"""When the inputs begin: before anybody reads, or when nothing is left to read and they overtake each other on their
+way.
+"""
 RESTARTS_SECONDS = (0.05, 0.3, 1.0, 4.0)
 WORKERS_MAX = 3
 
@@ -89,6 +93,7 @@ class Plan:
             partitions=r.choice((1, 2, 2, 3)),
             drafts=r.randint(6, 40),
             menu=Menu(clean=clean, jumps=not clean and r.random() < 0.3),
+            begins_ms=r.choice(BEGINS_MS),
         )
         entries = history(r, menus, EPOCH_MS)
         rules = r.choice(ADOPTING if clean else RULES)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 from click.testing import CliRunner
@@ -34,6 +35,31 @@ def test_a_seed_takes_the_same_course_every_time(elsewhere: ProcessPoolExecutor)
     assert first.figures == second.figures
 
 
+def test_a_run_does_not_end_before_its_last_input_was_sent(elsewhere: ProcessPoolExecutor) -> None:
+    plan = Plan.drawn(3)
+    late = replace(plan, entries=tuple(replace(entry, at_ms=entry.at_ms + 15_000) for entry in plan.entries))
+    result = elsewhere.submit(run, late).result()
+    assert result.findings == []
+    assert result.seconds > late.entries[-1].at_ms / 1000
+
+
+WORLDS_LEFT = """
+import gc
+from tests.simulation.loop import SimulatedLoop
+from tests.simulation.seeds import run_seeds
+
+run_seeds(range(5))
+while gc.collect():  # what a `finally` does brings things back once
+    pass
+print(sum(isinstance(thing, SimulatedLoop) for thing in gc.get_objects()))
+"""
+
+
+def test_nothing_is_left_of_a_world_whose_run_is_over() -> None:
+    child = subprocess.run([sys.executable, "-c", WORLDS_LEFT], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "0"
+
+
 def test_a_plan_can_do_without_any_of_its_items(elsewhere: ProcessPoolExecutor) -> None:
     plan = next(plan for seed in range(100) if len((plan := Plan.drawn(seed)).workers) == 3)
     for item in plan.items:
@@ -53,6 +79,17 @@ def test_the_command_tells_the_story_of_a_seed() -> None:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "seed 3: " in told
     assert "was given the partitions" in told
+
+
+def test_the_story_of_a_seed_is_the_same_in_every_process() -> None:
+    command = [sys.executable, "-m", "tests.simulation", "--seed", "0", "--trace"]
+    told = {
+        subprocess.run(
+            command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": hashes}
+        ).stdout
+        for hashes in ("1", "2", "3")
+    }
+    assert len(told) == 1
 
 
 @pytest.mark.parametrize(

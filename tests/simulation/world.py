@@ -17,8 +17,7 @@ does. So nothing is injected into an engine but its clock and its chance, and it
     assert simulation.run(lambda: len(simulation.committed("out", 0)) == 1, within_seconds=30)
     simulation.close()
 
-aiokafka goes through sets of topics, so a run is the same again only where strings have the same hashes: with the same
-PYTHONHASHSEED in the environment.
+aiokafka goes through sets of topics, so a run is the same again only where strings have the same hashes (see `hashes`).
 
 While `run` turns the loop, `time.time`, `time.monotonic` and the module `random` are the simulation's; outside of it
 they are what they were. A simulation must be closed, or used as a context manager.
