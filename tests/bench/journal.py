@@ -157,7 +157,6 @@ class _Past:
             not is_placed,
             {},
             units if is_placed else [],
-            stock_json,
         )
         yield OutputRecord(self._statuses, key_of(account, order_id), value)
 

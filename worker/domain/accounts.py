@@ -85,12 +85,6 @@ class Account:
             stock = by_sku[sku] = Stock(warehouse, sku, key_of(self.id, warehouse, sku), fragment)
         return stock
 
-    def json_of(self, warehouse: str, sku: str) -> str:
-        """The fields that name a stock key, as JSON, whether it was ever moved or not."""
-        by_sku = self.stock.get(warehouse)
-        stock = None if by_sku is None else by_sku.get(sku)
-        return stock_json(warehouse, sku) if stock is None else stock.fragment
-
     def all_stock(self) -> Iterator[Stock]:
         """Every stock key of the account, in no order."""
         for by_sku in self.stock.values():

@@ -325,18 +325,16 @@ class Outbox:
         if pending is None:
             return
         cause, number = pending
-        account, order_id = changed
         value = status_changed(
             cause.source,
             number,
             cause.envelope,
-            json_string(order_id),
+            json_string(changed[1]),
             STATUSES[order.status],
             order.lines is not None,
             order.eligible,
             statuses_of(order),
             unit_rows(order),
-            account.json_of,
         )
         self._records.append((_STATUS, key, value))
 

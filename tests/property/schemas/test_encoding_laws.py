@@ -164,7 +164,6 @@ def test_a_status_is_written_as_its_type_would_write_it(
         *flags,
         sub_orders,
         [msgspec.structs.astuple(unit) for unit in units],
-        stock_json,
     )
     event = OrderStatusChanged(
         event_id=event_id,

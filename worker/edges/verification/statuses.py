@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 
-from schemas.encoding import key_of, parts_of, status_changed, stock_json
+from schemas.encoding import key_of, parts_of, status_changed
 from schemas.outputs import UnitRow
 from worker.domain.views import OrderView
 from worker.edges.topic_reader import Record
@@ -65,7 +65,7 @@ def _fingerprint(value: bytes) -> int:
 def _written(view: OrderView) -> bytes:
     """A record with these facts."""
     facts = view.status, view.placed, view.eligible, view.sub_orders, view.units
-    return status_changed("", 0, "", '""', *facts, stock_json)
+    return status_changed("", 0, "", '""', *facts)
 
 
 class Statuses:
