@@ -52,16 +52,17 @@ chaos: setup ## kill, freeze and cut off brokers and workers under load, then ju
 
 bench-growth: setup $(PEERS)/.installed ## how the cost of an event grows with everything it could; draws docs/growth.png (ARGS=--quick)
 	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
-	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.growth --output $(PEERS)/growth.json $(ARGS); code=$$?; \
+	PYTHONSAFEPATH=1 PYTHONPATH=$(COMPILED)/site:. $(BIN)/python -m tests.bench.growth --output $(PEERS)/growth.json $(ARGS); code=$$?; \
 		$(PEERS)/bin/python -m tests.bench.growth.plot $(PEERS)/growth.json docs/growth.png && exit $$code
 
 compiled: $(COMPILED)/.built ## compile rules, codec and merge from the same source, beside the package (needs a C compiler)
 
-test-compiled: compiled ## hold the compiled core against the model and all examples
+test-compiled: compiled ## hold the compiled core against the model and all examples, and kill workers that run it
 	rm -rf $(COMPILED)/site/tests $(COMPILED)/site/deploy && cp -r tests deploy pyproject.toml $(COMPILED)/site/
 	cp -r schemas/examples schemas/README.md $(COMPILED)/site/schemas/
-	cd $(COMPILED)/site && ../../../$(BIN)/python -m pytest -p no:cacheprovider \
-		tests/property tests/unit/domain tests/unit/edges tests/unit/schemas tests/unit/stream $(ARGS)
+	PYTHONPATH=$(COMPILED)/site $(BIN)/python -P -c "import worker.domain.ledger as rules; assert not rules.__file__.endswith('.py')"
+	cd $(COMPILED)/site && PYTHONPATH=$(CURDIR)/$(COMPILED)/site ../../../$(BIN)/python -m pytest -p no:cacheprovider \
+		tests/property tests/unit/domain tests/unit/edges tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
@@ -83,6 +84,8 @@ locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 		--extra demo --group dev -o requirements.lock
 	uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group build -c requirements.lock -o requirements-run.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group pyproject.toml:compile -c requirements.lock -o requirements-compile.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group pyproject.toml:peers -o requirements-peers.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
