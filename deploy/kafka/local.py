@@ -152,9 +152,9 @@ class KafkaNode:
         deadline = time.monotonic() + timeout_s
         while brokers_known_to(self.ports.clients) < brokers:
             if not self.running:
-                raise KafkaStartError(self._failure("ended while starting"))
+                raise KafkaStartError(self.failure("ended while starting"))
             if time.monotonic() > deadline:
-                raise KafkaStartError(self._failure(f"did not answer at port {self.ports.clients} in {timeout_s} s"))
+                raise KafkaStartError(self.failure(f"did not answer at port {self.ports.clients} in {timeout_s} s"))
             time.sleep(_PROBE_INTERVAL_S)
 
     def start(self) -> None:
@@ -200,7 +200,8 @@ class KafkaNode:
         common = ["-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"]
         return [require_java(), *options, *common, "-cp", f"{jars()}/*", main_class, *arguments]
 
-    def _failure(self, what: str) -> str:
+    def failure(self, what: str) -> str:
+        """A sentence on what happened to the node, and the end of its log."""
         tail = self.log_path.read_text(errors="replace").splitlines()[-_LOG_LINES_SHOWN:]
         return "\n".join([f"Apache Kafka node {self.node_id} {what}. The end of {self.log_path}:", *tail])
 

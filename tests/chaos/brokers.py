@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import resource
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any, Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.kafka.local import KafkaCluster, KafkaNode, is_active_controller
+from deploy.kafka.local import KafkaCluster, KafkaNode, KafkaStartError, is_active_controller
 from tests.chaos.proxy import Proxy
 from tests.e2e.system import until
 
 HEAP: Final = "320m"
 _FULL_AT_BYTES: Final = 4096
 DISK_FULL_SECONDS_MAX: Final = 20.0
+STARTS_MAX: Final = 2
+LOOK_SECONDS_MAX: Final = 15.0
+"""A look at the replicas that takes longer is begun anew: a client can hang with the broker that it asked."""
 
 
 class Brokers:
@@ -31,8 +34,32 @@ class Brokers:
         """Held while a node is out, until all replicas are in sync again."""
 
     async def whole(self) -> None:
-        """Wait until every replica of every partition is in sync. Raises TimeoutError."""
-        await until(self._in_sync)
+        """Wait until every replica of every partition is in sync. A node that ended while it started is started again.
+
+        Raises TimeoutError, and KafkaStartError when nodes end again and again.
+        """
+        starts_left = STARTS_MAX
+
+        async def is_whole() -> bool:
+            nonlocal starts_left
+            for node in self.nodes:
+                if not node.running:
+                    if not starts_left:
+                        raise KafkaStartError(node.failure("ended again and again while it started"))
+                    starts_left -= 1
+                    node.launch()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS_MAX):
+                    return await self._in_sync()
+            return False
+
+        await until(is_whole)
+
+    def told(self) -> str:
+        """How each node is, with the end of the log of those that have ended."""
+        return "; ".join(
+            f"broker {node.node_id} runs" if node.running else node.failure("has ended") for node in self.nodes
+        )
 
     async def active_controller(self, besides: KafkaNode | None = None) -> KafkaNode:
         """Wait until a node is the active controller, which is not `besides`. Raises TimeoutError."""

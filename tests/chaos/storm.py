@@ -109,7 +109,7 @@ class Storm:
         except TimeoutError:
             raise NotRecoveredError(
                 f"not over fault {fault.number} ({fault.kind.value}: {whom}) in {RECOVERY_SECONDS_MAX:.0f} s; "
-                f"partitions are behind by {self._watch.delays()} s"
+                f"partitions are behind by {self._watch.delays()} s; {self._brokers.told()}"
             ) from None
         self.outcomes.append(Outcome(fault, whom, struck_at - began, recovered_at - struck_at))
 
