@@ -22,15 +22,13 @@ def resident_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE_BYTES
 
 
-def family_resident_bytes(pid: int) -> int:
-    """Memory in RAM of a process and its children; what has ended meanwhile counts nothing."""
-    held = 0
+def largest_resident_bytes(pid: int) -> int:
+    """Memory in RAM of the largest among a process and its children; what has ended meanwhile counts nothing."""
     try:
         children = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _children(task)]
-        held = resident_bytes(pid) + sum(family_resident_bytes(child) for child in children)
+        return max([resident_bytes(pid), *(largest_resident_bytes(child) for child in children)])
     except OSError:
-        return held
-    return held
+        return 0
 
 
 def _children(task: Path) -> list[str]:
