@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 
 import pytest
 from aiokafka.protocol.metadata import MetadataRequest_v5
@@ -48,6 +49,22 @@ def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(
     """Seeds 201, 427 and 1277: the client never gives up the connection that it asks for metadata over."""
     fault = Fault(number=0, blow=AtRequest.LOSE_ANSWER, request=MetadataRequest_v5, nth=nth)
     result = elsewhere.submit(run, _world(fault, static=static)).result()
+    assert result.findings == []
+    assert result.figures["restores"] > 0
+
+
+@pytest.mark.parametrize("nth", range(4, 8))
+def test_a_static_member_that_led_without_metadata_and_comes_back_at_once_is_given_its_partitions(
+    elsewhere: ProcessPoolExecutor, nth: int
+) -> None:
+    """Seed 8543: it gave itself nothing, and the broker gave its successor of the same name that again."""
+    late = Fault(number=0, blow=AtRequest.DELAY_REQUEST, request=MetadataRequest_v5, nth=nth, seconds=9.4)
+    leaving = Action(0, at_seconds=1.83, act=Act.LEAVE, subject="w0")
+    record = Entry(0, at_ms=1500, timestamp_ms=1500, topic="orders.events.v1", partition=0, key=b"acme", value=b"{}")
+    alone = replace(
+        _world(late, static=True, entries=(record,), actions=(leaving,)), workers=("w0",), seed=8543, pace=1.0
+    )
+    result = elsewhere.submit(run, alone).result()
     assert result.findings == []
     assert result.figures["restores"] > 0
 

@@ -78,6 +78,8 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
     """One sentence for an error met at work; `detail` is what the client said last, which its errors leave out."""
     if isinstance(error, NotReady | OffsetLost):
         return str(error)
+    if isinstance(error.__cause__, NotReady):  # raised where the client called us
+        return str(error.__cause__)
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
     for seen in (detail, error):

@@ -12,8 +12,8 @@ from collections import deque
 from collections.abc import Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from worker.stream.assignor import KnowingRangeAssignor
 from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
@@ -49,7 +49,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             client_id=f"{config.app_id}-inputs",
             group_id=config.app_id,
             group_instance_id=config.group_instance_id,
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=(KnowingRangeAssignor,),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",
@@ -65,8 +65,6 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self._feed = Feed(config, self._consumer, surroundings.reaper)
         self._unpaired: list[str] = []
         self._broker_problem: str | None = None
-        self._unlearned = False
-        """The client has not learned of all partitions, so a group that it leads has given some of them to nobody."""
         self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
         self._began_at = self._clock.monotonic()
         self._answer: tuple[int | None, float] = (None, self._began_at)
@@ -88,9 +86,6 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self.joined = False
         await self._stop_tasks()
         self._surroundings.reaper.bury(self._consumer)
-        if self._unlearned and self._config.group_instance_id is not None:
-            # A static member does not leave. Back too soon it would be given again what it had: nothing.
-            await asyncio.sleep((self._config.session_timeout_ms + self._config.heartbeat_interval_ms) / 1000)
 
     @property
     def problem(self) -> str | None:
@@ -214,10 +209,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
         known = {topic: self._consumer.partitions_for_topic(topic) or () for topic in self._config.inputs}
         unknown = [topic for topic, partitions in known.items() if len(partitions) < count]
-        self._unlearned = bool(unknown)
         if unknown:
             # The client asks for metadata over a connection that it never gives up, though it may be dead without a
-            # sign: and a leader of the group that knows of no partitions gives nobody any.
+            # sign: and who does not know of a partition cannot read it.
             raise NotReady(f"the client does not learn of the partitions of {', '.join(unknown)}; connecting anew")
 
     def _complain(self, problem: str) -> None:

@@ -1,0 +1,41 @@
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from worker.stream.assignor import KnowingRangeAssignor
+from worker.stream.errors import NotReady, sentence_of
+
+
+class Cluster:
+    """What a client knows of the partitions of topics."""
+
+    def __init__(self, **partitions: int) -> None:
+        self._partitions = partitions
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        count = self._partitions.get(topic)
+        return None if count is None else set(range(count))
+
+
+def members(*names: str) -> dict[str, SimpleNamespace]:
+    return {name: SimpleNamespace(subscription=["orders", "counts"]) for name in names}
+
+
+def test_partitions_of_one_number_land_together() -> None:
+    assigned = KnowingRangeAssignor.assign(Cluster(orders=3, counts=3), members("a", "b"))
+    places = {name: dict(member.assignment) for name, member in assigned.items()}
+    assert places == {"a": {"orders": [0, 1], "counts": [0, 1]}, "b": {"orders": [2], "counts": [2]}}
+
+
+def test_a_leader_that_does_not_know_a_topic_gives_nobody_anything() -> None:
+    with pytest.raises(NotReady, match="has not learned of the partitions of counts"):
+        KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
+
+
+def test_its_refusal_is_told_as_it_is_although_the_client_wraps_it() -> None:
+    wrapped = RuntimeError("NotReady(…)")
+    wrapped.__cause__ = NotReady("the leader of the group has not learned of the partitions of counts")
+    told = sentence_of(wrapped, "broker:9092", None)
+    assert told == "the leader of the group has not learned of the partitions of counts"

@@ -1,0 +1,29 @@
+"""Which member of the group gets which partitions: by range, but never by a leader that does not know them all.
+
+The client's own assignor leaves out a topic of which its leader has no metadata yet (the answer may be late), and so
+gives its partitions to nobody. The broker keeps such an assignment: nobody notices, and a static member that comes back
+is given it again without a rebalance. A leader that refuses instead joins anew, and the group is led by somebody who
+knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from worker.stream.errors import NotReady
+
+
+class KnowingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc] # aiokafka has no types
+    """The range assignor; its protocol name is the same, so workers of either kind can be in one group."""
+
+    @classmethod
+    def assign(cls, cluster: Any, members: Mapping[str, Any]) -> Any:  # noqa: ANN401 - aiokafka has no types
+        """Assign the partitions of all topics that members read. Raises NotReady where some are not known."""
+        topics = {topic for metadata in members.values() for topic in metadata.subscription}
+        unknown = sorted(topic for topic in topics if not cluster.partitions_for_topic(topic))
+        if unknown:
+            raise NotReady(f"the leader of the group has not learned of the partitions of {', '.join(unknown)}")
+        return super().assign(cluster, members)
