@@ -92,13 +92,13 @@ class EngineService(Service):
     def processors(self) -> Mapping[int, PartitionProcessor]:
         """Those of the partitions that are being processed now."""
         found = {} if self._engine is None else self._engine.processors()
-        return cast("Mapping[int, PartitionProcessor]", found)  # the engine has no others: `Partitions` made them
+        return {number: _ours(processor) for number, processor in found.items()}
 
     async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
         """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
         if self._engine is None:
             raise NotAssigned(partition)
-        return await self._engine.read(partition, lambda processor: question(_ledger_of(processor)))
+        return await self._engine.read(partition, lambda processor: question(_ours(processor).ledger))
 
     @Service.task
     async def _run(self) -> None:
@@ -251,8 +251,8 @@ async def _first_of(*awaitables: Coroutine[object, object, object]) -> None:
         task.cancel()
 
 
-def _ledger_of(processor: Processor) -> Ledger:
-    return cast("PartitionProcessor", processor).ledger  # the engine has no others: `Partitions` made them
+def _ours(processor: Processor) -> PartitionProcessor:
+    return cast("PartitionProcessor", processor)  # the engine has no others: `Partitions` made them
 
 
 def run_worker(settings: Settings) -> int:

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from worker.stream.errors import Halt, halt_at
+from worker.stream.errors import halt_at
 from worker.stream.processor import InputRecord
 
 ANSWERS_NEEDED: Final = 2
@@ -149,16 +149,12 @@ class Merge:
         bytes_kept: int,
     ) -> None:
         """Take from one input for as long as its head is the next of all: most records follow one of their own."""
-        records, rank, waits = entry.records, entry.rank, self._waits
+        records, rank = entry.records, entry.rank
         while True:
             record = records.popleft()
             entry.bytes -= size_of(record)
             taken.append(record)
-            try:
-                run_ends = not records or waits(records[0])
-            except Exception as error:
-                raise _halt_at(records[0], error) from error
-            if run_ends:
+            if not records or self._must_wait(records[0]):
                 self._look(entry)
                 return
             key = (records[0].timestamp, False, rank)
@@ -183,11 +179,15 @@ class Merge:
             entry.key, entry.waits = None, False
             return
         head = entry.records[0]
-        try:
-            entry.waits = self._waits(head)
-        except Exception as error:
-            raise _halt_at(head, error) from error
+        entry.waits = self._must_wait(head)
         entry.key = (head.timestamp, entry.waits, entry.rank)
+
+    def _must_wait(self, record: InputRecord) -> bool:
+        try:
+            return self._waits(record)
+        except Exception as error:
+            place = f"{record.topic}/{record.partition}/{record.offset}"
+            raise halt_at(record.partition, place, error) from error
 
     def _next(self) -> _Input | None:
         first: _Input | None = None
@@ -214,10 +214,6 @@ class Merge:
             or (entry.answers - answers >= ANSWERS_NEEDED and entry.reading.at_end)
             for entry, answers in zip(self._inputs, waiting.wait.answers, strict=True)
         )
-
-
-def _halt_at(record: InputRecord, error: Exception) -> Halt:
-    return halt_at(record.partition, f"{record.topic}/{record.partition}/{record.offset}", error)
 
 
 def size_of(record: InputRecord) -> int:
