@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from random import Random
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from confluent_kafka import KafkaError, Producer
 
 from schemas.topics import Topic
-from tests.bench.system import PARTITIONS, System
+from tests.bench.system import PARTITIONS, BenchFailed, System
 from worker.demo.events import rfc3339
 from worker.demo.load import LoadRecord, opening_counts, steady_load
 from worker.demo.retail import WAREHOUSES
@@ -22,6 +22,8 @@ from worker.edges.partitioning import partition_of
 SKUS: Final = 2000
 ACCOUNTS_PER_PARTITION: Final = 2
 _IN_FLIGHT_MAX: Final = 200
+_LINGER_MS: Final = 1
+_FLUSH_SECONDS_MAX: Final = 30.0
 
 
 def accounts(partitions: int = PARTITIONS) -> list[str]:
@@ -66,23 +68,14 @@ def open_orders(n_orders: int, start_ms: int) -> Iterator[LoadRecord]:
         yield LoadRecord(Topic.ORDERS, account_id.encode(), value.encode())
 
 
-@asynccontextmanager
-async def producing(system: System) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer for the length of the block."""
-    producer = AIOKafkaProducer(bootstrap_servers=system.bootstrap_servers)
-    await producer.start()
-    try:
-        yield producer
-    finally:
-        await producer.stop()
-
-
 async def preload(system: System, records: Iterable[LoadRecord], start_ms: int) -> int:
     """Send records as fast as it goes, stamped a millisecond apart from `start_ms` on; how many they were."""
     builders: dict[tuple[Topic, int], Any] = {}
     pending: list[asyncio.Future[object]] = []
     number = -1
-    async with producing(system) as producer:
+    producer = AIOKafkaProducer(bootstrap_servers=system.bootstrap_servers)
+    await producer.start()
+    try:
 
         async def send(topic: Topic, partition: int) -> None:
             batch = builders.pop((topic, partition))
@@ -102,26 +95,39 @@ async def preload(system: System, records: Iterable[LoadRecord], start_ms: int) 
         for place in list(builders):
             await send(*place)
         await asyncio.gather(*pending)
+    finally:
+        await producer.stop()
     return number + 1
 
 
 async def trickle(
     system: System, records: Iterable[LoadRecord], per_second: int, sent: Callable[[LoadRecord, int], None]
 ) -> None:
-    """Send each record at its time; `sent` is told the record and its timestamp in milliseconds."""
-    clock = asyncio.get_running_loop().time
-    pending: set[asyncio.Future[object]] = set()
-    async with producing(system) as producer:
+    """Send each record at its time; `sent` is told the record and its timestamp in milliseconds. Raises BenchFailed.
+
+    By librdkafka: on a machine that the broker and the worker share, what the load itself takes is missing to them.
+    """
+    clock = time.monotonic
+    failures: list[KafkaError] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": system.bootstrap_servers,
+            "linger.ms": _LINGER_MS,
+            "delivery.report.only.error": True,
+            "on_delivery": lambda error, _message: failures.append(error),
+        }
+    )
+    try:
         start = clock()
         for number, record in enumerate(records):
             if (ahead := start + number / per_second - clock()) > 0:
                 await asyncio.sleep(ahead)
             now_ms = time.time_ns() // 1_000_000
             partition = partition_of(record.key.decode(), system.partitions)
-            sending = await producer.send(
-                system.topic(record.topic), record.value, key=record.key, partition=partition, timestamp_ms=now_ms
-            )
+            producer.produce(system.topic(record.topic), record.value, record.key, partition, timestamp=now_ms)
             sent(record, now_ms)
-            pending.add(sending)
-            sending.add_done_callback(pending.discard)
-        await asyncio.gather(*pending)
+            producer.poll(0)
+    finally:
+        unsent = producer.flush(_FLUSH_SECONDS_MAX)
+    if failures or unsent:
+        raise BenchFailed(f"the load did not reach the broker: {unsent} records unsent, {failures[:1]}")

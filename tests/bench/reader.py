@@ -1,27 +1,28 @@
 """`python -m tests.bench.reader BOOTSTRAP PREFIX FILE`: a consumer of the outputs, as an ERP would be, in a process of
-its own. It notes when each event's first movement or status became visible; on SIGTERM it reads to the end, and writes
-that to FILE.
+its own. It notes when each event's first movement or status became visible; on SIGTERM it reads until nothing more
+comes, and writes that to FILE.
 
-With `--only-movements` statuses do not count; with `--from-now` what was there before it came is not read.
+It is on librdkafka, and looks into what it read only at the end: on a machine that broker and worker share, what
+the reader takes is missing to them. With `--only-movements` statuses do not count; with `--from-now` what was there
+before it came is not read.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import signal
 import time
 from pathlib import Path
+from threading import Event
 
 import msgspec
-import uvloop
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from schemas.topics import Topic
 from tests.bench.system import PARTITIONS
 
-FETCH_WAIT_MS_MAX = 20
-WAIT_MS = 200
+QUIET_SECONDS = 1.0
+"""Nothing for so long, and after SIGTERM that is the end."""
 READY_SUFFIX = ".ready"
 """Of a file beside FILE that is there once it reads."""
 
@@ -30,43 +31,42 @@ class _Output(msgspec.Struct):
     cause: str
 
 
-async def _read(options: argparse.Namespace, stopping: asyncio.Event) -> dict[str, int]:
-    """When the first output of each event was seen, in Unix milliseconds, by event_id."""
-    seen: dict[str, int] = {}
-    consumer = AIOKafkaConsumer(
-        bootstrap_servers=options.bootstrap_servers,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        fetch_max_wait_ms=FETCH_WAIT_MS_MAX,
+def _read(options: argparse.Namespace, stopping: Event) -> dict[str, int]:
+    """When the first output of each event was seen, in Unix milliseconds, by event_id. Raises KafkaException."""
+    consumer = Consumer(
+        {
+            "bootstrap.servers": options.bootstrap_servers,
+            "group.id": "unused: it is assigned its partitions, and commits nothing",
+            "isolation.level": "read_committed",
+            "enable.auto.commit": False,
+        }
     )
-    cause_of = msgspec.json.Decoder(_Output).decode
-    topics = (Topic.MOVEMENTS,) if options.only_movements else (Topic.MOVEMENTS, Topic.STATUS)
-    names = (f"{options.prefix}{topic}" for topic in topics)
-    places = [TopicPartition(name, partition) for name in names for partition in range(PARTITIONS)]
-    ends: dict[TopicPartition, int] | None = None
-    await consumer.start()
+    read: list[tuple[bytes, int]] = []
     try:
-        consumer.assign(places)
-        await (consumer.seek_to_end if options.from_now else consumer.seek_to_beginning)(*places)
+        consumer.assign(_places(consumer, options))
         options.file.with_suffix(READY_SUFFIX).touch()
-        while ends is None or any([await consumer.position(place) < ends[place] for place in places]):
-            batches = await consumer.getmany(timeout_ms=WAIT_MS)
-            now_ms = time.time_ns() // 1_000_000
-            for records in batches.values():
-                for record in records:
-                    seen.setdefault(cause_of(record.value).cause, now_ms)
-            if stopping.is_set() and ends is None:
-                ends = await consumer.end_offsets(places)
+        while (message := consumer.poll(QUIET_SECONDS)) is not None or not stopping.is_set():
+            if message is None:
+                continue
+            if (error := message.error()) is not None:
+                raise KafkaException(error)
+            read.append((message.value(), time.time_ns() // 1_000_000))
     finally:
-        await consumer.stop()
+        consumer.close()
+    cause_of = msgspec.json.Decoder(_Output).decode
+    seen: dict[str, int] = {}
+    for value, at_ms in read:
+        seen.setdefault(cause_of(value).cause, at_ms)
     return seen
 
 
-async def _read_until_stopped(options: argparse.Namespace) -> dict[str, int]:
-    stopping = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    return await _read(options, stopping)
+def _places(consumer: Consumer, options: argparse.Namespace) -> list[TopicPartition]:
+    """Where it begins to read, in each partition of the outputs that count."""
+    topics = (Topic.MOVEMENTS,) if options.only_movements else (Topic.MOVEMENTS, Topic.STATUS)
+    places = [TopicPartition(f"{options.prefix}{topic}", number) for topic in topics for number in range(PARTITIONS)]
+    for place in places:
+        place.offset = consumer.get_watermark_offsets(place)[1] if options.from_now else OFFSET_BEGINNING
+    return places
 
 
 def _options() -> argparse.Namespace:
@@ -80,7 +80,7 @@ def _options() -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    asked = _options()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        outputs_seen = runner.run(_read_until_stopped(asked))
+    asked, stopped = _options(), Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopped.set())
+    outputs_seen = _read(asked, stopped)
     asked.file.write_bytes(msgspec.json.encode(outputs_seen))
