@@ -24,7 +24,7 @@ from worker.domain.conditions import Condition, conditions_of
 from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.outbox import Cause
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock
+from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
 from worker.domain.violations import InvariantViolation
 
 
@@ -87,7 +87,7 @@ class Orders:
                 moves.append(frozen_delta)
                 stock.remember_move(at, frozen_delta, stream_time_ms)
             if cause.order_id is not None:
-                touched = (at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
+                touched = Touched(at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
                 stock.touches.append(touched)
 
     def _update_alerts(

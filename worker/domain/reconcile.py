@@ -87,10 +87,10 @@ def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
 
     Those whose movement has just its size come first, then those that happened nearest to the count.
     """
-    ranked = sorted(stock.touches, key=lambda touch: (touch[1] != abs(drift), abs(touch[0] - as_of)))
+    ranked = sorted(stock.touches, key=lambda touch: (touch.quantity != abs(drift), abs(touch.at - as_of)))
     suspects: dict[tuple[str, str | None], Suspect] = {}
     for touch in ranked:
-        _, _, _, order_id, sub_order_id = touch
+        order_id, sub_order_id = touch.order_id, touch.sub_order_id
         if (order_id, sub_order_id) not in suspects and len(suspects) < SUSPECTS_MAX:
             suspect = suspects[order_id, sub_order_id] = Suspect(order_id=order_id, reason=_reason(touch, as_of, drift))
             if sub_order_id is not None:
@@ -99,10 +99,10 @@ def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
 
 
 def _reason(touch: Touched, as_of: int, drift: int) -> str:
-    at, units, movement, _, _ = touch
-    size = "just the drift" if units == abs(drift) else "near the count"
+    at, quantity = touch.at, touch.quantity
+    size = "just the drift" if quantity == abs(drift) else "near the count"
     side = "after" if at > as_of else "before"
-    return f"{movement} of {units} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
+    return f"{touch.movement} of {quantity} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
 
 
 def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:

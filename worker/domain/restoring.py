@@ -109,7 +109,7 @@ class Restoration:
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
                 if claim.open:
-                    stock.touches.append((head.occurred_at_max, claim.open, "freeze", order_id, None))
+                    stock.touches.append(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
                 if claim.shipments or claim.returns:
                     stock.touches += _shipped_and_returned(order_id, claim)
         if head.eligible:
@@ -138,7 +138,7 @@ class Restoration:
 def _shipped_and_returned(order_id: str, claim: Claim) -> Iterator[Touched]:
     for flat, movement in ((claim.shipments, "release"), (claim.returns, "restock")):
         for i in range(0, len(flat), 2):
-            yield flat[i], flat[i + 1], movement, order_id, None
+            yield Touched(flat[i], flat[i + 1], movement, order_id, None)
 
 
 def _restore_flows(account: Account, flows: list[Flow]) -> None:

@@ -44,8 +44,19 @@ class Posting:
         self.frozen = frozen
 
 
-Touched = tuple[int, int, str, str, str | None]
-"""An order's movement at a key, remembered as a possible cause of a drift: time, units, movement, order, sub-order."""
+@final
+class Touched:
+    """An order's movement at a key, remembered as a possible cause of a drift. Of these there are many."""
+
+    __slots__ = ("at", "movement", "order_id", "quantity", "sub_order_id")
+
+    def __init__(self, at: int, quantity: int, movement: str, order_id: str, sub_order_id: str | None) -> None:
+        self.at = at
+        self.quantity = quantity
+        self.movement = movement
+        self.order_id = order_id
+        self.sub_order_id = sub_order_id
+
 
 Rank = tuple[int, str, str, int]
 """as_of, origin, snapshot_id, part: the greatest count wins."""
