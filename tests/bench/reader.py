@@ -19,7 +19,6 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 
 from schemas.topics import Topic
-from tests.bench.system import PARTITIONS
 
 QUIET_SECONDS = 1.0
 """Nothing for so long, and after SIGTERM that is the end."""
@@ -63,7 +62,9 @@ def _read(options: argparse.Namespace, stopping: Event) -> dict[str, int]:
 def _places(consumer: Consumer, options: argparse.Namespace) -> list[TopicPartition]:
     """Where it begins to read, in each partition of the outputs that count."""
     topics = (Topic.MOVEMENTS,) if options.only_movements else (Topic.MOVEMENTS, Topic.STATUS)
-    places = [TopicPartition(f"{options.prefix}{topic}", number) for topic in topics for number in range(PARTITIONS)]
+    names = [f"{options.prefix}{topic}" for topic in topics]
+    known = consumer.list_topics().topics
+    places = [TopicPartition(name, partition) for name in names for partition in known[name].partitions]
     for place in places:
         place.offset = consumer.get_watermark_offsets(place)[1] if options.from_now else OFFSET_BEGINNING
     return places
