@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Final, Literal, NamedTuple, NoReturn, TypeGuard
+from typing import Final, Literal, NoReturn, TypeGuard, final
 
 import msgspec
 
@@ -51,12 +51,22 @@ class Refused(Exception):
         self.message: Final = message
 
 
-class Decoded(NamedTuple):
+@final
+class Decoded:  # noqa: PLW1641 - its event may be changed, so it has no hash
     """An event in its normal form, and its times in UTC milliseconds; `as_of_ms` is 0 for all but counts."""
 
-    event: InputEvent
-    occurred_at_ms: int
-    as_of_ms: int
+    __slots__ = ("as_of_ms", "event", "occurred_at_ms")
+
+    def __init__(self, event: InputEvent, occurred_at_ms: int, as_of_ms: int) -> None:
+        self.event = event
+        self.occurred_at_ms = occurred_at_ms
+        self.as_of_ms = as_of_ms
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Decoded) and self._fields() == other._fields()
+
+    def _fields(self) -> tuple[InputEvent, int, int]:
+        return self.event, self.occurred_at_ms, self.as_of_ms
 
 
 _DECODE: Final = {
@@ -92,7 +102,7 @@ def decode(topic: Topic, value: bytes | None) -> Decoded:
         event.occurred_at, occurred_at_ms = read_time(event.occurred_at)
     except ValueError as error:
         _refuse_field("occurred_at", str(error))
-    return tuple.__new__(Decoded, (event, occurred_at_ms, as_of_ms))  # the generated constructor is not in C
+    return Decoded(event, occurred_at_ms, as_of_ms)
 
 
 def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:

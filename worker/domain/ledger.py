@@ -45,6 +45,7 @@ FactsEvent = OrdersEvent | SubOrdersEvent
 """The events that add to an order's facts."""
 
 _ABOUT_FACTS: Final = frozenset(get_args(FactsEvent))
+_ABOUT_SUB_ORDERS: Final = frozenset(get_args(SubOrdersEvent))
 
 
 class Effect(StrEnum):
@@ -154,17 +155,12 @@ class Ledger:
         if decoded.as_of_ms > recorded_at + COUNTED_AHEAD_MS_MAX and isinstance(event, StockCounted):
             raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
         account = self._books.account(event.account_id)
-        cause = Cause(
-            account,
-            source,
-            recorded_at,
-            event.occurred_at,
-            event.event_id,
-            getattr(event, "order_id", None),
-            getattr(event, "sub_order_id", None),
-        )
         # Not isinstance, which the metaclass of structs makes costly.
-        if type(event) in _ABOUT_FACTS:
+        kind = type(event)
+        sub_order_id = cast("SubOrdersEvent", event).sub_order_id if kind in _ABOUT_SUB_ORDERS else None
+        order_id = getattr(event, "order_id", None)
+        cause = Cause(account, source, recorded_at, event.occurred_at, event.event_id, order_id, sub_order_id)
+        if kind in _ABOUT_FACTS:
             effect = self._apply_to_order(account, cast("FactsEvent", event), decoded.occurred_at_ms, cause)
         else:
             effect = self._apply_to_others(account, decoded, event, cause)

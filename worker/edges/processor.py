@@ -112,16 +112,17 @@ class PartitionProcessor:
 
         Whoever does not take the steps of `rest` has them taken by the next record, or by the flush.
         """
-        self.ledger.advance(record.timestamp)
-        topic = self._inputs[record.topic]
-        source = f"{record.topic}/{record.partition}/{record.offset}"
+        name, recorded_at = record.topic, record.timestamp
+        self.ledger.advance(recorded_at)
+        topic = self._inputs[name]
+        source = f"{name}/{record.partition}/{record.offset}"
         replay = _replay_of(record) if record.headers else None
         decoded = None
         try:
             decoded = decoding.decode(topic, record.value)
             self._check_place(record, decoded.event.account_id)
             awaited = None if replay is None else self._of_order(topic, record, replay)
-            effect = self.ledger.apply(decoded, source, record.timestamp, awaited)
+            effect = self.ledger.apply(decoded, source, recorded_at, awaited)
         except (Refused, RuleRefusal) as refused:
             self._refuse(topic, record, decoded, replay, refused)
             return Outcome.DEAD_LETTERED

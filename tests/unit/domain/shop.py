@@ -276,8 +276,8 @@ def told(kind: str, at: int = 0, /, **fields: object) -> Decoded:
 def order_of(events: Iterable[Decoded]) -> OrderState:
     """The facts of an order after these events, in this order. Nothing is derived."""
     order = OrderState()
-    for event, at, _ in events:
-        merge_into(order, event, at)
+    for decoded in events:
+        merge_into(order, decoded.event, decoded.occurred_at_ms)
     return order
 
 

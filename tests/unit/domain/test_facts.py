@@ -309,8 +309,8 @@ def test_an_earlier_shipment_is_news_and_a_later_one_dates_nothing() -> None:
 
 def test_merging_says_which_skus_an_event_touched() -> None:
     order = order_of([told("sub_order.created", lines=[*lines(1), *lines(1, "other")])])
-    event, at, _ = told("sub_order.shipped", 1)
-    touch = merge_into(order, event, at)
+    shipped = told("sub_order.shipped", 1)
+    touch = merge_into(order, shipped.event, shipped.occurred_at_ms)
     assert touch is not None
     assert touch.sub_orders == ("s",)
     assert set(touch.skus or ()) == {"k", "other"}

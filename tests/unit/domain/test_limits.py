@@ -208,7 +208,7 @@ def test_no_record_is_larger_than_the_bound_said_before_the_event(seed: int) -> 
     for _ in range(60):
         body = _any_event(chance, owners, skus, warehouses)
         known = _Known(shop)
-        event, _, _ = told(body["type"], **{name: value for name, value in body.items() if name != "type"})
+        event = told(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
         bound = bytes_max_after(known.order, event, "default")  # type: ignore[arg-type]  # one of an order
         assert bytes_max_by_count(known.order, event) >= bound  # type: ignore[arg-type]  # likewise
         bound += _FIXED_BYTES
@@ -268,7 +268,7 @@ def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said(
         else:
             fields = {"lines": lines_of(long, 1)}
         body = body_of("sub_order.created", at, warehouse_id=next(long), **fields)
-        event, _, _ = told(body["type"], **{name: value for name, value in body.items() if name != "type"})
+        event = told(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
         order = shop.processor.ledger._books.open_order(shop.processor.ledger.account("a"), "o")
         assert order is not None
         assert is_small(event)  # type: ignore[arg-type]  # one of an order

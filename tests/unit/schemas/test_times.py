@@ -37,6 +37,22 @@ def test_an_rfc_3339_time_is_read_as_utc_with_the_digits_beyond_the_millisecond_
 
 
 @pytest.mark.parametrize(
+    "tail", ["60.000Z", "0 .000Z", "00.0 0Z", "00.000", "00.0000", "00.000z0", "00.000Z0", "000.00Z"]
+)
+def test_what_follows_a_minute_that_was_read_before_is_looked_at_all_the_same(tail: str) -> None:
+    minute = "2026-03-04T05:06:"
+    assert read_time(f"{minute}07.123Z")[1] == 1_772_600_767_123
+    assert read_time(f"{minute}59.999Z") == (f"{minute}59.999Z", 1_772_600_819_999)
+    with pytest.raises(ValueError, match=r"RFC 3339|leap second"):
+        read_time(minute + tail)
+
+
+def test_any_number_of_minutes_may_be_read() -> None:
+    for minute in range(3000):
+        assert read_time(time_text(minute * 60_000))[1] == minute * 60_000
+
+
+@pytest.mark.parametrize(
     ("text", "ms"),
     [
         ("1970-01-01T00:00:00.000Z", 0),
