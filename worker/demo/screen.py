@@ -54,7 +54,7 @@ class View:
     lag: int = 0
     per_second: float = 0.0
     elapsed_seconds: float = 0.0
-    stage: str = ""
+    stage: str = "the demo begins"
     outcomes: Counter[str] = field(default_factory=Counter)
 
 
