@@ -55,7 +55,7 @@ async def measure(bench: Bench) -> list[Figure]:
             "memory per open order of 2 lines",
             (held[1] - held[0]) / ORDERS,
             "B",
-            at_most(1500),
+            at_most(700),
             f"of the second {ORDERS:,}: the first ones, which also fill the room to work in, took a worker of "
             f"{empty / mib:.0f} MiB to {held[0] / mib:.0f}, these to {held[1] / mib:.0f}; restored anew it has "
             f"{again / mib:.0f} MiB ({(again - empty) / ORDERS / 2:,.0f} B an order)",
@@ -64,7 +64,7 @@ async def measure(bench: Bench) -> list[Figure]:
             "restore",
             records / seconds,
             "records/s",
-            at_least(50_000),
+            at_least(100_000),
             f"{records:,} state records in {seconds:.2f} s by one worker; {used:.1f} s of CPU from its start on",
         ),
     ]

@@ -13,7 +13,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import Topic
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, at_most
 from tests.bench.load import events, trickle
 from tests.bench.system import PARTITIONS, POLL_SECONDS, Bench, BenchFailed, System, new_system
 from tests.e2e.worker_process import WorkerProcess
@@ -43,8 +43,8 @@ async def measure(bench: Bench) -> list[Figure]:
         await other.exited()
     told = "from the signal to a commit of the survivor in each of the other's partitions"
     return [
-        Figure("take-over after kill -9", after_kill, "s", note=f"{told}; sessions end after 6 s"),
-        Figure("take-over after SIGTERM", after_stop, "s", note=told),
+        Figure("take-over after kill -9", after_kill, "s", at_most(9), f"{told}; sessions end after 6 s"),
+        Figure("take-over after SIGTERM", after_stop, "s", at_most(2), told),
     ]
 
 

@@ -40,12 +40,12 @@ async def measure(bench: Bench) -> list[Figure]:
         done, seconds = last.events - first.events, last.at - first.at
         explained = f"{done:,} events in {seconds:.1f} s, full rules, exactly once, one worker"
         return [
-            Figure("throughput", done / seconds, "events/s", at_least(20_000), explained),
+            Figure("throughput", done / seconds, "events/s", at_least(35_000), explained),
             Figure(
                 "worker CPU per event",
                 (last.worker_cpu - first.worker_cpu) / done * 1e6,
                 "µs",
-                at_most(30),
+                at_most(18),
                 f"user and system; {(last.worker_cpu - first.worker_cpu) / seconds:.2f} of a core",
             ),
             Figure(
