@@ -240,6 +240,22 @@ async def _committed(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa:
     return bool(await consumer.committed(bench.source) == offset)
 
 
+async def offsets_of_an_open_transaction_are_answered_as_they_were_before_it(bench: Bench) -> None:
+    """So who reads them at the wrong moment is told old ones, and not that they are."""
+    await bench.create()
+    group = bench.names.app_id
+    async with bench.producer() as producer, bench.consumer(group_id=group) as consumer:
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 7}, group)
+        await producer.commit_transaction()
+        await until(lambda: _committed(consumer, bench, 7))
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 9}, group)
+        assert await consumer.committed(bench.source) == 7
+        await producer.commit_transaction()
+        await until(lambda: _committed(consumer, bench, 9))
+
+
 async def an_offset_that_is_not_there_is_out_of_range(bench: Bench) -> None:
     await bench.create()
     async with bench.producer(transactional_id=None) as producer:
@@ -363,6 +379,7 @@ FACTS = (
     a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced,
     a_commit_after_a_refused_batch_succeeds_without_it,
     offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted,
+    offsets_of_an_open_transaction_are_answered_as_they_were_before_it,
     an_offset_that_is_not_there_is_out_of_range,
     a_topic_gets_more_partitions_and_every_client_sees_them,
     members_share_the_partitions_and_who_leaves_gives_them_back,
