@@ -40,7 +40,7 @@ Position = Sequence[int]
 
 
 class Sent(NamedTuple):
-    """An input as it was appended, at a moment of virtual time."""
+    """An input, and the moment of virtual time from which a read_committed reader could see it."""
 
     record: Record
     at_seconds: float
@@ -74,7 +74,7 @@ class Auditor:
         self._audits[partition].beginnings[topic] = offset
 
     def sent(self, record: Record, at_seconds: float) -> None:
-        """An input record was appended."""
+        """An input record can be read."""
         self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, at_seconds)
 
     def testify(self, partition: int, attempt: Attempt) -> None:
@@ -350,7 +350,7 @@ class PartitionAudit:
     def _check_order(self, sent: Sent, columns: Mapping[str, Position]) -> None:
         """A count must not run ahead: the others have been read up to its timestamp, or to their end.
 
-        Their end is where it was when the count was appended, or later.
+        Their end is where it was when the count could be read, or later.
         """
         count = sent.record
         if count.topic != STOCK or not _is_count(count.value):

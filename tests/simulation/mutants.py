@@ -343,6 +343,11 @@ MUTANTS = (
         (Edit(FEED, "consumer.beginning_offsets(sources)", "consumer.end_offsets(sources)"),),
     ),
     Mutant(
+        "inputs-uncommitted",
+        "The inputs are read up to the high watermark: what is aborted is processed, and what is not committed yet.",
+        (Edit(SESSION, 'isolation_level="read_committed"', 'isolation_level="read_uncommitted"'),),
+    ),
+    Mutant(
         "gaps-not-counted",
         "Offsets without a record are not counted.",
         (Edit(POSITIONS, "        columns[_GAPS] += offset - columns[0]\n", ""),),

@@ -13,8 +13,8 @@ from tests.simulation.auditor import INPUTS, OUTCOMES, STATE, Auditor, World
 from tests.simulation.ending import calm_differences, differences
 from tests.simulation.expected import OUTPUTS
 from tests.simulation.findings import Finding, Kind
-from tests.simulation.history import Entry
-from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan, record_of
+from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
+from tests.simulation.sending import Sender
 from tests.simulation.testimony import POISON, Witnessed
 from tests.simulation.watching import BREAKER, Chronicle, Complaints, Eye
 from tests.simulation.workers import APP_ID, PREFIX, config_of, rules_of
@@ -28,8 +28,6 @@ OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 STOP_SECONDS_MAX = 9.0
 """The bound of a worker's watchdog."""
-UPSTREAM = 1_000_000
-"""The producer id of whoever writes the inputs."""
 
 
 @dataclass
@@ -65,11 +63,9 @@ class _Run:
         self.simulation = simulation
         self.engines: dict[str, Engine] = {}
         self.incarnations: Counter[str] = Counter()
-        self.poisoned: set[tuple[str, int, int]] = set()
         self.mended = False
         self.stopping: set[str] = set()
         self.batches_read: Counter[tuple[str, int]] = Counter()
-        self.sends_until = max((entry.at_ms for entry in plan.entries), default=0) / 1000
         self.look_at = 0.0
         self.operate_at = 0.0
         self.auditor = Auditor(
@@ -77,6 +73,7 @@ class _Run:
             lambda: int(simulation.seconds * 1000),
         )
         self.chronicle = Chronicle(plan, simulation, self.auditor, tracing=tracing)
+        self.sender = Sender(plan, simulation, self.auditor, self.chronicle)
 
     def result(self) -> Result:
         """Let it all happen."""
@@ -114,39 +111,13 @@ class _Run:
         for topic in (*INPUTS, *OUTPUTS, STATE):
             compact = topic in (STATE, "stock.levels.v1", "orders.status.v1")
             simulation.create_topic(PREFIX + topic, plan.partitions, compact=compact)
-        for topic in INPUTS if plan.skipped else ():
-            for partition in range(plan.partitions):
-                for _ in range(plan.skipped):
-                    simulation.append(PREFIX + topic, partition, None, None, simulation.now_ms)
-                simulation.truncate(PREFIX + topic, partition, plan.skipped)
-                self.auditor.begin(topic, partition, plan.skipped)
+        self.sender.begin()
         simulation.on_crash = self._crashed
-        sent: dict[int, str] = {}
-        for entry in plan.entries:
-            simulation.after(entry.at_ms / 1000, lambda entry=entry: self._send(entry, sent))  # type: ignore[misc]
         for action in plan.actions:
             simulation.after(action.at_seconds, lambda action=action: self._act(action))  # type: ignore[misc]
         for worker in plan.workers:
             if not plan.starts_late(worker):
                 self._start(worker)
-
-    def _send(self, entry: Entry, sent: dict[int, str]) -> None:
-        place = f"{PREFIX}{entry.topic}/{entry.partition}"
-        value, headers = entry.sent(sent, f"{place}/9999")
-        simulation = self.simulation
-        record = record_of(entry, -1, value, headers)
-        offset = simulation.append(
-            PREFIX + entry.topic, entry.partition, entry.key, value, record.timestamp, list(headers)
-        )
-        if self.plan.gaps:
-            log = simulation.cluster.logs[PREFIX + entry.topic][entry.partition]
-            log.end_transaction(UPSTREAM, 0, commit=entry.index % 2 == 0, timestamp_ms=simulation.now_ms)
-        if entry.index == self.plan.poisoned and not self.mended:
-            self.poisoned.add((PREFIX + entry.topic, entry.partition, offset))
-        sent[entry.index] = f"{place}/{offset}"
-        self.auditor.sent(record._replace(offset=offset), simulation.seconds)
-        if self.chronicle.tracing:
-            self.chronicle.note("inputs", f"r{entry.index} is {place}/{offset}: {_shown(value)}")
 
     def _start(self, worker: str) -> None:
         if self.simulation.running(worker):
@@ -215,8 +186,8 @@ class _Run:
     def _heal(self) -> None:
         """The surroundings are in order again, and the operator sees to the rest."""
         self.chronicle.note("operator", "all is calm")
-        self.mended = True
-        self.poisoned.clear()
+        self.mended, self.sender.poisons = True, False
+        self.sender.poisoned.clear()
         for worker in self.plan.workers:
             self._start(worker)
 
@@ -252,7 +223,7 @@ class _Run:
         if self.auditor.findings:
             return True
         well = all(engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker))
-        if not well or self.simulation.seconds < self.sends_until or not self.auditor.consumed:
+        if not well or not self.sender.is_done or not self.auditor.consumed:
             return False
         self.auditor.look()
         return self.auditor.consumed
@@ -303,7 +274,7 @@ class _Run:
             rules=rules_of(self.plan.rules),
             state_topic=PREFIX + STATE,
             testify=self.auditor.testify,
-            poisoned=self.poisoned,
+            poisoned=self.sender.poisoned,
         )
 
     def _read(self, topic: str, partition: int, _begin: int) -> Sequence[SimRecord]:
@@ -321,7 +292,3 @@ class _Run:
 
     def _group_offset(self, topic: str, partition: int) -> int | None:
         return self.simulation.committed_offset(APP_ID, PREFIX + topic, partition)
-
-
-def _shown(value: bytes | None) -> str:
-    return "nothing" if value is None else value.decode(errors="replace")[:300]

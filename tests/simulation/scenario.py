@@ -17,6 +17,7 @@ from tests.property.drafts import ADOPTING, RULES, Menu
 from tests.simulation.faults import FaultPlan
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
+from tests.simulation.upstream import InputTransaction, input_transactions
 
 FAULTS_UNTIL_SECONDS = 7.0
 HEAL_SECONDS = 9.0
@@ -83,6 +84,7 @@ class Plan:
     faults: FaultPlan
     gaps: bool
     """The inputs come from a transactional producer, whose markers take offsets."""
+    input_transactions: tuple[InputTransaction, ...] = ()
 
     @classmethod
     def drawn(cls, seed: int) -> Plan:
@@ -117,6 +119,7 @@ class Plan:
             actions=tuple(_actions(r, workers, menus.partitions)),
             faults=FaultPlan.drawn(seed, processes=workers, until_seconds=FAULTS_UNTIL_SECONDS),
             gaps=r.random() < 0.3,
+            input_transactions=tuple(input_transactions(seed, entries, menus.partitions, EPOCH_MS)),
         )
 
     @property
@@ -126,6 +129,7 @@ class Plan:
             *(f"f{fault.number}" for fault in self.faults.faults),
             *(f"a{action.index}" for action in self.actions),
             *(worker for worker in self.workers[1:]),
+            *(f"t{one.index}" for one in self.input_transactions),
             *(f"r{entry.index}" for entry in self.entries),
             *(["poison"] if self.poisoned is not None else []),
             *(["breaker"] if self.breaker_bad_max else []),
@@ -151,6 +155,7 @@ class Plan:
             static=self.static and "static" not in left_out,
             skipped=0 if "skipped" in left_out else self.skipped,
             gaps=self.gaps and "gaps" not in left_out,
+            input_transactions=tuple(t for t in self.input_transactions if f"t{t.index}" not in left_out),
             jitter_seconds=0.0 if "jitter" in left_out else self.jitter_seconds,
             markers_seconds=0.0 if "markers" in left_out else self.markers_seconds,
             nodes=1 if "nodes" in left_out else self.nodes,
@@ -183,6 +188,7 @@ class Plan:
             f"seed {self.seed}: {'; '.join(traits)}",
             *(f"f{fault.number}: {fault.what}" for fault in self.faults.faults),
             *(str(action) for action in self.actions),
+            *(str(one) for one in self.input_transactions),
         ]
 
 
