@@ -94,11 +94,6 @@ class Auditor:
         self.look()
         self._each(lambda audit: audit.finish())
 
-    @property
-    def consumed(self) -> bool:
-        """Whether every input that was sent is accounted for in the state that can be read."""
-        return all(audit.consumed for audit in self._audits)
-
     def lags(self) -> dict[str, int]:
         """Inputs that are not accounted for, by topic and partition."""
         return {
@@ -206,11 +201,17 @@ class PartitionAudit:
     @property
     def consumed(self) -> bool:
         """Whether all inputs are accounted for, and all that follows from them has been read."""
-        if any(self.lag_of(topic) for topic in INPUTS):
-            return False
-        if any(transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]):
-            return False
-        return all(self._group_agrees(topic) for topic in INPUTS)
+        return self._owes_nothing and not any(self.lag_of(topic) for topic in INPUTS)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what follows from the inputs accounted for has been read, and nothing else; others may be left."""
+        return self._owes_nothing and not any(self._unclaimed.values())
+
+    @property
+    def _owes_nothing(self) -> bool:
+        unread = [transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]]
+        return not any(unread) and all(self._group_agrees(topic) for topic in INPUTS)
 
     def _group_agrees(self, topic: str) -> bool:
         position = (self.positions or {}).get(self._world.prefix + topic)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from tests.simulation.breaker_mutants import BREAKER_MUTANTS
 from tests.simulation.planting import Edit, Mutant
 
 TASK = "worker.stream.task"
@@ -375,6 +376,7 @@ MUTANTS = (
             ),
         ),
     ),
+    *BREAKER_MUTANTS,
 )
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 
 from tests.model.run import Model
 from tests.simulation.auditor import INPUTS, OUTCOMES, STATE, Auditor, World
+from tests.simulation.breakers import BREAKER
 from tests.simulation.ending import calm_differences, differences
 from tests.simulation.expected import OUTPUTS
 from tests.simulation.findings import Finding, Kind
 from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
 from tests.simulation.sending import Sender
 from tests.simulation.testimony import POISON, Witnessed
-from tests.simulation.watching import BREAKER, Chronicle, Complaints, Eye
+from tests.simulation.watching import Chronicle, Complaints, Eye
 from tests.simulation.workers import APP_ID, PREFIX, config_of, rules_of
 from tests.simulation.world import SimRecord, Simulation, TraceEvent, _sim_record
-from worker.stream import Engine, PartitionState
+from worker.stream import Engine, PartitionState, PartitionStatus
 from worker.stream.client_log import ASYNCIO, CLIENT_LOGGERS
 
 LOOK_SECONDS = 0.25
@@ -125,6 +126,7 @@ class _Run:
                 self.simulation.after(0.5, lambda: self._start(worker))
             return
         self.stopping.discard(worker)
+        self.chronicle.breakers.started(worker)
         self.incarnations[worker] += 1
         simulation = self.simulation
         engine = Engine(
@@ -192,14 +194,15 @@ class _Run:
             self._start(worker)
 
     def _operate(self) -> None:
-        """Restart the workers whose partitions were halted, once that can help."""
+        """Restart the workers whose partitions were halted, once that can help, and where somebody does."""
         for worker, engine in self.engines.items():
             halted = [
                 partition.reason or ""
                 for partition in engine.status().partitions.values()
                 if partition.state is PartitionState.HALTED
             ]
-            if any(BREAKER in reason or (POISON in reason and self.mended) for reason in halted):
+            restarts = [*([] if self.plan.unattended else [BREAKER]), *([POISON] if self.mended else [])]
+            if any(cause in reason for cause in restarts for reason in halted):
                 self._stop(worker)
                 self.simulation.after(7.0, lambda worker=worker: self._start(worker))  # type: ignore[misc]
 
@@ -222,11 +225,42 @@ class _Run:
         """Everything is consumed and everybody is well; or it is wrong already."""
         if self.auditor.findings:
             return True
-        well = all(engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker))
-        if not well or not self.sender.is_done or not self.auditor.consumed:
+        well = all(self._is_well(self.engines[worker]) for worker in self.engines if self.simulation.running(worker))
+        if not well or not self.sender.is_done or not self._consumed():
             return False
         self.auditor.look()
-        return self.auditor.consumed
+        return self._consumed()
+
+    def _is_well(self, engine: Engine) -> bool:
+        """Whether it does all that it can."""
+        status = engine.status()
+        partitions = status.partitions.values()
+        well = all(one.state is PartitionState.RUNNING or self._stays_halted(one) for one in partitions)
+        return status.joined and status.problem is None and well
+
+    def _stays_halted(self, partition: PartitionStatus) -> bool:
+        return (
+            self.plan.unattended
+            and partition.state is PartitionState.HALTED
+            and partition.reason is not None
+            and BREAKER in partition.reason
+        )
+
+    def _consumed(self) -> bool:
+        """Whether every partition has come to its end, or stays halted where it is."""
+        return all(
+            audit.consumed or (audit.settled and self._is_given_up(audit.partition))
+            for audit in map(self.auditor.partition, range(self.plan.partitions))
+        )
+
+    def _is_given_up(self, number: int) -> bool:
+        """Whether the one worker that has a partition halted it for good, and all that it wrote can be read."""
+        statuses = [engine.status() for worker, engine in self.engines.items() if self.simulation.running(worker)]
+        owners = [status.partitions[number] for status in statuses if number in status.partitions]
+        if len(owners) != 1 or not self._stays_halted(owners[0]):
+            return False
+        logs = [self.simulation.cluster.logs[PREFIX + topic][number] for topic in (STATE, *OUTPUTS)]
+        return all(log.stable_offset == log.end_offset for log in logs)
 
     def _judge(self, *, calm: bool) -> None:
         auditor = self.auditor
@@ -244,6 +278,8 @@ class _Run:
         if auditor.findings:
             return
         auditor.finish()
+        self.chronicle.breakers.check_all()
+        self.chronicle.figures["records left by the breaker"] = sum(auditor.lags().values())
         for partition in range(self.plan.partitions):
             audit = auditor.partition(partition)
             state = self.simulation.committed(PREFIX + STATE, partition)
@@ -274,6 +310,7 @@ class _Run:
             rules=rules_of(self.plan.rules),
             state_topic=PREFIX + STATE,
             testify=self.auditor.testify,
+            decided=lambda bad: self.chronicle.breakers.decided(worker, partition, bad=bad),
             poisoned=self.sender.poisoned,
         )
 

@@ -15,7 +15,14 @@ from tests.simulation.mutants import BY_NAME, MUTANTS
 from tests.simulation.mutation import hunt
 from tests.simulation.planting import Edit, Mutant, Stale, mutated
 
-QUICK = ("batch-split", "inputs-uncommitted", "positions-after", "restore-to-silence", "begins-at-the-end")
+QUICK = (
+    "batch-split",
+    "inputs-uncommitted",
+    "breaker-never-opens",
+    "positions-after",
+    "restore-to-silence",
+    "begins-at-the-end",
+)
 """Found within a few seeds."""
 
 
