@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.model.reading import ORDERS
+from tests.model.reading import ORDERS, STOCK
 from tests.model.run import Model, Record
 from tests.simulation.history import Entry
 from tests.simulation.loop import EPOCH_MS
@@ -20,6 +20,11 @@ from tests.simulation.world import Fate, Simulation
 PLACED = (
     b'{"type": "order.created", "account_id": "acme", "event_id": "e", "order_id": "o", '
     b'"occurred_at": "2023-11-14T22:13:20Z", "lines": [{"sku": "k1", "quantity": 2}]}'
+)
+COUNTED = (
+    b'{"type": "stock.counted", "account_id": "acme", "event_id": "c", "occurred_at": "2023-11-14T22:13:20Z", '
+    b'"origin": "erp", "snapshot_id": "n", "part": 1, "parts": 1, "warehouse_id": "default", '
+    b'"as_of": "2023-11-14T22:13:20Z", "counts": [{"sku": "k1", "on_hand": 7}]}'
 )
 SOURCE = (ORDERS, 0)
 
@@ -104,3 +109,15 @@ def test_an_order_in_a_transaction_is_placed_once_it_is_committed(elsewhere: Pro
     assert result.findings == []
     (committed_at,) = (event.seconds for event in result.trace if "committed: " in event.what)
     assert 3.5 < committed_at < 5
+
+
+def test_a_count_does_not_wait_for_an_order_that_cannot_be_read_yet_and_has_not_run_ahead_of_it(
+    elsewhere: ProcessPoolExecutor,
+) -> None:
+    order = Entry(0, at_ms=1000, timestamp_ms=1000, topic=ORDERS, partition=0, key=b"acme", value=PLACED)
+    count = Entry(1, at_ms=2000, timestamp_ms=2000, topic=STOCK, partition=0, key=b"acme", value=COUNTED)
+    one = InputTransaction(0, 500, 4000, Ending.COMMIT, frozenset({SOURCE}), carried=frozenset({0}))
+    result = elsewhere.submit(run, _plan(one, order, count), tracing=True).result()
+    assert result.findings == []
+    told = [event.what for event in result.trace if "committed: " in event.what]
+    assert [what.split(" of ")[1] for what in told] == ["shop.stock.events.v1", "shop.orders.events.v1"]
