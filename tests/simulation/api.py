@@ -314,9 +314,10 @@ class Api:
             # A concurrent transaction is told to an old client as a coordinator that is loading.
             code = Code.COORDINATOR_LOAD_IN_PROGRESS if code is Code.NOT_ENOUGH_REPLICAS else code
         if code is Code.NONE:
-            code = self.cluster.group(request.group_id).commit_in_transaction(
+            kept = self.cluster.group(request.group_id).offsets.keep(
                 request.producer_id, request.producer_epoch, offsets
             )
+            code = Code.NONE if kept else Code.INVALID_PRODUCER_EPOCH
         errors = [(topic, [(number, int(code)) for number, _, _ in entries]) for topic, entries in request.topics]
         reply(transaction.TxnOffsetCommitResponse_v0(0, errors))
 
@@ -332,7 +333,7 @@ class Api:
 
     def _offset_fetch(self, node: Node, request: Request, reply: Reply) -> None:
         code = self._refused(node, GROUP, request.consumer_group)
-        committed = self.cluster.group(request.consumer_group).offsets.committed
+        committed = self.cluster.group(request.consumer_group).offsets.answered(self.cluster.loop.time())
         asked = request.topics
         if asked is None:
             by_topic: dict[str, list[int]] = {}

@@ -40,7 +40,7 @@ Position = Sequence[int]
 
 
 class Sent(NamedTuple):
-    """An input as it was appended, at a moment of virtual time."""
+    """An input, and the moment of virtual time from which a read_committed reader could see it."""
 
     record: Record
     at_seconds: float
@@ -74,7 +74,7 @@ class Auditor:
         self._audits[partition].beginnings[topic] = offset
 
     def sent(self, record: Record, at_seconds: float) -> None:
-        """An input record was appended."""
+        """An input record can be read."""
         self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, at_seconds)
 
     def testify(self, partition: int, attempt: Attempt) -> None:
@@ -93,11 +93,6 @@ class Auditor:
         """The run has ended: everything must be there, and nothing else."""
         self.look()
         self._each(lambda audit: audit.finish())
-
-    @property
-    def consumed(self) -> bool:
-        """Whether every input that was sent is accounted for in the state that can be read."""
-        return all(audit.consumed for audit in self._audits)
 
     def lags(self) -> dict[str, int]:
         """Inputs that are not accounted for, by topic and partition."""
@@ -206,11 +201,17 @@ class PartitionAudit:
     @property
     def consumed(self) -> bool:
         """Whether all inputs are accounted for, and all that follows from them has been read."""
-        if any(self.lag_of(topic) for topic in INPUTS):
-            return False
-        if any(transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]):
-            return False
-        return all(self._group_agrees(topic) for topic in INPUTS)
+        return self._owes_nothing and not any(self.lag_of(topic) for topic in INPUTS)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what follows from the inputs accounted for has been read, and nothing else; others may be left."""
+        return self._owes_nothing and not any(self._unclaimed.values())
+
+    @property
+    def _owes_nothing(self) -> bool:
+        unread = [transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]]
+        return not any(unread) and all(self._group_agrees(topic) for topic in INPUTS)
 
     def _group_agrees(self, topic: str) -> bool:
         position = (self.positions or {}).get(self._world.prefix + topic)
@@ -350,7 +351,7 @@ class PartitionAudit:
     def _check_order(self, sent: Sent, columns: Mapping[str, Position]) -> None:
         """A count must not run ahead: the others have been read up to its timestamp, or to their end.
 
-        Their end is where it was when the count was appended, or later.
+        Their end is where it was when the count could be read, or later.
         """
         count = sent.record
         if count.topic != STOCK or not _is_count(count.value):

@@ -1,7 +1,9 @@
 """The simulated cluster: nodes, topics, leaders and coordinators. What is written is in one place, and never lost.
 
-Replication is not simulated: an answered write is durable, as with `acks=all` and a minimum of in-sync replicas. What a
-node that dies or sleeps takes with it is its connections, its waiting requests, and for a while its leaderships.
+Replication is not simulated: an answered write is durable, as with `acks=all`, a minimum of two in-sync replicas and no
+unclean elections, which is how the topics are to be created; so the loss of acknowledged records is no fault here. What
+a node that dies or sleeps takes with it is its connections, its waiting requests, and for a while its leaderships. The
+one exception are the group's offsets, since nothing may rest on them (`group_offsets.py`).
 """
 
 from __future__ import annotations
@@ -191,7 +193,7 @@ class Cluster:
             node_id = self.coordinator(GROUP, group_id)
             if node_id < 0 or not self.nodes[node_id].is_awake:
                 return False
-            self.group(group_id).end_transaction(producer_id, epoch, commit=commit)
+            self.group(group_id).offsets.end_transaction(producer_id, epoch, commit=commit)
             return True
         node_id = self.leader(topic, number)
         if node_id < 0 or not self.nodes[node_id].is_awake:
@@ -234,6 +236,12 @@ class Cluster:
                 self._tell(f"the coordinator of {key} moves")
                 self._moved[kind, key] = self._moved.get((kind, key), 0) + 1
                 self._load(kind, key)
+
+    def answer_old_offsets(self, commits_back: int, for_seconds: float) -> None:
+        """Let the coordinators of the groups answer offsets as they were so many commits ago, for a while."""
+        self._tell(f"the coordinators of the groups answer offsets of {commits_back} commits ago")
+        for group in self.groups.values():
+            group.offsets.answer_old(commits_back, self.loop.time() + for_seconds)
 
     def _fail_over(self, node: Node) -> None:
         if not node.is_awake and len(self.nodes) > 1:

@@ -135,6 +135,8 @@ class Course:
             simulation.network.cut(node_id)
         elif blow is AtTime.MOVE_GROUP:
             cluster.move_coordinators(GROUP)
+        elif blow is AtTime.OLD_OFFSETS:
+            cluster.answer_old_offsets(fault.amount, fault.seconds)
         elif blow is AtTime.MOVE_TRANSACTIONS:
             cluster.move_coordinators(TRANSACTION)
         elif blow is AtTime.SLOW_MARKERS:

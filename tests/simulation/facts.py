@@ -16,10 +16,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     CommitFailedError,
-    KafkaError,
-    MessageSizeTooLargeError,
     OffsetOutOfRangeError,
-    ProducerFenced,
 )
 
 from tests.brokers import Broker, Names
@@ -77,9 +74,17 @@ class Bench:
         offset: int = (await producer.send_and_wait(self.topic, value, partition=0)).offset
         return offset
 
-    async def seen(self, isolation_level: str = "read_committed") -> list[tuple[int, Value]]:
-        """All that can be read, with its offset."""
+    async def seen(
+        self, isolation_level: str = "read_committed", *, undecided: bool = False
+    ) -> list[tuple[int, Value]]:
+        """All that can be read, with its offset; once the last marker is written, unless something is `undecided`.
+
+        A commit is answered before that.
+        """
         async with self.consumer(isolation_level) as consumer:
+            if not undecided:
+                await until(lambda: _decided(consumer, self))
+                consumer.seek(self.source, 0)
             end = (await consumer.end_offsets([self.source]))[self.source]
             records: list[tuple[int, Value]] = []
             while await consumer.position(self.source) < end:
@@ -88,132 +93,16 @@ class Bench:
             return records
 
 
+async def _decided(consumer: Any, bench: Bench) -> bool:  # noqa: ANN401 - aiokafka has no types
+    await consumer.getmany(timeout_ms=20)
+    high_watermark = consumer.highwater(bench.source)
+    return high_watermark is not None and consumer.last_stable_offset(bench.source) == high_watermark
+
+
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not await condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.02)
-
-
-async def a_marker_takes_an_offset_and_an_aborted_record_keeps_its_own(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer() as producer:
-        offsets: list[int] = []
-        for commits in (True, False, True):
-            await producer.begin_transaction()
-            offsets.append(await bench.send(producer, b"%d" % len(offsets)))
-            await (producer.commit_transaction() if commits else producer.abort_transaction())
-        assert offsets == [0, 2, 4]
-    assert await bench.seen() == [(0, b"0"), (4, b"2")]
-    assert await bench.seen("read_uncommitted") == [(0, b"0"), (2, b"1"), (4, b"2")]
-
-
-async def transactions_back_to_back_lose_nothing(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer() as producer:
-        for number in range(15):
-            await producer.begin_transaction()
-            await bench.send(producer, b"%d" % number)
-            await producer.commit_transaction()
-    assert [value for _, value in await bench.seen()] == [b"%d" % number for number in range(15)]
-
-
-async def an_open_transaction_hides_what_comes_after_it(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer() as producer, bench.producer(transactional_id=None) as other:
-        await producer.begin_transaction()
-        await bench.send(producer, b"open")
-        await bench.send(other, b"later")
-        assert await bench.seen() == []
-        assert await bench.seen("read_uncommitted") == [(0, b"open"), (1, b"later")]
-        async with bench.consumer() as consumer:
-            await until(lambda: _fetched(consumer, bench))
-            assert (consumer.highwater(bench.source), consumer.last_stable_offset(bench.source)) == (2, 0)
-            assert (await consumer.end_offsets([bench.source]))[bench.source] == 0
-            await producer.commit_transaction()
-            first = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS)
-            second = await asyncio.wait_for(consumer.getone(), WAIT_SECONDS)
-            assert (first.value, second.value) == (b"open", b"later")
-
-
-async def _fetched(consumer: Any, bench: Bench) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=20)
-    return consumer.highwater(bench.source) is not None
-
-
-async def a_new_producer_of_an_id_aborts_what_the_old_one_left_open(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer() as old:
-        await old.begin_transaction()
-        await bench.send(old, b"old")
-        async with bench.producer() as new:
-            assert await bench.seen() == []
-            await new.begin_transaction()
-            await bench.send(new, b"new")
-            await new.commit_transaction()
-        assert [value for _, value in await bench.seen()] == [b"new"]
-        with pytest.raises(ProducerFenced):
-            await old.commit_transaction()
-    assert [value for _, value in await bench.seen()] == [b"new"]
-
-
-async def an_epoch_grows_by_one_and_by_two_over_an_open_transaction(bench: Bench) -> None:
-    await bench.create()
-    epochs = []
-    async with bench.producer() as first:
-        epochs.append(first._txn_manager.producer_epoch)
-        await first.begin_transaction()
-        await bench.send(first, b"1")
-        await first.commit_transaction()
-    async with bench.producer() as second:
-        epochs.append(second._txn_manager.producer_epoch)
-        await second.begin_transaction()
-        await bench.send(second, b"2")
-        async with bench.producer() as third:
-            epochs.append(third._txn_manager.producer_epoch)
-            assert third._txn_manager.producer_id == first._txn_manager.producer_id
-    assert epochs == [0, 1, 3]
-
-
-async def a_fenced_producer_that_writes_is_told_so_and_can_never_begin_again(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer() as old:
-        await old.begin_transaction()
-        async with bench.producer():
-            with pytest.raises((ProducerFenced, KafkaError)):
-                await bench.send(old, b"late")
-            with pytest.raises(AssertionError):
-                await old.abort_transaction()
-            with pytest.raises(AssertionError):
-                await old.begin_transaction()
-    assert await bench.seen() == []
-
-
-async def a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(bench: Bench) -> None:
-    await bench.create()
-    async with bench.producer(transaction_timeout_ms=1000) as producer, bench.consumer() as consumer:
-        await producer.begin_transaction()
-        await bench.send(producer, b"late")
-        # The marker moves the last stable offset past the record.
-        await until(lambda: _stable(consumer, bench, 2))
-        with pytest.raises(ProducerFenced):
-            await producer.commit_transaction()
-    assert await bench.seen() == []
-
-
-async def _stable(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=100)
-    return bool(consumer.last_stable_offset(bench.source) == offset)
-
-
-async def a_commit_after_a_refused_batch_succeeds_without_it(bench: Bench) -> None:
-    await bench.create(config={"max.message.bytes": str(8 * 1024 * 1024)})
-    async with bench.producer() as producer:
-        await producer.begin_transaction()
-        await bench.send(producer, b"small")
-        with pytest.raises(MessageSizeTooLargeError):
-            await bench.send(producer, b"x" * (8 * 1024 * 1024 + 8192))
-        await producer.commit_transaction()
-    assert await bench.seen() == [(0, b"small")]
 
 
 async def offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted(bench: Bench) -> None:
@@ -238,6 +127,22 @@ async def offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when
 
 async def _committed(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
     return bool(await consumer.committed(bench.source) == offset)
+
+
+async def offsets_of_an_open_transaction_are_answered_as_they_were_before_it(bench: Bench) -> None:
+    """So who reads them at the wrong moment is told old ones, and not that they are."""
+    await bench.create()
+    group = bench.names.app_id
+    async with bench.producer() as producer, bench.consumer(group_id=group) as consumer:
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 7}, group)
+        await producer.commit_transaction()
+        await until(lambda: _committed(consumer, bench, 7))
+        await producer.begin_transaction()
+        await producer.send_offsets_to_transaction({bench.source: 9}, group)
+        assert await consumer.committed(bench.source) == 7
+        await producer.commit_transaction()
+        await until(lambda: _committed(consumer, bench, 9))
 
 
 async def an_offset_that_is_not_there_is_out_of_range(bench: Bench) -> None:
@@ -354,15 +259,8 @@ async def who_is_no_member_cannot_commit_for_a_group_that_has_some(bench: Bench)
 
 
 FACTS = (
-    a_marker_takes_an_offset_and_an_aborted_record_keeps_its_own,
-    transactions_back_to_back_lose_nothing,
-    an_open_transaction_hides_what_comes_after_it,
-    a_new_producer_of_an_id_aborts_what_the_old_one_left_open,
-    an_epoch_grows_by_one_and_by_two_over_an_open_transaction,
-    a_fenced_producer_that_writes_is_told_so_and_can_never_begin_again,
-    a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced,
-    a_commit_after_a_refused_batch_succeeds_without_it,
     offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted,
+    offsets_of_an_open_transaction_are_answered_as_they_were_before_it,
     an_offset_that_is_not_there_is_out_of_range,
     a_topic_gets_more_partitions_and_every_client_sees_them,
     members_share_the_partitions_and_who_leaves_gives_them_back,

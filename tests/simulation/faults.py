@@ -18,6 +18,8 @@ from aiokafka.protocol import commit, coordination, fetch, group, metadata, offs
 from tests.simulation.refusals import ERRORS
 
 FAULTS_MAX = 12
+OLD_OFFSETS_SHARE = 0.25
+"""Of the seeds."""
 
 
 class AtRequest(StrEnum):
@@ -53,8 +55,11 @@ class AtTime(StrEnum):
     SLOW_MARKERS = "the markers of transactions are late"
     SLOW_NETWORK = "all messages are late"
     COMPACT = "the log cleaner runs"
+    OLD_OFFSETS = "the coordinators of the groups answer offsets of so many commits ago"
 
 
+APART = (AtTime.OLD_OFFSETS,)
+"""Drawn for themselves, after all others: so the others are what they were before there were these."""
 PROCESS_BLOWS = (AtTime.CRASH_STEP, AtTime.CRASH, AtTime.FREEZE, AtTime.ISOLATE, AtTime.MOVE_CLOCK)
 
 REQUESTS: Sequence[tuple[Any, int, int]] = (
@@ -105,7 +110,7 @@ class Fault:
     seconds: float = 0.0
     """How long it lasts, or how late something is."""
     amount: int = 0
-    """Steps, or the number of a node."""
+    """Steps, the number of a node, or commits."""
     code: int = 0
     """The error that is answered."""
 
@@ -138,7 +143,8 @@ class FaultPlan:
         """
         count = random.Random(f"faults/{seed}").randint(0, FAULTS_MAX)
         names = sorted(processes)
-        return cls([_drawn(seed, number, names, until_seconds) for number in range(count)], until_seconds)
+        faults = [_drawn(seed, number, names, until_seconds) for number in range(count)]
+        return cls([*faults, *_old_offsets(seed, count, until_seconds)], until_seconds)
 
     @classmethod
     def none(cls) -> Self:
@@ -194,7 +200,7 @@ def _request_seconds(blow: AtRequest, chance: random.Random) -> float:
 
 
 def _at_time(number: int, chance: random.Random, processes: Sequence[str], until_seconds: float) -> Fault:
-    blows = [blow for blow in AtTime if processes or blow not in PROCESS_BLOWS]
+    blows = [blow for blow in AtTime if blow not in APART and (processes or blow not in PROCESS_BLOWS)]
     blow = chance.choices(blows, [WEIGHTS.get(blow, 1) for blow in blows])[0]
     return Fault(
         number=number,
@@ -204,3 +210,20 @@ def _at_time(number: int, chance: random.Random, processes: Sequence[str], until
         seconds=chance.choice((0.3, 2.0, 6.0, 12.0)) * (0.5 + 0.5 * chance.random()),
         amount=chance.randint(1, 400) if blow is AtTime.CRASH_STEP else chance.randint(0, 2),
     )
+
+
+def _old_offsets(seed: int, number: int, until_seconds: float) -> list[Fault]:
+    """Now and then, a coordinator that answers old offsets. The older, the more is wrong for whoever believes them; of
+    0 commits ago it knows none at all.
+    """
+    chance = random.Random(f"old offsets/{seed}")
+    if chance.random() >= OLD_OFFSETS_SHARE:
+        return []
+    fault = Fault(
+        number=number,
+        blow=AtTime.OLD_OFFSETS,
+        at_seconds=until_seconds * chance.random(),
+        seconds=chance.choice((2.0, 6.0, 12.0)) * (0.5 + 0.5 * chance.random()),
+        amount=chance.choice((0, 1, 2, 5)),
+    )
+    return [fault]

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     GROUP = "group offsets disagree"
     STATE = "wrong state"
     HALTED = "halted without cause"
+    BREAKER = "the breaker is wrong"
     CRASHED = "the engine failed"
     STUCK = "stands still"
 

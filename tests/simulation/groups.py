@@ -1,4 +1,4 @@
-"""The group coordinator: members, generations, rebalances and committed offsets of one consumer group.
+"""The group coordinator: members, generations and rebalances of one consumer group.
 
 The classic protocol: members join, the first of them assigns, all are told, and all keep up heartbeats. A rebalance
 waits for every known member to join again, as long as their rebalance time-out allows.
@@ -7,11 +7,12 @@ waits for every known member to join again, as long as their rebalance time-out 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
 from tests.simulation.codes import Code
+from tests.simulation.group_offsets import GroupOffsets, Offsets
 from tests.simulation.loop import SimulatedLoop
 
 NO_GENERATION = -1
@@ -60,15 +61,6 @@ class _Member:
     assignment: bytes = b""
 
 
-@dataclass
-class _Offsets:
-    """Committed, and waiting for the marker of their transaction, by producer id."""
-
-    committed: dict[tuple[str, int], int] = field(default_factory=dict)
-    pending: dict[int, dict[tuple[str, int], int]] = field(default_factory=dict)
-    epochs: dict[int, int] = field(default_factory=dict)
-
-
 class Group:
     """One consumer group."""
 
@@ -82,7 +74,7 @@ class Group:
         self._leader = ""
         self._made = 0
         self._rebalance = 0
-        self.offsets = _Offsets()
+        self.offsets = GroupOffsets()
         self.awake: Callable[[Callable[[], None]], None] = lambda action: action()
         """Does something once the coordinator is up and awake."""
         self.told: Callable[[str], None] | None = None
@@ -194,7 +186,7 @@ class Group:
         self._remove(member_id)
         return Code.NONE
 
-    def commit(self, generation: int, member_id: str, offsets: dict[tuple[str, int], int]) -> Code:
+    def commit(self, generation: int, member_id: str, offsets: Offsets) -> Code:
         """Commit offsets, as a member of this generation or as nobody's member in an empty group."""
         if generation >= 0 or self.state is not GroupState.EMPTY:
             code = self._check(member_id, generation, None)
@@ -202,23 +194,8 @@ class Group:
                 return code
             if self.state is GroupState.COMPLETING:
                 return Code.REBALANCE_IN_PROGRESS
-        self.offsets.committed.update(offsets)
+        self.offsets.commit(offsets)
         return Code.NONE
-
-    def commit_in_transaction(self, producer_id: int, epoch: int, offsets: dict[tuple[str, int], int]) -> Code:
-        """Keep offsets until the marker of their transaction comes."""
-        if epoch < self.offsets.epochs.get(producer_id, -1):
-            return Code.INVALID_PRODUCER_EPOCH
-        self.offsets.epochs[producer_id] = epoch
-        self.offsets.pending.setdefault(producer_id, {}).update(offsets)
-        return Code.NONE
-
-    def end_transaction(self, producer_id: int, epoch: int, *, commit: bool) -> None:
-        """The marker."""
-        self.offsets.epochs[producer_id] = max(epoch, self.offsets.epochs.get(producer_id, -1))
-        pending = self.offsets.pending.pop(producer_id, {})
-        if commit:
-            self.offsets.committed.update(pending)
 
     def forget_requests(self) -> None:
         """Its coordinator moved: who waits for an answer waits in vain, and the sessions begin anew."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from tests.simulation.breaker_mutants import BREAKER_MUTANTS
 from tests.simulation.planting import Edit, Mutant
 
 TASK = "worker.stream.task"
@@ -343,6 +344,11 @@ MUTANTS = (
         (Edit(FEED, "consumer.beginning_offsets(sources)", "consumer.end_offsets(sources)"),),
     ),
     Mutant(
+        "inputs-uncommitted",
+        "The inputs are read up to the high watermark: what is aborted is processed, and what is not committed yet.",
+        (Edit(SESSION, 'isolation_level="read_committed"', 'isolation_level="read_uncommitted"'),),
+    ),
+    Mutant(
         "gaps-not-counted",
         "Offsets without a record are not counted.",
         (Edit(POSITIONS, "        columns[_GAPS] += offset - columns[0]\n", ""),),
@@ -370,6 +376,7 @@ MUTANTS = (
             ),
         ),
     ),
+    *BREAKER_MUTANTS,
 )
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

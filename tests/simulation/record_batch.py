@@ -79,12 +79,22 @@ def sequence_of(data: bytes) -> Sequence:
     return Sequence(fields[9], fields[10], fields[11], fields[11] + fields[6])
 
 
-def plain(key: bytes | None, value: bytes | None, headers: list[tuple[str, bytes | None]], timestamp_ms: int) -> bytes:
-    """A batch of one record, without a producer id."""
+NOBODY = Sequence(-1, -1, -1, -1)
+"""A producer without an id."""
+
+
+def batch_of(
+    key: bytes | None,
+    value: bytes | None,
+    headers: list[tuple[str, bytes | None]],
+    timestamp_ms: int,
+    producer: Sequence = NOBODY,
+) -> bytes:
+    """A batch of one record; in a transaction, if it has a producer."""
     return _built(
         [(0, timestamp_ms, key, value, headers)],
-        transactional=False,
-        producer=Sequence(-1, -1, -1, -1),
+        transactional=producer is not NOBODY,
+        producer=producer,
         last_offset_delta=0,
     )
 

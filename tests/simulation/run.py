@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 
 from tests.model.run import Model
 from tests.simulation.auditor import INPUTS, OUTCOMES, STATE, Auditor, World
+from tests.simulation.breakers import BREAKER
 from tests.simulation.ending import calm_differences, differences
 from tests.simulation.expected import OUTPUTS
 from tests.simulation.findings import Finding, Kind
-from tests.simulation.history import Entry
-from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan, record_of
+from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
+from tests.simulation.sending import Sender
 from tests.simulation.testimony import POISON, Witnessed
-from tests.simulation.watching import BREAKER, Chronicle, Complaints, Eye
+from tests.simulation.watching import Chronicle, Complaints, Eye
 from tests.simulation.workers import APP_ID, PREFIX, config_of, rules_of
 from tests.simulation.world import SimRecord, Simulation, TraceEvent, _sim_record
-from worker.stream import Engine, PartitionState
+from worker.stream import Engine, PartitionState, PartitionStatus
 from worker.stream.client_log import ASYNCIO, CLIENT_LOGGERS
 
 LOOK_SECONDS = 0.25
@@ -28,8 +29,6 @@ OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 STOP_SECONDS_MAX = 9.0
 """The bound of a worker's watchdog."""
-UPSTREAM = 1_000_000
-"""The producer id of whoever writes the inputs."""
 
 
 @dataclass
@@ -65,11 +64,9 @@ class _Run:
         self.simulation = simulation
         self.engines: dict[str, Engine] = {}
         self.incarnations: Counter[str] = Counter()
-        self.poisoned: set[tuple[str, int, int]] = set()
         self.mended = False
         self.stopping: set[str] = set()
         self.batches_read: Counter[tuple[str, int]] = Counter()
-        self.sends_until = max((entry.at_ms for entry in plan.entries), default=0) / 1000
         self.look_at = 0.0
         self.operate_at = 0.0
         self.auditor = Auditor(
@@ -77,6 +74,7 @@ class _Run:
             lambda: int(simulation.seconds * 1000),
         )
         self.chronicle = Chronicle(plan, simulation, self.auditor, tracing=tracing)
+        self.sender = Sender(plan, simulation, self.auditor, self.chronicle)
 
     def result(self) -> Result:
         """Let it all happen."""
@@ -114,39 +112,13 @@ class _Run:
         for topic in (*INPUTS, *OUTPUTS, STATE):
             compact = topic in (STATE, "stock.levels.v1", "orders.status.v1")
             simulation.create_topic(PREFIX + topic, plan.partitions, compact=compact)
-        for topic in INPUTS if plan.skipped else ():
-            for partition in range(plan.partitions):
-                for _ in range(plan.skipped):
-                    simulation.append(PREFIX + topic, partition, None, None, simulation.now_ms)
-                simulation.truncate(PREFIX + topic, partition, plan.skipped)
-                self.auditor.begin(topic, partition, plan.skipped)
+        self.sender.begin()
         simulation.on_crash = self._crashed
-        sent: dict[int, str] = {}
-        for entry in plan.entries:
-            simulation.after(entry.at_ms / 1000, lambda entry=entry: self._send(entry, sent))  # type: ignore[misc]
         for action in plan.actions:
             simulation.after(action.at_seconds, lambda action=action: self._act(action))  # type: ignore[misc]
         for worker in plan.workers:
             if not plan.starts_late(worker):
                 self._start(worker)
-
-    def _send(self, entry: Entry, sent: dict[int, str]) -> None:
-        place = f"{PREFIX}{entry.topic}/{entry.partition}"
-        value, headers = entry.sent(sent, f"{place}/9999")
-        simulation = self.simulation
-        record = record_of(entry, -1, value, headers)
-        offset = simulation.append(
-            PREFIX + entry.topic, entry.partition, entry.key, value, record.timestamp, list(headers)
-        )
-        if self.plan.gaps:
-            log = simulation.cluster.logs[PREFIX + entry.topic][entry.partition]
-            log.end_transaction(UPSTREAM, 0, commit=entry.index % 2 == 0, timestamp_ms=simulation.now_ms)
-        if entry.index == self.plan.poisoned and not self.mended:
-            self.poisoned.add((PREFIX + entry.topic, entry.partition, offset))
-        sent[entry.index] = f"{place}/{offset}"
-        self.auditor.sent(record._replace(offset=offset), simulation.seconds)
-        if self.chronicle.tracing:
-            self.chronicle.note("inputs", f"r{entry.index} is {place}/{offset}: {_shown(value)}")
 
     def _start(self, worker: str) -> None:
         if self.simulation.running(worker):
@@ -154,6 +126,7 @@ class _Run:
                 self.simulation.after(0.5, lambda: self._start(worker))
             return
         self.stopping.discard(worker)
+        self.chronicle.breakers.started(worker)
         self.incarnations[worker] += 1
         simulation = self.simulation
         engine = Engine(
@@ -215,20 +188,21 @@ class _Run:
     def _heal(self) -> None:
         """The surroundings are in order again, and the operator sees to the rest."""
         self.chronicle.note("operator", "all is calm")
-        self.mended = True
-        self.poisoned.clear()
+        self.mended, self.sender.poisons = True, False
+        self.sender.poisoned.clear()
         for worker in self.plan.workers:
             self._start(worker)
 
     def _operate(self) -> None:
-        """Restart the workers whose partitions were halted, once that can help."""
+        """Restart the workers whose partitions were halted, once that can help, and where somebody does."""
         for worker, engine in self.engines.items():
             halted = [
                 partition.reason or ""
                 for partition in engine.status().partitions.values()
                 if partition.state is PartitionState.HALTED
             ]
-            if any(BREAKER in reason or (POISON in reason and self.mended) for reason in halted):
+            restarts = [*([] if self.plan.unattended else [BREAKER]), *([POISON] if self.mended else [])]
+            if any(cause in reason for cause in restarts for reason in halted):
                 self._stop(worker)
                 self.simulation.after(7.0, lambda worker=worker: self._start(worker))  # type: ignore[misc]
 
@@ -251,11 +225,42 @@ class _Run:
         """Everything is consumed and everybody is well; or it is wrong already."""
         if self.auditor.findings:
             return True
-        well = all(engine.status().ready for worker, engine in self.engines.items() if self.simulation.running(worker))
-        if not well or self.simulation.seconds < self.sends_until or not self.auditor.consumed:
+        well = all(self._is_well(self.engines[worker]) for worker in self.engines if self.simulation.running(worker))
+        if not well or not self.sender.is_done or not self._consumed():
             return False
         self.auditor.look()
-        return self.auditor.consumed
+        return self._consumed()
+
+    def _is_well(self, engine: Engine) -> bool:
+        """Whether it does all that it can."""
+        status = engine.status()
+        partitions = status.partitions.values()
+        well = all(one.state is PartitionState.RUNNING or self._stays_halted(one) for one in partitions)
+        return status.joined and status.problem is None and well
+
+    def _stays_halted(self, partition: PartitionStatus) -> bool:
+        return (
+            self.plan.unattended
+            and partition.state is PartitionState.HALTED
+            and partition.reason is not None
+            and BREAKER in partition.reason
+        )
+
+    def _consumed(self) -> bool:
+        """Whether every partition has come to its end, or stays halted where it is."""
+        return all(
+            audit.consumed or (audit.settled and self._is_given_up(audit.partition))
+            for audit in map(self.auditor.partition, range(self.plan.partitions))
+        )
+
+    def _is_given_up(self, number: int) -> bool:
+        """Whether the one worker that has a partition halted it for good, and all that it wrote can be read."""
+        statuses = [engine.status() for worker, engine in self.engines.items() if self.simulation.running(worker)]
+        owners = [status.partitions[number] for status in statuses if number in status.partitions]
+        if len(owners) != 1 or not self._stays_halted(owners[0]):
+            return False
+        logs = [self.simulation.cluster.logs[PREFIX + topic][number] for topic in (STATE, *OUTPUTS)]
+        return all(log.stable_offset == log.end_offset for log in logs)
 
     def _judge(self, *, calm: bool) -> None:
         auditor = self.auditor
@@ -273,6 +278,8 @@ class _Run:
         if auditor.findings:
             return
         auditor.finish()
+        self.chronicle.breakers.check_all()
+        self.chronicle.figures["records left by the breaker"] = sum(auditor.lags().values())
         for partition in range(self.plan.partitions):
             audit = auditor.partition(partition)
             state = self.simulation.committed(PREFIX + STATE, partition)
@@ -303,7 +310,8 @@ class _Run:
             rules=rules_of(self.plan.rules),
             state_topic=PREFIX + STATE,
             testify=self.auditor.testify,
-            poisoned=self.poisoned,
+            decided=lambda bad: self.chronicle.breakers.decided(worker, partition, bad=bad),
+            poisoned=self.sender.poisoned,
         )
 
     def _read(self, topic: str, partition: int, _begin: int) -> Sequence[SimRecord]:
@@ -321,7 +329,3 @@ class _Run:
 
     def _group_offset(self, topic: str, partition: int) -> int | None:
         return self.simulation.committed_offset(APP_ID, PREFIX + topic, partition)
-
-
-def _shown(value: bytes | None) -> str:
-    return "nothing" if value is None else value.decode(errors="replace")[:300]

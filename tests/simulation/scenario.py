@@ -15,8 +15,10 @@ from random import Random
 from tests.model.run import AccountRules, Record
 from tests.property.drafts import ADOPTING, RULES, Menu
 from tests.simulation.faults import FaultPlan
+from tests.simulation.flood import Flood, flood
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
+from tests.simulation.upstream import InputTransaction, input_transactions
 
 FAULTS_UNTIL_SECONDS = 7.0
 HEAL_SECONDS = 9.0
@@ -83,6 +85,10 @@ class Plan:
     faults: FaultPlan
     gaps: bool
     """The inputs come from a transactional producer, whose markers take offsets."""
+    input_transactions: tuple[InputTransaction, ...] = ()
+    breaker_window: int = 8
+    unattended: bool = False
+    """Nobody restarts who was halted by the breaker: such a partition is not expected to come to its end."""
 
     @classmethod
     def drawn(cls, seed: int) -> Plan:
@@ -99,7 +105,7 @@ class Plan:
         rules = r.choice(ADOPTING if clean else RULES)
         workers = tuple(f"w{number}" for number in range(r.choice((1, 2, 2, 3))))
         breaker = 3 if not clean and r.random() < 0.15 else 0
-        return cls(
+        drawn = cls(
             seed=seed,
             partitions=menus.partitions,
             rules=rules,
@@ -117,6 +123,18 @@ class Plan:
             actions=tuple(_actions(r, workers, menus.partitions)),
             faults=FaultPlan.drawn(seed, processes=workers, until_seconds=FAULTS_UNTIL_SECONDS),
             gaps=r.random() < 0.3,
+            input_transactions=tuple(input_transactions(seed, entries, menus.partitions, EPOCH_MS)),
+        )
+        flooded = None if clean else flood(seed, entries, menus.partitions, EPOCH_MS)
+        return drawn if flooded is None else drawn._flooded(flooded)
+
+    def _flooded(self, flooded: Flood) -> Plan:
+        return replace(
+            self,
+            entries=(*self.entries, *flooded.entries),
+            breaker_bad_max=flooded.bad_max,
+            breaker_window=flooded.window,
+            unattended=flooded.unattended,
         )
 
     @property
@@ -126,9 +144,11 @@ class Plan:
             *(f"f{fault.number}" for fault in self.faults.faults),
             *(f"a{action.index}" for action in self.actions),
             *(worker for worker in self.workers[1:]),
+            *(f"t{one.index}" for one in self.input_transactions),
             *(f"r{entry.index}" for entry in self.entries),
             *(["poison"] if self.poisoned is not None else []),
             *(["breaker"] if self.breaker_bad_max else []),
+            *(["unattended"] if self.unattended else []),
             *(["static"] if self.static else []),
             *(["skipped"] if self.skipped else []),
             *(["gaps"] if self.gaps else []),
@@ -148,9 +168,11 @@ class Plan:
             entries=tuple(entry for entry in self.entries if f"r{entry.index}" not in left_out),
             poisoned=None if "poison" in left_out else self.poisoned,
             breaker_bad_max=0 if "breaker" in left_out else self.breaker_bad_max,
+            unattended=self.unattended and not {"breaker", "unattended"} & left_out,
             static=self.static and "static" not in left_out,
             skipped=0 if "skipped" in left_out else self.skipped,
             gaps=self.gaps and "gaps" not in left_out,
+            input_transactions=tuple(t for t in self.input_transactions if f"t{t.index}" not in left_out),
             jitter_seconds=0.0 if "jitter" in left_out else self.jitter_seconds,
             markers_seconds=0.0 if "markers" in left_out else self.markers_seconds,
             nodes=1 if "nodes" in left_out else self.nodes,
@@ -167,6 +189,7 @@ class Plan:
 
     def told(self) -> list[str]:
         """What a reader of a trace wants to know first."""
+        of_last = f"of the last {self.breaker_window}"
         traits = [
             f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
             *([f"time-outs of {self.pace}"] if self.pace != 1 else []),
@@ -176,13 +199,15 @@ class Plan:
             *([f"messages late by up to {self.jitter_seconds} s"] if self.jitter_seconds else []),
             *([f"markers late by up to {self.markers_seconds} s"] if self.markers_seconds else []),
             *([f"{self.skipped} records truncated before the beginning"] if self.skipped else []),
-            *([f"the breaker opens at {self.breaker_bad_max} bad records"] if self.breaker_bad_max else []),
+            *([f"the breaker opens at {self.breaker_bad_max} bad records {of_last}"] if self.breaker_bad_max else []),
+            *(["and nobody restarts who was halted by it"] if self.unattended else []),
             *([f"record r{self.poisoned} is poison"] if self.poisoned is not None else []),
         ]
         return [
             f"seed {self.seed}: {'; '.join(traits)}",
             *(f"f{fault.number}: {fault.what}" for fault in self.faults.faults),
             *(str(action) for action in self.actions),
+            *(str(one) for one in self.input_transactions),
         ]
 
 

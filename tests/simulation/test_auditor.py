@@ -128,7 +128,7 @@ class _Input(msgspec.Struct):
 def test_a_run_without_faults_is_found_right(seed: int) -> None:
     written = Written(seed, RULES[seed % len(RULES)])
     assert written.found() == []
-    assert written.auditor.consumed
+    assert written.auditor.partition(0).consumed
 
 
 def _first_with(transactions: Transactions, topic: str) -> dict[str, Block]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tests.simulation import hashes
 from tests.simulation.mutants import BY_NAME, MUTANTS
 from tests.simulation.mutation import hunt
 from tests.simulation.planting import Edit, Mutant, Stale, mutated
 
-QUICK = ("batch-split", "positions-after", "restore-to-silence", "begins-at-the-end")
+QUICK = (
+    "batch-split",
+    "inputs-uncommitted",
+    "breaker-never-opens",
+    "positions-after",
+    "restore-to-silence",
+    "begins-at-the-end",
+)
 """Found within a few seeds."""
 
 
@@ -39,6 +48,50 @@ def test_mutants_have_names_of_their_own() -> None:
 
 def test_planted_faults_are_found() -> None:
     assert {one.name for one in hunt(QUICK, 60, 2) if one.seed is not None} == set(QUICK)
+
+
+OLD_OFFSETS_ONLY = """
+import sys
+from dataclasses import replace
+from tests.simulation.mutants import BY_NAME
+from tests.simulation.planting import install
+
+install(BY_NAME["start-from-group"])
+from tests.simulation.faults import AtTime, Fault, FaultPlan
+from tests.simulation.history import Entry
+from tests.simulation.run import run
+from tests.simulation.scenario import Act, Action, Plan
+
+old = Fault(number=0, blow=AtTime.OLD_OFFSETS, at_seconds=2.0, seconds=6.0, amount=int(sys.argv[1]))
+plan = replace(
+    Plan.drawn(1).without(Plan.drawn(1).items),
+    entries=tuple(
+        Entry(index, 300 * index, 300 * index, "orders.events.v1", 0, b"acme", b"{}") for index in range(6)
+    ),
+    actions=(
+        Action(0, at_seconds=3.0, act=Act.LEAVE, subject="w0"),
+        Action(1, at_seconds=4.0, act=Act.JOIN, subject="w0"),
+    ),
+    faults=FaultPlan([old] if len(sys.argv) == 2 else [], 7.0),
+)
+print(*(finding.kind for finding in run(plan).findings), sep=", ")
+"""
+
+
+@pytest.mark.parametrize("commits_back", [0, 1, 2])
+def test_who_begins_at_the_offsets_of_the_group_is_found_by_old_offsets_alone(commits_back: int) -> None:
+    old, calm = [
+        subprocess.run(
+            [sys.executable, "-c", OLD_OFFSETS_ONLY, str(commits_back), *options],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ | hashes.FIXED,
+        ).stdout.strip()
+        for options in ((), ("calm",))
+    ]
+    assert old
+    assert not calm
 
 
 def test_a_planted_fault_is_told_with_the_command_that_shows_it() -> None:

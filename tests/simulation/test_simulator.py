@@ -148,6 +148,34 @@ def test_another_worker_takes_over_after_the_session_of_one_that_crashed() -> No
         assert simulation.run(lambda: _told(simulation) == RECORDS, 10)
 
 
+def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_none() -> None:
+    told: list[int | None] = []
+
+    async def asker() -> None:
+        consumer: Any = AIOKafkaConsumer(**simulation.client_options, group_id="app", enable_auto_commit=False)
+        await consumer.start()
+        source = TopicPartition("a", 0)
+        consumer.assign([source])
+        for offset in (3, 5, 8):
+            await consumer.commit({source: offset})
+        for commits_back in (0, 1, 2):
+            simulation.cluster.answer_old_offsets(commits_back, for_seconds=10)
+            told.append(await consumer.committed(source))
+        assert simulation.committed_offset("app", "a", 0) == 8
+        await consumer.commit({source: 9})
+        told.append(await consumer.committed(source))
+        await asyncio.sleep(10)
+        told.append(await consumer.committed(source))
+        await consumer.stop()
+
+    with Simulation(1) as simulation:
+        simulation.create_topic("a", 1)
+        simulation.spawn("asker", asker())
+        assert simulation.run(lambda: not simulation.running("asker"), 30)
+        assert simulation.failures == []
+        assert told == [None, 5, 3, 3, 9]
+
+
 def test_a_commit_of_which_the_answer_is_lost_with_its_process_is_not_done_again() -> None:
     end_txn = next(
         fault.request

@@ -38,7 +38,10 @@ class Attempt:
 
 
 class Witnessed(PartitionProcessor):
-    """The real processor, heard as a witness. `poisoned`: (topic, partition, offset) that this version fails at."""
+    """The real processor, heard as a witness: `decided` is told of each record whether it was bad.
+
+    `poisoned`: (topic, partition, offset) that this version fails at.
+    """
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Witnessed(PartitionProcessor):
         rules: Rules,
         state_topic: str,
         testify: Callable[[int, Attempt], None],
+        decided: Callable[[bool], None] = lambda _bad: None,
         poisoned: Collection[tuple[str, int, int]],
     ) -> None:
         super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, rules=rules)
@@ -58,6 +62,7 @@ class Witnessed(PartitionProcessor):
         self._worker = worker
         self._state_topic = state_topic
         self._testify = testify
+        self._decided = decided
         self._poisoned = poisoned
 
     def process(self, record: InputRecord) -> Outcome:
@@ -65,6 +70,7 @@ class Witnessed(PartitionProcessor):
             raise InvariantViolation(POISON)
         outcome = super().process(record)
         self._attempt.decided.append(Decided(record.topic, record.offset, outcome.value))
+        self._decided(outcome is Outcome.DEAD_LETTERED)
         return outcome
 
     def flush(self) -> list[Output]:

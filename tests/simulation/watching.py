@@ -6,13 +6,13 @@ import logging
 from collections import Counter
 
 from tests.simulation.auditor import Auditor
+from tests.simulation.breakers import BREAKER, Breakers
 from tests.simulation.findings import Kind
 from tests.simulation.scenario import Plan
 from tests.simulation.testimony import POISON
 from tests.simulation.world import Simulation
 from worker.stream import BatchReport, SilentObserver
 
-BREAKER = "were dead-lettered, so it was stopped"
 PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
 """What no broker can be the cause of: the engine would recover from it, and nobody would know."""
 
@@ -28,6 +28,7 @@ class Chronicle:
         self.figures: Counter[str] = Counter()
         self.told: Counter[tuple[int, str, str]] = Counter()
         """What the engines told their observers, by partition, topic and outcome."""
+        self.breakers = Breakers(plan.breaker_bad_max, plan.breaker_window, auditor.find)
         self.dirty = False
         """Something was committed since somebody looked."""
 
@@ -42,6 +43,7 @@ class Eye(SilentObserver):
     def batch_committed(self, report: BatchReport) -> None:
         """A commit was answered: time to look."""
         self._chronicle.dirty = True
+        self._chronicle.breakers.committed(self._worker, report.partition)
         self._chronicle.told.update({(report.partition, *what): count for what, count in report.outcomes.items()})
         if self._chronicle.tracing:
             outcomes = ", ".join(f"{n} {outcome} of {topic}" for (topic, outcome), n in report.outcomes.items())
@@ -49,6 +51,7 @@ class Eye(SilentObserver):
 
     def task_restarted(self, partition: int, cause: str) -> None:
         """A task began anew."""
+        self._chronicle.breakers.begun(self._worker, partition)
         self._chronicle.figures[f"restarts: {cause}"] += 1
         self._chronicle.note(self._worker, f"partition {partition} starts again: {cause}")
 
@@ -59,14 +62,16 @@ class Eye(SilentObserver):
 
     def partition_halted(self, partition: int, reason: str) -> None:
         """Halting is right only where the scenario gives cause."""
-        self._chronicle.figures["halts"] += 1
+        self._chronicle.figures["halts by the breaker" if BREAKER in reason else "halts"] += 1
+        self._chronicle.breakers.halted(self._worker, partition, reason)
         self._chronicle.note(self._worker, f"partition {partition} halted: {reason}")
-        if not (POISON in reason or (BREAKER in reason and self._chronicle.plan.breaker_bad_max)):
+        if POISON not in reason and BREAKER not in reason:
             self._chronicle.auditor.find(Kind.HALTED, partition, f"{self._worker}: {reason}")
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """A rebalance ended."""
         self._chronicle.figures["rebalances"] += 1
+        self._chronicle.breakers.begun(self._worker)
         self._chronicle.note(self._worker, f"was given the partitions {sorted(partitions)}")
 
 

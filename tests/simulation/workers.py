@@ -43,7 +43,7 @@ def config_of(plan: Plan, simulation: Simulation, worker: str) -> EngineConfig:
         outputs=tuple(PREFIX + topic for topic in OUTPUTS),
         state_topic=PREFIX + STATE,
         breaker_bad_max=plan.breaker_bad_max,
-        breaker_window=8,
+        breaker_window=plan.breaker_window,
         fetch_wait_ms_max=FETCH_WAIT_MS,
         group_instance_id=worker if plan.static else None,
     )

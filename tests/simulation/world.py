@@ -40,7 +40,7 @@ from tests.simulation.faults import FaultPlan
 from tests.simulation.loop import PROCESS, Process, SimulatedLoop
 from tests.simulation.network import Network
 from tests.simulation.partition_log import PartitionLog
-from tests.simulation.record_batch import Record, plain
+from tests.simulation.record_batch import Record, batch_of
 from worker.stream import Chance, Clock
 
 Headers = Sequence[tuple[str, bytes]]
@@ -136,7 +136,7 @@ class Simulation:
         headers: Headers = (),
     ) -> int:
         """Append a record outside of any transaction, as an upstream producer does, and give its offset."""
-        return self._log(topic, partition).append(plain(key, value, list(headers), timestamp_ms))[1]
+        return self._log(topic, partition).append(batch_of(key, value, list(headers), timestamp_ms))[1]
 
     def committed(self, topic: str, partition: int) -> list[SimRecord]:
         """What a read_committed reader sees now, from the first offset there is to the last stable one."""

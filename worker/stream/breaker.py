@@ -1,6 +1,6 @@
 """The dead-letter breaker: rather stop a partition than dead-letter a topic. Pure.
 
-Records are counted as they are decided, across batches; the count begins anew with the process.
+Records are counted as they are decided, across batches; the count begins anew whenever the partition starts.
 """
 
 from __future__ import annotations
