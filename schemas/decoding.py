@@ -98,10 +98,13 @@ def decode(topic: Topic, value: bytes | None) -> Decoded:
     # Not isinstance, which the metaclass of structs makes costly.
     as_of_ms = _check_further(event) if type(event) in _CHECKED_FURTHER else 0
     event.source = None
+    spelled = event.occurred_at
     try:
-        event.occurred_at, occurred_at_ms = read_time(event.occurred_at)
+        occurred_at, occurred_at_ms = read_time(spelled)
     except ValueError as error:
         _refuse_field("occurred_at", str(error))
+    if occurred_at is not spelled:
+        event.occurred_at = occurred_at
     return Decoded(event, occurred_at_ms, as_of_ms)
 
 

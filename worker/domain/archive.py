@@ -58,7 +58,9 @@ def statuses_of(order: OrderState | None) -> dict[str, SubOrderStatus]:
     """The status of every sub-order by id, superseded ones too."""
     if order is None:
         return {}
-    return {sub_order_id: _name(sub_order.status) for sub_order_id, sub_order in sorted(order.sub_orders.items())}
+    sub_orders = order.sub_orders
+    ids = sorted(sub_orders) if len(sub_orders) > 1 else list(sub_orders)
+    return {sub_order_id: _name(sub_orders[sub_order_id].status) for sub_order_id in ids}
 
 
 def _name(status: int) -> SubOrderStatus:

@@ -21,10 +21,13 @@ def conditions_of(
     Those of `sub_orders` (None: all) are found here; `over_allocated` are the SKUs that were found so already.
     """
     found: dict[Condition, str] = {}
-    for sku in sorted(over_allocated):
-        found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."
-    for sub_order_id in sorted(order.sub_orders if sub_orders is None else sub_orders):
-        sub_order = order.sub_orders[sub_order_id]
+    if over_allocated:
+        for sku in sorted(over_allocated):
+            found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."
+    known = order.sub_orders
+    asked: Collection[str] = known if sub_orders is None else sub_orders
+    for sub_order_id in sorted(asked) if len(asked) > 1 else list(asked):
+        sub_order = known[sub_order_id]
         if sub_order.children:
             if shipped_at_of(sub_order) is not None:
                 found["superseded_shipped", sub_order_id, ""] = (

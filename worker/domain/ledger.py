@@ -235,22 +235,25 @@ class Ledger:
                 raise RuleRefusal(
                     "too_late", "The field occurred_at is later than all of an order that left by retention."
                 )
-        if (order is None or not order.known) and at < cause.recorded_at - account.rules.retention_ms:
+        is_known = order is not None and order.known
+        if not is_known and at < cause.recorded_at - account.rules.retention_ms:
             raise RuleRefusal(
                 "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
-        if order is not None and event_hash in order.identities:
-            known = _content_of(order.identities, event_hash)
+        identities = b"" if order is None else order.identities
+        if order is not None and event_hash in identities:
+            known = _content_of(identities, event_hash)
             if known is not None and known != content:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
             if known is not None:
                 order.seen_at = max(order.seen_at, cause.recorded_at)
                 books.dirty(account, order_id)
                 return _DUPLICATE
-        if not is_small(event) or (
-            order is not None
-            and (len(order.identities) > SMALL_IDENTITIES or (books.sizeable and (account, order_id) in books.sizeable))
+        if (
+            not is_small(event)
+            or len(identities) > SMALL_IDENTITIES
+            or (books.sizeable and (account, order_id) in books.sizeable)
         ):
             refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
             books.sizeable[account, order_id] = None
@@ -258,8 +261,8 @@ class Ledger:
             order = books.new_order(account, order_id)
         default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
-        order.identities += event_hash + content
-        if not order.known or at > order.occurred_at_max:
+        order.identities = identities + event_hash + content
+        if not is_known or at > order.occurred_at_max:
             order.occurred_at_max = at
         order.seen_at = max(order.seen_at, cause.recorded_at)
         order.known = True

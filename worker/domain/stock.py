@@ -217,15 +217,18 @@ class Stock:
         Raises InvariantViolation where frozen is not the sum of the open units (contract section 10, 2).
         """
         before = _NO_CLAIM if before is None else before
+        claimed = after.open
+        added = claimed - before.open
         shipped = after.shipped - before.shipped
         restocked = after.restocked - before.restocked
-        held = after.open - before.open + shipped
+        held = added + shipped
         on_hand, frozen = self.on_hand, self.frozen
         ship_effect = return_effect = 0
-        if before.shipments != after.shipments:
-            ship_effect = self._replace_flows(before.shipments, after.shipments, -1)
-        if before.returns != after.returns:
-            return_effect = self._replace_flows(before.returns, after.returns, 1)
+        shipments, returns = after.shipments, after.returns
+        if shipments != (shipments_before := before.shipments):
+            ship_effect = self._replace_flows(shipments_before, shipments, -1)
+        if returns != (returns_before := before.returns):
+            return_effect = self._replace_flows(returns_before, returns, 1)
         postings: list[Posting] = []
         redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
         if redated and on_hand is not None:
@@ -245,8 +248,8 @@ class Stock:
             on_hand = None if on_hand is None else on_hand + return_effect
             postings.append(Posting("restock", restocked, 0, return_effect, on_hand, frozen))
         self.frozen = frozen
-        self._claimed += after.open - before.open
-        if frozen != self._claimed or frozen < after.open or on_hand != self.on_hand:
+        self._claimed += added
+        if frozen != self._claimed or frozen < claimed or on_hand != self.on_hand:
             balance = f"frozen {frozen}, open units {self._claimed}, on hand {on_hand} and {self.on_hand}"
             raise InvariantViolation(f"SKU {self.sku!r} in {self.warehouse!r}: {balance}")
         return postings

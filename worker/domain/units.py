@@ -143,14 +143,19 @@ def unit_rows(order: OrderState) -> list[UnitRow]:
     Leaves with known lines by sub-order and SKU, then what no leaf covers by warehouse and SKU.
     """
     rows: list[UnitRow] = []
-    for sub_order_id in sorted(order.sub_orders):
-        sub_order = order.sub_orders[sub_order_id]
+    sub_orders = order.sub_orders
+    # Here and below: most have one, and to sort it costs more than to ask.
+    for sub_order_id in sorted(sub_orders) if len(sub_orders) > 1 else list(sub_orders):
+        sub_order = sub_orders[sub_order_id]
         if sub_order.children:
             continue
         located = located_lines(order, sub_order)
         if located is not None:
             warehouse, lines = located
-            for sku, _, open_units, shipped, cancelled in sorted(leaf_units(order, sub_order, lines)):
+            units = leaf_units(order, sub_order, lines)
+            if len(units) > 1:
+                units.sort()
+            for sku, _, open_units, shipped, cancelled in units:
                 rows.append((sub_order_id, warehouse, sku, open_units, shipped, cancelled))
     if order.uncovered:
         uncovered = [

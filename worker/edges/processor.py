@@ -63,6 +63,7 @@ class PartitionProcessor:
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
+        self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._outputs: list[Output] = []
         self._dead_letters: list[OutputRecord] = []
         self._placed: set[str] = set()
@@ -115,7 +116,7 @@ class PartitionProcessor:
         name, recorded_at = record.topic, record.timestamp
         self.ledger.advance(recorded_at)
         topic = self._inputs[name]
-        source = f"{name}/{record.partition}/{record.offset}"
+        source = f"{self._sources[name]}{record.offset}"
         replay = _replay_of(record) if record.headers else None
         decoded = None
         try:
