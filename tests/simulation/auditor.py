@@ -137,6 +137,10 @@ class PartitionAudit:
         """Transactions whose records in a topic have not been seen yet, if there are any."""
         self._unclaimed: dict[str, deque[Sequence[Seen]]] = {topic: deque() for topic in OUTPUTS}
         """What was read in a topic, and is not known of yet from the state."""
+        self._read_to = 0
+        """The last transaction of which anything was read."""
+        self._owes_books = False
+        """Whether something was read since the books were last looked at."""
         self._stream_time_ms = -1
         self._before: Mapping[str, Position] = {}
         """The positions before the last transaction."""
@@ -245,12 +249,18 @@ class PartitionAudit:
                 transactions.popleft()
                 block = blocks.popleft()
                 self.books.take(topic, block, transaction.check(topic, block))
-                self._check_books(transaction)
+                self._read_to = max(self._read_to, transaction.number)
+                self._owes_books = True
+        if self._owes_books:
+            self._check_books()
 
-    def _check_books(self, transaction: Transaction) -> None:
-        """Once all outputs up to a transaction have been read, they balance."""
-        if all(not unread or unread[0].number > transaction.number for unread in self._unread.values()):
-            self.books.check_touched()
+    def _check_books(self) -> None:
+        """Once all outputs of those transactions have been read of which any was, they balance: markers are late."""
+        for topic, unread in self._unread.items():
+            if any(entry.number <= self._read_to and entry.requires(topic) for entry in unread):
+                return
+        self.books.check_touched()
+        self._owes_books = False
 
     # -- one transaction
 

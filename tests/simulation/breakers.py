@@ -25,6 +25,7 @@ class _Count:
     """Of the last records, whether each was bad."""
     is_open: bool = False
     committed: bool = False
+    """Whether all that was decided was committed."""
     halted: bool = False
 
 
@@ -58,6 +59,7 @@ class Breakers:
                 Kind.BREAKER, partition, f"{worker} goes on, {self._bad_max} of the last were bad: {_told(count)}"
             )
         count.last.append(bad)
+        count.committed = False
         count.is_open = 0 < self._bad_max <= sum(count.last)
 
     def committed(self, worker: str, partition: int) -> None:

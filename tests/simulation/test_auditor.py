@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -22,7 +22,7 @@ from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
-from worker.stream.positions import FORMAT_KEY, Ledger, begun_at, encode_format, encode_positions
+from worker.stream.positions import FORMAT_KEY, Ledger, Position, begun_at, encode_format, encode_positions
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
 Transactions = list[dict[str, Block]]
@@ -32,7 +32,7 @@ Damage = Callable[[Transactions], None]
 class Written:
     """One partition, processed without any engine: what its transactions wrote, before the auditor sees it."""
 
-    def __init__(self, seed: int, rules: AccountRules = RULES[0]) -> None:
+    def __init__(self, seed: int, rules: AccountRules = RULES[0], records_max: int = 6) -> None:
         r = Random(seed)
         self.rules = rules
         self.attempts: list[Attempt] = []
@@ -57,7 +57,7 @@ class Written:
             {STATE: [(FORMAT_KEY, encode_format(1), ()), (POSITIONS_KEY, self._positions(), ())]},
         )
         while records:
-            size = r.randint(1, 6)
+            size = r.randint(1, records_max)
             for record in records[:size]:
                 self.ledger.count(record, processor.process(record))
             del records[:size]
@@ -129,6 +129,34 @@ def test_a_run_without_faults_is_found_right(seed: int) -> None:
     written = Written(seed, RULES[seed % len(RULES)])
     assert written.found() == []
     assert written.auditor.partition(0).consumed
+
+
+def test_the_books_are_not_looked_at_while_a_marker_of_the_next_transaction_is_late() -> None:
+    """Seed 5697: a topic was a transaction behind the others, of which the first had written to every one."""
+    tried = 0
+    for seed in range(40):
+        written = Written(seed, records_max=100)
+        first, second = written.transactions[1:3] if len(written.transactions) > 2 else ({}, {})
+        if not {*OUTPUTS, STATE} <= {*first} or not {MOVEMENTS, LEVELS, STATUS} <= {*second}:
+            continue
+        tried += 1
+        late, later = first.pop(STATUS), second.pop(STATUS)
+        looks = [[written.transactions[0]], [first], [{STATUS: late}, second], [{STATUS: later}]]
+        audit = written.auditor.partition(0)
+        audit._world.__dict__["group_offset"] = lambda topic, _, audit=audit: _position(audit.positions, topic)
+        for attempt in written.attempts:
+            written.auditor.testify(0, attempt)
+        for blocks in [*looks, written.transactions[3:]]:
+            for block in blocks:
+                written.write(block)
+            written.auditor.look()
+        written.auditor.finish()
+        assert written.auditor.findings == []
+    assert tried
+
+
+def _position(positions: Mapping[str, Position] | None, topic: str) -> int | None:
+    return None if positions is None else positions[PREFIX + topic][0]
 
 
 def _first_with(transactions: Transactions, topic: str) -> dict[str, Block]:
