@@ -53,12 +53,12 @@ async def measure(bench: Bench) -> list[Figure]:
     return [
         Figure(
             "memory per open order of 2 lines",
-            (held[1] - held[0]) / ORDERS,
+            (again - empty) / ORDERS / 2,
             "B",
             at_most(700),
-            f"of the second {ORDERS:,}: the first ones, which also fill the room to work in, took a worker of "
-            f"{empty / mib:.0f} MiB to {held[0] / mib:.0f}, these to {held[1] / mib:.0f}; restored anew it has "
-            f"{again / mib:.0f} MiB ({(again - empty) / ORDERS / 2:,.0f} B an order)",
+            f"of a worker that restored {2 * ORDERS:,} of them: {empty / mib:.0f} MiB without, {again / mib:.0f} with. "
+            f"The one that took them live had {held[0] / mib:.0f} MiB after the first half and {held[1] / mib:.0f} "
+            "after the second, with the room to work in that a backlog fills",
         ),
         Figure(
             "restore",
