@@ -24,7 +24,6 @@ from worker.demo.load import steady_load
 from worker.demo.retail import read_invoices
 from worker.demo.scenario import scenario_of
 from worker.edges.partitioning import partition_of
-from worker.stream.reaper import Reaper
 
 ENDLESS: Final = 10**9
 SKUS: Final = 500
@@ -36,8 +35,6 @@ SHOP: Final = 0.25
 """The share of the shop's records."""
 IN_FLIGHT_MAX: Final = 2000
 _RETRY_SECONDS: Final = 0.5
-SEND_SECONDS_MAX: Final = 20.0
-"""A client that has not sent a record for so long, though it tries again by itself, hangs: another takes its place."""
 _BEHIND_SECONDS_MAX: Final = 1.0
 
 
@@ -89,61 +86,6 @@ def mixed(endless: Iterator[Item], days: list[Item], *, seed: int) -> Iterator[I
         yield item
 
 
-class Sender:
-    """A producer, and another one when it hangs: after restarts of its broker one sometimes never sends again."""
-
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
-        self._producer: Any = None
-        self._renewing = asyncio.Lock()
-        self._reaper = Reaper()
-
-    async def start(self) -> None:
-        """Connect. Raises KafkaError."""
-        producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers,
-            enable_idempotence=True,
-            max_request_size=RECORD_BYTES_MAX,
-            metadata_max_age_ms=5000,
-            request_timeout_ms=5000,
-        )
-        try:
-            await producer.start()
-        except BaseException:
-            self._reaper.bury(producer)
-            raise
-        self._producer = producer
-
-    async def stop(self) -> None:
-        """Let the producer go."""
-        self._reaper.bury(self._producer)
-        await self._reaper.wait(SEND_SECONDS_MAX)
-
-    async def send(self, topic: str, item: Item, partition: int) -> int:
-        """Send a record; its offset. Raises KafkaError, or TimeoutError: it may have been sent after all."""
-        producer = self._producer
-        try:
-            async with asyncio.timeout(SEND_SECONDS_MAX):
-                metadata = await producer.send_and_wait(topic, item.value, key=item.key, partition=partition)
-        except TimeoutError:
-            async with self._renewing:
-                if self._producer is producer:
-                    await self.start()
-                    self._reaper.bury(producer)
-            raise
-        return int(metadata.offset)
-
-
-@asynccontextmanager
-async def _sending(bootstrap_servers: str) -> AsyncIterator[Sender]:
-    sender = Sender(bootstrap_servers)
-    await sender.start()
-    try:
-        yield sender
-    finally:
-        await sender.stop()
-
-
 class Load:
     """Sends to every partition at its own pace, so that one without a leader holds up no other."""
 
@@ -182,7 +124,15 @@ class Load:
         clock = asyncio.get_running_loop().time
         sending: set[asyncio.Task[None]] = set()
         due = clock()
-        async with _sending(self._system.broker.bootstrap_servers) as producer:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._system.broker.bootstrap_servers,
+            # Not idempotent: once a batch expired while its broker was away, such a producer may be refused for ever.
+            acks="all",
+            max_request_size=RECORD_BYTES_MAX,
+            metadata_max_age_ms=5000,
+            request_timeout_ms=5000,
+        )
+        async with producer:
             while not stopping.is_set():
                 due = max(due + self._interval_s, clock() - _BEHIND_SECONDS_MAX)
                 with suppress(TimeoutError):
@@ -195,18 +145,20 @@ class Load:
                 one.add_done_callback(sending.discard)
             await asyncio.gather(*sending)
 
-    async def _send_one(self, producer: Sender, partition: int, item: Item, acknowledged: Acknowledged) -> None:
+    async def _send_one(
+        self, producer: AIOKafkaProducer, partition: int, item: Item, acknowledged: Acknowledged
+    ) -> None:
         """Send until it is acknowledged. What a time-out had sent after all is sent twice, as integrations do."""
         handed_over_at = asyncio.get_running_loop().time()
         topic = self._system.topic(item.topic)
         while True:
             try:
-                offset = await producer.send(topic, item, partition)
-            except (KafkaError, TimeoutError):
+                metadata: Any = await producer.send_and_wait(topic, item.value, key=item.key, partition=partition)
+            except KafkaError:
                 await asyncio.sleep(_RETRY_SECONDS)
             else:
                 self.sent += 1
-                acknowledged(item.topic, partition, offset, handed_over_at)
+                acknowledged(item.topic, partition, metadata.offset, handed_over_at)
                 return
 
 
