@@ -6,6 +6,7 @@ from typing import Final, Literal, NamedTuple
 
 from schemas.outputs import Blocking, SubOrderStatus
 from schemas.state import OrderState, SubOrderFacts
+from worker.domain.facts import in_order
 from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL, all_terminal, leaf_mask
 
 STATUS_MESSAGE: Final = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
@@ -59,8 +60,7 @@ def statuses_of(order: OrderState | None) -> dict[str, SubOrderStatus]:
     if order is None:
         return {}
     sub_orders = order.sub_orders
-    ids = sorted(sub_orders) if len(sub_orders) > 1 else list(sub_orders)
-    return {sub_order_id: _name(sub_orders[sub_order_id].status) for sub_order_id in ids}
+    return {sub_order_id: _name(sub_orders[sub_order_id].status) for sub_order_id in in_order(sub_orders)}
 
 
 def _name(status: int) -> SubOrderStatus:

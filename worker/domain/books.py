@@ -22,6 +22,7 @@ from schemas.state import (
     encode,
 )
 from worker.domain.accounts import Account
+from worker.domain.archive import statuses_of
 from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.outbox import Cause, Outbox
@@ -326,10 +327,7 @@ class Books:
             status=STATUSES[order.status],
             placed=order.lines is not None,
             eligible=order.eligible,
-            sub_orders={
-                sub_order_id: STATUSES[order.sub_orders[sub_order_id].status]
-                for sub_order_id in sorted(order.sub_orders)
-            },
+            sub_orders=statuses_of(order),
             units=unit_rows(order),
             dead_letters=list(order.dead_letters),
         )

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from schemas.outputs import Alert
 from schemas.state import OrderState
-from worker.domain.facts import shipped_at_of
+from worker.domain.facts import in_order, shipped_at_of
 from worker.domain.units import over_returned_skus
 
 Condition = tuple[Alert, str, str]
@@ -25,8 +25,7 @@ def conditions_of(
         for sku in sorted(over_allocated):
             found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."
     known = order.sub_orders
-    asked: Collection[str] = known if sub_orders is None else sub_orders
-    for sub_order_id in sorted(asked) if len(asked) > 1 else list(asked):
+    for sub_order_id in in_order(known if sub_orders is None else sub_orders):
         sub_order = known[sub_order_id]
         if sub_order.children:
             if shipped_at_of(sub_order) is not None:

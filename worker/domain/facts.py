@@ -96,6 +96,11 @@ def shipped_at_of(sub_order: SubOrderFacts) -> int | None:
     return sub_order.moved_at if sub_order.shipped_at is None else sub_order.shipped_at
 
 
+def in_order(names: Collection[str]) -> list[str]:
+    """Names in ascending order: most orders have one sub-order, and to sort one costs more than to ask."""
+    return sorted(names) if len(names) > 1 else list(names)
+
+
 def needs_default_warehouse(event: object) -> bool:
     """Whether the event has an order line without a warehouse."""
     return isinstance(event, OrderCreated | OrderAmended) and any(line.warehouse_id is None for line in event.lines)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from schemas.state import OrderState, ReturnFacts, SubOrderFacts
-from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
+from worker.domain.facts import CANCELLED_WHOLE, in_order, shipped_at_of
 from worker.domain.views import UnitRow
 from worker.domain.violations import InvariantViolation
 
@@ -144,8 +144,7 @@ def unit_rows(order: OrderState) -> list[UnitRow]:
     """
     rows: list[UnitRow] = []
     sub_orders = order.sub_orders
-    # Here and below: most have one, and to sort it costs more than to ask.
-    for sub_order_id in sorted(sub_orders) if len(sub_orders) > 1 else list(sub_orders):
+    for sub_order_id in in_order(sub_orders):
         sub_order = sub_orders[sub_order_id]
         if sub_order.children:
             continue

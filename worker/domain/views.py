@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 UnitRow = tuple[str | None, str, str, int, int, int]
@@ -35,7 +36,7 @@ class OrderView:
     status: str
     placed: bool
     eligible: bool
-    sub_orders: dict[str, str]
+    sub_orders: Mapping[str, str]
     units: list[UnitRow]
     dead_letters: list[str]
 

@@ -200,7 +200,7 @@ class PartitionProcessor:
 
     def _cause(self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None) -> Cause:
         """What a refused record is the cause of: as far as it can be read."""
-        source = f"{record.topic}/{record.partition}/{record.offset}"
+        source = f"{self._sources[record.topic]}{record.offset}"
         order_id = None if dead_letter is None else dead_letter.order_id
         if decoded is not None:
             event = decoded.event
