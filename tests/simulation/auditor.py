@@ -159,7 +159,7 @@ class PartitionAudit:
             self._settle()
         self._settle()
         for topic in OUTPUTS:
-            owed = [transaction for transaction in self._unread[topic] if transaction.requires(topic)]
+            owed = self._owed(topic)
             if len(owed) > UNSETTLED_MAX:
                 number = owed[0].number
                 raise Wrong(Kind.TORN, f"transaction {number} and later ones are in the state, but not in {topic}")
@@ -172,9 +172,8 @@ class PartitionAudit:
     def finish(self) -> None:
         """Raises Wrong if anything is owed, or is there and nobody's."""
         for topic in OUTPUTS:
-            for transaction in self._unread[topic]:
-                if transaction.requires(topic):
-                    raise Wrong(Kind.LOST, f"transaction {transaction.number} is in the state, but not in {topic}")
+            if owed := self._owed(topic):
+                raise Wrong(Kind.LOST, f"transaction {owed[0].number} is in the state, but not in {topic}")
             if self._unclaimed[topic]:
                 offset = self._unclaimed[topic][0][0].offset
                 raise Wrong(Kind.TORN, f"{topic}/{offset} can be read, and no transaction in the state has written it")
@@ -214,8 +213,11 @@ class PartitionAudit:
 
     @property
     def _owes_nothing(self) -> bool:
-        unread = [transaction.requires(topic) for topic in OUTPUTS for transaction in self._unread[topic]]
-        return not any(unread) and all(self._group_agrees(topic) for topic in INPUTS)
+        return not any(map(self._owed, OUTPUTS)) and all(self._group_agrees(topic) for topic in INPUTS)
+
+    def _owed(self, topic: str) -> list[Transaction]:
+        """The transactions known that must be in an output topic, and have not been read there yet."""
+        return [transaction for transaction in self._unread[topic] if transaction.requires(topic)]
 
     def _group_agrees(self, topic: str) -> bool:
         position = (self.positions or {}).get(self._world.prefix + topic)
@@ -256,11 +258,9 @@ class PartitionAudit:
 
     def _check_books(self) -> None:
         """Once all outputs of those transactions have been read of which any was, they balance: markers are late."""
-        for topic, unread in self._unread.items():
-            if any(entry.number <= self._read_to and entry.requires(topic) for entry in unread):
-                return
-        self.books.check_touched()
-        self._owes_books = False
+        if not any(owed.number <= self._read_to for topic in OUTPUTS for owed in self._owed(topic)):
+            self.books.check_touched()
+            self._owes_books = False
 
     # -- one transaction
 

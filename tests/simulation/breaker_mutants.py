@@ -9,8 +9,6 @@ BREAKER = "worker.stream.breaker"
 SESSION = "worker.stream.session"
 TASK = "worker.stream.task"
 
-_OPENS = "                self.tripped = True\n                return\n"
-
 BREAKER_MUTANTS = (
     Mutant(
         "breaker-never-opens",

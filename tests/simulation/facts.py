@@ -82,8 +82,13 @@ class Bench:
         A commit is answered before that.
         """
         async with self.consumer(isolation_level) as consumer:
+
+            def is_decided() -> bool:
+                high_watermark = consumer.highwater(self.source)
+                return high_watermark is not None and consumer.last_stable_offset(self.source) == high_watermark
+
             if not undecided:
-                await until(lambda: _decided(consumer, self))
+                await until_fetched(consumer, is_decided)
                 consumer.seek(self.source, 0)
             end = (await consumer.end_offsets([self.source]))[self.source]
             records: list[tuple[int, Value]] = []
@@ -93,16 +98,20 @@ class Bench:
             return records
 
 
-async def _decided(consumer: Any, bench: Bench) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=20)
-    high_watermark = consumer.highwater(bench.source)
-    return high_watermark is not None and consumer.last_stable_offset(bench.source) == high_watermark
-
-
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
         while not await condition():  # noqa: ASYNC110 - what is waited for tells nobody
             await asyncio.sleep(0.02)
+
+
+async def until_fetched(consumer: Any, condition: Callable[[], bool]) -> None:  # noqa: ANN401 - aiokafka has no types
+    """Let a client fetch until it knows enough; what it hands out meanwhile is thrown away."""
+
+    async def holds() -> bool:
+        await consumer.getmany(timeout_ms=20)
+        return condition()
+
+    await until(holds)
 
 
 async def offsets_in_a_transaction_are_there_when_it_is_committed_and_never_when_aborted(bench: Bench) -> None:

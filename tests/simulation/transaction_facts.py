@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, ProducerFenced
 
-from tests.simulation.facts import WAIT_SECONDS, Bench, until
+from tests.simulation.facts import WAIT_SECONDS, Bench, until_fetched
 
 
 async def a_marker_takes_an_offset_and_an_aborted_record_keeps_its_own(bench: Bench) -> None:
@@ -43,7 +42,7 @@ async def an_open_transaction_hides_what_comes_after_it(bench: Bench) -> None:
         assert await bench.seen(undecided=True) == []
         assert await bench.seen("read_uncommitted", undecided=True) == [(0, b"open"), (1, b"later")]
         async with bench.consumer() as consumer:
-            await until(lambda: _fetched(consumer, bench))
+            await until_fetched(consumer, lambda: consumer.highwater(bench.source) is not None)
             assert (consumer.highwater(bench.source), consumer.last_stable_offset(bench.source)) == (2, 0)
             assert (await consumer.end_offsets([bench.source]))[bench.source] == 0
             await producer.commit_transaction()
@@ -68,7 +67,7 @@ async def transactions_among_each_other_are_each_seen_or_not_once_the_first_reco
         assert sent == [0, 1, 2, 3]
         await two.commit_transaction()
         async with bench.consumer() as consumer:
-            await until(lambda: _high(consumer, bench, 5))
+            await until_fetched(consumer, lambda: consumer.highwater(bench.source) == 5)
             assert consumer.last_stable_offset(bench.source) == 0, "the first holds back what is committed behind it"
         assert await bench.seen(undecided=True) == []
         await one.abort_transaction()
@@ -78,16 +77,6 @@ async def transactions_among_each_other_are_each_seen_or_not_once_the_first_reco
         assert await bench.send(one, b"4") == 6
         await one.commit_transaction()
         assert await bench.seen() == [(1, b"1"), (2, b"2"), (6, b"4")]
-
-
-async def _high(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=20)
-    return bool(consumer.highwater(bench.source) == offset)
-
-
-async def _fetched(consumer: Any, bench: Bench) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=20)
-    return consumer.highwater(bench.source) is not None
 
 
 async def a_new_producer_of_an_id_aborts_what_the_old_one_left_open(bench: Bench) -> None:
@@ -144,7 +133,7 @@ async def a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(b
         await producer.begin_transaction()
         await bench.send(producer, b"late")
         # The marker moves the last stable offset past the record.
-        await until(lambda: _stable(consumer, bench, 2))
+        await until_fetched(consumer, lambda: consumer.last_stable_offset(bench.source) == 2)
         with pytest.raises(ProducerFenced):
             await producer.commit_transaction()
     assert await bench.seen() == []
@@ -164,11 +153,6 @@ async def a_transaction_that_is_given_up_gives_back_what_lies_behind_it(bench: B
         assert (await consumer.getone()).value == b"before"
         assert (await asyncio.wait_for(consumer.getone(), WAIT_SECONDS)).value == b"behind"
         assert consumer.last_stable_offset(bench.source) == 4, "with the marker of who was given up"
-
-
-async def _stable(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa: ANN401 - aiokafka has no types
-    await consumer.getmany(timeout_ms=100)
-    return bool(consumer.last_stable_offset(bench.source) == offset)
 
 
 async def a_commit_after_a_refused_batch_succeeds_without_it(bench: Bench) -> None:
