@@ -9,7 +9,7 @@ Keys are `kind/account/…`, each part percent-encoded:
 | key | value |
 |---|---|
 | `account/A` | `AccountState` |
-| `order/A/ORDER` | `OrderState` |
+| `order/A/ORDER` | `OrderRow` |
 | `retired/A/ORDER` | `RetiredOrder`: an order that left by retention |
 | `stock/A/WAREHOUSE/SKU` | `StockState`: the count of a stock key |
 | `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
@@ -32,89 +32,68 @@ Flow = tuple[str, str, int, int]
 """Warehouse, SKU, time, units (negative: they left)."""
 
 
-class Claim(msgspec.Struct, array_like=True, gc=False):
-    """What one order asks, or asked, of one stock key.
+Rank = tuple[int, str]
+"""The time and the id of the event that gave a fact."""
 
-    `shipments` and `returns` are flat lists of time and units: `[at, units, at, units, …]`, ascending by time;
-    `returns` has only what was restocked. `moves` has the `frozen_delta` of the order's recent movements at the key,
-    likewise flat: `[occurred_at, delta, …]`, in order of posting.
-    """
+LinesRank = tuple[int, int, str]
+"""The revision, the time and the id of the event that gave an order its lines."""
 
-    open: int = 0
-    shipped: int = 0
-    restocked: int = 0
-    shipments: list[int] = []
-    returns: list[int] = []
-    moves: list[int] = []
+ClaimRow = tuple[int, int, int, list[int], list[int], list[int]]
+"""open, shipped, restocked, shipments, returns, moves."""
 
+ReturnRow = tuple[bool, int | None, dict[str, int] | None, Rank | None, bool, Rank | None, str | None, Rank | None]
+"""started, returned_at, lines, lines_rank, restock, restock_rank, warehouse, warehouse_rank."""
 
-class ReturnFacts(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one return. Each `_rank` is the (time, event id) of the event that gave the fact."""
+SubOrderRow = tuple[
+    int,
+    dict[str, int] | None,
+    str | None,
+    str | None,
+    Rank | None,
+    list[str],
+    int | None,
+    int | None,
+    int,
+    int | None,
+    int | None,
+    list[tuple[int, dict[str, int]]],
+    dict[str, ReturnRow],
+]
+"""status, lines, warehouse, parent, lines_rank, children, shipped_at, moved_at, marks, held_at, resumed_at, cancels,
+returns.
+"""
 
-    started: bool = False
-    returned_at: int | None = None
-    lines: dict[str, int] | None = None
-    lines_rank: tuple[int, str] | None = None
-    restock: bool = False
-    restock_rank: tuple[int, str] | None = None
-    warehouse: str | None = None
-    warehouse_rank: tuple[int, str] | None = None
-
-
-class SubOrderFacts(msgspec.Struct, array_like=True, gc=False):
-    """What is known of one sub-order; `status` alone is derived (an index into `worker.domain.statuses`)."""
-
-    status: int
-    lines: dict[str, int] | None = None
-    warehouse: str | None = None
-    parent: str | None = None
-    lines_rank: tuple[int, str] | None = None
-    children: list[str] = []
-    shipped_at: int | None = None
-    moved_at: int | None = None
-    marks: int = 0
-    held_at: int | None = None
-    resumed_at: int | None = None
-    cancels: list[tuple[int, dict[str, int]]] = []
-    returns: dict[str, ReturnFacts] = {}
+OrderRow = tuple[
+    int,
+    dict[str, dict[str, ClaimRow]],
+    bool,
+    bool,
+    int,
+    int,
+    int,
+    dict[str, dict[str, int]] | None,
+    LinesRank | None,
+    int | None,
+    dict[str, dict[str, int]],
+    bytes,
+    list[str],
+    list[tuple[str, str, str]],
+    dict[str, SubOrderRow],
+]
+"""version, claims, known, eligible, occurred_at_max, seen_at, status, lines, lines_rank, cancelled_at, uncovered,
+identities, dead_letters, alerts, sub_orders. `worker.domain.order_state` tells what they mean.
+"""
 
 
 class OrderHead(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of an `OrderState`: all that a restore derives frozen units, flows and deadlines from."""
+    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows and deadlines from."""
 
     version: int
-    claims: dict[str, dict[str, Claim]]
+    claims: dict[str, dict[str, ClaimRow]]
     known: bool
     eligible: bool
     occurred_at_max: int
     seen_at: int
-
-
-class OrderState(msgspec.Struct, array_like=True, gc=False):
-    """All that is known of an order, and what was derived of it when it was last touched.
-
-    claims: by warehouse, then SKU. known: an order or sub-order event of it was applied.
-    seen_at: the timestamp of its last event's record.
-    lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise.
-    identities: 16 bytes an event. dead_letters: pending ids.
-    alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
-    """
-
-    version: int = VERSION
-    claims: dict[str, dict[str, Claim]] = {}
-    known: bool = False
-    eligible: bool = False
-    occurred_at_max: int = 0
-    seen_at: int = 0
-    status: int = 0
-    lines: dict[str, dict[str, int]] | None = None
-    lines_rank: tuple[int, int, str] | None = None
-    cancelled_at: int | None = None
-    uncovered: dict[str, dict[str, int]] = {}
-    identities: bytes = b""
-    dead_letters: list[str] = []
-    alerts: list[tuple[str, str, str]] = []
-    sub_orders: dict[str, SubOrderFacts] = {}
 
 
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
@@ -174,10 +153,10 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
     unknown: list[int]
 
 
-State = OrderState | RetiredOrder | AccountState | StockState | AdjustmentState | PartState
+State = RetiredOrder | AccountState | StockState | AdjustmentState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_order: Final = msgspec.msgpack.Decoder(OrderState).decode
+decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
 decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
 decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode
 decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from schemas.encoding import json_string, key_of, stock_json
-from schemas.state import AdjustmentState, OrderState
+from schemas.state import AdjustmentState
+from worker.domain.order_state import OrderState
 from worker.domain.rules import AccountRules
 from worker.domain.stock import Stock
 

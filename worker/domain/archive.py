@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from schemas.outputs import Blocking, SubOrderStatus
-from schemas.state import OrderState, SubOrderFacts
 from worker.domain.facts import in_order
+from worker.domain.order_state import OrderState, SubOrderFacts
 from worker.domain.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL, all_terminal, leaf_mask
 
 STATUS_MESSAGE: Final = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"

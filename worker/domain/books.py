@@ -7,24 +7,15 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, cast
 
 from schemas.encoding import key_of
-from schemas.state import (
-    VERSION,
-    AdjustmentState,
-    Flow,
-    OrderHead,
-    OrderState,
-    RetiredOrder,
-    decode_order,
-    decode_retired,
-    encode,
-)
+from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
 from worker.domain.accounts import Account
 from worker.domain.archive import statuses_of
 from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.limits import SMALL_STATE_BYTES
+from worker.domain.order_state import OrderState, freeze, thaw
 from worker.domain.outbox import Cause, Outbox
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import STATUSES
@@ -87,7 +78,7 @@ class Books:
             self._resting[account, order_id] = order
             if len(order) > SMALL_STATE_BYTES:
                 self.sizeable[account, order_id] = None
-            order = account.orders[order_id] = decode_order(order)
+            order = account.orders[order_id] = thaw(order)
         if order.eligible and retires_at(account, order) <= self.stream_time_ms:
             self._retire(account, order_id, order)
             return None
@@ -257,11 +248,10 @@ class Books:
     def _write_orders(self, orders: list[tuple[Account, str]]) -> None:
         for touched in orders:
             account, order_id = touched
-            order = account.orders[order_id]
+            order = cast("OrderState", account.orders[order_id])  # as all are that were touched since the last flush
             key = key_of(account.id, order_id)
-            if not isinstance(order, bytes):  # as everything is that was touched since the last flush
-                self.out.write_status(touched, key, order)
-            value = account.orders[order_id] = encode(order)
+            self.out.write_status(touched, key, order)
+            value = account.orders[order_id] = freeze(order)
             self._resting.pop(touched, None)
             self.out.put(b"order/" + key, value)
 
@@ -319,7 +309,7 @@ class Books:
 
     def _order_view(self, account: Account, order_id: str, order: OrderState | bytes) -> OrderView:
         if isinstance(order, bytes):
-            order = decode_order(order)
+            order = thaw(order)
         return OrderView(
             account_id=account.id,
             order_id=order_id,

@@ -10,8 +10,8 @@ from collections.abc import Collection
 from operator import attrgetter
 from typing import Final, final
 
-from schemas.state import Claim, OrderState, SubOrderFacts
 from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
+from worker.domain.order_state import Claim, OrderState, SubOrderFacts
 from worker.domain.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
 
 StockKey = tuple[str, str]
@@ -220,7 +220,7 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
         before = order.claims.get(key[0], _NO_CLAIMS).get(key[1])
         if before is not None:
             after.moves = before.moves
-        if before != after:
+        if before is None or not before.asks_as(after):
             changed.append(Difference(key, before, after))
     if len(changed) > 1:
         changed.sort(key=_key_of)

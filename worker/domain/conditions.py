@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from schemas.outputs import Alert
-from schemas.state import OrderState
 from worker.domain.facts import in_order, shipped_at_of
+from worker.domain.order_state import OrderState
 from worker.domain.units import over_returned_skus
 
 Condition = tuple[Alert, str, str]

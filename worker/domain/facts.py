@@ -30,16 +30,13 @@ from schemas.inputs import (
     SubOrderShipped,
     SubOrderSplit,
 )
-from schemas.state import OrderState, ReturnFacts, SubOrderFacts
+from worker.domain.order_state import OrderState, ReturnFacts, SubOrderFacts
 
 IN_TRANSIT: Final = 1
 DELIVERED: Final = 2
 FAILED_TO_DELIVER: Final = 4
 CANCELLED_WHOLE: Final = 8
 """Bits of `SubOrderFacts.marks`: an event that said so is known."""
-
-STATUS_UNKNOWN: Final = -1
-"""`SubOrderFacts.status` before it was ever derived."""
 
 
 class Shortcut(Enum):
@@ -143,7 +140,7 @@ def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) ->
 def _sub_order(order: OrderState, sub_order_id: str) -> SubOrderFacts:
     sub_order = order.sub_orders.get(sub_order_id)
     if sub_order is None:
-        sub_order = order.sub_orders[sub_order_id] = SubOrderFacts(STATUS_UNKNOWN)
+        sub_order = order.sub_orders[sub_order_id] = SubOrderFacts()
     return sub_order
 
 

@@ -27,8 +27,8 @@ from schemas.inputs import (
     SubOrdersEvent,
     SubOrderSplit,
 )
-from schemas.state import OrderState, SubOrderFacts, encode
 from schemas.topics import RECORD_BYTES_MAX
+from worker.domain.order_state import OrderState, SubOrderFacts, freeze
 from worker.domain.refusals import RuleRefusal
 
 DEAD_LETTERS_MAX: Final = 2000
@@ -163,7 +163,7 @@ def bytes_max_by_count(order: OrderState, event: OrdersEvent | SubOrdersEvent) -
             kept += len(skus)
     claims = sum(map(len, order.claims.values()))
     entries = told * _TOLD_BYTES_MAX + kept * _KEPT_BYTES_MAX
-    return 9 * len(encode(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
+    return 9 * len(freeze(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
 
 
 def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, default_warehouse: str) -> int:
@@ -194,7 +194,7 @@ def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, defa
     retired = 2 * located(everything, _FLOW_BYTES)  # what shipped, and what came back
     answer = 2 * name_bytes
     state = (
-        len(encode(order))
+        len(freeze(order))
         - len(order.dead_letters) * _DEAD_LETTER_BYTES
         + len(entries) * _CHILD_BYTES
         + located(told, _LINE_BYTES)

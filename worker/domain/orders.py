@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from schemas.state import OrderState
 from worker.domain.accounts import Account
 from worker.domain.archive import is_eligible, statuses_of
 from worker.domain.books import Books
@@ -22,6 +21,7 @@ from worker.domain.claims import (
 )
 from worker.domain.conditions import Condition, conditions_of
 from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
+from worker.domain.order_state import OrderState
 from worker.domain.outbox import Cause
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
 from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched

@@ -24,11 +24,12 @@ from schemas.outputs import (
     Severity,
     SubOrderStatus,
 )
-from schemas.state import OrderState, State
+from schemas.state import State
 from schemas.times import time_text
 from schemas.topics import Topic
 from worker.domain.accounts import Account, Snapshot
 from worker.domain.archive import Rejection, statuses_of
+from worker.domain.order_state import OrderState
 from worker.domain.reconcile import Drift, listed, suspects_of
 from worker.domain.statuses import STATUSES
 from worker.domain.stock import Posting, Stock

@@ -12,7 +12,6 @@ from schemas.encoding import parts_of
 from schemas.state import (
     VERSION,
     AdjustmentState,
-    Claim,
     Flow,
     decode_account,
     decode_adjustment,
@@ -26,6 +25,7 @@ from worker.domain.accounts import Account, Snapshot
 from worker.domain.books import Books, dropped_at, retires_at
 from worker.domain.counting import add_part
 from worker.domain.deadlines import Deadline
+from worker.domain.order_state import Claim, claim_of
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS
 from worker.domain.stock import Touched
 
@@ -105,7 +105,8 @@ class Restoration:
     def _restore_order(self, account: Account, order_id: str, value: bytes) -> None:
         head = decode_order_head(value)
         for warehouse, by_sku in head.claims.items():
-            for sku, claim in by_sku.items():
+            for sku, row in by_sku.items():
+                claim = claim_of(row)
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
                 if claim.open:

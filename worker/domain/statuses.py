@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
-from schemas.state import OrderState, SubOrderFacts
 from worker.domain import units
 from worker.domain.facts import DELIVERED, FAILED_TO_DELIVER, IN_TRANSIT, shipped_at_of
+from worker.domain.order_state import OrderState, SubOrderFacts
 
 STATUSES: Final = (
     "superseded",

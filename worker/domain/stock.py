@@ -12,8 +12,9 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from typing import Final, final
 
-from schemas.state import VERSION, Claim, StockState
+from schemas.state import VERSION, StockState
 from schemas.times import time_text
+from worker.domain.order_state import Claim
 from worker.domain.rules import DAY_MS
 from worker.domain.violations import InvariantViolation
 

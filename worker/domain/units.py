@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.state import OrderState, ReturnFacts, SubOrderFacts
 from worker.domain.facts import CANCELLED_WHOLE, in_order, shipped_at_of
+from worker.domain.order_state import OrderState, ReturnFacts, SubOrderFacts
 from worker.domain.views import UnitRow
 from worker.domain.violations import InvariantViolation
 

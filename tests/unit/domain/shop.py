@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 
 from schemas.decoding import Decoded, decode
 from schemas.inputs import InputEvent
-from schemas.state import OrderState
 from schemas.times import time_text
 from schemas.topics import Topic
 from tests.named import named
 from worker.domain.facts import Touch, merge
+from worker.domain.order_state import OrderState
 from worker.domain.rules import AccountRules, Rules
 from worker.domain.units import unit_rows
 from worker.domain.views import OrderView, UnitRow

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.state import Claim, OrderState, encode
 from schemas.topics import Topic
 from tests.unit.domain.shop import (
     APPLIED,
@@ -22,6 +21,7 @@ from tests.unit.domain.shop import (
     ordered,
 )
 from worker.domain.ledger import _content_of
+from worker.domain.order_state import Claim, OrderState, freeze
 from worker.domain.rules import AccountRules
 from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome
@@ -311,8 +311,10 @@ def test_sizes_of_the_state_are_told(shop: Shop) -> None:
 
 
 def test_an_eligible_order_with_open_units_stops_the_partition(shop: Shop) -> None:
-    spoilt = OrderState(known=True, lines={}, cancelled_at=1, dead_letters=["t/0/1"], claims={"w": {"k": Claim(3)}})
-    shop.processor.restore(b"order/a/o", encode(spoilt))
+    spoilt = OrderState()
+    spoilt.known, spoilt.lines, spoilt.cancelled_at = True, {}, 1
+    spoilt.dead_letters, spoilt.claims = ["t/0/1"], {"w": {"k": Claim(3)}}
+    shop.processor.restore(b"order/a/o", freeze(spoilt))
     shop.processor.restored(0)
     with pytest.raises(InvariantViolation, match="eligible"):
         shop.say("dead_letter.discarded", dead_letter_id="t/0/1")

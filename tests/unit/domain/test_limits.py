@@ -11,7 +11,6 @@ import msgspec
 import pytest
 
 from schemas.encoding import key_of
-from schemas.state import OrderState, decode_order
 from schemas.topics import RECORD_BYTES_MAX, Topic
 from tests.unit.domain.shop import APPLIED, DEAD_LETTERED, Fields, Said, Shop, body_of, told
 from worker.domain.limits import (
@@ -26,6 +25,7 @@ from worker.domain.limits import (
     bytes_of,
     is_small,
 )
+from worker.domain.order_state import OrderState, thaw
 from worker.stream.processor import Outcome
 
 LINES: Final = 1000
@@ -195,7 +195,7 @@ class _Known:
     def __init__(self, shop: Shop) -> None:
         value = shop.state.get(b"order/" + key_of("a", "o"))
         self.bytes = len(value or b"")
-        self.order = OrderState() if value is None else decode_order(value)
+        self.order = OrderState() if value is None else thaw(value)
 
 
 @pytest.mark.parametrize("seed", range(12))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.state import Claim
 from schemas.topics import Topic
 from tests.unit.domain.shop import APPLIED, STALE, Fields, Shop, child, iso, lines, ordered
+from worker.domain.order_state import Claim
 from worker.domain.rules import AccountRules
 from worker.domain.stock import Stock
 from worker.domain.violations import InvariantViolation
@@ -321,7 +321,7 @@ def test_nothing_can_be_expected_of_a_key_without_a_count() -> None:
 
 def test_frozen_units_that_are_not_the_sum_of_open_units_stop_the_partition() -> None:
     stock = new_stock()
-    stock.post(None, Claim(open=3))
+    stock.post(None, Claim(3))
     stock.frozen = 2
     with pytest.raises(InvariantViolation, match="frozen 3, open units 4"):
-        stock.post(Claim(open=3), Claim(open=4))
+        stock.post(Claim(3), Claim(4))

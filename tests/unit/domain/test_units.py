@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from schemas.decoding import Decoded
-from schemas.state import OrderState, SubOrderFacts
 from tests.unit.domain.shop import Shop, child, lines, order_of, ordered, rows_of, told
+from worker.domain.order_state import OrderState, SubOrderFacts
 from worker.domain.units import (
     is_returned,
     over_returned_skus,
@@ -97,9 +97,11 @@ def test_a_cancellation_before_a_partial_shipment_releases_the_shipped_units_alo
 
 
 def test_units_that_do_not_add_up_stop_the_partition() -> None:
-    spoilt = SubOrderFacts(0, lines={"k": -1}, warehouse="w", cancels=[(0, {"k": 1})])
+    order, spoilt = OrderState(), SubOrderFacts()
+    spoilt.lines, spoilt.warehouse, spoilt.cancels = {"k": -1}, "w", [(0, {"k": 1})]
+    order.sub_orders["s"] = spoilt
     with pytest.raises(InvariantViolation, match="SKU 'k'"):
-        unit_rows(OrderState(sub_orders={"s": spoilt}))
+        unit_rows(order)
 
 
 # A child whose warehouse is not known counts as one whose lines are not known.
