@@ -7,7 +7,7 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Final
 
 from schemas.encoding import key_of
 from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
@@ -18,7 +18,7 @@ from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
 from worker.domain.outbox import Cause, Outbox
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
-from worker.domain.statuses import STATUSES
+from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
@@ -44,12 +44,10 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
         self.orders_eligible = 0
-        self.sizeable: dict[tuple[Account, str], None] = {}
-        """Orders touched since the last flush that may be large: their size is looked at with every event."""
         self._rules = rules
         self._opened: list[Account] = []
-        self._resting: dict[tuple[Account, str], bytes] = {}
-        self._dirty: dict[tuple[Account, str], None] = {}
+        self._touched: list[tuple[Account, str, OrderState]] = []
+        """Orders that are objects since the last flush; some may have been removed again."""
         self._dirty_stock: dict[Stock, None] = {}
 
     def account(self, account_id: str) -> Account:
@@ -75,10 +73,10 @@ class Books:
         if order is None:
             return None
         if isinstance(order, bytes):
-            self._resting[account, order_id] = order
-            if len(order) > SMALL_STATE_BYTES:
-                self.sizeable[account, order_id] = None
+            sizeable = len(order) > SMALL_STATE_BYTES
             order = account.orders[order_id] = thaw(order)
+            order.sizeable = sizeable
+            self._touched.append((account, order_id, order))
         if order.eligible and retires_at(account, order) <= self.stream_time_ms:
             self._retire(account, order_id, order)
             return None
@@ -86,19 +84,14 @@ class Books:
 
     def new_order(self, account: Account, order_id: str) -> OrderState:
         """An order of which nothing is known yet, to be filled in at once."""
-        order = account.orders[order_id] = OrderState(status=STATUSES.index("processing"))
-        self.dirty(account, order_id)
+        order = account.orders[order_id] = OrderState(PROCESSING)
+        order.changed = True
+        self._touched.append((account, order_id, order))
         return order
-
-    def dirty(self, account: Account, order_id: str) -> None:
-        """The order's record must be written at the next flush."""
-        self._dirty[account, order_id] = None
 
     def remove_order(self, account: Account, order_id: str) -> None:
         """Forget an order and delete its record."""
         del account.orders[order_id]
-        self._dirty.pop((account, order_id), None)
-        self._resting.pop((account, order_id), None)
         self.out.drop("order", account.id, order_id)
 
     def became_eligible(self, account: Account, order_id: str, order: OrderState) -> None:
@@ -193,7 +186,7 @@ class Books:
             self.deadlines.add(Deadline(retires_at(account, order), "order", account.id, order_id))
 
     def _retire(self, account: Account, order_id: str, order: OrderState) -> None:
-        self.out.write_status((account, order_id), key_of(account.id, order_id), order)
+        self.out.write_status(key_of(account.id, order_id), order_id, order)
         self.remove_order(account, order_id)
         self.ceased_to_be_eligible()
         retired = RetiredOrder(VERSION, order.occurred_at_max, retires_at(account, order), _flows_of(order))
@@ -224,16 +217,14 @@ class Books:
         for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):
             self._keep_counts(stocks)
             yield
-        for touched in in_slices(self._dirty, ORDERS_PER_STEP):
+        for touched in in_slices(self._touched, ORDERS_PER_STEP):
             self._write_orders(touched)
             yield
-        for (account, order_id), value in self._resting.items():
-            account.orders[order_id] = value
         for account in self._opened:
             if account.is_empty:  # anybody may name any number of accounts, in records that are refused
                 del self.accounts[account.id]
         self._opened = []
-        self._dirty, self._dirty_stock, self._resting, self.sizeable = {}, {}, {}, {}
+        self._touched, self._dirty_stock = [], {}
 
     def _write_levels(self, levels: list[Stock]) -> None:
         for stock in levels:
@@ -245,15 +236,17 @@ class Books:
                 self.out.put(b"stock/" + stock.key, encode(stock.count))
             stock.dirty = False
 
-    def _write_orders(self, orders: list[tuple[Account, str]]) -> None:
-        for touched in orders:
-            account, order_id = touched
-            order = cast("OrderState", account.orders[order_id])  # as all are that were touched since the last flush
-            key = key_of(account.id, order_id)
-            self.out.write_status(touched, key, order)
-            value = account.orders[order_id] = freeze(order)
-            self._resting.pop(touched, None)
-            self.out.put(b"order/" + key, value)
+    def _write_orders(self, orders: list[tuple[Account, str, OrderState]]) -> None:
+        for account, order_id, order in orders:
+            if account.orders.get(order_id) is not order:
+                continue  # removed
+            record = order.record
+            if record is None or order.changed:
+                key = key_of(account.id, order_id)
+                self.out.write_status(key, order_id, order)
+                record = freeze(order)
+                self.out.put(b"order/" + key, record)
+            account.orders[order_id] = record
 
     # Views
 

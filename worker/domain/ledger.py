@@ -203,7 +203,7 @@ class Ledger:
             order = self._books.new_order(account, order_id)
         if dead_letter.dead_letter_id not in order.dead_letters and len(order.dead_letters) < DEAD_LETTERS_MAX:
             order.dead_letters.append(dead_letter.dead_letter_id)
-            self._books.dirty(account, order_id)
+            order.changed = True
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
 
     def conflicted(self, cause: Cause, detail: str) -> None:
@@ -248,17 +248,14 @@ class Ledger:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
             if known is not None:
                 order.seen_at = max(order.seen_at, cause.recorded_at)
-                books.dirty(account, order_id)
+                order.changed = True
                 return _DUPLICATE
-        if (
-            not is_small(event)
-            or len(identities) > SMALL_IDENTITIES
-            or (books.sizeable and (account, order_id) in books.sizeable)
-        ):
+        sizeable = not is_small(event) or len(identities) > SMALL_IDENTITIES or (order is not None and order.sizeable)
+        if sizeable:
             refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
-            books.sizeable[account, order_id] = None
         if order is None:
             order = books.new_order(account, order_id)
+        order.sizeable = sizeable
         default_warehouse = account.default_warehouse or self._default_warehouse(account, event)
         touch = facts.merge(order, event, at, default_warehouse)
         order.identities = identities + event_hash + content
@@ -266,7 +263,7 @@ class Ledger:
             order.occurred_at_max = at
         order.seen_at = max(order.seen_at, cause.recorded_at)
         order.known = True
-        books.dirty(account, order_id)
+        order.changed = True
         if touch is None:
             return _STALE
         self._orders.changed(account, order_id, order, touch, at, cause)
@@ -299,7 +296,7 @@ class Ledger:
             return _STALE
         order.dead_letters.remove(dead_letter_id)
         if order.known or order.dead_letters:
-            self._books.dirty(account, order_id)
+            order.changed = True
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
         else:
             self._books.remove_order(account, order_id)

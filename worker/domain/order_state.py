@@ -133,11 +133,15 @@ class OrderState:
     lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise.
     identities: 16 bytes an event. dead_letters: pending ids.
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
+
+    Until the flush alone: record is the one it was thawed from (None: it is new), changed says that another must be
+    written, sizeable that the order's size has to be looked at with every event.
     """
 
     __slots__ = (
         "alerts",
         "cancelled_at",
+        "changed",
         "claims",
         "dead_letters",
         "eligible",
@@ -146,13 +150,15 @@ class OrderState:
         "lines",
         "lines_rank",
         "occurred_at_max",
+        "record",
         "seen_at",
+        "sizeable",
         "status",
         "sub_orders",
         "uncovered",
     )
 
-    def __init__(self, status: int = 0) -> None:
+    def __init__(self, status: int = 0, record: bytes | None = None) -> None:
         self.claims: dict[str, dict[str, Claim]] = {}
         self.known = False
         self.eligible = False
@@ -167,11 +173,14 @@ class OrderState:
         self.dead_letters: list[str] = []
         self.alerts: list[tuple[str, str, str]] = []
         self.sub_orders: dict[str, SubOrderFacts] = {}
+        self.record = record
+        self.changed = False
+        self.sizeable = False
 
 
 def thaw(value: bytes) -> OrderState:
     """The order of a record. Raises msgspec.DecodeError where it is none of this version."""
-    order = OrderState()
+    order = OrderState(record=value)
     row: OrderRow = decode_order(value)
     (
         _,

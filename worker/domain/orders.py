@@ -122,7 +122,7 @@ class Orders:
             return
         was_eligible = order.eligible
         order.status, order.eligible = status, eligible
-        self._out.status_changed(cause, order_id)
+        self._out.status_changed(cause, order)
         if eligible and not was_eligible:
             self._books.became_eligible(account, order_id, order)
             self._out.eligible(cause, order_id, statuses_of(order))

@@ -141,7 +141,7 @@ class Outbox:
         self._records: list[Record] = []
         self._state: dict[bytes, bytes | None] = {}
         self._levels: dict[Stock, Pending] = {}
-        self._statuses: dict[tuple[Account, str], Pending] = {}
+        self._statuses: dict[OrderState, Pending] = {}
         self.tally: dict[tuple[str, ...], int] = {}
 
     # State
@@ -191,10 +191,10 @@ class Outbox:
         cause.number += 1
         self._levels[stock] = cause, cause.number
 
-    def status_changed(self, cause: Cause, order_id: str) -> None:
+    def status_changed(self, cause: Cause, order: OrderState) -> None:
         """An order's status record changed: its latest is written at the flush."""
         cause.number += 1
-        self._statuses[cause.account, order_id] = cause, cause.number
+        self._statuses[order] = cause, cause.number
 
     def alert(
         self,
@@ -320,17 +320,16 @@ class Outbox:
         )
         self._records.append((_LEVELS, stock.key, value))
 
-    def write_status(self, changed: tuple[Account, str], key: bytes, order: OrderState) -> None:
+    def write_status(self, key: bytes, order_id: str, order: OrderState) -> None:
         """Write the status record of an order as it is now, if one is pending; `key` is the record's."""
-        pending = self._statuses.pop(changed, None)
-        if pending is None:
+        if order not in self._statuses:
             return
-        cause, number = pending
+        cause, number = self._statuses.pop(order)
         value = status_changed(
             cause.source,
             number,
             cause.envelope,
-            json_string(changed[1]),
+            json_string(order_id),
             STATUSES[order.status],
             order.lines is not None,
             order.eligible,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Final
 
 from worker.domain import units
@@ -82,7 +81,7 @@ def status_of_mask(order: OrderState, mask: int) -> int:
     """The status of the order, from its `leaf_mask`."""
     if not mask:
         return PROCESSING if order.cancelled_at is None else CANCELLED
-    return _status_of_mask(mask)
+    return _STATUS_OF_MASK[mask]
 
 
 def all_terminal(mask: int) -> bool:
@@ -90,7 +89,6 @@ def all_terminal(mask: int) -> bool:
     return not mask & ~_TERMINAL_MASK
 
 
-@lru_cache(maxsize=4096)
 def _status_of_mask(mask: int) -> int:
     others = mask & ~(1 << CANCELLED)
     mask = others or mask
@@ -103,3 +101,7 @@ def _status_of_mask(mask: int) -> int:
     if not mask & ~_SHIPPED_MASK:
         return IN_TRANSIT_STATUS
     return PARTIALLY_SHIPPED if mask & _SHIPPED_MASK else PROCESSING
+
+
+_STATUS_OF_MASK: Final = tuple(_status_of_mask(mask) for mask in range(1 << PROCESSING + 1))
+"""By the mask, which has no bit beyond `PROCESSING`: those are statuses of orders alone."""

@@ -274,7 +274,7 @@ def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said(
         assert is_small(event)  # type: ignore[arg-type]  # one of an order
         assert bytes_max_after(order, event, "default") < ORDER_BYTES_MAX / 2  # type: ignore[arg-type]  # likewise
         assert shop.process(body) is APPLIED
-    assert not shop.processor.ledger._books.sizeable
+        assert not order.sizeable
     assert largest(shop.flush()) < ORDER_BYTES_MAX / 2
 
 
