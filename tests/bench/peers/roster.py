@@ -39,6 +39,8 @@ class Contender:
     """How it is started; None: it is Stockfreeze itself, which the bench knows how to start."""
     share: float = 1.0
     """Of the events that the others get: one that is slow is measured over fewer."""
+    processes: int = 1
+    """How many of it share the partitions. A JVM has threads for the second core; Python needs a second process."""
 
 
 def _module(name: str) -> Callable[[Place], list[str]]:
@@ -63,6 +65,13 @@ CONTENDERS: Final = (
         None,
     ),
     Contender(
+        f"{STOCKFREEZE}, 2 workers",
+        "as above",
+        "nothing: full rules on counted stock",
+        None,
+        processes=2,
+    ),
+    Contender(
         "Kafka Streams 4.1, RocksDB",
         "exactly once (exactly_once_v2); state restored from its changelogs",
         _KERNEL,
@@ -79,6 +88,13 @@ CONTENDERS: Final = (
         "exactly once; state (RocksDB) restored from its changelog",
         _KERNEL,
         _module("quix_app"),
+    ),
+    Contender(
+        "Quix Streams, 2 processes",
+        "as above",
+        _KERNEL,
+        _module("quix_app"),
+        processes=2,
     ),
     Contender(
         "Faust agent",
