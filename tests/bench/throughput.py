@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Final, NamedTuple
+from typing import Final
 
 from schemas.topics import Topic
+from tests.bench.backlog import Stretch, work_off
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.load import counts, events, preload
 from tests.bench.processes import cpu_seconds, resident_bytes
-from tests.bench.system import POLL_SECONDS, Bench, BenchFailed, System, new_system
+from tests.bench.system import Bench, BenchFailed, System, new_system
 from tests.e2e.worker_process import WorkerProcess
 
-EVENT_TOPICS: Final = (Topic.ORDERS, Topic.SUB_ORDERS)
+FIRST_SHARE: Final = 0.05
+"""Of the events: what is committed where the measurement begins. The start of the worker is not in it."""
+_WORKER, _BROKER = 0, 1
 TOLD_EVERY_SECONDS: Final = 2.0
 
 
-class Sample(NamedTuple):
-    """Where a run was at a moment."""
-
-    at: float
-    events: int
-    worker_cpu: float
-    broker_cpu: float
-
-
 async def measure(bench: Bench) -> list[Figure]:
-    """Throughput from the first to the last committed event: the start of the worker is not in it."""
+    """Throughput over a backlog, and whether the outcome is right."""
     async with new_system(bench) as system:
         start_ms = time.time_ns() // 1_000_000 - bench.events
         await _count(bench, system, start_ms)
         bench.tell(f"throughput: preloading {bench.events:,} events")
         await preload(system, events(bench.events, start_ms), start_ms)
         worker = system.start_worker()
-        first, last = await _watch(bench, system, worker)
+        worked = await _worked_off(bench, system, worker)
         held = resident_bytes(worker.pid)
         await worker.terminate()
-        done, seconds = last.events - first.events, last.at - first.at
-        explained = f"{done:,} events in {seconds:.1f} s, full rules, exactly once, one worker"
+        explained = f"{worked.events:,} events in {worked.seconds:.1f} s, full rules, exactly once, one worker"
+        of_worker, of_broker = worked.cpu_seconds
         return [
-            Figure("throughput", done / seconds, "events/s", at_least(35_000), explained),
+            Figure("throughput", worked.events_per_s, "events/s", at_least(35_000), explained),
             Figure(
                 "worker CPU per event",
-                (last.worker_cpu - first.worker_cpu) / done * 1e6,
+                worked.us_per_event(_WORKER),
                 "µs",
                 at_most(18),
-                f"user and system; {(last.worker_cpu - first.worker_cpu) / seconds:.2f} of a core",
+                f"user and system; {of_worker / worked.seconds:.2f} of a core",
             ),
             Figure(
                 "broker CPU per event",
-                (last.broker_cpu - first.broker_cpu) / done * 1e6,
+                worked.us_per_event(_BROKER),
                 "µs",
-                note=f"{(last.broker_cpu - first.broker_cpu) / seconds:.2f} of a core",
+                note=f"{of_broker / worked.seconds:.2f} of a core",
             ),
             Figure("worker memory at the end", held / 2**20, "MiB"),
             await _verified(bench, system),
@@ -67,26 +60,23 @@ async def _count(bench: Bench, system: System, start_ms: int) -> None:
     await worker.terminate()
 
 
-async def _watch(bench: Bench, system: System, worker: WorkerProcess) -> tuple[Sample, Sample]:
-    """The first and the last moment of the run."""
+async def _worked_off(bench: Bench, system: System, worker: WorkerProcess) -> Stretch:
     broker = bench.kafka.nodes[0].pid
     if broker is None:
         raise BenchFailed("Apache Kafka has ended")
-    first: Sample | None = None
     told = time.monotonic()
-    while True:
-        committed = await system.committed(*EVENT_TOPICS)
-        sample = Sample(time.monotonic(), committed, cpu_seconds(worker.pid), cpu_seconds(broker))
-        if first is None and committed > 0:
-            first = sample
-        if first is not None and committed >= bench.events:
-            return first, sample
+
+    def check(committed: int) -> None:
+        nonlocal told
         if worker.exit_code is not None:
             raise BenchFailed(f"the worker ended; the end of its log:\n{worker.log_end()}")
-        if sample.at - told > TOLD_EVERY_SECONDS:
-            told = sample.at
+        if time.monotonic() - told > TOLD_EVERY_SECONDS:
+            told = time.monotonic()
             bench.tell(f"throughput: {committed:,} of {bench.events:,} events")
-        await asyncio.sleep(POLL_SECONDS)
+
+    return await work_off(
+        system, bench.events, FIRST_SHARE, lambda: (cpu_seconds(worker.pid), cpu_seconds(broker)), check
+    )
 
 
 async def _verified(bench: Bench, system: System) -> Figure:

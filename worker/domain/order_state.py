@@ -23,6 +23,8 @@ from schemas.state import (
 STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
 
+_NO_RETURNS: Final[dict[str, ReturnRow]] = {}
+
 
 @final
 class Claim:
@@ -277,7 +279,7 @@ def _sub_order_row(facts: SubOrderFacts) -> SubOrderRow:
         facts.held_at,
         facts.resumed_at,
         facts.cancels,
-        {return_id: _return_row(known) for return_id, known in facts.returns.items()} if facts.returns else NO_RETURNS,
+        {return_id: _return_row(known) for return_id, known in facts.returns.items()} if facts.returns else _NO_RETURNS,
     )
 
 
@@ -307,6 +309,3 @@ def _return_row(facts: ReturnFacts) -> ReturnRow:
         facts.warehouse,
         facts.warehouse_rank,
     )
-
-
-NO_RETURNS: Final[dict[str, ReturnRow]] = {}

@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from deploy.kafka.local import KafkaCluster
+from tests.bench.backlog import work_off
 from tests.bench.growth.series import NOTHING_MORE, Point, Series
 from tests.bench.load import SKUS, accounts, preload
 from tests.bench.processes import cpu_seconds
-from tests.bench.system import POLL_SECONDS, WORK_SECONDS_MAX, Bench, BenchFailed, new_system
-from tests.bench.throughput import EVENT_TOPICS
+from tests.bench.system import POLL_SECONDS, Bench, BenchFailed, new_system
 from tests.e2e.worker_process import WorkerProcess
 from worker.demo.load import steady_load
 
-EVENTS: Final = 100_000
-EVENTS_QUICK: Final = 30_000
+EVENTS: Final = 200_000
+EVENTS_QUICK: Final = 60_000
 PARTITIONS: Final = (1, 4, 16, 64)
 WORKERS: Final = (1, 2, 4)
 OF_WORKERS: Final = 16
@@ -55,23 +55,16 @@ async def _point(bench: Bench, size: int, partitions: int, n_workers: int) -> Po
         await preload(system, load, start_ms)
         for worker in workers:
             worker.resume()
-        first: tuple[float, int, float] | None = None
-        async with asyncio.timeout(WORK_SECONDS_MAX):
-            while True:
-                committed = await system.committed(*EVENT_TOPICS)
-                now = time.monotonic(), committed, sum(cpu_seconds(worker.pid) for worker in workers)
-                if first is None and committed >= bench.events * WARM_UP_SHARE:
-                    first = now
-                if first is not None and committed >= bench.events:
-                    break
-                for worker in workers:
-                    if worker.exit_code is not None:
-                        raise BenchFailed(f"a worker ended; the end of its log:\n{worker.log_end()}")
-                await asyncio.sleep(POLL_SECONDS)
-    done = now[1] - first[1]
-    if done <= 0:
-        raise BenchFailed("the backlog was committed in one piece: measure over more events")
-    point = Point(size, (now[2] - first[2]) / done * 1e6, done / (now[0] - first[0]))
+
+        def check(_committed: int) -> None:
+            for worker in workers:
+                if worker.exit_code is not None:
+                    raise BenchFailed(f"a worker ended; the end of its log:\n{worker.log_end()}")
+
+        worked = await work_off(
+            system, bench.events, WARM_UP_SHARE, lambda: tuple(cpu_seconds(worker.pid) for worker in workers), check
+        )
+    point = Point(size, worked.us_per_event(), worked.events_per_s)
     bench.tell(
         f"{partitions} partitions, {n_workers} workers: {point.events_per_s:,.0f} events/s, {point.us_per_event:.1f} µs"
     )

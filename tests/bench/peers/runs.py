@@ -19,6 +19,7 @@ import msgspec
 from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
+from tests.bench.backlog import EVENT_TOPICS, work_off
 from tests.bench.load import counts, preload, trickle
 from tests.bench.peers.levels import difference, expected_levels, read_levels
 from tests.bench.peers.roster import Contender, Place
@@ -35,7 +36,6 @@ MEASURED_SECONDS: Final = 15
 TRICKLED: Final = PER_SECOND * (WARM_UP_SECONDS + MEASURED_SECONDS)
 WARM_UP_SHARE: Final = 0.25
 """Of the backlog, for every system alike: virtual machines compile what is hot, caches fill."""
-EVENT_TOPICS: Final = (Topic.ORDERS, Topic.SUB_ORDERS)
 WITHOUT_MOVEMENT_MAX: Final = 0.01
 """A share of the events: an order whose sub-order came first, a millisecond apart in another topic, moves nothing more.
 That nothing is lost is seen by the levels.
@@ -113,11 +113,13 @@ async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], st
             else:
                 await preload(system, backlog, start_ms)
                 running = stack.enter_context(_started(contender, system))
-            rate, cpu = await _work_off(system, running, len(backlog))
+            worked = await work_off(
+                system, len(backlog), WARM_UP_SHARE, lambda: (running.cpu_seconds,), lambda _: running.check()
+            )
             memory = running.resident_bytes / 2**20
             p50, p99 = await _latency(system, running, rest, len(backlog))
         wrong = difference(expected_levels([*backlog, *rest]), await read_levels(system))
-    return Sample(contender.name, len(backlog), rate, cpu, p50, p99, memory, wrong)
+    return Sample(contender.name, len(backlog), worked.events_per_s, worked.us_per_event(), p50, p99, memory, wrong)
 
 
 async def _count(system: System, start_ms: int) -> None:
@@ -161,25 +163,6 @@ async def _shared(system: System, running: _Running) -> None:
                 return
             running.check()
             await asyncio.sleep(POLL_SECONDS)
-
-
-async def _work_off(system: System, running: _Running, backlog: int) -> tuple[float, float]:
-    """Events per second and CPU µs per event, without the warm-up."""
-    first: tuple[float, int, float] | None = None
-    async with asyncio.timeout(WORK_SECONDS_MAX):
-        while True:
-            committed = await system.committed(*EVENT_TOPICS)
-            now = time.monotonic(), committed, running.cpu_seconds
-            if first is not None and committed >= backlog:
-                break
-            if first is None and committed >= backlog * WARM_UP_SHARE:
-                first = now
-            running.check()
-            await asyncio.sleep(POLL_SECONDS)
-    done = now[1] - first[1]
-    if done <= 0:
-        raise BenchFailed("the backlog was committed in one piece: measure over more events")
-    return done / (now[0] - first[0]), (now[2] - first[2]) / done * 1e6
 
 
 async def _latency(
