@@ -1,4 +1,4 @@
-"""How fast a backlog is worked off, and what it takes.
+"""How fast a backlog is worked off, by one process or by several that share it, and what it takes.
 
 Measured in its middle. A transaction's work is done before it is committed, and several are in hand at any moment: a
 measurement that ended with the last commit, when nothing is in hand, would count work that was done before it began.
@@ -11,12 +11,25 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+
 from schemas.topics import Topic
 from tests.bench.system import POLL_SECONDS, WORK_SECONDS_MAX, BenchFailed, System
 
 EVENT_TOPICS: Final = (Topic.ORDERS, Topic.SUB_ORDERS)
 LAST_SHARE: Final = 0.95
 """Of the backlog: what is committed where the measurement ends."""
+_NO_COORDINATOR_YET: Final = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError._TIMED_OUT,
+    }
+)
+"""What comes of asking a broker that has only just started about its first group."""
+_ASKING_SECONDS: Final = 5.0
 
 
 class Stretch(NamedTuple):
@@ -36,6 +49,32 @@ class Stretch(NamedTuple):
         """CPU µs an event of the processes with these indices; of all where none is named."""
         seconds = [self.cpu_seconds[index] for index in processes] if processes else self.cpu_seconds
         return sum(seconds) / self.events * 1e6
+
+
+async def shared(system: System, processes: int, check: Callable[[int], None]) -> None:
+    """Wait until each of the processes has partitions.
+
+    `check` raises where that will never be; it is told, as by `work_off`, how much is committed: nothing. Raises
+    TimeoutError where it takes too long.
+    """
+    admin = AdminClient({"bootstrap.servers": system.bootstrap_servers})
+    async with asyncio.timeout(WORK_SECONDS_MAX):
+        while True:
+            owned = _partitions_by_member(admin, system.app_id)
+            if len(owned) == processes and all(owned):
+                return
+            check(0)
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def _partitions_by_member(admin: AdminClient, group_id: str) -> list[int]:
+    try:
+        group = admin.describe_consumer_groups([group_id], request_timeout=_ASKING_SECONDS)[group_id].result()
+    except KafkaException as error:
+        if error.args[0].code() in _NO_COORDINATOR_YET:
+            return []
+        raise
+    return [len(member.assignment.topic_partitions) for member in group.members]
 
 
 async def work_off(

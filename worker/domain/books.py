@@ -85,7 +85,6 @@ class Books:
     def new_order(self, account: Account, order_id: str) -> OrderState:
         """An order of which nothing is known yet, to be filled in at once."""
         order = account.orders[order_id] = OrderState(PROCESSING)
-        order.changed = True
         self._touched.append((account, order_id, order))
         return order
 

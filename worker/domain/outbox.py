@@ -322,9 +322,10 @@ class Outbox:
 
     def write_status(self, key: bytes, order_id: str, order: OrderState) -> None:
         """Write the status record of an order as it is now, if one is pending; `key` is the record's."""
-        if order not in self._statuses:
+        pending = self._statuses.pop(order, None)
+        if pending is None:
             return
-        cause, number = self._statuses.pop(order)
+        cause, number = pending
         value = status_changed(
             cause.source,
             number,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from deploy.kafka.local import KafkaCluster
-from tests.bench.backlog import work_off
+from tests.bench.backlog import shared, work_off
 from tests.bench.growth.series import NOTHING_MORE, Point, Series
 from tests.bench.load import SKUS, accounts, preload
 from tests.bench.processes import cpu_seconds
-from tests.bench.system import POLL_SECONDS, Bench, BenchFailed, new_system
-from tests.e2e.worker_process import WorkerProcess
+from tests.bench.system import Bench, BenchFailed, new_system
 from worker.demo.load import steady_load
 
 EVENTS: Final = 200_000
@@ -23,7 +21,6 @@ WORKERS: Final = (1, 2, 4)
 OF_WORKERS: Final = 16
 """Partitions where workers are asked about."""
 WARM_UP_SHARE: Final = 0.2
-READY_SECONDS_MAX: Final = 180.0
 
 
 async def measure(kafka: KafkaCluster, tell: Callable[[str], None], *, quick: bool) -> list[Series]:
@@ -48,19 +45,19 @@ async def _point(bench: Bench, size: int, partitions: int, n_workers: int) -> Po
         start_ms = time.time_ns() // 1_000_000 - bench.events
         load = list(steady_load(bench.events, accounts=accounts(PARTITIONS[-1]), skus=SKUS, start_ms=start_ms))
         workers = [system.start_worker() for _ in range(n_workers)]
-        await _shared(workers, partitions)
-        # Stopped while the backlog comes, so that all begin with all of it.
-        for worker in workers:
-            worker.pause()
-        await preload(system, load, start_ms)
-        for worker in workers:
-            worker.resume()
 
         def check(_committed: int) -> None:
             for worker in workers:
                 if worker.exit_code is not None:
                     raise BenchFailed(f"a worker ended; the end of its log:\n{worker.log_end()}")
 
+        await shared(system, n_workers, check)
+        # Stopped while the backlog comes, so that all begin with all of it.
+        for worker in workers:
+            worker.pause()
+        await preload(system, load, start_ms)
+        for worker in workers:
+            worker.resume()
         worked = await work_off(
             system, bench.events, WARM_UP_SHARE, lambda: tuple(cpu_seconds(worker.pid) for worker in workers), check
         )
@@ -69,18 +66,3 @@ async def _point(bench: Bench, size: int, partitions: int, n_workers: int) -> Po
         f"{partitions} partitions, {n_workers} workers: {point.events_per_s:,.0f} events/s, {point.us_per_event:.1f} µs"
     )
     return point
-
-
-async def _shared(workers: Sequence[WorkerProcess], partitions: int) -> None:
-    """Wait until the workers have all partitions between them, none of them without any."""
-    deadline = time.monotonic() + READY_SECONDS_MAX
-    while time.monotonic() < deadline:
-        owned = []
-        for worker in workers:
-            answer = await worker.get("/health/ready")
-            owned.append(len(answer.json()["partitions"]) if answer is not None and answer.status == 200 else 0)
-        if all(owned) and sum(owned) == partitions:
-            return
-        await asyncio.sleep(POLL_SECONDS)
-    log = workers[-1].log_end()
-    raise BenchFailed(f"the workers have {owned} of {partitions} partitions; the end of the log of one:\n{log}")

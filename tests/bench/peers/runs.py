@@ -16,10 +16,9 @@ from statistics import quantiles
 from typing import Final
 
 import msgspec
-from confluent_kafka.admin import AdminClient
 
 from schemas.topics import Topic
-from tests.bench.backlog import EVENT_TOPICS, work_off
+from tests.bench.backlog import EVENT_TOPICS, shared, work_off
 from tests.bench.load import counts, preload, trickle
 from tests.bench.peers.levels import difference, expected_levels, read_levels
 from tests.bench.peers.roster import Contender, Place
@@ -89,7 +88,7 @@ class _Running:
             for process in self.processes:
                 os.kill(process.pid, signal.SIGCONT)
 
-    def check(self) -> None:
+    def check(self, _committed: int = 0) -> None:
         """Raise BenchFailed if one of it has ended."""
         for process in self.processes:
             if (code := process.exit_code()) is not None:
@@ -107,15 +106,13 @@ async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], st
         with ExitStack() as stack:
             if contender.processes > 1:  # they share the partitions first: that is not what is measured
                 running = stack.enter_context(_started(contender, system))
-                await _shared(system, running)
+                await shared(system, contender.processes, running.check)
                 with running.paused():
                     await preload(system, backlog, start_ms)
             else:
                 await preload(system, backlog, start_ms)
                 running = stack.enter_context(_started(contender, system))
-            worked = await work_off(
-                system, len(backlog), WARM_UP_SHARE, lambda: (running.cpu_seconds,), lambda _: running.check()
-            )
+            worked = await work_off(system, len(backlog), WARM_UP_SHARE, lambda: (running.cpu_seconds,), running.check)
             memory = running.resident_bytes / 2**20
             p50, p99 = await _latency(system, running, rest, len(backlog))
         wrong = difference(expected_levels([*backlog, *rest]), await read_levels(system))
@@ -150,19 +147,6 @@ def _started(contender: Contender, system: System) -> Iterator[_Running]:
 
 def _exit_code_of(worker: WorkerProcess) -> int | None:
     return worker.exit_code
-
-
-async def _shared(system: System, running: _Running) -> None:
-    """Wait until each of the processes has partitions."""
-    admin = AdminClient({"bootstrap.servers": system.bootstrap_servers})
-    async with asyncio.timeout(WORK_SECONDS_MAX):
-        while True:
-            group = admin.describe_consumer_groups([system.app_id])[system.app_id].result()
-            owned = [len(member.assignment.topic_partitions) for member in group.members]
-            if len(owned) == len(running.processes) and all(owned):
-                return
-            running.check()
-            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _latency(

@@ -25,6 +25,10 @@ def uncovered(order_lines: Placed, *events: Decoded) -> dict[str, int]:
     return found
 
 
+def fields_of(claim: Claim) -> tuple[object, ...]:
+    return claim.open, claim.shipped, claim.restocked, claim.shipments, claim.returns, claim.moves
+
+
 def leaf(quantity: int, sub_order_id: str = "s", warehouse_id: str = "w") -> Decoded:
     return told("sub_order.created", 1, sub_order_id=sub_order_id, warehouse_id=warehouse_id, lines=lines(quantity))
 
@@ -156,8 +160,7 @@ def test_a_claim_has_its_shipments_and_restocks_in_the_order_of_their_times() ->
         told("sub_order.returned", 10, sub_order_id="late", lines=lines(1), restock=False),
     ]
     claim = settle(order_of(events), None).claims["w", "k"]
-    assert (claim.open, claim.shipped, claim.restocked) == (0, 9, 2)
-    assert (claim.shipments, claim.returns) == ([ms(4), 7, ms(9), 2], [ms(11), 1, ms(12), 1])
+    assert fields_of(claim) == (0, 9, 2, [ms(4), 7, ms(9), 2], [ms(11), 1, ms(12), 1], [])
 
 
 def test_differences_come_in_ascending_order_and_are_remembered() -> None:
@@ -168,7 +171,8 @@ def test_differences_come_in_ascending_order_and_are_remembered() -> None:
     (gone,) = differences(order, {key: claim for key, claim in claims.items() if key != ("w", "a")}, ["a", "b"])
     assert gone.key == ("w", "a")
     assert gone.before is not None
-    assert (gone.before.open, gone.after.open) == (3, 0)
+    assert fields_of(gone.before) == fields_of(Claim(3))
+    assert fields_of(gone.after) == fields_of(Claim())
 
 
 def test_uncovered_units_are_replaced_for_the_skus_that_were_looked_at() -> None:
