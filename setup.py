@@ -19,6 +19,7 @@ AROUND_THE_RULES = (
     "worker/stream/breaker.py",
     "worker/stream/merge.py",
     "worker/stream/positions.py",
+    "worker/stream/records.py",
 )
 """What else every record passes through."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from worker.stream.processor import Output, OutputRecord
+from worker.stream.records import Output, OutputRecord
 
 
 def named(outputs: Iterable[Output]) -> list[OutputRecord]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.topics import INPUTS, Topic
 from tests.named import named
@@ -19,7 +19,7 @@ from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
 from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Ledger, begun_at, encode_format, encode_positions
-from worker.stream.processor import Headers, OutputRecord
+from worker.stream.records import Headers, InputRecord, OutputRecord
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the timestamp of the first record; each later one is a second later."""
@@ -37,9 +37,15 @@ def record(
     value: bytes | None,
     headers: Headers = (),
     timestamp: int = NOW_MS,
-) -> ConsumerRecord[bytes, bytes]:
+) -> InputRecord:
     """A record as a consumer gives it."""
-    return ConsumerRecord(topic, partition, offset, timestamp, 0, key, value, None, 0, 0, tuple(headers))
+    return InputRecord(topic, partition, offset, timestamp, key, value, tuple(headers))
+
+
+def replaced(original: InputRecord, **fields: Any) -> InputRecord:  # noqa: ANN401
+    """The same record with other fields."""
+    names = ("topic", "partition", "offset", "timestamp", "key", "value", "headers")
+    return InputRecord(**{name: getattr(original, name) for name in names} | fields)
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class OfflinePartition:
         self.processor.restored(-1)
         self.positions = Ledger.of({f"{self.prefix}{topic}": begun_at(0) for topic in INPUTS}, -1)
 
-    def process(self, records: Iterable[ConsumerRecord[bytes, bytes]]) -> Transaction:
+    def process(self, records: Iterable[InputRecord]) -> Transaction:
         """The records of the transaction that has these inputs."""
         for taken in records:
             self.positions.count(taken, self.processor.process(taken))
@@ -137,7 +143,7 @@ class OfflinePartition:
 
 def input_records(
     inputs: Sequence[Input], partition: int, prefix: str = "", starts: Mapping[str, int] | None = None
-) -> list[ConsumerRecord[bytes, bytes]]:
+) -> list[InputRecord]:
     """The inputs as they lie in a partition, from the offsets `starts` on (none: 0)."""
     offsets = dict(starts or {})
     records = []
@@ -156,9 +162,9 @@ def account_in(partition: int, partition_count: int) -> str:
     return next(name for i in range(1000) if partition_of(name := f"account {i}", partition_count) == partition)
 
 
-def as_written(transactions: Sequence[Transaction], partition: int) -> dict[str, list[ConsumerRecord[bytes, bytes]]]:
+def as_written(transactions: Sequence[Transaction], partition: int) -> dict[str, list[InputRecord]]:
     """What a reader of each topic gets, by full name: a marker's offset lies between transactions."""
-    topics: dict[str, list[ConsumerRecord[bytes, bytes]]] = {}
+    topics: dict[str, list[InputRecord]] = {}
     offsets: dict[str, int] = {}
     for transaction in transactions:
         for topic, key, value, headers in transaction:
@@ -172,7 +178,7 @@ def as_written(transactions: Sequence[Transaction], partition: int) -> dict[str,
 
 async def send_inputs(
     bootstrap_servers: str, inputs: Sequence[Input], partition: int, prefix: str
-) -> list[ConsumerRecord[bytes, bytes]]:
+) -> list[InputRecord]:
     """Write inputs to a broker; gives them as they lie there."""
     records = []
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
@@ -196,7 +202,7 @@ async def write_transactions(
     bootstrap_servers: str,
     app_id: str,
     worker: OfflinePartition,
-    batches: Sequence[Sequence[ConsumerRecord[bytes, bytes]]],
+    batches: Sequence[Sequence[InputRecord]],
     corrupt: Corrupt = lambda _, records: records,
 ) -> None:
     """Process batches of a partition's inputs, each in a transaction as the engine would write it."""

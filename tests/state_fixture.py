@@ -21,11 +21,11 @@ from schemas import state
 from schemas.topics import Topic
 from tests.named import named
 from tests.offline import OfflinePartition, record
-from tests.state_history import RULES, InputRecord, history, what_follows
+from tests.state_history import RULES, history, what_follows
 from worker.edges.processor import PartitionProcessor
 from worker.stream import positions
 from worker.stream.positions import ENGINE_KEYS
-from worker.stream.processor import OutputRecord
+from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.restore import Restored
 
 FOLDER: Final = Path(__file__).parent / "fixtures" / "state"
@@ -142,7 +142,7 @@ def _as_data(given: InputRecord) -> dict[str, Any]:
         "timestamp": given.timestamp,
         "key": (given.key or b"").decode(),
         "value": (given.value or b"").decode(),
-        "headers": {name: value.decode() for name, value in given.headers},
+        "headers": {name: (value or b"").decode() for name, value in given.headers},
     }
 
 

@@ -9,15 +9,13 @@ nothing uses.
 from __future__ import annotations
 
 import json
-from typing import Final, TypeAlias
-
-from aiokafka import ConsumerRecord
+from typing import Final
 
 from schemas.topics import Topic
 from tests.offline import record
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, child, counted, lines, ordered, topic_of
 from worker.domain.rules import AccountRules, Rules
-from worker.stream.processor import Headers
+from worker.stream.records import Headers, InputRecord
 
 SHOP, OTHER = "a", "bé/ü"
 """Accounts; the second's id must be encoded in keys."""
@@ -29,8 +27,6 @@ RULES: Final = Rules(
 
 LATER: Final = 300 * DAY
 TODAY: Final = 440 * DAY
-
-InputRecord: TypeAlias = ConsumerRecord[bytes, bytes]
 
 
 class _Telling:

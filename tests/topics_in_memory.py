@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from aiokafka import ConsumerRecord
 from aiokafka.admin import AIOKafkaAdminClient
 
 from worker.edges.cluster import Cluster
 from worker.edges.topic_reader import Bounds, Take, TopicReader
+from worker.stream.records import InputRecord
 
-Records = dict[str, list[ConsumerRecord[bytes, bytes]]]
+Records = dict[str, list[InputRecord]]
 
 
 def nothing_happens(_topic: str) -> None:
@@ -40,9 +40,7 @@ class MemoryReader(TopicReader):
     async def read(self, topic: str, partition: int, *, start: int, end: int, take: Take) -> None:
         del partition
         self._before_read(topic)
-        chunk: Sequence[ConsumerRecord[bytes, bytes]] = [
-            record for record in self.topics.get(topic, []) if start <= record.offset < end
-        ]
+        chunk: Sequence[InputRecord] = [record for record in self.topics.get(topic, []) if start <= record.offset < end]
         for index in range(0, len(chunk), 3):
             take(chunk[index : index + 3])
 

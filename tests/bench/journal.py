@@ -22,7 +22,7 @@ from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
 from worker.edges.partitioning import partition_of
 from worker.stream.positions import NO_STREAM_TIME, Ledger, Position
-from worker.stream.processor import OutputRecord
+from worker.stream.records import OutputRecord
 
 SKUS: Final = 500
 LINES: Final = 5

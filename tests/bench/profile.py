@@ -39,8 +39,8 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.positions import Ledger, begun_at
-from worker.stream.processor import Headers
 from worker.stream.reaper import Reaper
+from worker.stream.records import InputRecord
 from worker.stream.transaction import TransactionWriter
 
 EVENTS: Final = 40_000
@@ -52,18 +52,6 @@ _ALL_READ: Final = Reading(answered_at_ms=1, position=0, stable_offset=None)
 Answer = TypeVar("Answer")
 Times = dict[str, list[float]]
 """CPU seconds of each transaction, by stage."""
-
-
-class Record(NamedTuple):
-    """A record as the client hands it out."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
 
 
 class Line:
@@ -96,23 +84,23 @@ class Line:
         await self._writer.discard()
         await self._reaper.wait(1.0)
 
-    def fetched(self, load: Sequence[LoadRecord]) -> list[Record]:
+    def fetched(self, load: Sequence[LoadRecord]) -> list[InputRecord]:
         """What a consumer would hand out of it."""
         records = []
         for topic, key, value in load:
-            records.append(Record(topic, 0, self._offsets[topic], START_MS + self._sent, key, value))
+            records.append(InputRecord(topic, 0, self._offsets[topic], START_MS + self._sent, key, value))
             self._offsets[topic] += 1
             self._sent += 1
         return records
 
-    async def run(self, records: Sequence[Record], per_transaction: int) -> Times:
+    async def run(self, records: Sequence[InputRecord], per_transaction: int) -> Times:
         """Do all of a worker's work with the records."""
         times: Times = defaultdict(list)
         for first in range(0, len(records), per_transaction):
             await self._transact(records[first : first + per_transaction], times)
         return times
 
-    async def stretches(self, records: Sequence[Record]) -> dict[str, float]:
+    async def stretches(self, records: Sequence[InputRecord]) -> dict[str, float]:
         """The longest that each stage keeps the event loop to itself, in ms of CPU, in transactions as a worker cuts
         them where all records are there already.
         """
@@ -149,7 +137,7 @@ class Line:
             self._processor.tally.clear()
         return longest
 
-    async def _transact(self, records: Sequence[Record], times: Times) -> None:
+    async def _transact(self, records: Sequence[InputRecord], times: Times) -> None:
         def timed(stage: str, work: Callable[[], Answer]) -> Answer:
             began = time.process_time()
             answer = work()
@@ -168,8 +156,8 @@ class Line:
         timed("report", batch.report)
         self._processor.tally.clear()
 
-    def _put(self, records: Sequence[Record]) -> None:
-        by_topic: dict[str, list[Record]] = defaultdict(list)
+    def _put(self, records: Sequence[InputRecord]) -> None:
+        by_topic: dict[str, list[InputRecord]] = defaultdict(list)
         for record in records:
             by_topic[record.topic].append(record)
         for topic, fetched in by_topic.items():
@@ -177,7 +165,7 @@ class Line:
         for topic in self._config.inputs:
             self._merge.observe(topic, _ALL_READ)
 
-    def _merged(self, records: Sequence[Record]) -> list[Any]:
+    def _merged(self, records: Sequence[InputRecord]) -> list[Any]:
         self._put(records)
         taken: list[Any] = []
         while more := self._merge.take(self._config.chunk_records_max):
@@ -228,7 +216,7 @@ async def bytecodes_per_event(n_events: int, per_transaction: int = TRANSACTION_
     return bytecodes.total() / n_events
 
 
-def _alone(records: Sequence[Record], per_transaction: int) -> Times:
+def _alone(records: Sequence[InputRecord], per_transaction: int) -> Times:
     """What decoding and identities cost of deciding: done once more, by themselves."""
     times: Times = {"of it decode": [], "of it identity": []}
     for first in range(0, len(records), per_transaction):
@@ -244,7 +232,7 @@ def _alone(records: Sequence[Record], per_transaction: int) -> Times:
 
 
 async def _counted(
-    line: Line, records: Sequence[Record], per_transaction: int
+    line: Line, records: Sequence[InputRecord], per_transaction: int
 ) -> tuple[Counter[CodeType], Counter[CodeType]]:
     bytecodes: Counter[CodeType] = Counter()
     calls: Counter[CodeType] = Counter()

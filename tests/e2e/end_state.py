@@ -15,7 +15,7 @@ from tests.e2e.system import System
 from tests.named import named
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import Headers
+from worker.stream.records import Headers
 
 _OF_THE_CAUSE = ("event_id", "occurred_at", "cause")
 """What depends on the order in which events came: which of them made the last change."""

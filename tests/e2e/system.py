@@ -21,7 +21,7 @@ from worker.demo.disturbance import Delivery
 from worker.demo.feed import feed
 from worker.edges.partitioning import partition_of
 from worker.settings import ENVIRONMENT_PREFIX
-from worker.stream.processor import InputRecord
+from worker.stream.records import InputRecord
 
 Record = InputRecord
 

@@ -29,7 +29,8 @@ from worker.edges.partitioning import partition_of
 from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
 from worker.edges.topic_reader import Record
 from worker.edges.verification.accounting import source_of
-from worker.stream.processor import Outcome, OutputRecord
+from worker.stream.processor import Outcome
+from worker.stream.records import OutputRecord
 
 RECORD_SECONDS_MAX: Final = 2.0
 """CPU time that no record takes, even under a fuzzer that watches every line."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from schemas.topics import Topic
@@ -15,19 +15,8 @@ from tests.named import named
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain import rules as settings
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import Outcome, OutputRecord
-
-
-class Input(NamedTuple):
-    """An input record as the engine hands it over: `topic` is the full name."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+from worker.stream.processor import Outcome
+from worker.stream.records import InputRecord, OutputRecord
 
 
 @dataclass
@@ -70,7 +59,7 @@ class Real:
 
     def process(self, record: Record) -> Outcome:
         self.stream_time = max(self.stream_time, record.timestamp)
-        return self.processor.process(Input(PREFIX + record.topic, *record[1:]))
+        return self.processor.process(InputRecord(PREFIX + record.topic, *record[1:]))
 
     def flush(self) -> Written:
         written = Written(named(self.processor.flush()))

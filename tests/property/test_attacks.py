@@ -16,7 +16,7 @@ from schemas.topics import INPUTS, Topic
 from tests.fuzz.judge import Partition, judge_value
 from tests.fuzz.shots import Shot, spoilt, stock, volley
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import Output
+from worker.stream.records import Output
 
 randoms = st.randoms(use_true_random=False)
 

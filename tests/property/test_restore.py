@@ -14,7 +14,7 @@ from tests.model.run import AccountRules, Record
 from tests.property.drafts import RULES, Menu
 from tests.property.histories import histories
 from tests.property.real import Real, Written
-from worker.stream.processor import OutputRecord
+from worker.stream.records import OutputRecord
 
 
 def without_suspects(written: Written) -> list[OutputRecord]:

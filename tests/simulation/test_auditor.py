@@ -23,6 +23,7 @@ from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
 from worker.stream.positions import FORMAT_KEY, Ledger, Position, begun_at, encode_format, encode_positions
+from worker.stream.records import InputRecord
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
 Transactions = list[dict[str, Block]]
@@ -92,16 +93,16 @@ class Written:
     def _end(self, topic: str) -> int:
         return self._ends.setdefault(topic, 0)
 
-    def _send(self, entries: list[Entry]) -> list[_Input]:
+    def _send(self, entries: list[Entry]) -> list[InputRecord]:
         sent: dict[int, str] = {}
-        of_topic: dict[str, list[_Input]] = {topic: [] for topic in INPUTS}
+        of_topic: dict[str, list[InputRecord]] = {topic: [] for topic in INPUTS}
         for entry in entries:
             log = of_topic[entry.topic]
             value, headers = entry.sent(sent, "nothing/0/0")
             record = record_of(entry, len(log), value, headers)
             sent[entry.index] = f"{PREFIX}{entry.topic}/0/{len(log)}"
             self.auditor.sent(record, entry.at_ms / 1000)
-            log.append(_Input(PREFIX + record.topic, *record[1:]))
+            log.append(InputRecord(PREFIX + record.topic, *record[1:]))
         return list(heapq.merge(*of_topic.values(), key=lambda record: record.timestamp))
 
     def _positions(self) -> bytes:
@@ -112,16 +113,6 @@ class Written:
 
     def _group_offset(self, topic: str, _partition: int) -> int:
         return self.ledger.positions()[PREFIX + topic].next_offset
-
-
-class _Input(msgspec.Struct):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: tuple[tuple[str, bytes], ...]
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -15,7 +15,8 @@ from tests.named import named
 from worker.domain.rules import Rules
 from worker.domain.violations import InvariantViolation
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import InputRecord, Outcome, Output
+from worker.stream.processor import Outcome
+from worker.stream.records import InputRecord, Output
 
 POISON = "poisoned by the scenario"
 

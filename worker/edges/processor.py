@@ -22,7 +22,8 @@ from worker.domain.rules import Rules
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
-from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, StateVersionError
+from worker.stream.processor import Outcome, StateVersionError
+from worker.stream.records import InputRecord, Output, OutputRecord
 
 RECORDS_PER_STEP: Final = 2000
 """How many are handed over at a step of a flush: about 2 ms."""

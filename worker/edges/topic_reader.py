@@ -17,8 +17,8 @@ from typing import NamedTuple, Protocol, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from worker.edges import connecting
-from worker.stream.header_names import read_any_header_name
-from worker.stream.processor import InputRecord
+from worker.stream.fetched import read_as_input_records
+from worker.stream.records import InputRecord
 
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
@@ -73,7 +73,7 @@ class TopicReader:
     """Reads committed records. Use as an async context manager; one read at a time."""
 
     def __init__(self, client_options: Mapping[str, object], progress: ReadProgress = unseen) -> None:
-        read_any_header_name()
+        read_as_input_records()
         self._options = client_options
         self._progress = progress
         self._clients: list[AIOKafkaConsumer] = []

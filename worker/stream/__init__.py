@@ -8,14 +8,8 @@ from worker.stream.config import Chance, Clock, EngineConfig
 from worker.stream.engine import Engine
 from worker.stream.errors import NotAssigned
 from worker.stream.observer import BatchReport, Observer, SilentObserver
-from worker.stream.processor import (
-    Headers,
-    InputRecord,
-    Outcome,
-    OutputRecord,
-    Processor,
-    StateVersionError,
-)
+from worker.stream.processor import Outcome, Processor, StateVersionError
+from worker.stream.records import Headers, InputRecord, OutputRecord
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
 
 __all__ = [

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import halt_at
-from worker.stream.merge import size_of
 from worker.stream.observer import BatchReport
 from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
-from worker.stream.processor import InputRecord, Outcome, Output, OutputRecord, Processor
+from worker.stream.processor import Outcome, Processor
+from worker.stream.records import InputRecord, Output, OutputRecord
 from worker.stream.steps import take_steps
 
 
@@ -53,7 +53,7 @@ class Batch:
                 raise halt_at(self._partition, f"{record.topic}/{record.partition}/{record.offset}", error) from error
             count(record, outcome)
             self._timestamps_ms.append(record.timestamp)
-            self._bytes += size_of(record)
+            self._bytes += record.size_bytes
             if self._breaker.open_after(bad=outcome is bad):
                 self.tripped = True
                 return

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.config import Chance, Clock, EngineConfig
 from worker.stream.errors import NotAssigned, NotReady, StepTimeout
-from worker.stream.header_names import read_any_header_name
+from worker.stream.fetched import read_as_input_records
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
 from worker.stream.reaper import Reaper
@@ -47,7 +47,7 @@ class Engine:
         clock: Clock | None = None,
         chance: Chance | None = None,
     ) -> None:
-        read_any_header_name()
+        read_as_input_records()
         clock = clock or Clock()
         self._config = config
         self._surroundings = Surroundings(

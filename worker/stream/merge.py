@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from worker.stream.errors import halt_at
-from worker.stream.processor import InputRecord
+from worker.stream.records import InputRecord
 
 ANSWERS_NEEDED: Final = 2
 CHUNK_BYTES_MAX: Final = 256 * 1024
@@ -85,7 +85,7 @@ class Merge:
         entry = self._by_topic[topic]
         entry.excused = False
         entry.records.extend(records)
-        entry.bytes += sum(map(size_of, records))
+        entry.bytes += sum([record.size_bytes for record in records])
 
     def observe(self, topic: str, reading: Reading) -> None:
         """Take note of what the client knows of an input now."""
@@ -152,7 +152,7 @@ class Merge:
         records, rank = entry.records, entry.rank
         while True:
             record = records.popleft()
-            entry.bytes -= size_of(record)
+            entry.bytes -= record.size_bytes
             taken.append(record)
             if not records or self._must_wait(records[0]):
                 self._look(entry)
@@ -214,8 +214,3 @@ class Merge:
             or (entry.answers - answers >= ANSWERS_NEEDED and entry.reading.at_end)
             for entry, answers in zip(self._inputs, waiting.wait.answers, strict=True)
         )
-
-
-def size_of(record: InputRecord) -> int:
-    """The bytes of a record that count: its key and value."""
-    return len(record.value or b"") + len(record.key or b"")

@@ -12,7 +12,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from worker.stream.processor import InputRecord, Outcome, StateVersionError
+from worker.stream.processor import Outcome, StateVersionError
+from worker.stream.records import InputRecord
 
 ENGINE_KEYS: Final = b"stream/"
 POSITIONS_KEY: Final = b"stream/positions"

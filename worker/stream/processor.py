@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+from worker.stream.records import InputRecord, Output
 
 
 class Outcome(StrEnum):
@@ -18,60 +20,6 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     STALE = "stale"
     DEAD_LETTERED = "dead_lettered"
-
-
-Headers = Sequence[tuple[str, bytes | None]]
-"""A header may have no value, which is not the same as an empty one."""
-
-
-class InputRecord(Protocol):
-    """A record as read. aiokafka's `ConsumerRecord` is one."""
-
-    @property
-    def topic(self) -> str:
-        """The full name of the topic."""
-
-    @property
-    def partition(self) -> int:
-        """The partition it lies in."""
-
-    @property
-    def offset(self) -> int:
-        """Where it lies in its partition."""
-
-    @property
-    def timestamp(self) -> int:
-        """Milliseconds since the epoch, as the producer or the broker set it."""
-
-    @property
-    def key(self) -> bytes | None:
-        """Its key, if it has one."""
-
-    @property
-    def value(self) -> bytes | None:
-        """Its value; None: a tombstone."""
-
-    @property
-    def headers(self) -> Headers:
-        """Its headers, in order; a name may come more than once."""
-
-
-class OutputRecord(NamedTuple):
-    """A record to write, in the partition of the processor.
-
-    `topic` is the full name; the state topic is one like the others (value None: tombstone).
-    """
-
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
-
-
-Output = tuple[str, bytes | None, bytes | None, Headers]
-"""The fields of an `OutputRecord`, or one: a plain tuple takes a fifth of the time to make, and there are several an
-event.
-"""
 
 
 class Processor(Protocol):

@@ -27,7 +27,8 @@ from worker.stream.positions import (
     encode_format,
     encode_positions,
 )
-from worker.stream.processor import InputRecord, OutputRecord, Processor
+from worker.stream.processor import Processor
+from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.restore import Restored, StateReader
 from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
 from worker.stream.steps import take_steps

@@ -19,8 +19,8 @@ from worker.stream.clients import BatchBuilder, Metadata, Producer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import bounded
 from worker.stream.positions import FENCE_KEY, encode_fence
-from worker.stream.processor import Output, OutputRecord
 from worker.stream.reaper import Reaper
+from worker.stream.records import Output, OutputRecord
 from worker.stream.steps import take_steps
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner
 
 from schemas.topics import Topic
@@ -29,6 +29,7 @@ from worker.cli.main import main
 from worker.edges.admin import spec_of
 from worker.edges.cluster import open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
+from worker.stream.records import InputRecord
 
 PARTITIONS = 2
 
@@ -99,7 +100,7 @@ class System:
                 (lambda _, records: corrupt(records)) if partition == 0 else (lambda _, records: records),
             )
 
-    async def process_what_came(self, topic: Topic, partition: int) -> list[ConsumerRecord[bytes, bytes]]:
+    async def process_what_came(self, topic: Topic, partition: int) -> list[InputRecord]:
         """Process what lies in an input topic and was not processed; gives it."""
         servers, worker = self.broker.bootstrap_servers, self.workers[partition]
         place = TopicPartition(self.topic(topic), partition)

@@ -6,7 +6,7 @@ from schemas.encoding import key_of
 from schemas.topics import Topic
 from tests.integration.cli.conftest import PARTITIONS, Command, System
 from tests.offline import Transaction, account_in
-from worker.stream.processor import OutputRecord
+from worker.stream.records import OutputRecord
 
 ACCOUNT = account_in(0, PARTITIONS)
 

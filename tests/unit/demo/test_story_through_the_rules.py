@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import NamedTuple
 
 import pytest
 
@@ -17,21 +16,10 @@ from worker.demo.tally import WATCHED, Tally
 from worker.domain.rules import AccountRules, Rules
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
+from worker.stream.records import InputRecord
 
 PARTITIONS = 4
 NOW_MS = 1_790_000_000_000
-
-
-class Record(NamedTuple):
-    """A record as the processor takes it."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes
-    value: bytes
-    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
@@ -51,7 +39,7 @@ def test_every_level_answer_drift_and_dead_letter_is_as_the_story_foretells(seed
         offset = offsets[delivery.topic, partition]
         offsets[delivery.topic, partition] += 1
         processor = processors[partition]
-        record = Record(delivery.topic, partition, offset, NOW_MS, delivery.key, delivery.value)
+        record = InputRecord(delivery.topic, partition, offset, NOW_MS, delivery.key, delivery.value)
         outcomes[processor.process(record)] += 1
         for output in named(processor.flush()):
             if (topic := Topic(output.topic)) in WATCHED:

@@ -22,7 +22,8 @@ from worker.domain.rules import AccountRules, Rules
 from worker.domain.units import unit_rows
 from worker.domain.views import OrderView, UnitRow
 from worker.edges.processor import PartitionProcessor
-from worker.stream.processor import Outcome, OutputRecord
+from worker.stream.processor import Outcome
+from worker.stream.records import InputRecord, OutputRecord
 
 START_MS = 1_772_323_200_000
 MINUTE_MS = 60_000
@@ -36,18 +37,6 @@ Headers = tuple[tuple[str, bytes | None], ...]
 Fields = dict[str, Any]
 Move = tuple[str, int, int, int]
 """movement, quantity, frozen_delta, on_hand_delta."""
-
-
-class Input(NamedTuple):
-    """A record as the engine hands it over."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 class Said(NamedTuple):
@@ -151,7 +140,7 @@ class Shop:
         where = topic or topic_of(body["type"] if isinstance(body, dict) else "")
         timestamp = START_MS + self.now * MINUTE_MS
         self.stream_time_ms = max(self.stream_time_ms, timestamp)
-        return self.processor.process(Input(where, 0, next(self.offsets), timestamp, key, value, headers))
+        return self.processor.process(InputRecord(where, 0, next(self.offsets), timestamp, key, value, headers))
 
     def flush(self, outcome: Outcome = APPLIED) -> Said:
         said = Said(outcome, named(self.processor.flush()))

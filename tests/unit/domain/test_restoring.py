@@ -10,7 +10,8 @@ import pytest
 from schemas.topics import Topic
 from tests.unit.domain.shop import DAY, Fields, Shop, body_of, child, counted, lines, ordered
 from worker.domain.views import StockView
-from worker.stream.processor import OutputRecord, StateVersionError
+from worker.stream.processor import StateVersionError
+from worker.stream.records import OutputRecord
 
 HISTORY: list[Fields] = [
     body_of("stock.counted", 1, **counted({"k": 10, "other": 2}, 1)),

@@ -15,7 +15,7 @@ from worker.edges.dead_letters import (
     read_dead_letters,
     read_records,
 )
-from worker.stream.processor import Headers
+from worker.stream.records import Headers
 
 HEADERS: Headers = [
     ("error-code", b"invalid"),

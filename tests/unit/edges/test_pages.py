@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -22,7 +22,7 @@ from worker.edges.pages import AddressInUse, Pages
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
 from worker.stream import NotAssigned
-from worker.stream.processor import Headers
+from worker.stream.records import InputRecord
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus
 
 NOW = "2026-03-01T10:00:00Z"
@@ -31,16 +31,6 @@ PARTITIONS = 4
 STRANGE_IDS = ["a/b", "100%", "%2F", "склад №1", "a b+c?d#e", "..", "."]
 
 Answer = TypeVar("Answer")
-
-
-class Record(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers = ()
 
 
 class FakeEngine:
@@ -61,7 +51,9 @@ class FakeEngine:
             )
             self.states[partition] = PartitionStatus(PartitionState.RUNNING)
         value = json.dumps({"event_id": "e", "occurred_at": NOW, **event}).encode()
-        self.processors[partition].process(Record(topic, partition, 0, NOW_MS, event["account_id"].encode(), value))
+        self.processors[partition].process(
+            InputRecord(topic, partition, 0, NOW_MS, event["account_id"].encode(), value)
+        )
 
     def status(self) -> EngineStatus | None:
         return EngineStatus(joined=True, problem=self.problem, partitions=self.states)

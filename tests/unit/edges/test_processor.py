@@ -9,12 +9,13 @@ import pytest
 
 from schemas.topics import INPUTS, Topic
 from tests.named import named
-from tests.unit.domain.shop import DAY, START_MS, Fields, Input, body_of, counted, iso, ms, ordered
+from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, counted, iso, ms, ordered
 from worker.domain.rules import Rules
 from worker.edges import processor as processor_module
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
-from worker.stream.processor import Headers, Outcome, OutputRecord
+from worker.stream.processor import Outcome
+from worker.stream.records import Headers, InputRecord, OutputRecord
 
 PREFIX = "shop."
 COUNT = 4
@@ -42,7 +43,7 @@ class Partition:
     ) -> Outcome:
         self.offset += 1
         raw = json.dumps(value).encode() if isinstance(value, dict) else value
-        record = Input(PREFIX + topic, HOME, self.offset, timestamp, key, raw, tuple(headers))
+        record = InputRecord(PREFIX + topic, HOME, self.offset, timestamp, key, raw, tuple(headers))
         return self.processor.process(record)
 
     def dead_letter(self) -> OutputRecord:
@@ -232,7 +233,7 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
 
 def test_only_counts_wait_for_the_other_inputs(partition: Partition) -> None:
     waits = {
-        (topic, raw): partition.processor.waits(Input(PREFIX + topic, HOME, 0, 0, b"a", raw, ()))
+        (topic, raw): partition.processor.waits(InputRecord(PREFIX + topic, HOME, 0, 0, b"a", raw, ()))
         for topic in INPUTS
         for raw in (b'{"type": "stock.counted"}', b'{"type":"stock.adjusted"}', None)
     }
@@ -281,7 +282,7 @@ def test_accounts_that_are_only_named_are_not_remembered(monkeypatch: pytest.Mon
         number = next(numbers)
         account_id = f"account-{number}"
         value = json.dumps(body_of(kind, at, **{**fields, "account_id": account_id})).encode()
-        return processor.process(Input(PREFIX + topic, 0, number, ms(NOW), account_id.encode(), value, ()))
+        return processor.process(InputRecord(PREFIX + topic, 0, number, ms(NOW), account_id.encode(), value, ()))
 
     assert send("order.created", Topic.ORDERS, lines=ordered(1)) is Outcome.APPLIED
     for _ in range(5):

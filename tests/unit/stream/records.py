@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-from worker.stream import Headers
+from worker.stream import InputRecord
 
 
-class Record(NamedTuple):
+def record(
+    topic: str,
+    offset: int,
+    timestamp: int,
+    value: bytes | None = b"1",
+    key: bytes | None = b"key",
+    partition: int = 0,
+) -> InputRecord:
     """What a processor and the merge see of a record."""
-
-    topic: str
-    offset: int
-    timestamp: int
-    value: bytes | None = b"1"
-    key: bytes | None = b"key"
-    partition: int = 0
-    headers: Headers = ()
+    return InputRecord(topic, partition, offset, timestamp, key, value)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.named import named
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
-from tests.unit.stream.records import Record
+from tests.unit.stream.records import record
 from worker.stream import Outcome, OutputRecord
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
@@ -34,7 +34,7 @@ class _Rig:
             yield
 
     async def decide(self, *values: bytes) -> None:
-        await self.batch.decide([Record("a", offset, 100 + offset, value) for offset, value in enumerate(values)])
+        await self.batch.decide([record("a", offset, 100 + offset, value) for offset, value in enumerate(values)])
 
 
 class _Others:
@@ -67,7 +67,7 @@ async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -
 
 async def test_a_report_tells_this_batch_alone() -> None:
     rig = _Rig()
-    rig.ledger.count(Record("b", 0, 50), Outcome.STALE)
+    rig.ledger.count(record("b", 0, 50), Outcome.STALE)
     rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.ledger, Breaker(0, 10))
     await rig.decide(APPLIED, APPLIED)
     await rig.batch.flush()
@@ -143,5 +143,5 @@ async def test_a_batch_is_bounded_in_records_bytes_and_time() -> None:
     rig.time.seconds += 0.5
     assert rig.batch.room == 0
     long = _Rig()
-    await long.batch.decide([Record("a", 0, 0, APPLIED, b"k" * 100)])
+    await long.batch.decide([record("a", 0, 0, APPLIED, b"k" * 100)])
     assert long.batch.room == 0

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from tests.unit.stream.records import Record
+from tests.unit.stream.records import record
 from worker.stream import InputRecord
 from worker.stream.errors import Halt
 from worker.stream.merge import CHUNK_BYTES_MAX, Merge, Reading
@@ -35,29 +35,29 @@ def _taken(merge: Merge, records_max: int = 100) -> list[tuple[str, int]]:
 
 def test_records_are_taken_by_timestamp_across_inputs() -> None:
     merge = _merge("a", "b")
-    merge.put("a", [Record("a", 0, 10), Record("a", 1, 30)])
-    merge.put("b", [Record("b", 0, 20), Record("b", 1, 40)])
+    merge.put("a", [record("a", 0, 10), record("a", 1, 30)])
+    merge.put("b", [record("b", 0, 20), record("b", 1, 40)])
     assert _taken(merge) == [("a", 0), ("b", 0), ("a", 1), ("b", 1)]
     assert merge.empty
 
 
 def test_records_of_one_timestamp_are_taken_in_the_order_of_the_inputs() -> None:
     merge = _merge("a", "b")
-    merge.put("b", [Record("b", 0, 10)])
-    merge.put("a", [Record("a", 0, 10)])
+    merge.put("b", [record("b", 0, 10)])
+    merge.put("a", [record("a", 0, 10)])
     assert _taken(merge) == [("a", 0), ("b", 0)]
 
 
 def test_the_order_of_offsets_is_kept_where_timestamps_go_back() -> None:
     merge = _merge("a", "b")
-    merge.put("a", [Record("a", 0, 50), Record("a", 1, 10)])
-    merge.put("b", [Record("b", 0, 20)])
+    merge.put("a", [record("a", 0, 50), record("a", 1, 10)])
+    merge.put("b", [record("b", 0, 20)])
     assert _taken(merge) == [("b", 0), ("a", 0), ("a", 1)]
 
 
 def test_no_more_is_taken_than_asked_for() -> None:
     merge = _merge("a")
-    merge.put("a", [Record("a", offset, offset) for offset in range(5)])
+    merge.put("a", [record("a", offset, offset) for offset in range(5)])
     assert _taken(merge, 2) == [("a", 0), ("a", 1)]
     assert merge.records_of("a") == 3
     assert _taken(merge, 0) == []
@@ -66,8 +66,8 @@ def test_no_more_is_taken_than_asked_for() -> None:
 def test_a_large_record_ends_what_is_taken_at_once() -> None:
     merge = _merge("a", "b")
     half = b"x" * (CHUNK_BYTES_MAX // 2)
-    merge.put("a", [Record("a", offset, offset, half) for offset in range(4)])
-    merge.put("b", [Record("b", 0, 4), Record("b", 1, 5, half)])
+    merge.put("a", [record("a", offset, offset, half) for offset in range(4)])
+    merge.put("b", [record("b", 0, 4), record("b", 1, 5, half)])
     assert _taken(merge) == [("a", 0), ("a", 1)]
     assert _taken(merge) == [("a", 2), ("a", 3)]
     assert _taken(merge) == [("b", 0), ("b", 1)]
@@ -76,7 +76,7 @@ def test_a_large_record_ends_what_is_taken_at_once() -> None:
 
 def test_bytes_are_counted_from_the_putting_to_the_taking() -> None:
     merge = _merge("a")
-    merge.put("a", [Record("a", 0, 0, b"12345", b"678"), Record("a", 1, 1, None, None)])
+    merge.put("a", [record("a", 0, 0, b"12345", b"678"), record("a", 1, 1, None, None)])
     assert merge.bytes_of("a") == 8
     merge.take(1)
     assert merge.bytes_of("a") == 0
@@ -85,7 +85,7 @@ def test_bytes_are_counted_from_the_putting_to_the_taking() -> None:
 def test_nothing_is_taken_before_every_input_was_answered_for() -> None:
     merge = Merge(("a", "b"), _waits)
     merge.observe("a", Reading(1, END, END))
-    merge.put("a", [Record("a", 0, 10)])
+    merge.put("a", [record("a", 0, 10)])
     assert merge.lacking == ["b"]
     assert _taken(merge) == []
     _answer(merge, 2, "b")
@@ -94,12 +94,12 @@ def test_nothing_is_taken_before_every_input_was_answered_for() -> None:
 
 def test_an_input_that_is_known_to_have_more_is_waited_for() -> None:
     merge = _merge("a", "b")
-    merge.put("a", [Record("a", 0, 10), Record("a", 1, 30)])
-    merge.put("b", [Record("b", 0, 20)])
+    merge.put("a", [record("a", 0, 10), record("a", 1, 30)])
+    merge.put("b", [record("b", 0, 20)])
     _answer(merge, 2, "b", position=1, stable_offset=2)
     assert _taken(merge) == [("a", 0), ("b", 0)]
     assert merge.lacking == ["b"]
-    merge.put("b", [Record("b", 1, 25)])
+    merge.put("b", [record("b", 1, 25)])
     _answer(merge, 3, "b", position=2, stable_offset=2)
     assert _taken(merge) == [("b", 1), ("a", 1)]
 
@@ -107,32 +107,32 @@ def test_an_input_that_is_known_to_have_more_is_waited_for() -> None:
 def test_what_is_lacking_is_gone_without_once_it_is_excused_and_waited_for_again_after_its_next_record() -> None:
     merge = _merge("a", "b")
     _answer(merge, 2, "b", position=0, stable_offset=9)
-    merge.put("a", [Record("a", 0, 10), Record("a", 1, 30)])
+    merge.put("a", [record("a", 0, 10), record("a", 1, 30)])
     assert _taken(merge) == []
     merge.excuse()
     assert _taken(merge, 1) == [("a", 0)]
-    merge.put("b", [Record("b", 0, 5)])
+    merge.put("b", [record("b", 0, 5)])
     assert _taken(merge) == [("b", 0)]
     assert merge.lacking == ["b"]
 
 
 def test_a_count_is_taken_at_once_where_all_other_inputs_hold_later_records() -> None:
     merge = _merge("a", "counts")
-    merge.put("counts", [Record("counts", 0, 10)])
-    merge.put("a", [Record("a", 0, 11)])
+    merge.put("counts", [record("counts", 0, 10)])
+    merge.put("a", [record("a", 0, 11)])
     assert _taken(merge) == [("counts", 0), ("a", 0)]
 
 
 def test_a_record_with_the_timestamp_of_a_count_comes_before_it() -> None:
     merge = _merge("counts", "a")
-    merge.put("counts", [Record("counts", 0, 10)])
-    merge.put("a", [Record("a", 0, 10), Record("a", 1, 11)])
+    merge.put("counts", [record("counts", 0, 10)])
+    merge.put("a", [record("a", 0, 10), record("a", 1, 11)])
     assert _taken(merge) == [("a", 0), ("counts", 0), ("a", 1)]
 
 
 def test_a_count_waits_for_two_answers_of_an_empty_input() -> None:
     merge = _merge("a", "counts")
-    merge.put("counts", [Record("counts", 0, 10)])
+    merge.put("counts", [record("counts", 0, 10)])
     assert _taken(merge) == []
     _answer(merge, 2, "a")
     assert _taken(merge) == []
@@ -144,13 +144,13 @@ def test_a_count_waits_for_two_answers_of_an_empty_input() -> None:
 
 def test_a_count_waits_on_while_an_empty_input_is_not_at_its_end() -> None:
     merge = _merge("a", "counts")
-    merge.put("counts", [Record("counts", 0, 10)])
+    merge.put("counts", [record("counts", 0, 10)])
     assert _taken(merge) == []
     _answer(merge, 2, "a")
     _answer(merge, 3, "a", position=5, stable_offset=6)
     merge.excuse()
     assert _taken(merge) == [], "patience ends for the order of events, never for a count"
-    merge.put("a", [Record("a", 5, 9)])
+    merge.put("a", [record("a", 5, 9)])
     assert _taken(merge) == [("a", 5)]
     _answer(merge, 4, "a")
     assert _taken(merge) == [("counts", 0)]
@@ -158,17 +158,17 @@ def test_a_count_waits_on_while_an_empty_input_is_not_at_its_end() -> None:
 
 def test_a_waiting_count_holds_what_is_behind_it_in_its_input_and_nothing_else() -> None:
     merge = _merge("a", "b", "counts")
-    merge.put("counts", [Record("counts", 0, 10), Record("counts", 1, 11)])
-    merge.put("a", [Record("a", 0, 20), Record("a", 1, 30)])
+    merge.put("counts", [record("counts", 0, 10), record("counts", 1, 11)])
+    merge.put("a", [record("a", 0, 20), record("a", 1, 30)])
     assert _taken(merge) == [("a", 0), ("a", 1)]
     assert merge.records_of("counts") == 2
 
 
 def test_one_wait_serves_all_counts_fetched_so_far_and_none_fetched_later() -> None:
     merge = _merge("a", "counts")
-    merge.put("counts", [Record("counts", 0, 10), Record("counts", 1, 11)])
+    merge.put("counts", [record("counts", 0, 10), record("counts", 1, 11)])
     assert _taken(merge) == []
-    merge.put("counts", [Record("counts", 2, 12)])
+    merge.put("counts", [record("counts", 2, 12)])
     _answer(merge, 2, "a")
     _answer(merge, 3, "a")
     assert _taken(merge) == [("counts", 0), ("counts", 1)]
@@ -182,7 +182,7 @@ def test_two_inputs_whose_records_wait_do_not_wait_for_each_other_for_ever() -> 
     merge = Merge(("x", "y"), lambda _record: True)
     for topic in ("x", "y"):
         merge.observe(topic, Reading(1, END, END))
-        merge.put(topic, [Record(topic, 0, 10)])
+        merge.put(topic, [record(topic, 0, 10)])
     assert _taken(merge) == [("x", 0)]
     _answer(merge, 2, "x")
     _answer(merge, 3, "x")
@@ -192,7 +192,7 @@ def test_two_inputs_whose_records_wait_do_not_wait_for_each_other_for_ever() -> 
 
 def test_what_comes_in_whatever_pieces_is_taken_in_one_order() -> None:
     logs = {
-        topic: [Record(topic, offset, 3 * offset + rank) for offset in range(50)] for rank, topic in enumerate("abc")
+        topic: [record(topic, offset, 3 * offset + rank) for offset in range(50)] for rank, topic in enumerate("abc")
     }
     orders = set()
     for seed in range(20):
@@ -224,6 +224,6 @@ def test_a_record_of_which_it_cannot_be_said_whether_it_waits_halts_whoever_take
     merge = Merge(("a", "b"), waits)
     merge.observe("b", Reading(1, END, END))
     # Who reads for all partitions only puts: it must not fail.
-    merge.put("a", [Record("a", 0, 10, partition=7), Record("a", 1, 10, partition=7)])
+    merge.put("a", [record("a", 0, 10, partition=7), record("a", 1, 10, partition=7)])
     with pytest.raises(Halt, match=f"partition 7 stopped at a/7/{offset}: TypeError: the program is wrong"):
         merge.take(5)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tests.unit.stream.records import Record
+from tests.unit.stream.records import record
 from worker.stream import Outcome, StateVersionError
 from worker.stream.positions import (
     Ledger,
@@ -19,10 +19,10 @@ from worker.stream.positions import (
 
 def test_every_offset_is_counted_once_as_an_outcome_or_as_a_gap() -> None:
     ledger = Ledger.of({"a": begun_at(10), "b": begun_at(0)}, -1)
-    ledger.count(Record("a", 10, 500), Outcome.APPLIED)
-    ledger.count(Record("a", 14, 400), Outcome.DUPLICATE)
-    ledger.count(Record("a", 15, 300), Outcome.STALE)
-    ledger.count(Record("a", 20, 600), Outcome.DEAD_LETTERED)
+    ledger.count(record("a", 10, 500), Outcome.APPLIED)
+    ledger.count(record("a", 14, 400), Outcome.DUPLICATE)
+    ledger.count(record("a", 15, 300), Outcome.STALE)
+    ledger.count(record("a", 20, 600), Outcome.DEAD_LETTERED)
     position = ledger.positions()["a"]
     assert position == Position(21, applied=1, duplicate=1, stale=1, dead_lettered=1, gaps=17)
     assert sum(position[1:]) == position.next_offset
@@ -31,9 +31,9 @@ def test_every_offset_is_counted_once_as_an_outcome_or_as_a_gap() -> None:
 
 def test_stream_time_is_the_greatest_timestamp_and_never_goes_back() -> None:
     ledger = Ledger.of({"a": begun_at(0)}, 700)
-    ledger.count(Record("a", 0, 600), Outcome.APPLIED)
+    ledger.count(record("a", 0, 600), Outcome.APPLIED)
     assert ledger.stream_time_ms == 700
-    ledger.count(Record("a", 1, 800), Outcome.APPLIED)
+    ledger.count(record("a", 1, 800), Outcome.APPLIED)
     assert ledger.stream_time_ms == 800
 
 

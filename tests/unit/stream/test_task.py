@@ -8,7 +8,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
-from tests.unit.stream.records import Record
+from tests.unit.stream.records import record
 from tests.unit.stream.stage import Stage
 from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor, SilentObserver
 from worker.stream.client_log import ClientLog, RateLimit
@@ -138,7 +138,7 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
 
 
 def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
-    lane.merge.put("a", [Record("a", offsets["a"], 1, b"applied", partition=3)])
+    lane.merge.put("a", [record("a", offsets["a"], 1, b"applied", partition=3)])
     lane.wake.set()
 
 
@@ -158,7 +158,7 @@ async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
         if stage.committed.is_set():
             failed_again.set()
         elif len(stage.opened) == 3:
-            more = [Record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
+            more = [record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
             lane.merge.put("a", more)
 
     stage.scene = scene
@@ -173,7 +173,7 @@ async def test_the_broker_is_given_time_for_its_markers_before_the_next_transact
 
     def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
         n_records = 2 * CONFIG.batch_records_max
-        lane.merge.put("a", [Record("a", offsets["a"] + n, 1, b"applied", partition=3) for n in range(n_records)])
+        lane.merge.put("a", [record("a", offsets["a"] + n, 1, b"applied", partition=3) for n in range(n_records)])
         lane.wake.set()
 
     def look() -> None:

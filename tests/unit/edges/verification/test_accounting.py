@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from aiokafka import ConsumerRecord
 
 from schemas.topics import Topic
 from tests.offline import record
@@ -11,6 +10,7 @@ from worker.edges.topic_reader import Bounds
 from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input, source_of
 from worker.edges.verification.findings import EXAMPLES_MAX, Check, Findings, merged
 from worker.stream.positions import Position
+from worker.stream.records import InputRecord
 
 SOUND = Position(next_offset=10, applied=5, duplicate=1, stale=1, dead_lettered=1, gaps=2)
 
@@ -59,7 +59,7 @@ def test_offsets_that_are_not_accounted_for_are_found(changes: dict[str, object]
     assert checks(facts(**changes)) == expected
 
 
-def dead_letter(offset: int, source_offset: int, *, replay: bool = False) -> ConsumerRecord[bytes, bytes]:
+def dead_letter(offset: int, source_offset: int, *, replay: bool = False) -> InputRecord:
     headers = [
         ("source-topic", b"orders"),
         ("source-partition", b"0"),
@@ -70,7 +70,7 @@ def dead_letter(offset: int, source_offset: int, *, replay: bool = False) -> Con
     return record(Topic.DEAD_LETTERS, 0, offset, b"a", b"x", headers)
 
 
-def counted(records: list[ConsumerRecord[bytes, bytes]], sure_end: int) -> tuple[int, int]:
+def counted(records: list[InputRecord], sure_end: int) -> tuple[int, int]:
     letters = DeadLetters(Topic.DEAD_LETTERS, 0, {"orders": 10}, sure_end)
     letters.take(records)
     return letters.count_min, letters.count_max

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
-from aiokafka import ConsumerRecord
 
 from schemas.encoding import key_of
 from schemas.topics import INPUTS, Topic
-from tests.offline import Transaction, account_in, story
+from tests.offline import Transaction, account_in, replaced, story
 from tests.property.drafts import RULES
 from tests.property.histories import long_history
 from tests.property.real import Real
@@ -23,7 +21,7 @@ from worker.edges.verification.findings import Check
 from worker.edges.verification.partition import System, verify_partition
 from worker.edges.verification.statuses import _fingerprint, _written
 from worker.stream.positions import POSITIONS_KEY, decode_positions, encode_positions
-from worker.stream.processor import OutputRecord
+from worker.stream.records import InputRecord, OutputRecord
 
 
 def changed(record: OutputRecord, **fields: object) -> OutputRecord:
@@ -91,7 +89,7 @@ async def test_a_whole_transaction_written_twice_is_found() -> None:
     sound = world()
     journal = sound.topics[Topic.MOVEMENTS]
     last = journal[-1].offset
-    again = [replace(record, offset=last + 2 + number) for number, record in enumerate(journal[-2:])]
+    again = [replaced(record, offset=last + 2 + number) for number, record in enumerate(journal[-2:])]
     journal.extend(again)
 
     report = await sound.verify()
@@ -159,7 +157,7 @@ async def test_a_state_and_a_level_that_are_wrong_together_are_found_by_journal_
             if level["frozen"] == (3 if level["sku"] == "A" else 1):
                 level["frozen"] = 0
                 level["available"] = level["on_hand"]
-                topic_records[index] = replace(record, value=json.dumps(level).encode())
+                topic_records[index] = replaced(record, value=json.dumps(level).encode())
 
     report = await sound.verify()
 
@@ -214,7 +212,7 @@ def positions_with(sound: World, **fields: int) -> None:
     index = max(i for i, record in enumerate(state) if record.key == POSITIONS_KEY)
     positions, stream_time = decode_positions(state[index].value or b"")
     positions[Topic.ORDERS] = positions[Topic.ORDERS]._replace(**fields)
-    state[index] = replace(state[index], value=encode_positions(positions, stream_time))
+    state[index] = replaced(state[index], value=encode_positions(positions, stream_time))
 
 
 async def test_outcomes_that_do_not_add_up_are_found() -> None:
@@ -289,7 +287,7 @@ async def test_an_account_of_another_partition_is_found() -> None:
     assert levels[-1].value is not None
     level = json.loads(levels[-1].value) | {"account_id": stranger, "frozen": 0, "on_hand": None, "available": None}
     key = key_of(stranger, level["warehouse_id"], level["sku"])
-    levels.append(replace(levels[-1], offset=levels[-1].offset + 1, key=key, value=json.dumps(level).encode()))
+    levels.append(replaced(levels[-1], offset=levels[-1].offset + 1, key=key, value=json.dumps(level).encode()))
 
     report = await sound.verify()
 
@@ -301,7 +299,7 @@ async def test_a_state_of_a_newer_version_is_told_and_not_judged() -> None:
     sound = world()
     state = sound.topics[Topic.STATE]
     index = next(i for i, record in enumerate(state) if record.key == key_of("order", ACCOUNT, "o2"))
-    state[index] = replace(state[index], value=b"\x92\x7f\x00")
+    state[index] = replaced(state[index], value=b"\x92\x7f\x00")
 
     report = await sound.verify()
 
@@ -324,7 +322,7 @@ async def test_a_movement_of_no_known_source_is_found_on_a_system_that_stands_st
     last = journal[-1]
     assert last.value is not None
     made_up = json.loads(last.value) | {"event_id": f"{Topic.STOCK}/{PARTITION}/77/0"}
-    journal.append(replace(last, offset=last.offset + 1, value=json.dumps(made_up).encode()))
+    journal.append(replaced(last, offset=last.offset + 1, value=json.dumps(made_up).encode()))
 
     report = await sound.verify()
 
@@ -343,8 +341,8 @@ async def test_a_state_topic_that_was_emptied_is_found() -> None:
 @pytest.mark.parametrize("topic", [Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS])
 async def test_a_record_that_is_none_of_its_topic_is_found(topic: Topic) -> None:
     sound = world()
-    records: list[ConsumerRecord[bytes, bytes]] = sound.topics[topic]
-    records.append(replace(records[-1], offset=records[-1].offset + 1, value=b"{}", headers=()))
+    records: list[InputRecord] = sound.topics[topic]
+    records.append(replaced(records[-1], offset=records[-1].offset + 1, value=b"{}", headers=()))
 
     report = await sound.verify()
 

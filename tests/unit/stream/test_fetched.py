@@ -10,9 +10,11 @@ from aiokafka import TopicPartition
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-from worker.stream.header_names import ReadableRecords, read_any_header_name
+from worker.stream.fetched import InputRecords, ReadableRecords, read_as_input_records
+from worker.stream.records import InputRecord
 
 CRC_AT, COUNTED_FROM, RECORDS_FROM = 17, 21, 61
 
@@ -47,15 +49,26 @@ def compressed(plain: bytes, codec: int) -> bytes:
     return bytes(changed)
 
 
-def read(data: bytes) -> list[Any]:
+def read(data: bytes) -> list[InputRecord]:
     """What a consumer gets of a fetch answer."""
-    return list(unpacked(ReadableRecords(data)))
+    return list(unpacked(InputRecords, ReadableRecords(data)))
 
 
-def unpacked(records: object) -> Any:  # noqa: ANN401
+def read_by_the_client(data: bytes) -> list[Any]:
+    """The same by aiokafka alone."""
+    return list(unpacked(InputRecords.__base__, MemoryRecords(data)))
+
+
+def unpacked(unpack: Any, batches: object) -> Any:  # noqa: ANN401
     """What a consumer makes of batches."""
     check_crcs = True
-    return fetcher.PartitionRecords(TopicPartition("t", 0), records, [], 0, None, None, check_crcs, 1)
+    return unpack(TopicPartition("t", 3), batches, [], 0, None, None, check_crcs, 1)
+
+
+def fields_of(record: Any) -> tuple[object, ...]:  # noqa: ANN401
+    return tuple(
+        getattr(record, name) for name in ("topic", "partition", "offset", "timestamp", "key", "value", "headers")
+    )
 
 
 def names_of(record: Any) -> list[str]:  # noqa: ANN401
@@ -86,11 +99,12 @@ def test_the_records_of_a_compressed_batch_are_read_too(codec: int) -> None:
 
 def test_what_can_be_read_is_read_as_by_the_client_itself() -> None:
     data = batch(["fine", "ü"]) + batch(["later"], first=3)
-    assert read(data) == list(unpacked(fetcher.MemoryRecords(data)))
+    assert [fields_of(record) for record in read(data)] == [fields_of(record) for record in read_by_the_client(data)]
 
 
 def test_the_client_still_makes_its_records_where_they_are_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fetcher, "MemoryRecords", fetcher.MemoryRecords)
-    read_any_header_name()
-    assert "MemoryRecords" in fetcher.Fetcher._proc_fetch_request.__code__.co_names
-    assert fetcher.MemoryRecords is ReadableRecords
+    for name in ("MemoryRecords", "PartitionRecords"):
+        monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
+    read_as_input_records()
+    assert {"MemoryRecords", "PartitionRecords"} <= {*fetcher.Fetcher._proc_fetch_request.__code__.co_names}
+    assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (ReadableRecords, InputRecords)

@@ -1,9 +1,11 @@
-"""Header names that are not UTF-8, which Kafka takes from any client and aiokafka refuses to read.
+"""Between the bytes of a fetch and the records: the one place that reaches below aiokafka's public interface.
 
-The refusal takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its
-partition for good, and all that are read by the same consumer. There is no way around by the client's public interface,
-so this is the one place that reaches below it: between a fetch's bytes and its records. What cannot be read of a name
-becomes `?`, byte by byte; a record whose headers can be read passes untouched.
+Header names need not be UTF-8: Kafka takes any bytes from any client, and aiokafka refuses to read them. The refusal
+takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its partition for
+good, and all that are read by the same consumer. There is no public way around. What cannot be read of a name becomes
+`?`, byte by byte; a record whose headers can be read passes untouched.
+
+And records are made as the engine's own class here, instead of the client's and then again.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+from aiokafka import TopicPartition
 from aiokafka.consumer import fetcher
 from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
+
+from worker.stream.records import InputRecord
 
 _LENGTH: Final = struct.Struct(">i")
 _LENGTH_AT: Final = 8
@@ -27,9 +32,25 @@ _ASCII_MAX: Final = 0x7F
 _UNREADABLE: Final = ord("?")
 
 
-def read_any_header_name() -> None:
-    """Make all consumers of this process read such records."""
+def read_as_input_records() -> None:
+    """Make all consumers of this process give `InputRecord`s, whatever bytes the names of headers are."""
     fetcher.MemoryRecords = ReadableRecords
+    fetcher.PartitionRecords = InputRecords
+
+
+class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+    """Makes records of a partition's batches."""
+
+    def _consumer_record(self, source: TopicPartition, record: Any) -> InputRecord:  # noqa: ANN401 # no types
+        return InputRecord(
+            source.topic,
+            source.partition,
+            record.offset,
+            record.timestamp,
+            record.key,
+            record.value,
+            tuple(record.headers),
+        )
 
 
 class ReadableRecords:
