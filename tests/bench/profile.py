@@ -104,7 +104,7 @@ class Line:
         """The longest that each stage keeps the event loop to itself, in ms of CPU, in transactions as a worker cuts
         them where all records are there already.
         """
-        longest = {"decide": 0.0, "flush": 0.0, "append": 0.0}
+        longest = {"decide": 0.0, "flush": 0.0}
         last, stage = time.thread_time(), ""
         loop = asyncio.get_running_loop()
 
@@ -129,9 +129,8 @@ class Line:
                 await batch.decide(chunk)
                 chunk = self._merge.take(batch.room)
             note("flush")
-            outputs = await batch.flush()
-            note("append")
-            await self._writer._batches(outputs)
+            await batch.flush(self._writer.append)
+            self._writer.take()
             note("")
             await asyncio.sleep(0)
             self._processor.tally.clear()
@@ -149,10 +148,10 @@ class Line:
         began = time.process_time()
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)
-        began, outputs = time.process_time(), await batch.flush()
+        began = time.process_time()
+        await batch.flush(self._writer.append)
         times["flush"].append(time.process_time() - began)
-        began, _ = time.process_time(), await self._writer._batches(outputs)
-        times["append"].append(time.process_time() - began)
+        self._writer.take()
         timed("report", batch.report)
         self._processor.tally.clear()
 

@@ -17,7 +17,12 @@ MERGE = "worker.stream.merge"
 BATCH = "worker.stream.batch"
 POSITIONS = "worker.stream.positions"
 
-_COMMIT = "                self._state_offset = await writer.commit(records, offsets)\n"
+_FLUSH = "                await batch.flush(writer.append)\n"
+_FLUSH_INTO_A_LIST = """\
+                records = []
+                await batch.flush(records.extend)
+"""
+_COMMIT = "                self._state_offset = await writer.commit(offsets)\n"
 _END_OF_STATE = """\
             from aiokafka import TopicPartition
             state = TopicPartition(self._config.state_topic, self.partition)
@@ -48,7 +53,7 @@ MUTANTS = (
                 await self._feed._consumer.commit(
                     {TopicPartition(topic, self.partition): offset for topic, offset in offsets.items()}
                 )
-                self._state_offset = await writer.commit(records, {})
+                self._state_offset = await writer.commit({})
 """,
             ),
         ),
@@ -57,13 +62,16 @@ MUTANTS = (
         "positions-after",
         "The positions are written in a transaction of their own, after the outputs.",
         (
+            Edit(TASK, _FLUSH, _FLUSH_INTO_A_LIST),
             Edit(
                 TASK,
                 _COMMIT,
                 """\
-                await writer.commit(records[:-1], {})
+                writer.append(records[:-1])
+                await writer.commit({})
                 await writer.begin()
-                self._state_offset = await writer.commit(records[-1:], offsets)
+                writer.append(records[-1:])
+                self._state_offset = await writer.commit(offsets)
 """,
             ),
         ),
@@ -72,15 +80,18 @@ MUTANTS = (
         "batch-split",
         "A batch is committed in two halves.",
         (
+            Edit(TASK, _FLUSH, _FLUSH_INTO_A_LIST),
             Edit(
                 TASK,
                 _COMMIT,
                 """\
                 half = len(records) // 2
                 if half:
-                    await writer.commit(records[:half], {})
+                    writer.append(records[:half])
+                    await writer.commit({})
                     await writer.begin()
-                self._state_offset = await writer.commit(records[half:], offsets)
+                writer.append(records[half:])
+                self._state_offset = await writer.commit(offsets)
 """,
             ),
         ),
@@ -288,18 +299,20 @@ MUTANTS = (
         "dead-letter-outside",
         "Dead letters are sent by a producer of their own, before the transaction is committed.",
         (
+            Edit(TASK, _FLUSH, _FLUSH_INTO_A_LIST),
             Edit(
-                TRANSACTION,
-                "        step_ms = self._config.step_ms_max\n        batches =",
+                TASK,
+                _COMMIT,
                 """\
-        step_ms = self._config.step_ms_max
-        outside = [record for record in records if record.topic.endswith("dead-letters.v1")]
-        records = [record for record in records if record not in outside]
-        if outside:
-            async with AIOKafkaProducer(**self._config.client) as plain:
-                for topic, key, value, headers in outside:
-                    await plain.send_and_wait(topic, value, key, self._partition, headers=list(headers))
-        batches =""",
+                from aiokafka import AIOKafkaProducer
+                outside = [record for record in records if record[0].endswith("dead-letters.v1")]
+                writer.append([record for record in records if record not in outside])
+                if outside:
+                    async with AIOKafkaProducer(**self._config.client) as plain:
+                        for topic, key, value, headers in outside:
+                            await plain.send_and_wait(topic, value, key, self.partition, headers=list(headers))
+                self._state_offset = await writer.commit(offsets)
+""",
             ),
         ),
     ),
@@ -328,7 +341,7 @@ MUTANTS = (
                 _COMMIT,
                 """\
                 try:
-                    self._state_offset = await writer.commit(records, offsets)
+                    self._state_offset = await writer.commit(offsets)
                 except Exception:
                     self._surroundings.memories[self.partition] = Memory(
                         self.processor, ledger, 1 << 40, self._partition_count

@@ -7,7 +7,7 @@ The processor is the real one; it is listened to, and made to fail where the sce
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -74,9 +74,9 @@ class Witnessed(PartitionProcessor):
         self._decided(outcome is Outcome.DEAD_LETTERED)
         return outcome
 
-    def flush(self) -> list[Output]:
+    def flush(self) -> Iterator[list[Output]]:
         records = named(super().flush())
         attempt, self._attempt = self._attempt, Attempt(self._worker)
         attempt.state = [(record.key, record.value) for record in records if record.topic == self._state_topic]
         self._testify(self._number, attempt)
-        return list(records)
+        yield list(records)

@@ -16,7 +16,7 @@ from worker.domain.archive import statuses_of
 from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
-from worker.domain.outbox import Cause, Outbox
+from worker.domain.outbox import Cause, Outbox, Record
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
@@ -207,18 +207,19 @@ class Books:
 
     # Flush
 
-    def prepare_flush(self) -> Iterator[None]:
-        """Make records of everything decided since the last flush, in steps; what was thawed rests again."""
+    def flush(self) -> Iterator[list[Record]]:
+        """Records of everything decided since the last flush, a few at a time; what was thawed rests again."""
+        yield from in_slices(self.out.take(), RECORDS_PER_STEP)
         # What a slice takes is done in functions of their own: the variables of a generator are dear.
         for levels in in_slices(self.out.pending_levels(), RECORDS_PER_STEP):
             self._write_levels(levels)
-            yield
+            yield self.out.take()
         for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):
             self._keep_counts(stocks)
-            yield
+            yield self.out.take()
         for touched in in_slices(self._touched, ORDERS_PER_STEP):
             self._write_orders(touched)
-            yield
+            yield self.out.take()
         for account in self._opened:
             if account.is_empty:  # anybody may name any number of accounts, in records that are refused
                 del self.accounts[account.id]

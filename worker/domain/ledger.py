@@ -210,16 +210,10 @@ class Ledger:
         """An event came again with other content."""
         self._out.alert(cause, "conflict", detail, sub_order_id=cause.sub_order_id)
 
-    def prepare_flush(self) -> Iterator[None]:
-        """Encode what `flush` is to hand over, step by step: many changes are many records."""
+    def flush(self) -> Iterator[list[Record]]:
+        """All records decided since the last flush, outputs and dirty state, a few at a time."""
         self.finish()
-        return self._books.prepare_flush()
-
-    def flush(self) -> list[Record]:
-        """All records decided since the last flush: outputs, then dirty state."""
-        for _ in self.prepare_flush():
-            pass
-        return self._out.take()
+        return self._books.flush()
 
     # Orders
 

@@ -15,18 +15,14 @@ from schemas.decoding import Decoded, Refused
 from schemas.times import time_text
 from schemas.topics import INPUTS, Topic
 from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger
-from worker.domain.outbox import Cause
+from worker.domain.outbox import Cause, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
-from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
-
-RECORDS_PER_STEP: Final = 2000
-"""How many are handed over at a step of a flush: about 2 ms."""
 
 PLACED_MAX = 100_000
 """So many account ids are remembered to lie in the right partition: anybody may send any number of them."""
@@ -65,7 +61,6 @@ class PartitionProcessor:
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
-        self._outputs: list[Output] = []
         self._dead_letters: list[OutputRecord] = []
         self._placed: set[str] = set()
 
@@ -130,24 +125,18 @@ class PartitionProcessor:
             return Outcome.DEAD_LETTERED
         return _OUTCOMES[effect]
 
-    def prepare_flush(self) -> Iterator[None]:
-        """Make the records that `flush` is to hand over, in small steps."""
-        yield from self.ledger.prepare_flush()
-        names = self._names
-        for records in in_slices(self.ledger.flush(), RECORDS_PER_STEP):
-            self._outputs += [(names[topic], key, value, ()) for topic, key, value in records]
-            yield
-
-    def flush(self) -> list[Output]:
-        """All outputs, dirty state and dead letters since the last flush."""
-        for _ in self.prepare_flush():
-            pass
-        records = self._outputs
-        records += self._dead_letters
-        self._outputs, self._dead_letters = [], []
+    def flush(self) -> Iterator[list[Output]]:
+        """All outputs, dirty state and dead letters since the last flush, a few at a time."""
+        for records in self.ledger.flush():
+            yield self._outputs(records)
+        dead_letters, self._dead_letters = self._dead_letters, []
+        yield list(dead_letters)
         if len(self._placed) > PLACED_MAX:
             self._placed.clear()
-        return records
+
+    def _outputs(self, records: list[Record]) -> list[Output]:
+        names = self._names
+        return [(names[topic], key, value, ()) for topic, key, value in records]
 
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
@@ -72,17 +72,24 @@ class Batch:
         left = self._config.batch_records_max - len(self._timestamps_ms)
         return min(left, self._config.chunk_records_max)
 
-    async def flush(self) -> list[Output]:
-        """All that the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does."""
+    async def flush(self, append: Callable[[Sequence[Output]], None]) -> None:
+        """Append what the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does."""
+        await take_steps(self._appended(append), self._clock, self._config.chunk_time_ms_max)
+        value = encode_positions(self._ledger.positions(), self._ledger.stream_time_ms)
+        append([OutputRecord(self._config.state_topic, POSITIONS_KEY, value)])
+        self._outputs += 1
+
+    def _appended(self, append: Callable[[Sequence[Output]], None]) -> Iterator[None]:
+        for outputs in self._flushed():
+            append(outputs)
+            self._outputs += len(outputs)
+            yield
+
+    def _flushed(self) -> Iterator[Sequence[Output]]:
         try:
-            await take_steps(self._processor.prepare_flush(), self._clock, self._config.chunk_time_ms_max)
-            records = list(self._processor.flush())
+            yield from self._processor.flush()
         except Exception as error:
             raise halt_at(self._partition, "the end of a batch", error) from error
-        value = encode_positions(self._ledger.positions(), self._ledger.stream_time_ms)
-        records.append(OutputRecord(self._config.state_topic, POSITIONS_KEY, value))
-        self._outputs = len(records)
-        return records
 
     def report(self) -> BatchReport:
         """What to tell once it is committed."""

@@ -57,15 +57,13 @@ class Processor(Protocol):
         up. An exception is as one of `process`.
         """
 
-    def prepare_flush(self) -> Iterator[None]:
-        """Do what `flush` would take long for, in steps of a few milliseconds; the engine takes all of them before."""
-        ...
+    def flush(self) -> Iterator[Sequence[Output]]:
+        """All outputs and dirty state since the last flush, a few milliseconds' work at a time.
 
-    def flush(self) -> Sequence[Output]:
-        """All outputs and dirty state since the last flush.
-
-        The engine sends them in the transaction that has the input offsets.
+        The engine takes all of it, lets other partitions go on in between, and sends it in the transaction that has the
+        input offsets. Each part is copied at once, so that its memory is there for the next.
         """
+        ...
 
 
 class StateVersionError(Exception):

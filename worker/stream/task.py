@@ -230,13 +230,15 @@ class PartitionTask:
         if unknown or restored.partition_count is None:
             state_topic = self._config.state_topic
             value = encode_positions(positions, restored.stream_time_ms)
-            records = [
-                OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)),
-                OutputRecord(state_topic, POSITIONS_KEY, value),
-            ]
             await writer.begin()
+            writer.append(
+                [
+                    OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)),
+                    OutputRecord(state_topic, POSITIONS_KEY, value),
+                ]
+            )
             offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
-            self._state_offset = await writer.commit(records, offsets)
+            self._state_offset = await writer.commit(offsets)
         return Ledger.of(positions, restored.stream_time_ms)
 
     async def _process(self, writer: TransactionWriter, ledger: Ledger) -> None:
@@ -287,10 +289,10 @@ class PartitionTask:
                     if room:
                         await self._feed.observe(self.partition)
                     chunk = merge.take(room)
-                records = await batch.flush()
+                await batch.flush(writer.append)
                 offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
                 await asyncio.sleep(0)
-                self._state_offset = await writer.commit(records, offsets)
+                self._state_offset = await writer.commit(offsets)
             except BaseException:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF

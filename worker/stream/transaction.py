@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import zip_longest
-from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
@@ -21,12 +20,8 @@ from worker.stream.errors import bounded
 from worker.stream.positions import FENCE_KEY, encode_fence
 from worker.stream.reaper import Reaper
 from worker.stream.records import Output, OutputRecord
-from worker.stream.steps import take_steps
 
 log = logging.getLogger(__name__)
-
-RECORDS_PER_STEP: Final = 500
-"""How many are appended at a step: about 1 ms."""
 
 
 class TransactionWriter:
@@ -38,6 +33,7 @@ class TransactionWriter:
         self._clock = clock
         self._reaper = reaper
         self._open = False
+        self._batches: dict[str, list[BatchBuilder]] = {}
         self._producer: Producer = AIOKafkaProducer(
             **config.client,
             client_id=f"{config.app_id}-{partition}",
@@ -60,22 +56,48 @@ class TransactionWriter:
         """
         value = encode_fence(self._clock.now_ms())
         await self.begin()
-        return await self.commit([OutputRecord(self._config.state_topic, FENCE_KEY, value)], {})
+        self.append([OutputRecord(self._config.state_topic, FENCE_KEY, value)])
+        return await self.commit({})
 
     async def begin(self) -> None:
         """Begin a transaction. Nothing reaches the broker yet."""
         await bounded(self._producer.begin_transaction(), self._config.step_ms_max, "beginning a transaction")
         self._open = True
 
-    async def commit(self, records: Sequence[Output], offsets: Mapping[str, int]) -> int:
-        """Write all records and the next offsets by input topic, and commit them together.
+    def append(self, records: Iterable[Output]) -> None:
+        """Make records part of the open transaction. They are sent with its commit.
+
+        They go into the last batch of their topic, or into a new one where it is full. A batch always takes its first
+        record, however large: so a record may exceed the batch size, up to what the topic allows.
+        """
+        now_ms = self._clock.now_ms()
+        batches = self._batches
+        for topic, key, value, headers in records:
+            of_topic = batches.get(topic)
+            # The client's builder wants a list; an empty one may be shared.
+            tags = list(headers) if headers else _NO_HEADERS
+            if of_topic is None:
+                of_topic = batches[topic] = []
+            elif of_topic[-1].append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
+                continue
+            batch = self._producer.create_batch()
+            batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
+            of_topic.append(batch)
+
+    def take(self) -> list[tuple[str, BatchBuilder]]:
+        """What was appended, in the order in which it is sent: a batch of each topic, then the next ones."""
+        batches, self._batches = self._batches, {}
+        rounds = zip_longest(*([(topic, batch) for batch in of_topic] for topic, of_topic in batches.items()))
+        return [entry for entries in rounds for entry in entries if entry is not None]
+
+    async def commit(self, offsets: Mapping[str, int]) -> int:
+        """Write what was appended and the next offsets by input topic, and commit them together.
 
         Gives the offset of the last record in the state topic (-1 when the broker did not tell): nothing of this
         partition's state lies behind it.
         """
         step_ms = self._config.step_ms_max
-        batches = await self._batches(records)  # no wait for the broker, so its bound is none of it
-        sent = await bounded(self._send(batches), step_ms, "sending records")
+        sent = await bounded(self._send(), step_ms, "sending records")
         # A failed batch does not make the transaction abortable, and a commit then succeeds without it. Offsets are
         # added after the answers: added while a first produce is under way they make the broker refuse it.
         state_offset = await bounded(self._acknowledged(sent), step_ms, "writing records")
@@ -98,11 +120,9 @@ class TransactionWriter:
         finally:
             self._reaper.bury(self._producer)
 
-    async def _send(
-        self, batches: Sequence[tuple[str, BatchBuilder]]
-    ) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
+    async def _send(self) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
         sent: list[tuple[str, int, asyncio.Future[Metadata]]] = []
-        for topic, batch in batches:
+        for topic, batch in self.take():
             future = await self._producer.send_batch(batch, topic, partition=self._partition)
             future.add_done_callback(_retrieve)
             sent.append((topic, batch.record_count(), future))
@@ -115,33 +135,6 @@ class TransactionWriter:
             if topic == self._config.state_topic:
                 state_offset = metadata.offset + count - 1 if metadata.offset >= 0 else -1
         return state_offset
-
-    async def _batches(self, records: Sequence[Output]) -> list[tuple[str, BatchBuilder]]:
-        """Full batches by topic, in the order in which they are to be sent: one of each topic, then the next ones.
-
-        A batch always takes its first record, however large: so a record may exceed the batch size, up to what the
-        topic allows.
-        """
-        by_topic: dict[str, list[BatchBuilder]] = {}
-        await take_steps(self._append(records, by_topic), self._clock, self._config.chunk_time_ms_max)
-        rounds = zip_longest(*([(topic, batch) for batch in batches] for topic, batches in by_topic.items()))
-        return [entry for entries in rounds for entry in entries if entry is not None]
-
-    def _append(self, records: Sequence[Output], by_topic: dict[str, list[BatchBuilder]]) -> Iterator[None]:
-        """Append records to the last batch of their topic, or to a new one where it is full; a few at a step."""
-        now_ms = self._clock.now_ms()
-        last: dict[str, BatchBuilder] = {}
-        for first in range(0, len(records), RECORDS_PER_STEP):
-            for topic, key, value, headers in records[first : first + RECORDS_PER_STEP]:
-                batch = last.get(topic)
-                # The client's builder wants a list; an empty one may be shared.
-                tags = list(headers) if headers else _NO_HEADERS
-                if batch is not None and batch.append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
-                    continue
-                batch = last[topic] = self._producer.create_batch()
-                batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
-                by_topic.setdefault(topic, []).append(batch)
-            yield
 
 
 _NO_HEADERS: list[tuple[str, bytes | None]] = []

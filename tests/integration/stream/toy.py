@@ -73,11 +73,8 @@ class Toy:
         self._outputs.append(OutputRecord(self._topics.out, key, f"{self.sums[key]}@{place}".encode()))
         return Outcome.APPLIED
 
-    def prepare_flush(self) -> Iterator[None]:
-        yield
-
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> Iterator[list[OutputRecord]]:
         records, self._outputs = self._outputs, []
         records.extend(OutputRecord(self._topics.state, key, b"%d" % self.sums[key]) for key in sorted(self._dirty))
         self._dirty = set()
-        return records
+        yield records

@@ -263,7 +263,7 @@ def test_an_alert_of_a_conflict_says_what_it_is_about(partition: Partition) -> N
 def test_a_revocation_by_a_record_that_cannot_be_read_has_the_time_of_its_record(partition: Partition) -> None:
     partition.process(CREATED)
     partition.process(body_of("order.cancelled"))
-    partition.processor.flush()
+    list(partition.processor.flush())
     partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread"})
     records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
@@ -292,9 +292,9 @@ def test_accounts_that_are_only_named_are_not_remembered(monkeypatch: pytest.Mon
         assert send("stock.counted", Topic.STOCK, **late) is Outcome.DEAD_LETTERED
         assert send("stock.adjusted", Topic.STOCK, NOW + DAY + 1, delta=1) is Outcome.DEAD_LETTERED
         assert send("order.cancelled", Topic.ORDERS, -91 * DAY) is Outcome.DEAD_LETTERED
-    processor.flush()
+    list(processor.flush())
     assert processor.gauges()["accounts"] == 1
     assert len(processor._placed) <= 10
     assert send("order.created", Topic.ORDERS, lines=ordered(1)) is Outcome.APPLIED
-    processor.flush()
+    list(processor.flush())
     assert processor.gauges()["accounts"] == 2

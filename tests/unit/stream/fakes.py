@@ -34,7 +34,7 @@ class Obedient:
     def __init__(self) -> None:
         self.flushed: list[OutputRecord] | Exception = []
         self.rest: Iterator[None] | None = None
-        self.preparing: Iterator[None] = iter(())
+        self.flushing: Iterator[None] = iter(())
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Nothing."""
@@ -52,10 +52,10 @@ class Obedient:
             raise ValueError("it does not add up")
         return Outcome((record.value or b"").decode())
 
-    def prepare_flush(self) -> Iterator[None]:
-        return self.preparing
-
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> Iterator[list[OutputRecord]]:
         if isinstance(self.flushed, Exception):
             raise self.flushed
-        return list(self.flushed)
+        for record in self.flushed:
+            yield [record]
+        for _ in self.flushing:
+            yield []

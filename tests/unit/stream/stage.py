@@ -83,6 +83,7 @@ class _Feed(Feed):
 class _Writer:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
+        self._appended = 0
 
     async def start(self) -> None:
         """Nobody is fenced."""
@@ -91,10 +92,13 @@ class _Writer:
         return 7
 
     async def begin(self) -> None:
-        """Nothing is open."""
+        self._appended = 0
 
-    async def commit(self, records: Sequence[object], _offsets: Mapping[str, int]) -> int:
-        assert records
+    def append(self, records: Sequence[object]) -> None:
+        self._appended += len(records)
+
+    async def commit(self, _offsets: Mapping[str, int]) -> int:
+        assert self._appended
         error = self._stage.commits.popleft()
         if error is not None:
             raise error

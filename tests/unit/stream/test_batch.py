@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -13,6 +13,7 @@ from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
 from worker.stream.errors import Halt
 from worker.stream.positions import POSITIONS_KEY, Ledger, Position, begun_at, decode_positions
+from worker.stream.records import Output
 
 APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
 STEPS = 50
@@ -32,6 +33,11 @@ class _Rig:
             if boom and number == STEPS - 1:
                 raise ValueError("the last key does not add up")
             yield
+
+    async def flush(self) -> list[OutputRecord]:
+        parts: list[Sequence[Output]] = []
+        await self.batch.flush(parts.append)
+        return named(parts)
 
     async def decide(self, *values: bytes) -> None:
         await self.batch.decide([record("a", offset, 100 + offset, value) for offset, value in enumerate(values)])
@@ -57,7 +63,7 @@ async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -
     rig = _Rig()
     rig.processor.flushed = [OutputRecord("out", b"key", b"value")]
     await rig.decide(APPLIED, BAD)
-    first, last = named(await rig.batch.flush())
+    first, last = await rig.flush()
     assert first == OutputRecord("out", b"key", b"value")
     assert (last.topic, last.key) == ("state", POSITIONS_KEY)
     positions, stream_time_ms = decode_positions(last.value or b"")
@@ -70,7 +76,7 @@ async def test_a_report_tells_this_batch_alone() -> None:
     rig.ledger.count(record("b", 0, 50), Outcome.STALE)
     rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.ledger, Breaker(0, 10))
     await rig.decide(APPLIED, APPLIED)
-    await rig.batch.flush()
+    await rig.flush()
     rig.time.seconds += 0.25
     report = rig.batch.report()
     assert report.outcomes == {("a", Outcome.APPLIED): 2}
@@ -89,7 +95,7 @@ async def test_a_flush_that_raises_halts() -> None:
     rig = _Rig()
     rig.processor.flushed = ValueError("units are missing")
     with pytest.raises(Halt, match="at the end of a batch: ValueError: units are missing"):
-        await rig.batch.flush()
+        await rig.flush()
 
 
 async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_on_between_steps() -> None:
@@ -114,17 +120,17 @@ async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
 async def test_a_flush_lets_others_go_on_between_its_steps() -> None:
     rig = _Rig()
     await rig.decide(APPLIED)
-    rig.processor.preparing = rig.steps()
+    rig.processor.flushing = rig.steps()
     others = _Others(rig)
-    await rig.batch.flush()
+    await rig.flush()
     assert others.turns >= STEPS
 
 
 async def test_a_step_of_a_flush_that_raises_halts() -> None:
     rig = _Rig()
-    rig.processor.preparing = rig.steps(boom=True)
+    rig.processor.flushing = rig.steps(boom=True)
     with pytest.raises(Halt, match="at the end of a batch: ValueError: the last key does not add up"):
-        await rig.batch.flush()
+        await rig.flush()
 
 
 async def test_nothing_is_decided_after_the_breaker_opened() -> None:

@@ -230,7 +230,7 @@ class _Failing(Obedient):
         self._may_fail("process")
         return super().process(record)
 
-    def flush(self) -> list[OutputRecord]:
+    def flush(self) -> Iterator[list[OutputRecord]]:
         self._may_fail("flush")
         return super().flush()
 
