@@ -25,7 +25,7 @@ from tests.simulation import hashes
 from tests.simulation.mutants import BY_NAME, MUTANTS
 from tests.simulation.planting import Stale, install
 
-SEEDS_MAX = 2000
+SEEDS_MAX = 3000
 HUNT = "--hunt"
 console = Console(highlight=False)
 

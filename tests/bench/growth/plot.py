@@ -49,4 +49,5 @@ def draw(found: dict[str, Any], picture: Path) -> None:
 if __name__ == "__main__":
     *files, target = map(Path, sys.argv[1:])
     all_found = [json.loads(file.read_text()) for file in files]
-    draw({**all_found[0], "series": [each for found in all_found for each in found["series"]]}, target)
+    if series := [each for found in all_found for each in found["series"]]:  # not where only stretches were measured
+        draw({**all_found[0], "series": series}, target)
