@@ -13,10 +13,11 @@ from schemas.encoding import key_of
 from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
 from worker.domain.accounts import Account
 from worker.domain.archive import statuses_of
+from worker.domain.cause import Cause
 from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
-from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.outbox import Outbox, Record
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
@@ -211,7 +212,7 @@ class Books:
         """Records of everything decided since the last flush, a few at a time; what was thawed rests again."""
         yield from in_slices(self.out.take(), RECORDS_PER_STEP)
         # What a slice takes is done in functions of their own: the variables of a generator are dear.
-        for levels in in_slices(self.out.pending_levels(), RECORDS_PER_STEP):
+        for levels in in_slices(self.out.take_levels(), RECORDS_PER_STEP):
             self._write_levels(levels)
             yield self.out.take()
         for stocks in in_slices(self._dirty_stock, RECORDS_PER_STEP):

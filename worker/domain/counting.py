@@ -16,7 +16,7 @@ from schemas.inputs import StockCounted
 from schemas.state import VERSION, PartState
 from worker.domain.accounts import Account, Snapshot
 from worker.domain.books import Books
-from worker.domain.outbox import Cause
+from worker.domain.cause import Cause
 from worker.domain.reconcile import (
     Finding,
     compares_reserved,

@@ -26,10 +26,11 @@ from worker.domain import facts
 from worker.domain.accounts import Account
 from worker.domain.archive import rejection_of, statuses_of
 from worker.domain.books import Books
+from worker.domain.cause import Cause
 from worker.domain.counting import take_part
 from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
-from worker.domain.outbox import Cause, Outbox, Record
+from worker.domain.outbox import Outbox, Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules

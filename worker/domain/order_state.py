@@ -6,7 +6,7 @@ time, and a field of a compiled class takes a twentieth of what a field of a dec
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from schemas.state import (
     VERSION,
@@ -19,6 +19,9 @@ from schemas.state import (
     decode_order,
     encode,
 )
+
+if TYPE_CHECKING:
+    from worker.domain.cause import Cause  # which names an account, and that its orders
 
 STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
@@ -137,7 +140,8 @@ class OrderState:
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
     Until the flush alone: record is the one it was thawed from (None: it is new), changed says that another must be
-    written, sizeable that the order's size has to be looked at with every event.
+    written, sizeable that the order's size has to be looked at with every event; status_cause is what changed its
+    status record last, status_number the number that it will have.
     """
 
     __slots__ = (
@@ -156,6 +160,8 @@ class OrderState:
         "seen_at",
         "sizeable",
         "status",
+        "status_cause",
+        "status_number",
         "sub_orders",
         "uncovered",
     )
@@ -178,6 +184,8 @@ class OrderState:
         self.record = record
         self.changed = False
         self.sizeable = False
+        self.status_cause: Cause | None = None
+        self.status_number = 0
 
 
 def thaw(value: bytes) -> OrderState:

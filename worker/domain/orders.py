@@ -11,6 +11,7 @@ from collections.abc import Collection
 from worker.domain.accounts import Account
 from worker.domain.archive import is_eligible, statuses_of
 from worker.domain.books import Books
+from worker.domain.cause import Cause
 from worker.domain.claims import (
     Difference,
     cover_directly,
@@ -22,7 +23,6 @@ from worker.domain.claims import (
 from worker.domain.conditions import Condition, conditions_of
 from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order_state import OrderState
-from worker.domain.outbox import Cause
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
 from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
 from worker.domain.violations import InvariantViolation

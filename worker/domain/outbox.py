@@ -6,11 +6,10 @@ given when the change happens, so an output's `event_id` does not depend on wher
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final, NotRequired, TypedDict
 
 from schemas import state
-from schemas.encoding import encode, envelope_of, json_string, key_of, level_changed, moved, status_changed
+from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
 from schemas.outputs import (
     Alert,
     AlertRaised,
@@ -27,8 +26,9 @@ from schemas.outputs import (
 from schemas.state import State
 from schemas.times import time_text
 from schemas.topics import Topic
-from worker.domain.accounts import Account, Snapshot
+from worker.domain.accounts import Snapshot
 from worker.domain.archive import Rejection, statuses_of
+from worker.domain.cause import Cause
 from worker.domain.order_state import OrderState
 from worker.domain.reconcile import Drift, listed, suspects_of
 from worker.domain.statuses import STATUSES
@@ -58,80 +58,11 @@ Record = tuple[Topic, bytes, bytes | None]
 """A record to write: the topic without its prefix, the key, the value (None: a tombstone)."""
 
 
-class Cause:
-    """The input that outputs are made for.
-
-    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds, `number` the running number
-    of the last output.
-    """
-
-    __slots__ = (
-        "_envelope",
-        "_order_json",
-        "account",
-        "event_id",
-        "number",
-        "occurred_at",
-        "order_id",
-        "recorded_at",
-        "source",
-        "sub_order_id",
-    )
-
-    def __init__(
-        self,
-        account: Account,
-        source: str,
-        recorded_at: int,
-        occurred_at: str,
-        event_id: str | None,
-        order_id: str | None = None,
-        sub_order_id: str | None = None,
-    ) -> None:
-        self.account = account
-        self.source = source
-        self.recorded_at = recorded_at
-        self.occurred_at = occurred_at
-        self.event_id = event_id
-        self.order_id = order_id
-        self.sub_order_id = sub_order_id
-        self.number = -1
-        self._envelope: str | None = None
-        self._order_json: str | None = None
-
-    @property
-    def envelope(self) -> str:
-        """The fields that all its outputs share, as JSON."""
-        if self._envelope is None:
-            cause = None if self.event_id is None else json_string(self.event_id)
-            self._envelope = envelope_of(self.account.json, self.occurred_at, cause)
-        return self._envelope
-
-    @property
-    def order_json(self) -> str:
-        """The fields order_id and sub_order_id as far as there are any, to be put behind others."""
-        if self._order_json is None:
-            order = "" if self.order_id is None else f',"order_id":{json_string(self.order_id)}'
-            if self.sub_order_id is not None:
-                order += f',"sub_order_id":{json_string(self.sub_order_id)}'
-            self._order_json = order
-        return self._order_json
-
-    def next_id(self) -> str:
-        """The `event_id` of the next output."""
-        self.number += 1
-        return f"{self.source}/{self.number}"
-
-
 class _Envelope(TypedDict):
     event_id: str
     account_id: str
     occurred_at: str
     cause: NotRequired[str]
-
-
-Pending = tuple[Cause, int]
-"""A level or a status that changed: why, and the running number that its record will have."""
 
 
 class Outbox:
@@ -140,8 +71,7 @@ class Outbox:
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._state: dict[bytes, bytes | None] = {}
-        self._levels: dict[Stock, Pending] = {}
-        self._statuses: dict[OrderState, Pending] = {}
+        self._levels: list[Stock] = []
         self.tally: dict[tuple[str, ...], int] = {}
 
     # State
@@ -189,12 +119,14 @@ class Outbox:
     def level_changed(self, cause: Cause, stock: Stock) -> None:
         """A key's level changed: its latest is written at the flush."""
         cause.number += 1
-        self._levels[stock] = cause, cause.number
+        if stock.level_cause is None:
+            self._levels.append(stock)
+        stock.level_cause, stock.level_number = cause, cause.number
 
     def status_changed(self, cause: Cause, order: OrderState) -> None:
         """An order's status record changed: its latest is written at the flush."""
         cause.number += 1
-        self._statuses[order] = cause, cause.number
+        order.status_cause, order.status_number = cause, cause.number
 
     def alert(
         self,
@@ -299,17 +231,21 @@ class Outbox:
 
     # Taking them
 
-    def pending_levels(self) -> Sequence[Stock]:
-        """The keys whose levels changed since they were last written."""
-        return list(self._levels)
+    def take_levels(self) -> list[Stock]:
+        """The keys whose levels changed since the last call: each is to be written."""
+        levels, self._levels = self._levels, []
+        return levels
 
     def write_level(self, stock: Stock) -> None:
-        """Write the pending level of a key, as it is now."""
-        cause, number = self._levels.pop(stock)
+        """Write the level of a key that changed, as it is now."""
+        cause = stock.level_cause
+        if cause is None:
+            return
+        stock.level_cause = None
         on_hand, available = stock.on_hand, stock.available
         value = level_changed(
             cause.source,
-            number,
+            stock.level_number,
             cause.envelope,
             stock.fragment,
             on_hand,
@@ -321,14 +257,14 @@ class Outbox:
         self._records.append((_LEVELS, stock.key, value))
 
     def write_status(self, key: bytes, order_id: str, order: OrderState) -> None:
-        """Write the status record of an order as it is now, if one is pending; `key` is the record's."""
-        pending = self._statuses.pop(order, None)
-        if pending is None:
+        """Write the status record of an order as it is now, if it changed; `key` is the record's."""
+        cause = order.status_cause
+        if cause is None:
             return
-        cause, number = pending
+        order.status_cause = None
         value = status_changed(
             cause.source,
-            number,
+            order.status_number,
             cause.envelope,
             json_string(order_id),
             STATUSES[order.status],

@@ -64,7 +64,7 @@ class Restoration:
             case "account":
                 account.default_warehouse = None if value is None else decode_account(value).default_warehouse
             case "stock":
-                account.stock_at(names[0], names[1]).count = None if value is None else decode_stock(value)
+                account.stock_at(names[0], names[1]).base(None if value is None else decode_stock(value))
             case "adjustment":
                 _put(account.adjustments, bytes.fromhex(names[0]), None if value is None else decode_adjustment(value))
             case "part":

@@ -10,7 +10,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections import deque
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from schemas.state import VERSION, StockState
 from schemas.times import time_text
@@ -18,8 +18,14 @@ from worker.domain.order_state import Claim
 from worker.domain.rules import DAY_MS
 from worker.domain.violations import InvariantViolation
 
+if TYPE_CHECKING:
+    from worker.domain.cause import Cause  # which names an account, and that its stock
+
 TOUCHES_MAX: Final = 24
 """How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
+
+_LONG_AGO_MS: Final = -(1 << 60)
+_NEVER_MS: Final = 1 << 60
 
 MOVES_KEPT_MS: Final = 2 * DAY_MS
 """How long the `frozen_delta` of a movement is kept.
@@ -70,13 +76,19 @@ def rank_of(count: StockState) -> Rank:
 
 @final
 class Stock:
-    """The state of one (account, warehouse, SKU)."""
+    """The state of one (account, warehouse, SKU).
+
+    Until the flush alone: level_cause is what changed its level last, level_number the number its record will have.
+    """
 
     __slots__ = (
         "_claimed",
+        "_counted_at",
         "_deltas",
-        "_moved_at",
-        "_moved_by",
+        "_first_at",
+        "_folded_until",
+        "_last_at",
+        "_moves",
         "_times",
         "as_of",
         "count",
@@ -84,6 +96,8 @@ class Stock:
         "fragment",
         "frozen",
         "key",
+        "level_cause",
+        "level_number",
         "on_hand",
         "sku",
         "touches",
@@ -100,17 +114,28 @@ class Stock:
         self.on_hand: int | None = None
         self.frozen = 0
         self.dirty = False
+        self.level_cause: Cause | None = None
+        self.level_number = 0
         self.touches: deque[Touched] = deque(maxlen=TOUCHES_MAX)
         self._claimed = 0
-        self._times: list[int] = []
-        self._deltas: list[int] = []
-        self._moved_at = array("q")
-        self._moved_by = array("q")
+        # Of what an event looks at, the bounds are here, so that it need not look at what they are the bounds of: keys
+        # are many, and what is read of one has mostly left the CPU's caches since.
+        self._counted_at = self._folded_until = _LONG_AGO_MS
+        self._first_at, self._last_at = _NEVER_MS, _LONG_AGO_MS
+        self._times = array("q")
+        self._deltas = array("q")
+        self._moves = array("q")
 
     @property
     def available(self) -> int | None:
         """On hand less frozen, in units: negative when oversold, None until counted."""
         return None if self.on_hand is None else self.on_hand - self.frozen
+
+    def base(self, count: StockState | None) -> None:
+        """Make a count what the flows are counted from; None: it has none."""
+        self.count = count
+        self._counted_at = _LONG_AGO_MS if count is None else count.as_of
+        self._folded_until = _LONG_AGO_MS if count is None or count.folded_until is None else count.folded_until
 
     def restore_claim(self, claim: Claim) -> None:
         """Derive frozen units, flows and recent movements from an order's stored claim."""
@@ -121,13 +146,11 @@ class Stock:
                 for index in range(0, len(flat), 2):
                     self.restore_flow(flat[index], sign * flat[index + 1])
         if claim.moves:
-            self._moved_at.extend(claim.moves[0::2])
-            self._moved_by.extend(claim.moves[1::2])
+            self._moves.extend(claim.moves)
 
     def restore_flow(self, at: int, delta: int) -> None:
         """Add a stored flow, unless the count has it already. Flows may come in any order until `restored`."""
-        count = self.count
-        if count is None or (at > count.as_of and (count.folded_until is None or at > count.folded_until)):
+        if at > self._counted_at and at > self._folded_until:
             self._times.append(at)
             self._deltas.append(delta)
 
@@ -137,8 +160,9 @@ class Stock:
             flows: dict[int, int] = {}
             for at, delta in zip(self._times, self._deltas, strict=True):
                 flows[at] = flows.get(at, 0) + delta
-            self._times = sorted(at for at, delta in flows.items() if delta)
-            self._deltas = [flows[at] for at in self._times]
+            self._times = array("q", sorted(at for at, delta in flows.items() if delta))
+            self._deltas = array("q", [flows[at] for at in self._times])
+            self._bound()
         if self.count is not None:
             self.on_hand = self.count.on_hand + sum(self._deltas)
             self.as_of = time_text(self.count.as_of)
@@ -148,11 +172,10 @@ class Stock:
 
         Returns the change of on_hand: 0 while it is null, and where the count already had them.
         """
-        count = self.count
-        if count is not None and at <= count.as_of:
+        if at <= self._counted_at:
             return 0
-        if count is not None and count.folded_until is not None and at <= count.folded_until:
-            count.on_hand += delta
+        if self.count is not None and at <= self._folded_until:
+            self.count.on_hand += delta
             self.dirty = True
         else:
             self._add_flow(at, delta)
@@ -162,26 +185,41 @@ class Stock:
         return delta
 
     def _add_flow(self, at: int, delta: int) -> None:
-        times = self._times
-        index = len(times) if not times or at > times[-1] else bisect_left(times, at)
-        if index < len(times) and times[index] == at:
-            self._deltas[index] += delta
-            if self._deltas[index] == 0:
-                del times[index], self._deltas[index]
+        times, deltas = self._times, self._deltas
+        if at > self._last_at:
+            times.append(at)
+            deltas.append(delta)
+            self._last_at = at
+            self._first_at = min(self._first_at, at)
+            return
+        index = bisect_left(times, at)
+        if times[index] == at:
+            deltas[index] += delta
+            if deltas[index] == 0:
+                del times[index], deltas[index]
         else:
             times.insert(index, at)
-            self._deltas.insert(index, delta)
+            deltas.insert(index, delta)
+        self._bound()
+
+    def _bound(self) -> None:
+        times = self._times
+        self._first_at, self._last_at = (times[0], times[-1]) if times else (_NEVER_MS, _LONG_AGO_MS)
 
     def fold(self, until: int) -> None:
         """Add flows up to a time to the count for good, or drop them where there is none."""
-        if not self._times or self._times[0] > until:
+        if self._first_at > until:
             return
         index = bisect_right(self._times, until)
         if self.count is not None:
             self.count.on_hand += sum(self._deltas[:index])
-            self.count.folded_until = self._times[index - 1]
+            self.count.folded_until = self._folded_until = self._times[index - 1]
             self.dirty = True
-        del self._times[:index], self._deltas[:index]
+        self._drop_flows(index)
+
+    def _drop_flows(self, n_flows: int) -> None:
+        del self._times[:n_flows], self._deltas[:n_flows]
+        self._bound()
 
     def expected_at(self, as_of: int) -> int:
         """What the last adopted count and the flows since come to at a time after it.
@@ -196,9 +234,8 @@ class Stock:
         """Make a greater count the base. Returns the `count` movement, None where nothing moved."""
         first = self.count is None
         as_of, origin, snapshot_id, part = rank
-        index = bisect_right(self._times, as_of)
-        del self._times[:index], self._deltas[:index]
-        self.count = StockState(VERSION, as_of, origin, snapshot_id, part, on_hand, None)
+        self._drop_flows(bisect_right(self._times, as_of))
+        self.base(StockState(VERSION, as_of, origin, snapshot_id, part, on_hand, None))
         self.as_of = time_text(as_of)
         self.dirty = True
         before = self.on_hand or 0
@@ -265,18 +302,19 @@ class Stock:
 
     def remember_move(self, at: int, frozen_delta: int, stream_time_ms: int) -> None:
         """Keep a movement's `frozen_delta` for the comparison with a count's `reserved`."""
-        self._moved_at.append(at)
-        self._moved_by.append(frozen_delta)
-        length = len(self._moved_at)
-        if length >= 64 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
-            kept = [i for i, moved_at in enumerate(self._moved_at) if moved_at > stream_time_ms - MOVES_KEPT_MS]
-            self._moved_at = array("q", [self._moved_at[i] for i in kept])
-            self._moved_by = array("q", [self._moved_by[i] for i in kept])
+        moves = self._moves
+        moves.append(at)
+        moves.append(frozen_delta)
+        length = len(moves)
+        if length >= 128 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
+            horizon = stream_time_ms - MOVES_KEPT_MS
+            kept = [number for i in range(0, length, 2) if moves[i] > horizon for number in moves[i : i + 2]]
+            self._moves = array("q", kept)
 
     def frozen_as_of(self, as_of: int) -> int:
         """Frozen units less the movements that happened after a time."""
-        after = sum(delta for at, delta in zip(self._moved_at, self._moved_by, strict=True) if at > as_of)
-        return self.frozen - after
+        moves = self._moves
+        return self.frozen - sum(moves[i + 1] for i in range(0, len(moves), 2) if moves[i] > as_of)
 
 
 _NO_CLAIM: Final = Claim()

@@ -14,8 +14,9 @@ from schemas import decoding
 from schemas.decoding import Decoded, Refused
 from schemas.times import time_text
 from schemas.topics import INPUTS, Topic
+from worker.domain.cause import Cause
 from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger
-from worker.domain.outbox import Cause, Record
+from worker.domain.outbox import Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules

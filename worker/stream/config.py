@@ -32,8 +32,8 @@ class EngineConfig:
     """So many dead-lettered records among the last `breaker_window` stop the partition; 0: none ever do."""
     breaker_window: int = 1000
 
-    batch_records_max: int = 4000
-    batch_bytes_max: int = MEBIBYTE
+    batch_records_max: int = 8000
+    batch_bytes_max: int = 2 * MEBIBYTE
     """No record is added to a transaction that has so many: what is written of large counts and orders is many times
     what was read, and flushing it keeps everybody else waiting."""
     batch_time_ms_max: int = 500
@@ -48,7 +48,7 @@ class EngineConfig:
 
     fetch_wait_ms_max: int = 100
     fetch_partition_bytes_max: int = MEBIBYTE
-    produce_batch_bytes_max: int = MEBIBYTE
+    produce_batch_bytes_max: int = 2 * MEBIBYTE
     request_timeout_ms: int = 5000
     metadata_age_ms_max: int = 5000
     retry_backoff_ms: int = 10
