@@ -87,7 +87,7 @@ def _measure(options: argparse.Namespace) -> Outcome:
 async def _rounds(bench: Bench, contenders: Sequence[Contender], rounds: int, outcome: Outcome) -> None:
     start_ms = time.time_ns() // 1_000_000 - bench.events
     load = list(kernel_events(bench.events + TRICKLED, start_ms))
-    # The first turn is nobody's: the broker's virtual machine is cold, and compiles on the cores of whoever is measured.
+    # The first turn counts for nobody: the broker's virtual machine is cold, and compiles while others are measured.
     turns = [(0, contenders[0])]
     for number in range(rounds):
         first = number % len(contenders)
