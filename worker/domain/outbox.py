@@ -34,6 +34,7 @@ from worker.domain.reconcile import Drift, listed, suspects_of
 from worker.domain.statuses import STATUSES
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
+from worker.domain.violations import InvariantViolation
 
 SEVERITIES: Final[dict[Alert, Severity]] = {
     "oversold": "critical",
@@ -240,7 +241,7 @@ class Outbox:
         """Write the level of a key that changed, as it is now."""
         cause = stock.level_cause
         if cause is None:
-            return
+            raise InvariantViolation(f"nothing changed the level of SKU {stock.sku!r} in {stock.warehouse!r}")
         stock.level_cause = None
         on_hand, available = stock.on_hand, stock.available
         value = level_changed(
@@ -276,10 +277,7 @@ class Outbox:
         self._records.append((_STATUS, key, value))
 
     def take(self) -> list[Record]:
-        """All records since the last call, state included.
-
-        Levels and statuses that changed must have been written before.
-        """
+        """All records made since the last call, state included: of levels and statuses those that were written."""
         records = self._records
         records += [(_STATE, key, value) for key, value in self._state.items()]
         self._records, self._state = [], {}

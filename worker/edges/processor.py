@@ -14,12 +14,14 @@ from schemas import decoding
 from schemas.decoding import Decoded, Refused
 from schemas.times import time_text
 from schemas.topics import INPUTS, Topic
+from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.cause import Cause
 from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger
 from worker.domain.outbox import Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
+from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
@@ -62,7 +64,7 @@ class PartitionProcessor:
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
-        self._dead_letters: list[OutputRecord] = []
+        self._dead_letters: list[Output] = []
         self._placed: set[str] = set()
 
     @property
@@ -131,7 +133,7 @@ class PartitionProcessor:
         for records in self.ledger.flush():
             yield self._outputs(records)
         dead_letters, self._dead_letters = self._dead_letters, []
-        yield list(dead_letters)
+        yield from in_slices(dead_letters, RECORDS_PER_STEP)
         if len(self._placed) > PLACED_MAX:
             self._placed.clear()
 

@@ -35,7 +35,7 @@ class EngineConfig:
     batch_records_max: int = 8000
     batch_bytes_max: int = 2 * MEBIBYTE
     """No record is added to a transaction that has so many: what is written of large counts and orders is many times
-    what was read, and flushing it keeps everybody else waiting."""
+    what was read, and all of it is held until the commit."""
     batch_time_ms_max: int = 500
     chunk_records_max: int = 100
     chunk_time_ms_max: int = 20

@@ -10,6 +10,7 @@ import pytest
 from schemas.topics import INPUTS, Topic
 from tests.named import named
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, counted, iso, ms, ordered
+from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.rules import Rules
 from worker.edges import processor as processor_module
 from worker.edges.partitioning import partition_of
@@ -160,6 +161,14 @@ def test_dead_letters_are_counted_by_code(partition: Partition) -> None:
     partition.process(BROKEN)
     tally = partition.processor.tally
     assert (tally["dead_letter", "undecodable"], tally["dead_letter", "invalid"]) == (2, 1)
+
+
+def test_many_dead_letters_are_handed_over_a_few_at_a_time() -> None:
+    partition = Partition()
+    for _ in range(2 * RECORDS_PER_STEP + 1):
+        partition.process(b"{")
+    sizes = [len(outputs) for outputs in partition.processor.flush()]
+    assert (sum(sizes), max(sizes)) == (2 * RECORDS_PER_STEP + 1, RECORDS_PER_STEP)
 
 
 def test_a_record_without_a_usable_timestamp_is_dead_lettered_like_any_other(partition: Partition) -> None:
