@@ -21,6 +21,7 @@ from worker.demo.disturbance import Delivery
 from worker.demo.feed import feed
 from worker.edges.partitioning import partition_of
 from worker.settings import ENVIRONMENT_PREFIX
+from worker.stream.fetched import read_as_input_records
 from worker.stream.records import InputRecord
 
 Record = InputRecord
@@ -140,6 +141,7 @@ class System:
     async def read(self, topic: Topic) -> list[Record]:
         """All committed records of a topic, those of a partition in their order."""
         places = [TopicPartition(self.topic(topic), partition) for partition in range(self.partitions)]
+        read_as_input_records()
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self.broker.bootstrap_servers,
             isolation_level="read_committed",

@@ -29,6 +29,7 @@ from worker.cli.main import main
 from worker.edges.admin import spec_of
 from worker.edges.cluster import open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
+from worker.stream.fetched import read_as_input_records
 from worker.stream.records import InputRecord
 
 PARTITIONS = 2
@@ -104,6 +105,7 @@ class System:
         """Process what lies in an input topic and was not processed; gives it."""
         servers, worker = self.broker.bootstrap_servers, self.workers[partition]
         place = TopicPartition(self.topic(topic), partition)
+        read_as_input_records()
         async with AIOKafkaConsumer(bootstrap_servers=servers) as consumer:
             start, end = worker.committed()[place.topic], (await consumer.end_offsets([place]))[place]
             consumer.assign([place])
