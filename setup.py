@@ -16,8 +16,10 @@ AROUND_THE_RULES = (
     "schemas/times.py",
     "worker/edges/partitioning.py",
     "worker/edges/processor.py",
+    "worker/stream/batch.py",
     "worker/stream/breaker.py",
     "worker/stream/merge.py",
+    "worker/stream/open_batches.py",
     "worker/stream/positions.py",
     "worker/stream/records.py",
 )

@@ -23,6 +23,7 @@ from statistics import fmean, quantiles
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
+from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
 
@@ -36,12 +37,12 @@ from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_seldom, set_apart
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
+from worker.stream.clients import Producer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
+from worker.stream.open_batches import OpenBatches
 from worker.stream.positions import Ledger, begun_at
-from worker.stream.reaper import Reaper
 from worker.stream.records import InputRecord
-from worker.stream.transaction import TransactionWriter
 
 EVENTS: Final = 40_000
 TRANSACTION_RECORDS: Final = 400
@@ -70,19 +71,18 @@ class Line:
             chunk_time_ms_max=chunk_time_ms_max,
         )
         self._clock = Clock()
-        self._reaper = Reaper()
         self._processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
         self._merge = Merge(topics, lambda _: False)
         self._ledger = Ledger.of({topic: begun_at(0) for topic in topics}, -1)
         self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
-        self._writer = TransactionWriter(self._config, 0, self._clock, self._reaper)
+        self._producer: Producer = AIOKafkaProducer(max_batch_size=self._config.produce_batch_bytes_max)
+        self._batches = OpenBatches(self._producer.create_batch, self._clock.now_ms)
         self._offsets: Counter[str] = Counter()
         self._sent = 0
 
     async def close(self) -> None:
         """Let the client go."""
-        await self._writer.discard()
-        await self._reaper.wait(1.0)
+        await self._producer.stop()
 
     def fetched(self, load: Sequence[LoadRecord]) -> list[InputRecord]:
         """What a consumer would hand out of it."""
@@ -129,8 +129,8 @@ class Line:
                 await batch.decide(chunk)
                 chunk = self._merge.take(batch.room)
             note("flush")
-            await batch.flush(self._writer.append)
-            self._writer.take()
+            await batch.flush(self._batches.append)
+            self._batches.take()
             note("")
             await asyncio.sleep(0)
             self._processor.tally.clear()
@@ -149,9 +149,9 @@ class Line:
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)
         began = time.process_time()
-        await batch.flush(self._writer.append)
+        await batch.flush(self._batches.append)
         times["flush"].append(time.process_time() - began)
-        self._writer.take()
+        self._batches.take()
         timed("report", batch.report)
         self._processor.tally.clear()
 

@@ -1,11 +1,12 @@
-"""Between the bytes of a fetch and the records: the one place that reaches below aiokafka's public interface.
+"""Between the bytes of a fetch and the records: one of two places that reach below aiokafka's public interface.
 
 Header names need not be UTF-8: Kafka takes any bytes from any client, and aiokafka refuses to read them. The refusal
 takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its partition for
 good, and all that are read by the same consumer. There is no public way around. What cannot be read of a name becomes
 `?`, byte by byte; a record whose headers can be read passes untouched.
 
-And records are made as the engine's own class here, instead of the client's and then again.
+And records are made as the engine's own class here, a batch at a time, instead of the client's and then again. The
+other place is `worker.stream.open_batches`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aiokafka.record.default_records import _DefaultRecordBatchPy
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import decode_varint
 
-from worker.stream.records import InputRecord
+from worker.stream.records import InputRecord, input_records
 
 _LENGTH: Final = struct.Struct(">i")
 _LENGTH_AT: Final = 8
@@ -39,22 +40,25 @@ def read_as_input_records() -> None:
 
 
 class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """Makes records of a partition's batches."""
+    """Unpacks a partition's batches."""
 
-    def _consumer_record(self, source: TopicPartition, record: Any) -> InputRecord:  # noqa: ANN401 # no types
-        return InputRecord(
-            source.topic,
-            source.partition,
-            record.offset,
-            record.timestamp,
-            record.key,
-            record.value,
-            tuple(record.headers),
-        )
+    def __init__(self, source: TopicPartition, records: ReadableRecords, *rest: Any) -> None:  # noqa: ANN401 # no types
+        records.source = source
+        super().__init__(source, records, *rest)
+
+    def __iter__(self) -> Iterator[InputRecord]:
+        iterator: Iterator[InputRecord] = self._records_iterator
+        return iterator
+
+    def _consumer_record(self, _source: TopicPartition, record: InputRecord) -> InputRecord:
+        return record
 
 
 class ReadableRecords:
     """The batches of a fetch answer: stands in for aiokafka's `MemoryRecords`."""
+
+    source: TopicPartition
+    """Where they lie. To be set before the first batch is read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -76,24 +80,26 @@ class ReadableRecords:
             return None
         start = self._start
         self._start += _BEFORE_LENGTH_COUNTS + _LENGTH.unpack_from(self._data, start + _LENGTH_AT)[0]
-        return _ReadableBatch(batch, self._data[start : self._start])
+        return _ReadableBatch(batch, self._data[start : self._start], self.source)
 
 
 class _ReadableBatch:
-    """A batch, and its bytes to read it again from."""
+    """A batch, its bytes to read it again from, and where it lies."""
 
-    def __init__(self, batch: Any, data: memoryview) -> None:  # noqa: ANN401 # aiokafka has no types
+    def __init__(self, batch: Any, data: memoryview, source: TopicPartition) -> None:  # noqa: ANN401 # no types
         self._batch = batch
         self._data = data
+        self._source = source
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 # aiokafka has no types
         return getattr(self._batch, name)
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[InputRecord]:
+        topic, partition = self._source
         try:
-            return iter(list(self._batch))
+            return iter(input_records(topic, partition, self._batch))
         except UnicodeDecodeError:
-            return iter(list(_repaired(self._data)))
+            return iter(input_records(topic, partition, _repaired(self._data)))
 
     def __next__(self) -> Any:  # noqa: ANN401 # aiokafka has no types
         return next(self._batch)

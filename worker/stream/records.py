@@ -6,8 +6,8 @@ those of a C struct. The client makes it (`worker.stream.fetched`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, final
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple, final
 
 Headers = Sequence[tuple[str, bytes | None]]
 """A header may have no value, which is not the same as an empty one."""
@@ -40,6 +40,14 @@ class InputRecord:
         self.value = value
         self.headers = headers
         self.size_bytes = (0 if key is None else len(key)) + (0 if value is None else len(value))
+
+
+def input_records(topic: str, partition: int, batch: Iterable[Any]) -> list[InputRecord]:
+    """The records of a batch as the client reads it, which lies in a partition of a topic."""
+    return [
+        InputRecord(topic, partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
+        for record in batch
+    ]
 
 
 class OutputRecord(NamedTuple):

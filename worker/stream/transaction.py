@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from worker.stream.clients import BatchBuilder, Metadata, Producer
+from worker.stream.clients import Metadata, Producer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import bounded
+from worker.stream.open_batches import OpenBatches
 from worker.stream.positions import FENCE_KEY, encode_fence
 from worker.stream.reaper import Reaper
 from worker.stream.records import Output, OutputRecord
@@ -33,7 +33,6 @@ class TransactionWriter:
         self._clock = clock
         self._reaper = reaper
         self._open = False
-        self._batches: dict[str, list[BatchBuilder]] = {}
         self._producer: Producer = AIOKafkaProducer(
             **config.client,
             client_id=f"{config.app_id}-{partition}",
@@ -44,6 +43,7 @@ class TransactionWriter:
             metadata_max_age_ms=config.metadata_age_ms_max,
             retry_backoff_ms=config.retry_backoff_ms,
         )
+        self._batches = OpenBatches(self._producer.create_batch, clock.now_ms)
 
     async def start(self) -> None:
         """Connect, fence whoever wrote for this partition before, and have the broker end what they left open."""
@@ -65,30 +65,8 @@ class TransactionWriter:
         self._open = True
 
     def append(self, records: Iterable[Output]) -> None:
-        """Make records part of the open transaction. They are sent with its commit.
-
-        They go into the last batch of their topic, or into a new one where it is full. A batch always takes its first
-        record, however large: so a record may exceed the batch size, up to what the topic allows.
-        """
-        now_ms = self._clock.now_ms()
-        batches = self._batches
-        for topic, key, value, headers in records:
-            of_topic = batches.get(topic)
-            # The client's builder wants a list; an empty one may be shared.
-            tags = list(headers) if headers else _NO_HEADERS
-            if of_topic is None:
-                of_topic = batches[topic] = []
-            elif of_topic[-1].append(timestamp=now_ms, key=key, value=value, headers=tags) is not None:
-                continue
-            batch = self._producer.create_batch()
-            batch.append(timestamp=now_ms, key=key, value=value, headers=tags)
-            of_topic.append(batch)
-
-    def take(self) -> list[tuple[str, BatchBuilder]]:
-        """What was appended, in the order in which it is sent: a batch of each topic, then the next ones."""
-        batches, self._batches = self._batches, {}
-        rounds = zip_longest(*([(topic, batch) for batch in of_topic] for topic, of_topic in batches.items()))
-        return [entry for entries in rounds for entry in entries if entry is not None]
+        """Make records part of the open transaction. They are sent with its commit."""
+        self._batches.append(records)
 
     async def commit(self, offsets: Mapping[str, int]) -> int:
         """Write what was appended and the next offsets by input topic, and commit them together.
@@ -122,7 +100,7 @@ class TransactionWriter:
 
     async def _send(self) -> list[tuple[str, int, asyncio.Future[Metadata]]]:
         sent: list[tuple[str, int, asyncio.Future[Metadata]]] = []
-        for topic, batch in self.take():
+        for topic, batch in self._batches.take():
             future = await self._producer.send_batch(batch, topic, partition=self._partition)
             future.add_done_callback(_retrieve)
             sent.append((topic, batch.record_count(), future))
@@ -135,9 +113,6 @@ class TransactionWriter:
             if topic == self._config.state_topic:
                 state_offset = metadata.offset + count - 1 if metadata.offset >= 0 else -1
         return state_offset
-
-
-_NO_HEADERS: list[tuple[str, bytes | None]] = []
 
 
 def _retrieve(future: asyncio.Future[Metadata]) -> None:
