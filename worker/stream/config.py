@@ -53,9 +53,6 @@ class EngineConfig:
     metadata_age_ms_max: int = 5000
     retry_backoff_ms: int = 10
     """Of the producers, between attempts."""
-    marker_ms: int = 2
-    """What the broker is given to write the markers of a transaction before the next one: most are written by then. A
-    producer that meets them waits for 20 ms, and with it all that came meanwhile."""
 
     session_timeout_ms: int = 6000
     heartbeat_interval_ms: int = 1000

@@ -259,7 +259,6 @@ class PartitionTask:
             if chunk:
                 patient_until = None
                 await self._transact(writer, merge, chunk, ledger, breaker)
-                await asyncio.sleep(self._config.marker_ms / 1000)
             elif merge.empty:
                 patient_until = None
                 await self._wake.wait()

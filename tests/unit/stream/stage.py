@@ -102,7 +102,6 @@ class _Writer:
         error = self._stage.commits.popleft()
         if error is not None:
             raise error
-        self._stage.committed_at.append(asyncio.get_running_loop().time())
         self._stage.committed.set()
         return 8
 
@@ -136,8 +135,6 @@ class Stage:
         self.commits: deque[Exception | None] = deque()
         """What becomes of the next transactions: committed, or an error."""
         self.committed = asyncio.Event()
-        self.committed_at: list[float] = []
-        """When each transaction was, by the event loop's clock."""
         self.make: Callable[[], Processor] = Obedient
         """Makes the processor."""
         self.time = Time()

@@ -168,25 +168,6 @@ async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
     assert stage.waits_ms[:3] == [100, 200, 100]
 
 
-async def test_the_broker_is_given_time_for_its_markers_before_the_next_transaction(stage: Stage) -> None:
-    went_on = asyncio.Event()
-
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
-        n_records = 2 * CONFIG.batch_records_max
-        lane.merge.put("a", [record("a", offsets["a"] + n, 1, b"applied", partition=3) for n in range(n_records)])
-        lane.wake.set()
-
-    def look() -> None:
-        if len(stage.committed_at) == 2:
-            went_on.set()
-
-    stage.scene, stage.look = scene, look
-    stage.commits.extend([None, None])
-    await stage.until(went_on)
-    first, second = stage.committed_at
-    assert second - first >= CONFIG.marker_ms / 1000
-
-
 async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(stage: Stage) -> None:
     ran_seconds = iter([30, 30, 31])
     ended = asyncio.Event()
