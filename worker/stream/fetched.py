@@ -1,4 +1,4 @@
-"""Between the bytes of a fetch and the records: one of two places that reach below aiokafka's public interface.
+"""Between the bytes of a fetch and the records: one of three places below aiokafka's public interface.
 
 Header names need not be UTF-8: Kafka takes any bytes from any client, and aiokafka refuses to read them. The refusal
 takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its partition for
@@ -6,7 +6,7 @@ good, and all that are read by the same consumer. There is no public way around.
 `?`, byte by byte; a record whose headers can be read passes untouched.
 
 And records are made as the engine's own class here, a batch at a time, instead of the client's and then again. The
-other place is `worker.stream.open_batches`.
+other places are `worker.stream.open_batches` and, for one number, `worker.stream.transaction`.
 """
 
 from __future__ import annotations

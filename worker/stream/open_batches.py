@@ -1,9 +1,8 @@
 """The batches of an open transaction, by topic, as they fill.
 
 A record goes straight to the encoder inside the client's batch. The batch's own `append` asks for serializers and takes
-every field by name, which costs more than the encoding does, for each of an event's records. Beside
-`worker.stream.fetched` this is what reaches below aiokafka's public interface; what is sent is the client's batch all
-the same.
+every field by name, which costs more than the encoding does, for each of an event's records. That reaches below
+aiokafka's public interface; what is sent is the client's batch all the same.
 """
 
 from __future__ import annotations
