@@ -42,7 +42,6 @@ class OpenBatches:
     def __init__(self, create_batch: Callable[[], BatchBuilder], now_ms: Callable[[], int]) -> None:
         self._create_batch = create_batch
         self._now_ms = now_ms
-        self._filling: dict[str, _Filling] = {}
         self._of_topics: dict[str, list[_Filling]] = {}
 
     def append(self, records: Iterable[Output]) -> None:
@@ -54,7 +53,8 @@ class OpenBatches:
         now_ms = self._now_ms()
         for topic, key, value, headers in records:
             tags = list(headers) if headers else _NO_HEADERS
-            filling = self._filling.get(topic)
+            of_topic = self._of_topics.get(topic)
+            filling = None if of_topic is None else of_topic[-1]
             if filling is None or filling.encode(filling.record_count, now_ms, key, value, tags) is None:
                 filling = self._begin(topic)
                 filling.encode(0, now_ms, key, value, tags)
@@ -62,11 +62,11 @@ class OpenBatches:
 
     def take(self) -> list[tuple[str, BatchBuilder]]:
         """All batches, in the order in which they are sent: one of each topic, then the next ones."""
-        of_topics, self._of_topics, self._filling = self._of_topics, {}, {}
+        of_topics, self._of_topics = self._of_topics, {}
         rounds = zip_longest(*([(topic, filling) for filling in fillings] for topic, fillings in of_topics.items()))
         return [(entry[0], entry[1].closed()) for entries in rounds for entry in entries if entry is not None]
 
     def _begin(self, topic: str) -> _Filling:
-        filling = self._filling[topic] = _Filling(self._create_batch())
+        filling = _Filling(self._create_batch())
         self._of_topics.setdefault(topic, []).append(filling)
         return filling
