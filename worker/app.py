@@ -28,6 +28,7 @@ from worker.domain.rules import Rules
 from worker.edges.pages import Pages
 from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_seldom, set_apart
+from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
 from worker.ops.metrics import Metrics
 from worker.ops.progress import Progress
@@ -264,5 +265,6 @@ def run_worker(settings: Settings) -> int:
     """
     configure_logging(settings.log_format, settings.log_level)
     collect_seldom()
+    keep_freed()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Host(settings).run())

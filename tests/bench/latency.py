@@ -19,24 +19,28 @@ from worker.demo.load import LoadRecord
 
 READER_STOP_SECONDS: Final = 30.0
 
+WARM_UP_SECONDS: Final = 60
+"""A broker that has only just started compiles itself on the cores that it shares with the worker. At 10,000 events/s
+it falls seconds behind at first, and p99 comes down from 2 s to 0.1 s within this time.
+"""
+
 
 class Pace(NamedTuple):
-    """How many events a second are sent, into how many partitions, for how long, and what is asked of their latency in
-    ms (None: nothing).
+    """How many events a second are sent, into how many partitions, for how long they are measured, and what is asked of
+    their latency in ms (None: nothing).
     """
 
     per_second: int
     partitions: int
-    warm_up_seconds: int
     measured_seconds: int
     p50_ms_max: float | None
     p99_ms_max: float
 
 
 PACES: Final = (
-    Pace(1000, 1, 60, 30, 10, 40),
-    Pace(1000, PARTITIONS, 60, 30, 20, 40),
-    Pace(10_000, PARTITIONS, 5, 15, None, 150),
+    Pace(1000, 1, 30, 10, 40),
+    Pace(1000, PARTITIONS, 30, 10, 40),
+    Pace(10_000, PARTITIONS, 15, None, 150),
 )
 """Each partition makes transactions of its own, and each of these takes the broker some 2 ms of CPU: at a pace that one
 partition can keep, the machine is half idle with one, and busy with four."""
@@ -66,7 +70,7 @@ async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
         command = [sys.executable, "-m", "tests.bench.reader", system.bootstrap_servers, system.topic_prefix]
         log = system.folder / "reader.log"
         with child_process([*command, str(seen_path)], log=log, stop_seconds=READER_STOP_SECONDS):
-            seconds = pace.warm_up_seconds + pace.measured_seconds
+            seconds = WARM_UP_SECONDS + pace.measured_seconds
             bench.tell(f"latency: {rate} for {seconds} s")
             n_events = pace.per_second * seconds
             begun, cpu = time.monotonic(), cpu_seconds(worker.pid)
@@ -78,7 +82,7 @@ async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
         if not seen_path.exists():
             raise BenchFailed(f"the reader failed:\n{log.read_text(errors='replace')}")
         seen_ms = msgspec.json.decode(seen_path.read_bytes(), type=dict[str, int])
-    measured_from = start_ms + pace.warm_up_seconds * 1000
+    measured_from = start_ms + WARM_UP_SECONDS * 1000
     measured = {event_id: at_ms for event_id, at_ms in stamped_ms.items() if at_ms >= measured_from}
     waits = [seen_ms[event_id] - at_ms for event_id, at_ms in measured.items() if event_id in seen_ms]
     percentiles = quantiles(waits, n=1000)
