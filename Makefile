@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 ARGS ?=
-EVENTS ?= 400000
+EVENTS ?= 1000000
 ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
@@ -43,7 +43,7 @@ bench: setup ## measure speed on Apache Kafka and print the table, the core comp
 	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench $(ARGS)
 
-bench-peers: setup $(PEERS)/.installed $(PEERS)/.streams ## the same job on Stockfreeze and on its peers, side by side (EVENTS=400000 ROUNDS=3)
+bench-peers: setup $(PEERS)/.installed $(PEERS)/.streams ## the same job on Stockfreeze and on its peers, side by side (EVENTS=1000000 ROUNDS=3)
 	@if command -v cc >/dev/null; then $(MAKE) --no-print-directory compiled; else echo "no C compiler: the core stays Python"; fi
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -m tests.bench.peers --events $(EVENTS) --rounds $(ROUNDS) $(ARGS)
 

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.topics import Topic
 from tests.bench.figures import Figure, at_most
-from tests.bench.load import counts, events, preload, trickle
+from tests.bench.load import counted, events, trickle
 from tests.bench.processes import cpu_seconds
 from tests.bench.system import PARTITIONS, Bench, BenchFailed, new_system
 from worker.demo.children import child_process
@@ -62,10 +62,7 @@ async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
         stamped_ms[_EVENT_ID(record.value).event_id] = timestamp_ms
 
     async with new_system(bench, pace.partitions) as system:
-        now_ms = time.time_ns() // 1_000_000
-        await preload(system, opening := counts(now_ms), now_ms)
-        worker = system.start_worker()
-        await system.processed(worker, len(opening), Topic.STOCK)
+        worker = await counted(system, time.time_ns() // 1_000_000)
         seen_path = system.folder / "seen.json"
         command = [sys.executable, "-m", "tests.bench.reader", system.bootstrap_servers, system.topic_prefix]
         log = system.folder / "reader.log"

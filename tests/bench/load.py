@@ -14,6 +14,7 @@ from confluent_kafka import KafkaError, Producer
 
 from schemas.topics import Topic
 from tests.bench.system import PARTITIONS, BenchFailed, System
+from tests.e2e.worker_process import WorkerProcess
 from worker.demo.events import rfc3339
 from worker.demo.load import LoadRecord, opening_counts, steady_load
 from worker.demo.retail import WAREHOUSES
@@ -98,6 +99,14 @@ async def preload(system: System, records: Iterable[LoadRecord], start_ms: int) 
     finally:
         await producer.stop()
     return number + 1
+
+
+async def counted(system: System, now_ms: int) -> WorkerProcess:
+    """Have the first worker count all that the other loads touch; it goes on running."""
+    await preload(system, opening := counts(now_ms), now_ms)
+    worker = system.start_worker()
+    await system.processed(worker, len(opening), Topic.STOCK)
+    return worker
 
 
 async def trickle(

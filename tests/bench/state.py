@@ -10,7 +10,7 @@ from typing import Final
 
 from schemas.topics import Topic
 from tests.bench.figures import Figure, at_least, at_most
-from tests.bench.load import counts, open_orders, preload
+from tests.bench.load import counted, open_orders, preload
 from tests.bench.processes import cpu_seconds, resident_bytes
 from tests.bench.system import Bench, BenchFailed, new_system
 from tests.e2e.worker_process import WorkerProcess
@@ -25,10 +25,7 @@ async def measure(bench: Bench) -> list[Figure]:
     """Memory of a worker without and with open orders of two lines, and then the restore of their state by another."""
     async with new_system(bench) as system:
         start_ms = time.time_ns() // 1_000_000 - ORDERS
-        await preload(system, opening := counts(start_ms), start_ms)
-        worker = system.start_worker()
-        await system.processed(worker, len(opening), Topic.STOCK)
-        await worker.terminate()
+        await (await counted(system, start_ms)).terminate()
         # A worker that has just counted all stock has room left over, into which the orders would go unseen.
         worker = system.start_worker()
         await worker.ready(RESTORE_SECONDS_MAX)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import Final
 
-from schemas.topics import Topic
 from tests.bench.backlog import Stretch, work_off
 from tests.bench.figures import Figure, at_least, at_most
-from tests.bench.load import counts, events, preload
+from tests.bench.load import counted, events, preload
 from tests.bench.processes import cpu_seconds, resident_bytes
 from tests.bench.system import Bench, BenchFailed, System, new_system
 from tests.e2e.worker_process import WorkerProcess
@@ -23,7 +22,8 @@ async def measure(bench: Bench) -> list[Figure]:
     """Throughput over a backlog, and whether the outcome is right."""
     async with new_system(bench) as system:
         start_ms = time.time_ns() // 1_000_000 - bench.events
-        await _count(bench, system, start_ms)
+        bench.tell("throughput: counting the stock")
+        await (await counted(system, start_ms)).terminate()
         bench.tell(f"throughput: preloading {bench.events:,} events")
         await preload(system, events(bench.events, start_ms), start_ms)
         worker = system.start_worker()
@@ -50,14 +50,6 @@ async def measure(bench: Bench) -> list[Figure]:
             Figure("worker memory at the end", held / 2**20, "MiB"),
             await _verified(bench, system),
         ]
-
-
-async def _count(bench: Bench, system: System, start_ms: int) -> None:
-    bench.tell("throughput: counting the stock")
-    await preload(system, opening := counts(start_ms), start_ms)
-    worker = system.start_worker()
-    await system.processed(worker, len(opening), Topic.STOCK)
-    await worker.terminate()
 
 
 async def _worked_off(bench: Bench, system: System, worker: WorkerProcess) -> Stretch:

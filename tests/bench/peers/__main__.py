@@ -34,7 +34,7 @@ from tests.bench.telling import teller
 from tests.e2e.worker_process import WorkerNotReadyError
 from worker.edges.cluster import ClusterError
 
-EVENTS: Final = 400_000
+EVENTS: Final = 1_000_000
 ROUNDS: Final = 3
 WIDTH: Final = 160
 """Of the table where it goes to a file."""

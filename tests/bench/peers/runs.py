@@ -17,9 +17,8 @@ from typing import Final
 
 import msgspec
 
-from schemas.topics import Topic
 from tests.bench.backlog import EVENT_TOPICS, shared, work_off
-from tests.bench.load import counts, preload, trickle
+from tests.bench.load import counted, preload, trickle
 from tests.bench.peers.levels import difference, expected_levels, read_levels
 from tests.bench.peers.roster import Contender, Place
 from tests.bench.processes import cpu_seconds, resident_bytes
@@ -102,7 +101,8 @@ async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], st
     rest = load[len(backlog) : len(backlog) + TRICKLED]
     async with new_system(bench) as system:
         if contender.command is None:
-            await _count(system, start_ms)
+            # Beforehand, so that full rules have all their work to do.
+            await (await counted(system, start_ms)).terminate()
         with ExitStack() as stack:
             if contender.processes > 1:  # they share the partitions first: that is not what is measured
                 running = stack.enter_context(_started(contender, system))
@@ -117,14 +117,6 @@ async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], st
             p50, p99 = await _latency(system, running, rest, len(backlog))
         wrong = difference(expected_levels([*backlog, *rest]), await read_levels(system))
     return Sample(contender.name, len(backlog), worked.events_per_s, worked.us_per_event(), p50, p99, memory, wrong)
-
-
-async def _count(system: System, start_ms: int) -> None:
-    """Have all stock counted beforehand, so that full rules have all their work to do."""
-    await preload(system, opening := counts(start_ms), start_ms)
-    worker = system.start_worker()
-    await system.processed(worker, len(opening), Topic.STOCK)
-    await worker.terminate()
 
 
 @contextmanager
