@@ -29,6 +29,7 @@ LEFT_BY_THE_CLIENT = (
     ":pytest.PytestUnraisableExceptionWarning"
 )
 
+_follows_clients = pytest.StashKey[bool]()
 _left_out = pytest.StashKey[dict[tuple[BrokerKind, str], list[str]]]()
 
 
@@ -54,7 +55,12 @@ def names() -> Names:
 
 @pytest.fixture(autouse=True)
 def _collected(request: pytest.FixtureRequest) -> Iterator[None]:
-    """What a client left behind is complained of in the test that it belongs to."""
+    """What a client left behind is complained of in the test that it belongs to.
+
+    Or in the next one, before it begins: what was logged with an error holds it until its test has ended.
+    """
+    if request.node.stash.get(_follows_clients, False):
+        gc.collect()
     yield
     if _ends_clients(request.node):
         gc.collect()
@@ -72,9 +78,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.hookimpl(trylast=True)  # when what was not asked for has been left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     left_out: dict[tuple[BrokerKind, str], list[str]] = defaultdict(list)
+    follows_clients = False
     for item in items:
-        if _ends_clients(item):
+        ends_clients = _ends_clients(item)
+        item.stash[_follows_clients] = follows_clients and not ends_clients
+        if follows_clients or ends_clients:
             item.add_marker(pytest.mark.filterwarnings(LEFT_BY_THE_CLIENT))
+        follows_clients = ends_clients
         kind = _kind_of(item)
         reason = None if kind is None or config.option.collectonly else why_not(kind)
         if kind is None or reason is None:
