@@ -13,6 +13,7 @@ import re
 from typing import Final, Literal, NoReturn, TypeGuard, final
 
 import msgspec
+from mypy_extensions import mypyc_attr
 
 from schemas.catalogue import TOPIC_OF, TYPES
 from schemas.inputs import (
@@ -51,6 +52,7 @@ class Refused(Exception):
         self.message: Final = message
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Decoded:  # noqa: PLW1641 - its event may be changed, so it has no hash
     """An event in its normal form, and its times in UTC milliseconds; `as_of_ms` is 0 for all but counts."""

@@ -1,4 +1,4 @@
 """The rules of the contract: pure functions of facts.
 
-No I/O, no clock, no broker; it imports the standard library and `schemas` alone.
+No I/O, no clock, no broker; it imports the standard library, `schemas`, and marks for the compiler alone.
 """

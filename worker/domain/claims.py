@@ -10,6 +10,8 @@ from collections.abc import Collection
 from operator import attrgetter
 from typing import Final, final
 
+from mypy_extensions import mypyc_attr
+
 from worker.domain.facts import CANCELLED_WHOLE, shipped_at_of
 from worker.domain.order_state import Claim, OrderState, SubOrderFacts
 from worker.domain.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
@@ -18,6 +20,7 @@ StockKey = tuple[str, str]
 """Warehouse and SKU."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Difference:
     """What an event changed of an order's claim at a stock key; before is None where there was none."""
@@ -30,6 +33,7 @@ class Difference:
         self.after = after
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Settlement:
     """What an order's facts come to, for the SKUs asked for.

@@ -11,6 +11,8 @@ from collections.abc import Callable, Collection, Iterable
 from enum import Enum
 from typing import Any, Final, final
 
+from mypy_extensions import mypyc_attr
+
 from schemas.inputs import (
     Line,
     OrderAmended,
@@ -48,6 +50,7 @@ class Shortcut(Enum):
     """A sub-order shipped."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Touch:
     """What an event changed the facts of; None stands for all.

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, final
 
+from mypy_extensions import mypyc_attr
+
 from schemas.state import (
     VERSION,
     ClaimRow,
@@ -29,6 +31,7 @@ STATUS_UNKNOWN: Final = -1
 _NO_RETURNS: Final[dict[str, ReturnRow]] = {}
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Claim:
     """What one order asks, or asked, of one stock key.
@@ -67,6 +70,7 @@ class Claim:
         )
 
 
+@mypyc_attr(acyclic=True)
 @final
 class ReturnFacts:
     """What is known of one return. Each `_rank` is the (time, event id) of the event that gave the fact."""
@@ -93,6 +97,7 @@ class ReturnFacts:
         self.warehouse_rank: Rank | None = None
 
 
+@mypyc_attr(acyclic=True)
 @final
 class SubOrderFacts:
     """What is known of one sub-order; `status` alone is derived (an index into `worker.domain.statuses`)."""

@@ -87,8 +87,8 @@ class Orders:
                 moves.append(frozen_delta)
                 stock.remember_move(at, frozen_delta, stream_time_ms)
             if cause.order_id is not None:
-                touched = Touched(at, abs(posting.quantity), posting.movement, cause.order_id, cause.sub_order_id)
-                stock.touches.append(touched)
+                quantity = abs(posting.quantity)
+                stock.remember_touch(Touched(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))
 
     def _update_alerts(
         self,

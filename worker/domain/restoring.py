@@ -110,9 +110,10 @@ class Restoration:
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
                 if claim.open:
-                    stock.touches.append(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
+                    stock.remember_touch(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
                 if claim.shipments or claim.returns:
-                    stock.touches += _shipped_and_returned(order_id, claim)
+                    for touched in _shipped_and_returned(order_id, claim):
+                        stock.remember_touch(touched)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))

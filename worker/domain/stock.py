@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections import deque
 from typing import TYPE_CHECKING, Final, final
+
+from mypy_extensions import mypyc_attr
 
 from schemas.state import VERSION, StockState
 from schemas.times import time_text
@@ -34,6 +35,7 @@ MOVES_KEPT_MS: Final = 2 * DAY_MS
 """
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Posting:
     """One movement, with the balance after it."""
@@ -51,6 +53,7 @@ class Posting:
         self.frozen = frozen
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Touched:
     """An order's movement at a key, remembered as a possible cause of a drift. Of these there are many."""
@@ -116,7 +119,7 @@ class Stock:
         self.dirty = False
         self.level_cause: Cause | None = None
         self.level_number = 0
-        self.touches: deque[Touched] = deque(maxlen=TOUCHES_MAX)
+        self.touches: list[Touched] = []
         self._claimed = 0
         # Of what an event looks at, the bounds are here, so that it need not look at what they are the bounds of: keys
         # are many, and what is read of one has mostly left the CPU's caches since.
@@ -310,6 +313,13 @@ class Stock:
             horizon = stream_time_ms - MOVES_KEPT_MS
             kept = [number for i in range(0, length, 2) if moves[i] > horizon for number in moves[i : i + 2]]
             self._moves = array("q", kept)
+
+    def remember_touch(self, touched: Touched) -> None:
+        """Keep an order's movement as a suspect for a drift, in the place of the oldest where there are enough."""
+        touches = self.touches
+        if len(touches) >= TOUCHES_MAX:
+            del touches[0]
+        touches.append(touched)
 
     def frozen_as_of(self, as_of: int) -> int:
         """Frozen units less the movements that happened after a time."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple, final
 
+from mypy_extensions import mypyc_attr
+
 Headers = Sequence[tuple[str, bytes | None]]
 """A header may have no value, which is not the same as an empty one."""
 
 
+@mypyc_attr(acyclic=True)
 @final
 class InputRecord:
     """A record as read: where it lies, its timestamp in milliseconds since the epoch, and what is in it.

@@ -8,7 +8,7 @@ from schemas.topics import Topic
 from tests.unit.domain.shop import APPLIED, STALE, Fields, Shop, child, iso, lines, ordered
 from worker.domain.order_state import Claim
 from worker.domain.rules import AccountRules
-from worker.domain.stock import Stock
+from worker.domain.stock import TOUCHES_MAX, Stock, Touched
 from worker.domain.violations import InvariantViolation
 
 
@@ -325,3 +325,10 @@ def test_frozen_units_that_are_not_the_sum_of_open_units_stop_the_partition() ->
     stock.frozen = 2
     with pytest.raises(InvariantViolation, match="frozen 3, open units 4"):
         stock.post(Claim(3), Claim(4))
+
+
+def test_the_latest_movements_at_a_key_are_remembered_as_suspects_and_no_more() -> None:
+    stock = new_stock()
+    for at in range(TOUCHES_MAX + 2):
+        stock.remember_touch(Touched(at, 1, "freeze", f"o-{at}", None))
+    assert [touched.at for touched in stock.touches] == list(range(2, TOUCHES_MAX + 2))

@@ -8,7 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
+import worker.domain.stock
+from schemas.decoding import Decoded
+from schemas.inputs import ArchiveRequested
+from worker.domain.claims import Difference, Settlement
+from worker.domain.facts import Touch
+from worker.domain.order_state import Claim, ReturnFacts, SubOrderFacts
+from worker.domain.stock import Posting, Touched
 from worker.ops.garbage import NEW_OBJECTS_MAX, collect_seldom, set_apart
+from worker.stream.records import InputRecord
+
+COMPILED = not str(worker.domain.stock.__file__).endswith(".py")
 
 
 class Knot:
@@ -56,3 +66,23 @@ def test_new_objects_are_looked_at_seldom_and_old_ones_as_before() -> None:
     old = gc.get_threshold()[1:]
     collect_seldom()
     assert gc.get_threshold() == (NEW_OBJECTS_MAX, *old)
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [
+        Decoded(ArchiveRequested(event_id="e", account_id="a", occurred_at="", order_id="o"), 0, 0),
+        InputRecord("orders.v1", 0, 0, 0, b"a", b"{}"),
+        Claim(),
+        SubOrderFacts(),
+        ReturnFacts(),
+        Touch(None, None),
+        Settlement({}, {}, ()),
+        Difference(("w", "k"), None, Claim()),
+        Posting("freeze", 1, 1, 0, None, 1),
+        Touched(0, 1, "freeze", "o", None),
+    ],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_what_comes_with_every_event_is_nothing_to_the_collector_once_it_is_compiled(thing: object) -> None:
+    assert gc.is_tracked(thing) is not COMPILED
