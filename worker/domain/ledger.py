@@ -237,14 +237,12 @@ class Ledger:
             )
         event_hash, content = identity_of(event)
         identities = b"" if order is None else order.identities
-        if order is not None and event_hash in identities:
-            known = _content_of(identities, event_hash)
-            if known is not None and known != content:
+        if order is not None and (known := _content_of(identities, event_hash)) is not None:
+            if known != content:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
-            if known is not None:
-                order.seen_at = max(order.seen_at, cause.recorded_at)
-                order.changed = True
-                return _DUPLICATE
+            order.seen_at = max(order.seen_at, cause.recorded_at)
+            order.changed = True
+            return _DUPLICATE
         sizeable = not is_small(event) or len(identities) > SMALL_IDENTITIES or (order is not None and order.sizeable)
         if sizeable:
             refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
