@@ -214,6 +214,8 @@ class Stock:
         if self._first_at > until:
             return
         index = bisect_right(self._times, until)
+        if index == 0:  # a record's timestamp, and so `until`, may lie beyond all that the bound can say
+            return
         if self.count is not None:
             self.count.on_hand += sum(self._deltas[:index])
             self.count.folded_until = self._folded_until = self._times[index - 1]

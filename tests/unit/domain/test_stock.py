@@ -314,6 +314,19 @@ def test_flows_of_a_key_without_a_count_are_dropped_when_they_are_folded() -> No
     assert stock.on_hand == 10
 
 
+@pytest.mark.parametrize("until", [1 << 60, (1 << 63) - 1])
+def test_a_time_beyond_any_that_an_event_can_have_folds_what_there_is_and_is_no_error_where_there_is_nothing(
+    until: int,
+) -> None:
+    stock = new_stock()
+    stock.adopt((0, "erp", "n", 1), 10)
+    stock.fold(until)
+    assert (stock.on_hand, stock.expected_at(9)) == (10, 10)
+    stock.flow(5, -3)
+    stock.fold(until)
+    assert (stock.on_hand, stock.expected_at(4)) == (7, 7)
+
+
 def test_nothing_can_be_expected_of_a_key_without_a_count() -> None:
     with pytest.raises(InvariantViolation):
         new_stock().expected_at(5)
