@@ -115,8 +115,8 @@ def status_changed(
         f'{{"type":"order.status_changed","event_id":"{source}/{number}"{envelope},"order_id":{order_id},'
         f'"status":"{status}","placed":{placed_json},"eligible":{eligible_json},"sub_orders":'
     )
-    # What is nested is made by the encoder: rows are many, and it writes them in one go. Their fields are named because
-    # a row that is handed over whole is copied into a list first, once this is compiled.
+    # What is nested is made by the encoder: rows are many, and it writes them in one go. Their fields are handed over
+    # one by one because a row that is handed over whole is copied into a list first, once this is compiled.
     rows = _encode(
         [
             UnitRow(sub_order_id, warehouse_id, sku, unshipped, shipped, cancelled)

@@ -27,6 +27,8 @@ TOUCHES_MAX: Final = 24
 
 _LONG_AGO_MS: Final = -(1 << 60)
 _NEVER_MS: Final = 1 << 60
+"""Later than any event can have happened, but not than any timestamp of a record, which may have 63 bits: such a number
+is an object once compiled, and dear to compare with."""
 
 MOVES_KEPT_MS: Final = 2 * DAY_MS
 """How long the `frozen_delta` of a movement is kept.
@@ -214,7 +216,7 @@ class Stock:
         if self._first_at > until:
             return
         index = bisect_right(self._times, until)
-        if index == 0:  # a record's timestamp, and so `until`, may lie beyond all that the bound can say
+        if index == 0:  # there are none, and `until` is later than `_NEVER_MS`
             return
         if self.count is not None:
             self.count.on_hand += sum(self._deltas[:index])
