@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from tests.bench.figures import Figure, at_most
 from tests.bench.load import counted, events, trickle
 from tests.bench.processes import cpu_seconds
-from tests.bench.system import PARTITIONS, Bench, BenchFailed, new_system
+from tests.bench.system import PARTITION_COUNTS, Bench, BenchFailed, new_system, through
 from worker.demo.children import child_process
 from worker.demo.load import LoadRecord
 
@@ -37,13 +37,11 @@ class Pace(NamedTuple):
     p99_ms_max: float
 
 
-PACES: Final = (
-    Pace(1000, 1, 30, 10, 40),
-    Pace(1000, PARTITIONS, 30, 10, 40),
-    Pace(10_000, PARTITIONS, 15, None, 150),
+PACES: Final = tuple(
+    pace
+    for partitions in PARTITION_COUNTS
+    for pace in (Pace(1000, partitions, 30, 10, 40), Pace(10_000, partitions, 15, None, 150))
 )
-"""Each partition makes transactions of its own, and each of these takes the broker some 2 ms of CPU: at a pace that one
-partition can keep, the machine is half idle with one, and busy with four."""
 
 
 async def measure(bench: Bench) -> list[Figure]:
@@ -56,7 +54,7 @@ async def measure(bench: Bench) -> list[Figure]:
 
 async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
     stamped_ms: dict[str, int] = {}
-    rate = f"{pace.per_second:,} events/s, {pace.partitions} partition{'s' * (pace.partitions > 1)}"
+    rate = f"{pace.per_second:,} events/s, {through(pace.partitions)}"
 
     def sent(record: LoadRecord, timestamp_ms: int) -> None:
         stamped_ms[_EVENT_ID(record.value).event_id] = timestamp_ms

@@ -22,6 +22,10 @@ from worker.edges.cluster import Cluster, open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
 
 PARTITIONS: Final = 4
+PARTITION_COUNTS: Final = (1, PARTITIONS)
+"""What throughput and latency are measured through: what one partition can keep is soonest done by one, as each makes
+transactions of its own, and each of these takes the broker some 2 ms of CPU. More are for what one cannot.
+"""
 POLL_SECONDS: Final = 0.02
 WORK_SECONDS_MAX: Final = 600.0
 """Nothing that a benchmark waits for takes longer, however slow the machine."""
@@ -124,6 +128,11 @@ class System:
                     watch(process.pid)
                     await asyncio.sleep(POLL_SECONDS)
         return code, log.read_text(errors="replace").strip()
+
+
+def through(partitions: int) -> str:
+    """How a figure names them: "1 partition", "4 partitions"."""
+    return f"{partitions} partition{'s' * (partitions > 1)}"
 
 
 @asynccontextmanager

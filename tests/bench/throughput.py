@@ -9,7 +9,7 @@ from tests.bench.backlog import Stretch, work_off
 from tests.bench.figures import Figure, at_least, at_most
 from tests.bench.load import counted, events, preload
 from tests.bench.processes import cpu_seconds, resident_bytes
-from tests.bench.system import Bench, BenchFailed, System, new_system
+from tests.bench.system import PARTITION_COUNTS, Bench, BenchFailed, System, new_system, through
 from tests.e2e.worker_process import WorkerProcess
 
 FIRST_SHARE: Final = 0.05
@@ -19,10 +19,14 @@ TOLD_EVERY_SECONDS: Final = 2.0
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Throughput over a backlog, and whether the outcome is right."""
-    async with new_system(bench) as system:
+    """Throughput over a backlog through one partition and through several, and whether the outcome is right."""
+    return [figure for partitions in PARTITION_COUNTS for figure in await _measure_through(bench, partitions)]
+
+
+async def _measure_through(bench: Bench, partitions: int) -> list[Figure]:
+    async with new_system(bench, partitions) as system:
         start_ms = time.time_ns() // 1_000_000 - bench.events
-        bench.tell("throughput: counting the stock")
+        bench.tell(f"throughput, {through(partitions)}: counting the stock")
         await (await counted(system, start_ms)).terminate()
         bench.tell(f"throughput: preloading {bench.events:,} events")
         await preload(system, events(bench.events, start_ms), start_ms)
@@ -33,7 +37,7 @@ async def measure(bench: Bench) -> list[Figure]:
         explained = f"{worked.events:,} events in {worked.seconds:.1f} s, full rules, exactly once, one worker"
         of_worker, of_broker = worked.cpu_seconds
         return [
-            Figure("throughput", worked.events_per_s, "events/s", at_least(35_000), explained),
+            Figure(f"throughput, {through(partitions)}", worked.events_per_s, "events/s", at_least(35_000), explained),
             Figure(
                 "worker CPU per event",
                 worked.us_per_event(_WORKER),
