@@ -203,8 +203,12 @@ class Books:
 
     def _fold_all(self, account: Account, flows: list[Flow]) -> None:
         """Flows that are about to lose their record must be in their counts first."""
-        for warehouse, sku, _, _ in flows:
-            self.fold(account, account.stock_at(warehouse, sku))
+        for warehouse, sku, at, _ in flows:
+            stock = account.stock_at(warehouse, sku)
+            stock.fold(self.horizon(account))
+            stock.close_at(at)
+            if stock.dirty:
+                self._dirty_stock[stock] = None
 
     # Flush
 

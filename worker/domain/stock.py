@@ -224,6 +224,16 @@ class Stock:
             self.dirty = True
         self._drop_flows(index)
 
+    def close_at(self, at: int) -> None:
+        """A folded flow of this time loses its record: what the others of the time come to is in the count as well.
+
+        Where they cancelled each other out there was nothing to fold, and who restores only the others must not take
+        them for something.
+        """
+        if self.count is not None and at > self._counted_at and at > self._folded_until:
+            self.count.folded_until = self._folded_until = at
+            self.dirty = True
+
     def _drop_flows(self, n_flows: int) -> None:
         del self._times[:n_flows], self._deltas[:n_flows]
         self._bound()

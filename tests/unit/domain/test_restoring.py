@@ -74,6 +74,36 @@ def test_what_is_restored_goes_on_as_if_it_had_never_stopped() -> None:
         assert restarting.state == steady.state
 
 
+LONG_AFTER = 600 * DAY
+"""When flows of the first days have been folded into their counts, and adjustments have left the state."""
+
+
+@pytest.mark.parametrize(
+    ("adjusted", "shipped", "on_hand"),
+    [((1,), 1, 10), ((1, 1), 2, 10), ((2,), 1, 11), ((1,), 2, 9)],
+    ids=["they cancel out", "three cancel out", "more came", "more left"],
+)
+@pytest.mark.parametrize("earlier", [0, 5], ids=["nothing else", "a flow before them"])
+def test_a_flow_whose_time_another_shared_is_not_counted_again_when_the_other_has_left_the_state(
+    adjusted: tuple[int, ...], shipped: int, on_hand: int, earlier: int
+) -> None:
+    shop = Shop(now=2 * DAY)
+    shop.count(10, 0)
+    shop.sub_order(shipped)
+    shop.say("sub_order.shipped", DAY)  # its order is never placed, so it stays
+    for delta in adjusted:
+        shop.say("stock.adjusted", DAY, delta=delta)
+    if earlier:
+        shop.say("stock.adjusted", DAY - 1, delta=earlier)
+    shop.now = LONG_AFTER
+    shop.say("archive.requested", LONG_AFTER, order_id="another")
+    assert [key for key, value in shop.state.items() if key.startswith(b"adjustment/") and value is not None] == []
+    restored = shop.restarted()
+    assert restored.stock() == shop.stock() == (on_hand + earlier, 0)
+    assert restored.say("stock.adjusted", LONG_AFTER, delta=100).moves == [("adjust", 100, 0, 100)]
+    assert restored.stock() == (on_hand + earlier + 100, 0)
+
+
 def test_a_later_record_of_a_key_replaces_an_earlier_one_and_a_tombstone_deletes_it() -> None:
     shop = Shop()
     versions = [(record.key or b"", record.value) for body in HISTORY[:3] for record in shop.send(body).of(Topic.STATE)]

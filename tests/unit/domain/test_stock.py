@@ -306,6 +306,33 @@ def test_folded_flows_stay_in_on_hand_and_are_corrected_there() -> None:
     assert (stock.on_hand, stock.expected_at(8)) == (8, 9)
 
 
+def test_a_time_that_is_closed_is_the_counts_even_where_nothing_was_left_to_fold() -> None:
+    stock = new_stock()
+    stock.adopt((0, "erp", "n", 1), 10)
+    stock.flow(5, 3)
+    stock.flow(5, -3)
+    stock.fold(6)
+    stock.dirty = False
+    stock.close_at(5)
+    assert (stock.dirty, stock.count.folded_until if stock.count else None) == (True, 5)
+    stock.restore_flow(5, -3)
+    stock.restored()
+    assert stock.on_hand == 10
+
+
+@pytest.mark.parametrize("at", [-1, 0, 4], ids=["before the count", "at the count", "folded already"])
+def test_closing_a_time_that_the_count_has_already_changes_nothing(at: int) -> None:
+    stock = new_stock()
+    stock.close_at(at)
+    assert not stock.dirty
+    stock.adopt((0, "erp", "n", 1), 10)
+    stock.flow(4, 3)
+    stock.fold(6)
+    stock.dirty = False
+    stock.close_at(at)
+    assert not stock.dirty
+
+
 def test_flows_of_a_key_without_a_count_are_dropped_when_they_are_folded() -> None:
     stock = new_stock()
     stock.flow(5, -3)
