@@ -164,7 +164,9 @@ class Model:
         return step
 
     def _replay_of(self, record: Record) -> str | None:
-        return next((value.decode() for name, value in record.headers if name == "replay-of"), None)
+        named = next((value.decode() for name, value in record.headers if name == "replay-of"), "")
+        is_here = any(named.startswith(f"{self.prefix}{topic}/{record.partition}/") for topic in reading.TYPES)
+        return named if is_here else None
 
     def _read(self, record: Record) -> Event:
         """The event, or a Refusal with any of the contract's codes, in their order."""

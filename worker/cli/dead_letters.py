@@ -216,6 +216,7 @@ async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | N
 async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> tuple[list[str], list[str]]:
     from worker.edges.dead_letters import Sender
 
+    inputs = {settings.topic(topic) for topic in INPUTS}
     async with asked(settings) as system, Sender(settings.client_options()) as sender:
         if ids:
             found = await _find(system, ids)
@@ -226,9 +227,10 @@ async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> t
                 entry
                 for partition in range(system.partition_count)
                 for entry in await _entries(system, partition)
-                if entry.pending is not False and code in (None, entry.letter.code)
+                if entry.pending is not False
+                and code in (None, entry.letter.code)
+                and entry.letter.source_topic in inputs
             ]
-        inputs = {settings.topic(topic) for topic in INPUTS}
         for entry in chosen:
             if entry.letter.source_topic not in inputs:
                 raise Refusal(

@@ -116,7 +116,7 @@ class PartitionProcessor:
         self.ledger.advance(recorded_at)
         topic = self._inputs[name]
         source = f"{self._sources[name]}{record.offset}"
-        replay = _replay_of(record) if record.headers else None
+        replay = self._replay_of(record) if record.headers else None
         decoded = None
         try:
             decoded = decoding.decode(topic, record.value)
@@ -154,6 +154,20 @@ class PartitionProcessor:
                 f" the record lies in {self._partition}.",
             )
         self._placed.add(account_id)
+
+    def _replay_of(self, record: InputRecord) -> Origin | None:
+        """The dead letter that a record says to be the replay of; None where it says nothing that could be one.
+
+        A replay is sent to where its original lay, so what names another partition, or no input of this system, is not
+        believed: nobody could find the dead letter again by that name.
+        """
+        for name, value in record.headers:
+            if name == REPLAY_HEADER:
+                match = _DEAD_LETTER_ID.fullmatch((value or b"").decode(errors="replace"))
+                if match is None or match["topic"] not in self._inputs or match["partition"] != str(record.partition):
+                    return None
+                return Origin(match["topic"], match["partition"], match["offset"])
+        return None
 
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
         """Which order a dead letter holds back: contract section 7."""
@@ -205,12 +219,3 @@ class PartitionProcessor:
         account = self.ledger.account(dead_letter.account_id)
         recorded_at = time_text(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
         return Cause(account, source, record.timestamp, recorded_at, decoding.event_id_of(record.value), order_id)
-
-
-def _replay_of(record: InputRecord) -> Origin | None:
-    """The dead letter that a record says to be the replay of; None where it says nothing that could be one."""
-    for name, value in record.headers:
-        if name == REPLAY_HEADER:
-            match = _DEAD_LETTER_ID.fullmatch((value or b"").decode(errors="replace"))
-            return Origin(match["topic"], match["partition"], match["offset"]) if match else None
-    return None

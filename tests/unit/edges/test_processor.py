@@ -206,7 +206,16 @@ def test_an_accepted_replay_ends_the_dead_letter(partition: Partition) -> None:
     assert partition.pending() == []
 
 
-@pytest.mark.parametrize("value", [None, b"", b"nonsense", b"a/b/c", b"\xff/0/1", b"t/0/-1", b"t/0/1/2"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, b"", b"nonsense", b"a/b/c", b"\xff/0/1", b"t/0/-1", b"t/0/1/2"),
+        f"orders.events.v1/{HOME}/3".encode(),  # without the prefix: another system's
+        f"shop.orders.events.v1/{HOME + 1}/3".encode(),
+        f"shop.orders.events.v1/0{HOME}/3".encode(),
+        f"shop.dead-letters.v1/{HOME}/3".encode(),
+    ],
+)
 def test_a_header_that_names_no_dead_letter_makes_no_replay(partition: Partition, value: bytes | None) -> None:
     partition.process(BROKEN, headers=[("replay-of", value)])
     assert partition.pending() == [f"shop.orders.events.v1/{HOME}/7"]

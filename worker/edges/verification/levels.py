@@ -35,6 +35,7 @@ class Levels:
         self.findings = Findings(partition)
         self.records = 0
         self.stocks: dict[StockKey, Stock] = {}
+        self._paths: dict[StockKey, bytes] = {}
         self._sources = Sources(partition, cut)
         self._newer: set[StockKey] = set()
 
@@ -64,7 +65,9 @@ class Levels:
             if not self._sources.is_before_cut(source, offset):
                 self._newer.add(key)
                 continue
-            if key not in self.stocks and record.key != path_of(key).encode():
+            if (path := self._paths.get(key)) is None:
+                path = self._paths[key] = path_of(key).encode()
+            if record.key != path:
                 self._add(Check.PLACEMENT, path_of(key), f"its record's key is {record.key!r}", record)
             if level.available != (None if level.on_hand is None else level.on_hand - level.frozen):
                 message = f"available is {level.available}, with {level.on_hand} on hand and {level.frozen} frozen"

@@ -280,6 +280,18 @@ async def test_a_journal_whose_beginning_was_deleted_is_found() -> None:
     assert Check.DELETED in found(report)
 
 
+async def test_a_level_under_the_key_of_another_is_found_though_the_last_one_of_its_own_key_is_right() -> None:
+    sound = world()
+    levels = sound.topics[Topic.LEVELS]
+    first, last = levels[0], levels[-1]
+    assert first.key != last.key
+    levels.append(replaced(last, offset=last.offset + 1, key=first.key))
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.PLACEMENT}
+
+
 async def test_an_account_of_another_partition_is_found() -> None:
     stranger = account_in(0, COUNT)
     sound = world()
