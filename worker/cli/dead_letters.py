@@ -221,6 +221,11 @@ async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> t
         if ids:
             found = await _find(system, ids)
             chosen = list(found.values())
+            for entry in chosen:
+                if entry.letter.source_topic not in inputs:
+                    raise Refusal(
+                        f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
+                    )
         else:
             found = {}
             chosen = [
@@ -231,11 +236,6 @@ async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> t
                 and code in (None, entry.letter.code)
                 and entry.letter.source_topic in inputs
             ]
-        for entry in chosen:
-            if entry.letter.source_topic not in inputs:
-                raise Refusal(
-                    f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
-                )
         letters = [entry.letter for entry in chosen]
         await _send_again(system, sender, letters)
         return [letter.id for letter in letters], [id_ for id_ in ids if id_ not in found]

@@ -205,10 +205,8 @@ class Books:
         """Flows that are about to lose their record must be in their counts first."""
         for warehouse, sku, at, _ in flows:
             stock = account.stock_at(warehouse, sku)
-            stock.fold(self.horizon(account))
             stock.close_at(at)
-            if stock.dirty:
-                self._dirty_stock[stock] = None
+            self.fold(account, stock)
 
     # Flush
 

@@ -225,11 +225,12 @@ class Stock:
         self._drop_flows(index)
 
     def close_at(self, at: int) -> None:
-        """A folded flow of this time loses its record: what the others of the time come to is in the count as well.
+        """Fold what there is up to a time of which a flow loses its record, and all of that time with it.
 
-        Where they cancelled each other out there was nothing to fold, and who restores only the others must not take
-        them for something.
+        Where flows of one time cancelled each other out there is nothing to fold, and who restores only those that
+        still have a record must not take them for something.
         """
+        self.fold(at)
         if self.count is not None and at > self._counted_at and at > self._folded_until:
             self.count.folded_until = self._folded_until = at
             self.dirty = True

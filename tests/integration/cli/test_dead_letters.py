@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import Topic
 from tests.integration.cli.conftest import PARTITIONS, Command, System
-from tests.offline import account_in
+from tests.offline import Transaction, account_in
 
 ACCOUNT = account_in(0, PARTITIONS)
 
@@ -68,6 +68,30 @@ async def test_all_of_a_code_are_sent_again_but_not_what_is_settled(stockfreeze:
 
     assert said.code == 0
     assert f"2 sent again: 2 to {system.topic(Topic.ORDERS)}" in said.out
+
+
+def _from_elsewhere(records: Transaction) -> Transaction:
+    """What was refused in partition 0 says to be from a topic that is no input."""
+    source = [("source-topic", b"elsewhere"), ("source-partition", b"0")]
+    return [
+        record._replace(headers=[*source, *(header for header in record.headers if header[0] != "source-topic")])
+        if ("source-partition", b"0") in record.headers
+        else record
+        for record in records
+    ]
+
+
+async def test_what_came_from_no_input_keeps_none_of_the_others_from_being_sent_again(
+    stockfreeze: Command, system: System
+) -> None:
+    await system.process_story(_from_elsewhere)
+
+    all_of_them = await stockfreeze("dead-letters", "replay", "--all", "--json")
+    itself = await stockfreeze("dead-letters", "replay", "elsewhere/0/3")
+
+    assert all_of_them.code == 0
+    assert all_of_them.json()["sent"] == [f"{system.topic(Topic.ORDERS)}/1/{offset}" for offset in (3, 6)]
+    assert (itself.code, "did not come from an input of this system" in itself.err) == (2, True)
 
 
 async def test_what_is_no_id_is_refused(stockfreeze: Command, system: System) -> None:

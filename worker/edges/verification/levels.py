@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from schemas.encoding import key_of
 from worker.edges.topic_reader import Record
 from worker.edges.verification.findings import Check, Findings
 from worker.edges.verification.sources import Cut, Sources
@@ -35,7 +36,6 @@ class Levels:
         self.findings = Findings(partition)
         self.records = 0
         self.stocks: dict[StockKey, Stock] = {}
-        self._paths: dict[StockKey, bytes] = {}
         self._sources = Sources(partition, cut)
         self._newer: set[StockKey] = set()
 
@@ -65,9 +65,7 @@ class Levels:
             if not self._sources.is_before_cut(source, offset):
                 self._newer.add(key)
                 continue
-            if (path := self._paths.get(key)) is None:
-                path = self._paths[key] = path_of(key).encode()
-            if record.key != path:
+            if record.key != key_of(*key):
                 self._add(Check.PLACEMENT, path_of(key), f"its record's key is {record.key!r}", record)
             if level.available != (None if level.on_hand is None else level.on_hand - level.frozen):
                 message = f"available is {level.available}, with {level.on_hand} on hand and {level.frozen} frozen"
