@@ -6,6 +6,7 @@ outlives the one that started it.
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import signal
@@ -95,6 +96,14 @@ def is_active_controller(port: int) -> bool:
     return len(answer) == head.size and int(head.unpack(answer)[-1]) > 0
 
 
+def freeze(process: subprocess.Popen[bytes]) -> None:
+    """Stop a child process (SIGSTOP) and wait until all of its threads stand still; nothing if it has ended."""
+    process.send_signal(signal.SIGSTOP)
+    if process.returncode is None:
+        # The signal is only sent so far: a thread that runs on another core goes on for a moment, and may answer.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+
+
 def _asked(port: int, request: bytes, size: int) -> bytes:
     """The first bytes of the answer to a request, its size included; fewer or none if they do not come."""
     try:
@@ -179,7 +188,7 @@ class KafkaNode:
     def pause(self) -> None:
         """Freeze the process (SIGSTOP): connections stay open and nothing answers."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGSTOP)
+            freeze(self._process)
 
     def resume(self) -> None:
         """Let a frozen process go on."""

@@ -17,7 +17,7 @@ from typing import Any
 from urllib.error import HTTPError
 from urllib.request import ProxyHandler, build_opener
 
-from deploy.kafka.local import free_port
+from deploy.kafka.local import free_port, freeze
 from worker.demo.children import child_process
 from worker.settings import ENVIRONMENT_PREFIX
 
@@ -110,7 +110,7 @@ class WorkerProcess:
 
     def pause(self) -> None:
         """Freeze it (SIGSTOP): its connections stay and nothing answers."""
-        self._started().send_signal(signal.SIGSTOP)
+        freeze(self._started())
 
     def resume(self) -> None:
         """Let a frozen worker go on (SIGCONT)."""

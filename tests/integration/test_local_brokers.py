@@ -14,12 +14,23 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 
-from deploy.kafka.local import KafkaCluster, KafkaStartError, brokers_known_to, free_port, is_active_controller
+from deploy.kafka.local import KafkaCluster, KafkaStartError, brokers_known_to, free_port, freeze, is_active_controller
 from deploy.kafka.settings import RECORD_BYTES_MAX, SASL_PASSWORD, SASL_USER
 from tests.brokers import Broker, Names, apache_kafka
+from worker.demo.children import child_process
 
 ROOT = Path(__file__).parents[2]
 LONG_AGO_MS = 1_000
+BUSY_THREADS = 6
+# Hashing lets go of the interpreter, so that they run side by side.
+BUSY = f"""
+import hashlib, threading
+def work():
+    while True:
+        hashlib.sha256(bytes(1 << 20))
+for _ in range({BUSY_THREADS}):
+    threading.Thread(target=work).start()
+"""
 
 
 async def test_a_record_of_8_mib_in_a_transaction_is_read_back(broker: Broker, names: Names) -> None:
@@ -80,6 +91,21 @@ def test_nodes_can_be_killed_and_brought_back_with_their_data(tmp_path: Path) ->
         node.resume()
         node.await_ready()
     assert not node.running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the state of each thread")
+def test_a_process_is_frozen_with_all_of_its_threads(tmp_path: Path) -> None:
+    with child_process([sys.executable, "-c", BUSY], log=tmp_path / "log") as process:
+        tasks = Path(f"/proc/{process.pid}/task")
+        deadline = time.monotonic() + 60
+        while len(list(tasks.iterdir())) <= BUSY_THREADS:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        for _ in range(20):
+            freeze(process)
+            # pid (name) state …
+            assert {(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()} == {"T"}
+            process.send_signal(signal.SIGCONT)
 
 
 @pytest.mark.apache
