@@ -54,6 +54,11 @@ BREAKER_MUTANTS = (
         ),
     ),
     Mutant(
+        "breaker-passes-over",
+        "The rest of the chunk at which the breaker opened counts as gaps.",
+        (Edit(TASK, "if not batch.tripped:", "if True:"),),
+    ),
+    Mutant(
         "halt-forgotten",
         "A partition that was halted is started again by the next rebalance.",
         (Edit(SESSION, "            if partition in self._halted:\n", "            if False:\n"),),

@@ -364,7 +364,26 @@ MUTANTS = (
     Mutant(
         "gaps-not-counted",
         "Offsets without a record are not counted.",
-        (Edit(POSITIONS, "        columns[_GAPS] += offset - columns[0]\n", ""),),
+        (
+            Edit(
+                POSITIONS,
+                "            columns[_GAPS] += offset - columns[0]\n        columns[0] = offset + 1\n",
+                "            pass\n        columns[0] = offset + 1\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "end-not-committed",
+        "Markers and aborted records behind the last record are left until another one comes.",
+        (
+            Edit(TASK, "and ledger.is_behind(read_to):", "and False:"),
+            Edit(TASK, "if not batch.tripped:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "unread-passed-over",
+        "Records that were fetched and not taken yet count as gaps.",
+        (Edit(MERGE, " for entry in self._inputs if not entry.records}", " for entry in self._inputs}"),),
     ),
     Mutant(
         "poison-skipped",

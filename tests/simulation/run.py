@@ -70,7 +70,7 @@ class _Run:
         self.look_at = 0.0
         self.operate_at = 0.0
         self.auditor = Auditor(
-            World(PREFIX, plan.partitions, plan.rules, self._read, self._group_offset),
+            World(PREFIX, plan.partitions, plan.rules, self._read, self._group_offset, self._end_offset),
             lambda: int(simulation.seconds * 1000),
         )
         self.chronicle = Chronicle(plan, simulation, self.auditor, tracing=tracing)
@@ -329,3 +329,6 @@ class _Run:
 
     def _group_offset(self, topic: str, partition: int) -> int | None:
         return self.simulation.committed_offset(APP_ID, PREFIX + topic, partition)
+
+    def _end_offset(self, topic: str, partition: int) -> int:
+        return self.simulation.cluster.logs[PREFIX + topic][partition].end_offset

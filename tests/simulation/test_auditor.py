@@ -37,7 +37,7 @@ class Written:
         r = Random(seed)
         self.rules = rules
         self.attempts: list[Attempt] = []
-        self.auditor = Auditor(World(PREFIX, 1, rules, self._read, self._group_offset), lambda: 0)
+        self.auditor = Auditor(World(PREFIX, 1, rules, self._read, self._group_offset, self._group_offset), lambda: 0)
         records = self._send(history(r, Menus(partitions=1, drafts=60, menu=Menu()), EPOCH_MS))
         self.transactions: Transactions = []
         self._logs: dict[str, list[SimRecord]] = {}

@@ -99,7 +99,7 @@ def test_an_order_in_a_transaction_that_is_aborted_is_never_placed(
     result = elsewhere.submit(run, _plan(one)).result()
     assert result.findings == []
     assert result.figures["inputs: records of aborted transactions"] == 1
-    assert result.figures["transactions"] == 0
+    assert result.figures["transactions"] == 1, "that of the gap"
 
 
 def test_an_order_in_a_transaction_is_placed_once_it_is_committed(elsewhere: ProcessPoolExecutor) -> None:

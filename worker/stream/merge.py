@@ -108,6 +108,15 @@ class Merge:
         return not any(entry.records for entry in self._inputs)
 
     @property
+    def read_to(self) -> dict[str, int]:
+        """Of every input of which nothing is left here: up to where the client has read it.
+
+        Where that is further than its last record, what lies between can never be handed out: markers, and records of
+        aborted transactions.
+        """
+        return {entry.topic: entry.reading.position for entry in self._inputs if not entry.records}
+
+    @property
     def lacking(self) -> list[str]:
         """The inputs that are known to have more, none of which is fetched."""
         return [entry.topic for entry in self._inputs if entry.lacking]

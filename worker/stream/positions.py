@@ -67,6 +67,18 @@ class Ledger:
         columns[_COLUMN[outcome]] += 1
         self.stream_time_ms = max(self.stream_time_ms, record.timestamp)
 
+    def is_behind(self, read_to: Mapping[str, int]) -> bool:
+        """Whether any of these inputs was read further than what is counted."""
+        return any(self._columns[topic][0] < offset for topic, offset in read_to.items())
+
+    def pass_over(self, read_to: Mapping[str, int]) -> None:
+        """Count what lies before these offsets and is not counted as gaps: all records before them must be counted."""
+        for topic, offset in read_to.items():
+            columns = self._columns[topic]
+            if columns[0] < offset:
+                columns[_GAPS] += offset - columns[0]
+                columns[0] = offset
+
     def positions(self) -> dict[str, Position]:
         """A copy, by input topic."""
         return {topic: Position(*columns) for topic, columns in self._columns.items()}

@@ -104,7 +104,7 @@ class PartitionTask:
             return look(self.processor)
 
     async def measure(self) -> None:
-        """Take the lag, and note whether the partition moves."""
+        """Take the lag, note whether the partition moves, and have it look for gaps: they wake nobody."""
         if self.state is not PartitionState.RUNNING:
             self.lags = {}
             return
@@ -113,6 +113,7 @@ class PartitionTask:
             self._surroundings.observer.lag_measured(topic, self.partition, lag)
         if not any(self.lags.values()):
             self._moved_at = self._clock.monotonic()
+        self._wake.set()
 
     def status(self) -> PartitionStatus:
         """What is told to the outside."""
@@ -261,7 +262,11 @@ class PartitionTask:
                 await self._transact(writer, merge, chunk, ledger, breaker)
             elif merge.empty:
                 patient_until = None
+                read_to = merge.read_to
                 await self._wake.wait()
+                if merge.read_to == read_to and ledger.is_behind(read_to):
+                    # Nothing but markers, and nothing has come since: the group's offsets must not stay before them.
+                    await self._transact(writer, merge, chunk, ledger, breaker)
             else:
                 now = self._clock.monotonic()
                 patient_until = patient_until or now + self._config.fetch_patience_ms / 1000
@@ -277,7 +282,7 @@ class PartitionTask:
         ledger: Ledger,
         breaker: Breaker,
     ) -> None:
-        """One transaction, begun with `chunk`, and with what else can be taken meanwhile."""
+        """One transaction, begun with `chunk`, and with what else can be taken meanwhile; it may be of gaps alone."""
         async with self._between:
             try:
                 batch = Batch(self._config, self._clock, self.partition, self.processor, ledger, breaker)
@@ -288,6 +293,8 @@ class PartitionTask:
                     if room:
                         await self._feed.observe(self.partition)
                     chunk = merge.take(room)
+                if not batch.tripped:  # then what was taken is not decided to its end
+                    ledger.pass_over(merge.read_to)
                 await batch.flush(writer.append)
                 offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
                 await asyncio.sleep(0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
@@ -130,20 +130,6 @@ async def test_an_offset_that_was_deleted_halts_the_partition(broker: Broker, na
         assert f"offset 10 of {world.a}" in await _halted(engine, 0)
 
 
-@pytest.mark.apache  # the embedded broker deletes no records
-async def test_reading_begins_at_the_earliest_offset_and_counts_what_was_before(broker: Broker, names: Names) -> None:
-    world = await World(broker, names, partitions=1).create()
-    await world.send(world.a, NUMBERS)
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    await admin.start()
-    await admin.delete_records({TopicPartition(world.a, 0): RecordsToDelete(before_offset=40)})
-    await admin.close()
-    async with world.running() as engine:
-        await world.processed(60, engine)
-    position = (await world.positions())[0][world.a]
-    assert (position.next_offset, position.applied, position.gaps) == (100, 60, 40)
-
-
 async def test_a_state_of_a_newer_version_halts_the_partition(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
     await world.send(world.a, NUMBERS)
@@ -151,26 +137,6 @@ async def test_a_state_of_a_newer_version_halts_the_partition(broker: Broker, na
     async with world.running(ready=False) as engine:
         assert "newer version" in await _halted(engine, 0)
     assert await world.outputs() == []
-
-
-async def test_aborted_records_and_markers_are_counted_as_gaps(broker: Broker, names: Names) -> None:
-    world = await World(broker, names, partitions=1).create()
-    producer: Any = AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=f"{names.app_id}-x")
-    await producer.start()
-    for commits in (True, False, True):
-        await producer.begin_transaction()
-        for key, value in NUMBERS[:10]:
-            await producer.send_and_wait(world.a, key=key, value=value, partition=0)
-        await (producer.commit_transaction() if commits else producer.abort_transaction())
-    await producer.stop()
-    await world.send(world.a, NUMBERS[:1])
-    async with world.running() as engine:
-        await world.processed(21, engine)
-        await until(lambda: engine.status().partitions[0].lag.get(world.a) == 0, engine)
-    position = (await world.positions())[0][world.a]
-    assert position.applied == 21
-    assert position.gaps == 13  # ten aborted records, three markers
-    assert position.next_offset == 34
 
 
 async def test_large_records_pass(broker: Broker, names: Names) -> None:

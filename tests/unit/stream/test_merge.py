@@ -82,6 +82,20 @@ def test_bytes_are_counted_from_the_putting_to_the_taking() -> None:
     assert merge.bytes_of("a") == 0
 
 
+def test_an_input_is_read_to_where_the_client_is_once_all_of_it_is_taken() -> None:
+    merge = Merge(("a", "b"), _waits)
+    merge.put("a", [record("a", 0, 10), record("a", 1, 30)])
+    merge.observe("a", Reading(1, 4, 4))
+    merge.observe("b", Reading(1, 9, 9))
+    assert merge.read_to == {"b": 9}
+    merge.take(1)
+    assert merge.read_to == {"b": 9}
+    merge.take(1)
+    assert merge.read_to == {"a": 4, "b": 9}
+    merge.put("b", [record("b", 9, 50)])
+    assert merge.read_to == {"a": 4}
+
+
 def test_nothing_is_taken_before_every_input_was_answered_for() -> None:
     merge = Merge(("a", "b"), _waits)
     merge.observe("a", Reading(1, END, END))

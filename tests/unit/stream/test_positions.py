@@ -29,6 +29,17 @@ def test_every_offset_is_counted_once_as_an_outcome_or_as_a_gap() -> None:
     assert ledger.positions()["b"] == Position(0)
 
 
+def test_what_was_read_and_holds_no_record_is_a_gap() -> None:
+    ledger = Ledger.of({"a": begun_at(0), "b": begun_at(7)}, -1)
+    ledger.count(record("a", 0, 500), Outcome.APPLIED)
+    assert ledger.is_behind({"a": 3, "b": 7})
+    ledger.pass_over({"a": 3, "b": 5})
+    assert ledger.positions() == {"a": Position(3, applied=1, gaps=2), "b": Position(7, gaps=7)}
+    assert not ledger.is_behind({"a": 3, "b": 5})
+    ledger.count(record("a", 4, 600), Outcome.STALE)
+    assert ledger.positions()["a"] == Position(5, applied=1, stale=1, gaps=3)
+
+
 def test_stream_time_is_the_greatest_timestamp_and_never_goes_back() -> None:
     ledger = Ledger.of({"a": begun_at(0)}, 700)
     ledger.count(record("a", 0, 600), Outcome.APPLIED)
