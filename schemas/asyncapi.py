@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from schemas.catalogue import TYPES, schema_of
+from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, OUTPUTS, Topic
 
 CONTRACT_VERSION: Final = "1.0.0"
@@ -60,16 +61,6 @@ _DEAD_LETTER_HEADERS: Final = {
     "source-offset": "the offset it was read at",
     "source-timestamp": "its timestamp, in milliseconds since 1970",
 }
-_ERROR_CODES: Final = [
-    "undecodable",
-    "unknown_type",
-    "invalid",
-    "key_mismatch",
-    "wrong_partition",
-    "future",
-    "too_late",
-    "conflict",
-]
 
 
 def document() -> dict[str, Any]:
@@ -161,7 +152,7 @@ def _dead_letter() -> dict[str, Any]:
     properties: dict[str, Any] = {
         name: {"type": "string", "description": meaning} for name, meaning in _DEAD_LETTER_HEADERS.items()
     }
-    properties["error-code"]["enum"] = _ERROR_CODES
+    properties["error-code"]["enum"] = list(DEAD_LETTER_CODES)
     return {
         "name": "dead-letter",
         "title": "DeadLetter",

@@ -14,7 +14,7 @@ import ssl
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -385,6 +385,14 @@ def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mappin
     return f"{where} {_requirement(error, secret=name in ('sasl_password', 'ssl_key_password'))}"
 
 
+_REQUIREMENTS: Final = {
+    **dict.fromkeys(("bool_parsing", "bool_type"), "must be true or false"),
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
+    **dict.fromkeys(("dict_type", "model_type"), 'must be a table, such as [accounts."ID"]'),
+}
+"""In words of people who write settings, where the library speaks of its own."""
+
+
 def _requirement(error: ErrorDetails, *, secret: bool) -> str:
-    text = error["msg"].replace("Input should", "must").replace("String should", "must").split(", unable to parse")[0]
+    text = _REQUIREMENTS.get(error["type"]) or re.sub("^(Input|String) should", "must", error["msg"])
     return text if secret else f"{text}, not {error.get('input')!r}"

@@ -6,9 +6,9 @@ import json
 import time
 from typing import Final, NamedTuple
 
+from schemas.dead_letters import DeadLetterCode
 from schemas.topics import Topic
 from tests.e2e.system import Message
-from worker.demo.disturbance import DeadLetterCode
 from worker.demo.events import HOUR_MS, MINUTE_MS, rfc3339
 
 HOURS_AGO: Final = 2

@@ -7,13 +7,13 @@ from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
 
+from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import Topic
 from tests.e2e.end_state import assert_as_if_calm
 from tests.e2e.messages import Bad, bad_records, count, message, order, rewritten, sub_order
 from tests.e2e.system import Message, Place, Record, System
 from tests.e2e.worker_process import StartWorker
 from tests.offline import account_in
-from worker.demo.disturbance import CODES
 
 ACCOUNT = "лавка/50% ü 東"
 WAREHOUSE = "склад/1"
@@ -78,7 +78,7 @@ async def test_bad_records_become_dead_letters_and_good_ones_between_them_are_ap
         of._replace(message=of.message._replace(partition=own, headers=OWN_HEADERS))
         for of in bad_records(ACCOUNT, account_in((own + 1) % system.partitions, system.partitions), known=known)
     ]
-    assert {of.code for of in bad} == set(CODES)
+    assert {of.code for of in bad} == set(DEAD_LETTER_CODES)
     good = good_messages()
     worker = start_worker()
     await worker.ready()

@@ -121,6 +121,22 @@ def test_a_value_in_the_file_is_refused_with_its_key_and_the_path(tmp_path: Path
     assert "70000" in sentence
 
 
+@pytest.mark.parametrize(
+    ("text", "requirement"),
+    [
+        ('buffer = "many"', "must be a whole number, not 'many'"),
+        ("buffer = 1.5", "must be a whole number, not 1.5"),
+        ("ssl_check_hostname = 3", "must be true or false, not 3"),
+        ("accounts = 3", 'must be a table, such as [accounts."ID"], not 3'),
+        ("[accounts]\nacme = 3", 'must be a table, such as [accounts."ID"], not 3'),
+        ('app_id = ""', "must have at least 1 character, not ''"),
+        ("retention_days = 0", "must be greater than or equal to 1, not 0"),
+    ],
+)
+def test_what_a_value_must_be_is_told_in_words_of_the_file(tmp_path: Path, text: str, requirement: str) -> None:
+    assert refusal({}, file_with(tmp_path, f"{text}\n")).endswith(requirement)
+
+
 def test_true_is_not_a_number(tmp_path: Path) -> None:
     assert "BUFFER" in refusal({}, file_with(tmp_path, "buffer = true\n"))
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import INPUTS, Topic
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from worker.edges.dead_letters import DeadLetter, Sender
     from worker.edges.topic_reader import Record
 
+CODE = click.Choice(DEAD_LETTER_CODES)
 SHOWN_MAX = 100
 HELD_MAX = 50
 """Dead letters whose values, up to 8 MiB each, are held at once."""
@@ -49,7 +51,7 @@ def command() -> None:
         "stockfreeze dead-letters list --account acme --code invalid --json",
     ),
 )
-@click.option("--code", metavar="CODE", help="Only those refused with this code, such as invalid or conflict.")
+@click.option("--code", type=CODE, metavar="CODE", help="Only those refused with this code, such as conflict.")
 @click.option("--account", metavar="ACCOUNT", help="Only those whose key is this account.")
 @click.option("--topic", metavar="TOPIC", help="Only those from this input topic, with or without the prefix.")
 @click.option("--pending", is_flag=True, help="Only those that hold an order back.")
@@ -67,12 +69,15 @@ def list_(
     as_json: bool,
 ) -> int:
     """List dead letters, the latest last."""
+    sources = None if topic is None else {topic, settings.topic_prefix + topic} & set(map(settings.topic, INPUTS))
+    if sources is not None and not sources:
+        raise click.UsageError(f"there is no input topic {topic}; the inputs are {', '.join(INPUTS)}")
     wanted = [
         entry
         for entry in ask(_list(settings))
         if (code is None or entry.letter.code == code)
         and (account is None or entry.letter.account_id == account)
-        and (topic is None or entry.letter.source_topic in (topic, f"{settings.topic_prefix}{topic}"))
+        and (sources is None or entry.letter.source_topic in sources)
         and (not pending or entry.pending)
     ]
     wanted.sort(key=lambda entry: entry.letter.written_at)
@@ -144,7 +149,7 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
 )
 @click.argument("ids", metavar="[ID]...", nargs=-1)
 @click.option("--all", "all_", is_flag=True, help="All that are not known to be settled.")
-@click.option("--code", metavar="CODE", help="Of those, the ones refused with this code.")
+@click.option("--code", type=CODE, metavar="CODE", help="Of those, the ones refused with this code.")
 @json_option
 @with_settings
 def replay(settings: Settings, *, ids: tuple[str, ...], all_: bool, code: str | None, as_json: bool) -> int:

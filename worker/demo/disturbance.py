@@ -12,15 +12,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import cycle
 from random import Random
-from typing import Final, Literal, NamedTuple, get_args
+from typing import NamedTuple
 
+from schemas.dead_letters import DEAD_LETTER_CODES, DeadLetterCode
 from schemas.topics import Topic
 from worker.demo.events import HOUR_MS, Event, rfc3339, seeded
 
-DeadLetterCode = Literal[
-    "undecodable", "unknown_type", "invalid", "key_mismatch", "wrong_partition", "future", "too_late", "conflict"
-]
-CODES: Final[tuple[DeadLetterCode, ...]] = get_args(DeadLetterCode)
 DELAY_MAX = 150
 """How many other events a late one may be behind, at most."""
 
@@ -74,7 +71,7 @@ def disturb(
     repeats: float = 0.06,
     late: float = 0.08,
     broken_each: int = 3,
-    codes: Sequence[DeadLetterCode] = CODES,
+    codes: Sequence[DeadLetterCode] = DEAD_LETTER_CODES,
 ) -> list[Delivery]:
     """The events with a share of them repeated, a share late, and `broken_each` broken records of every code.
 
@@ -125,7 +122,7 @@ def injected(deliveries: Sequence[Delivery]) -> Injected:
     return Injected(
         records=len(deliveries),
         repeats=sum(delivery.repeat for delivery in deliveries),
-        broken={code: broken[code] for code in CODES if broken[code]},
+        broken={code: broken[code] for code in DEAD_LETTER_CODES if broken[code]},
         late=late,
         early=early,
         blocked=frozenset(delivery.blocks for delivery in deliveries if delivery.blocks is not None),

@@ -63,6 +63,7 @@ class DeadLetter:
     error: str
     source_topic: str
     source_partition: int
+    source_offset: int
     source_timestamp: str
     account_id: str | None
     order_id: str | None
@@ -94,6 +95,7 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
         error=headers.get("error", ""),
         source_topic=source.topic,
         source_partition=source.partition,
+        source_offset=source.offset,
         source_timestamp=_time(source_timestamp),
         account_id=None if record.key is None else record.key.decode(errors="replace"),
         order_id=None if order is None else order[1],

@@ -21,6 +21,7 @@ async def test_dead_letters_are_listed_shown_and_filtered(stockfreeze: Command, 
 
     assert len(listed.json()) == 4
     assert [(row["id"], row["order_id"], row["pending"]) for row in pending.json()] == [(f"{orders}/0/6", "o2", True)]
+    assert [(row["source_partition"], row["source_offset"]) for row in pending.json()] == [(0, 6)]
     assert [(row["code"], row["pending"]) for row in undecodable.json()] == [("undecodable", None)] * 2
     assert (shown.code, shown.out.splitlines()[-1]) == (0, "not JSON")
     assert (unknown.code, unknown.err) == (1, f"stockfreeze: there is no dead letter {orders}/0/999.\n")

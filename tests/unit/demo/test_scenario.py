@@ -6,12 +6,13 @@ import json
 from collections import Counter
 from functools import cache
 
+from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.decoding import decode
 from schemas.topics import Topic
 from tests.model.reading import partition_of
 from tests.model.run import Model, Record, Step
 from worker.demo.books import Level, StockKey
-from worker.demo.disturbance import CODES, Delivery, calm, disturb, injected
+from worker.demo.disturbance import Delivery, calm, disturb, injected
 from worker.demo.events import HOUR_MS
 from worker.demo.retail import Kind, read_invoices
 from worker.demo.scenario import SPAN_HOURS, Scenario, scenario_of
@@ -141,7 +142,7 @@ def test_archive_requests_are_answered_as_foretold() -> None:
 def test_a_disturbed_story_tells_every_event_and_what_was_added() -> None:
     deliveries = disturb(whole().events, now_ms=NOW_MS, broken_each=4)
     counted = injected(deliveries)
-    assert counted.broken == dict.fromkeys(CODES, 4)
+    assert counted.broken == dict.fromkeys(DEAD_LETTER_CODES, 4)
     assert counted.repeats > 100
     assert counted.late > 100
     assert counted.early > 0

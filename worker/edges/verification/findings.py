@@ -82,6 +82,11 @@ class Findings:
         return bool(self.counts)
 
 
+def text_of(key: bytes | None) -> str:
+    """A record's key, for a person."""
+    return "null" if key is None else key.decode(errors="backslashreplace")
+
+
 def merged(parts: Iterable[Findings]) -> tuple[dict[str, int], list[Finding]]:
     """Counts by kind and all kept findings, in the order of the kinds."""
     kept = list(parts)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.edges.topic_reader import Record
-from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.findings import Check, Findings, text_of
 from worker.edges.verification.sources import Cut, Sources
 from worker.edges.verification.stock import Stock, StockKey, path_of
 
@@ -125,7 +125,7 @@ class Journal:
 
     def _check_key(self, entry: JournalEntry, record: Record) -> None:
         if record.key != entry.account_id.encode():
-            self._add(Check.PLACEMENT, _name(entry), f"its record's key is {record.key!r}, not its account", record)
+            self._add(Check.PLACEMENT, _name(entry), f"its key is {text_of(record.key)}, not its account", record)
 
     def _add(self, check: Check, subject: str, message: str, record: Record) -> None:
         self.findings.add(check, subject, message, f"{self.topic}/{self.findings.partition}/{record.offset}")

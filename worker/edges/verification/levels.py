@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.encoding import key_of
 from worker.edges.topic_reader import Record
-from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.findings import Check, Findings, text_of
 from worker.edges.verification.sources import Cut, Sources
 from worker.edges.verification.stock import Stock, StockKey, path_of
 
@@ -52,13 +52,13 @@ class Levels:
         """Take the next records."""
         for record in records:
             if record.value is None:
-                self._add(Check.FORMAT, repr(record.key), "a level was deleted, which the worker never does", record)
+                self._add(Check.FORMAT, text_of(record.key), "a level was deleted, which no worker does", record)
                 continue
             try:
                 level = _decode(record.value)
                 source, offset, _ = self._sources.parse(level.event_id)
             except (msgspec.DecodeError, ValueError) as error:
-                self._add(Check.FORMAT, repr(record.key), f"not a level: {error}", record)
+                self._add(Check.FORMAT, text_of(record.key), f"not a level: {error}", record)
                 continue
             self.records += 1
             key = (level.account_id, level.warehouse_id, level.sku)
@@ -66,7 +66,7 @@ class Levels:
                 self._newer.add(key)
                 continue
             if record.key != key_of(*key):
-                self._add(Check.PLACEMENT, path_of(key), f"its record's key is {record.key!r}", record)
+                self._add(Check.PLACEMENT, path_of(key), f"its key is {text_of(record.key)}", record)
             if level.available != (None if level.on_hand is None else level.on_hand - level.frozen):
                 message = f"available is {level.available}, with {level.on_hand} on hand and {level.frozen} frozen"
                 self._add(Check.STOCK, path_of(key), message, record)

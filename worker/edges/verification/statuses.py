@@ -16,7 +16,7 @@ from schemas.encoding import key_of, parts_of, status_changed
 from schemas.outputs import UnitRow
 from worker.domain.views import OrderView
 from worker.edges.topic_reader import Record
-from worker.edges.verification.findings import Check, Findings
+from worker.edges.verification.findings import Check, Findings, text_of
 from worker.edges.verification.sources import Cut, Sources
 
 OrderKey = bytes
@@ -40,16 +40,16 @@ _FACTS = b',"status":"'
 """Where the facts begin in a record as the worker writes it: no string has a bare quotation mark."""
 
 _decode = msgspec.json.Decoder(StatusEntry).decode
-_Facts = tuple[str, bool, bool, tuple[tuple[str, str], ...], tuple[tuple[str, ...], ...]]
+_Facts = tuple[str, bool, bool, dict[str, str], tuple[tuple[str, ...], ...]]
 
 
 def _facts_of_view(view: OrderView) -> _Facts:
-    return view.status, view.placed, view.eligible, tuple(sorted(view.sub_orders.items())), _rows(view.units)
+    return view.status, view.placed, view.eligible, dict(view.sub_orders), _rows(view.units)
 
 
 def _facts_of_record(entry: StatusEntry) -> _Facts:
     rows = (msgspec.structs.astuple(unit) for unit in entry.units)
-    return entry.status, entry.placed, entry.eligible, tuple(sorted(entry.sub_orders.items())), _rows(rows)
+    return entry.status, entry.placed, entry.eligible, entry.sub_orders, _rows(rows)
 
 
 def _rows(units: Iterable[tuple[object, ...]]) -> tuple[tuple[str, ...], ...]:
@@ -103,13 +103,13 @@ class Statuses:
         """Take the next records."""
         for record in records:
             if record.value is None:
-                self._add(Check.FORMAT, repr(record.key), "a status was deleted, which the worker never does", record)
+                self._add(Check.FORMAT, text_of(record.key), "a status was deleted, which no worker does", record)
                 continue
             try:
                 entry = _decode(record.value)
                 source, offset, _ = self._sources.parse(entry.event_id)
             except (msgspec.DecodeError, ValueError) as error:
-                self._add(Check.FORMAT, repr(record.key), f"not a status: {error}", record)
+                self._add(Check.FORMAT, text_of(record.key), f"not a status: {error}", record)
                 continue
             self.records += 1
             key = key_of(entry.account_id, entry.order_id)
@@ -117,7 +117,7 @@ class Statuses:
                 self._newer.add(key)
                 continue
             if record.key != key:
-                self._add(Check.PLACEMENT, key.decode(), f"its record's key is {record.key!r}", record)
+                self._add(Check.PLACEMENT, key.decode(), f"its key is {text_of(record.key)}", record)
             expected = self._expected.get(key)
             if expected is None and entry.eligible:
                 # It has left the state by retention; its last status record stays.
@@ -169,5 +169,5 @@ def _difference(entry: StatusEntry, view: OrderView) -> str:
 
 
 def _shown(value: object) -> str:
-    text = str(value)
+    text = msgspec.json.encode(value).decode()
     return text if len(text) <= 200 else f"{text[:200]}…"

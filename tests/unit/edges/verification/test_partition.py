@@ -181,7 +181,9 @@ async def test_a_wrong_status_record_is_found(fields: dict[str, object]) -> None
     report = await world(wrong).verify()
 
     assert found(report) == {Check.STATUS}
-    assert next(iter(fields)) in report.findings.examples[0].message
+    [(name, value)] = fields.items()
+    shown = json.dumps(value, separators=(",", ":"))
+    assert f"{name} is {shown} in the record" in report.findings.examples[0].message
 
 
 async def test_a_missing_status_record_is_found() -> None:
@@ -290,6 +292,7 @@ async def test_a_level_under_the_key_of_another_is_found_though_the_last_one_of_
     report = await sound.verify()
 
     assert found(report) == {Check.PLACEMENT}
+    assert report.findings.examples[0].message == f"its key is {(first.key or b'').decode()}"
 
 
 async def test_an_account_of_another_partition_is_found() -> None:
