@@ -9,6 +9,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 
 from tests.simulation.cluster import GROUP, TRANSACTION
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulation.fetching import garbled
 from tests.simulation.network import Request, Response, Verdict
 from tests.simulation.refusals import refused, weakened
 
@@ -69,6 +70,8 @@ class Course:
                 verdict.refuse = lambda request: self._error(request, None, fault.code)
             case AtRequest.REFUSE_AFTER:
                 verdict.replace = lambda request, response: self._error(request, response, fault.code)
+            case AtRequest.GARBLE:
+                verdict.replace = lambda request, response: self._garbled(request, response, fault)
             case AtRequest.CRASH_SENT | AtRequest.CRASH_DONE | AtRequest.FREEZE_SENT | AtRequest.FREEZE_DONE:
                 self._strike_sender(fault, blow, process, verdict)
             case _:
@@ -96,6 +99,13 @@ class Course:
         if type(request) is MetadataRequest_v5:
             return None if response is None else weakened(response, code)
         return refused(request, code) or response
+
+    def _garbled(self, request: Request, response: Response, fault: Fault) -> Response:
+        answer = garbled(response, fault.amount)
+        if answer is None:  # most hold nothing: the next one, then
+            kind = type(request)
+            self._at_requests.setdefault((kind, self._counts[kind] + 1), fault)
+        return answer or response
 
     # -- at a time
 

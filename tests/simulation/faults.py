@@ -19,6 +19,7 @@ from tests.simulation.refusals import ERRORS
 
 FAULTS_MAX = 12
 OLD_OFFSETS_SHARE = 0.25
+GARBLED_SHARE = 0.25
 """Of the seeds."""
 
 
@@ -37,6 +38,7 @@ class AtRequest(StrEnum):
     CRASH_DONE = "takes effect, then its process crashes before it is answered"
     FREEZE_SENT = "is the last thing its process does before it is held up"
     FREEZE_DONE = "takes effect, then its process is held up before it is answered"
+    GARBLE = "is answered with a batch in which a byte is wrong"
 
 
 class AtTime(StrEnum):
@@ -58,7 +60,7 @@ class AtTime(StrEnum):
     OLD_OFFSETS = "the coordinators of the groups answer offsets of so many commits ago"
 
 
-APART = (AtTime.OLD_OFFSETS,)
+APART = (AtRequest.GARBLE, AtTime.OLD_OFFSETS)
 """Drawn for themselves, after all others: so the others are what they were before there were these."""
 PROCESS_BLOWS = (AtTime.CRASH_STEP, AtTime.CRASH, AtTime.FREEZE, AtTime.ISOLATE, AtTime.MOVE_CLOCK)
 
@@ -144,7 +146,8 @@ class FaultPlan:
         count = random.Random(f"faults/{seed}").randint(0, FAULTS_MAX)
         names = sorted(processes)
         faults = [_drawn(seed, number, names, until_seconds) for number in range(count)]
-        return cls([*faults, *_old_offsets(seed, count, until_seconds)], until_seconds)
+        apart = [*_old_offsets(seed, count, until_seconds), *_garbled(seed, count + 1)]
+        return cls([*faults, *apart], until_seconds)
 
     @classmethod
     def none(cls) -> Self:
@@ -169,7 +172,8 @@ def _drawn(seed: int, number: int, processes: Sequence[str], until_seconds: floa
 
 def _at_request(number: int, chance: random.Random) -> Fault:
     request, _, about = chance.choices(REQUESTS, [weight for _, weight, _ in REQUESTS])[0]
-    blow = chance.choices(list(AtRequest), [WEIGHTS.get(blow, 1) for blow in AtRequest])[0]
+    blows = [blow for blow in AtRequest if blow not in APART]
+    blow = chance.choices(blows, [WEIGHTS.get(blow, 1) for blow in blows])[0]
     code = 0
     if blow in (AtRequest.REFUSE, AtRequest.REFUSE_AFTER):
         if request in ERRORS:
@@ -227,3 +231,20 @@ def _old_offsets(seed: int, number: int, until_seconds: float) -> list[Fault]:
         amount=chance.choice((0, 1, 2, 5)),
     )
     return [fault]
+
+
+def _garbled(seed: int, number: int) -> list[Fault]:
+    """Now and then, a fetch of which a batch cannot be read: of the inputs, or of the state."""
+    chance = random.Random(f"garbled/{seed}")
+    if chance.random() >= GARBLED_SHARE:
+        return []
+    nth = 1 + int(150 * chance.random())
+    return [
+        Fault(
+            number=number,
+            blow=AtRequest.GARBLE,
+            request=fetch.FetchRequest_v11,
+            nth=nth,
+            amount=chance.randint(0, 3),
+        )
+    ]

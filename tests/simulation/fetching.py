@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from aiokafka.protocol.fetch import FetchResponse_v11
 
 from tests.simulation.cluster import Cluster, Node
-from tests.simulation.network import Reply, Request
+from tests.simulation.network import Reply, Request, Response
 from tests.simulation.partition_log import PartitionLog
 
 
@@ -67,3 +67,21 @@ class Fetching:
         for log in self._watched:
             log.watchers.remove(self._look_again)
         self._watched.clear()
+
+
+def garbled(response: Response, number: int) -> Response | None:
+    """The answer with a byte changed in one of its batches; `number` says in which. None: it has none."""
+    filled = [(topic, answer[0]) for topic, answers in response.topics for answer in answers if answer[-1]]
+    if not filled:
+        return None
+    chosen = filled[number % len(filled)]
+    topics = [
+        (topic, [_spoilt(answer) if (topic, answer[0]) == chosen else answer for answer in answers])
+        for topic, answers in response.topics
+    ]
+    return FetchResponse_v11(0, 0, 0, topics)
+
+
+def _spoilt(answer: tuple[Any, ...]) -> tuple[Any, ...]:
+    *facts, data = answer
+    return (*facts, bytes((*data[:-1], data[-1] ^ 1)))

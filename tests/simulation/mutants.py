@@ -12,6 +12,7 @@ TASK = "worker.stream.task"
 TRANSACTION = "worker.stream.transaction"
 RESTORE = "worker.stream.restore"
 FEED = "worker.stream.feed"
+FETCHED = "worker.stream.fetched"
 SESSION = "worker.stream.session"
 MERGE = "worker.stream.merge"
 BATCH = "worker.stream.batch"
@@ -378,6 +379,14 @@ MUTANTS = (
         (
             Edit(TASK, "and ledger.is_behind(read_to):", "and False:"),
             Edit(TASK, "if not batch.tripped:", "if False:"),
+        ),
+    ),
+    Mutant(
+        "drained-passed-over",
+        "A batch that cannot be read is an error of the whole fetch, and what came with it counts as read.",
+        (
+            Edit(FETCHED, "            yield Unreadable(self.next_fetch_offset, error)\n", "            raise\n"),
+            Edit(FEED, "            self._lanes.clear()\n", "            pass\n"),
         ),
     ),
     Mutant(

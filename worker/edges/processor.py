@@ -36,7 +36,9 @@ _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.D
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
 _TIMESTAMP_MS_MAX: Final = 253_402_300_799_999  # the last millisecond of the year 9999
-_DEAD_LETTER_ID: Final = re.compile(r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>\d{1,10})/(?P<offset>\d{1,19})")
+_DEAD_LETTER_ID: Final = re.compile(
+    r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>[0-9]{1,10})/(?P<offset>0|[1-9][0-9]{0,18})"
+)
 ERROR_HEADERS: Final = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
 """What a dead letter has besides the record's own. Those of these names are not kept, so nothing is ambiguous."""
 

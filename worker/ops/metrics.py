@@ -76,7 +76,7 @@ RESTARTS = Spec(
     "stockfreeze_partition_restarts",
     "counter",
     ("cause",),
-    "Partitions that started again after an error: fenced, timeout, lost (a deleted offset), defect or broker.",
+    "Partitions that started again: fenced, timeout, lost (an offset that cannot be read), defect or broker.",
 )
 HALTS = Spec("stockfreeze_partition_halts", "counter", (), "Partitions that stopped until the worker is restarted.")
 REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")
@@ -239,8 +239,9 @@ class Metrics:
         for (topic, outcome), count in report.outcomes.items():
             self._records.labels(topic, outcome.value).inc(count)
         self._outputs.inc(report.outputs)
-        self._transaction.observe(report.transaction_seconds)
-        self._transaction_records.observe(len(report.timestamps_ms))
+        if report.timestamps_ms:  # one that only passes over gaps would make the others look quick and small
+            self._transaction.observe(report.transaction_seconds)
+            self._transaction_records.observe(len(report.timestamps_ms))
         self._end_to_end.observe(report.timestamps_ms, report.committed_at_ms)
         self.records_committed += len(report.timestamps_ms)
         tally = cast("Counted", report.processor).tally  # the engine knows it as something that takes records

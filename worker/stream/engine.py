@@ -96,7 +96,7 @@ class Engine:
         bound = self._config.stop_ms_max / 1000
         await asyncio.wait({work}, timeout=bound)
         left = bound - (self._surroundings.clock.monotonic() - began_at)
-        if not await self._surroundings.reaper.wait(left):
+        if not (await self._surroundings.reaper.wait(left) and work.done()):
             log.warning("the engine did not end in time", extra={"bound_ms": self._config.stop_ms_max})
 
     def status(self) -> EngineStatus:

@@ -7,7 +7,9 @@ from collections.abc import Awaitable
 from typing import TypeVar
 
 from aiokafka.errors import (
+    CorruptRecordException,
     GroupAuthorizationFailedError,
+    OffsetOutOfRangeError,
     ProducerFenced,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
@@ -30,7 +32,30 @@ class Halt(Exception):
 
 
 class OffsetLost(Exception):
-    """An input does not have the offset that a task reads on at, by what the task knows. The text is a sentence."""
+    """An input cannot be read at the offset that a task goes on at, by what the task knows. The text is a sentence."""
+
+
+def lost_at(topic: str, offset: int, error: Exception) -> OffsetLost:
+    """The loss of an offset: it is out of range, or what lies there cannot be read."""
+    if isinstance(error, OffsetOutOfRangeError):
+        return OffsetLost(f"{topic} does not have offset {offset}, and the state may be further by now")
+    return OffsetLost(f"offset {offset} of {topic} cannot be read ({_text(error)})")
+
+
+def halt_at_lost(partition: int, topic: str, offset: int, error: Exception, state_topic: str) -> Halt:
+    """The end of a partition that must go on at an offset that was lost for good."""
+    if isinstance(error, OffsetOutOfRangeError):
+        why = "which the topic does not have (any more, or yet)"
+        way_out = (
+            "restore the topic, or, to begin anew with what it has, stop the workers and empty "
+            f"{state_topic} and the output topics"
+        )
+    else:
+        why = f"which cannot be read ({_text(error)})"
+        way_out = "look after the brokers' disks, restore the topic, and restart the worker"
+    return Halt(
+        f"partition {partition} must go on at offset {offset} of {topic}, {why}: nothing is skipped silently; {way_out}"
+    )
 
 
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
@@ -92,6 +117,8 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
             seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
         ):
             return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
+    if isinstance(error, CorruptRecordException):
+        return f"what the broker at {servers} answers cannot be read ({_text(error)}): look after its disk"
     return f"the broker at {servers} cannot be reached or does not answer ({_text(detail or error)})"
 
 

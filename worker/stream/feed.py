@@ -17,6 +17,7 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from worker.stream.clients import Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
+from worker.stream.fetched import Unreadable
 from worker.stream.merge import Merge, Reading
 from worker.stream.reaper import Reaper
 
@@ -33,8 +34,8 @@ class Lane(NamedTuple):
 
     merge: Merge
     wake: asyncio.Event
-    lost: Callable[[str, int], None]
-    """Called with the topic and the offset that the broker does not have."""
+    lost: Callable[[str, int, Exception], None]
+    """Called with the topic, the offset that cannot be read on at, and why."""
 
 
 class Feed:
@@ -97,9 +98,11 @@ class Feed:
 
     async def observe(self, partition: int) -> None:
         """Tell the partition's merge what the client knows of each input at this moment."""
-        merge = self._lanes[partition].merge
+        lane = self._lanes.get(partition)
+        if lane is None:
+            return
         for topic in self._config.inputs:
-            merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
+            lane.merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
 
     async def lags(self, partition: int) -> dict[str, int]:
         """How many records of each input are neither processed nor in the batch in hand."""
@@ -125,7 +128,8 @@ class Feed:
     async def poll(self) -> None:
         """Wait for records, a little while, and hand them over.
 
-        Raises errors of the group or the broker. An offset out of range is told to its partition alone.
+        Raises errors of the group or the broker: no partition is read any more then. What concerns one partition, an
+        offset out of range or a batch that cannot be read, is told to it alone.
         """
         wanted, crowded = self._wanted()
         try:
@@ -137,15 +141,27 @@ class Feed:
             for source, offset in error.args[0].items():
                 lane = self._lanes.get(source.partition)
                 if lane is not None:
-                    lane.lost(source.topic, offset)
+                    self._lose(source, lane, offset, error)
             return
         except NoOffsetForPartitionError:
             return  # Asked for before the assignment was held; it has a position by now.
+        except Exception:
+            # What the client took out before the error is gone with it, and its positions are behind that.
+            self._lanes.clear()
+            raise
         for source, records in batches.items():
             lane = self._lanes.get(source.partition)
-            if lane is not None:
-                lane.merge.put(source.topic, records)
-                lane.wake.set()
+            if lane is None:
+                continue
+            if type(records[-1]) is Unreadable:
+                unreadable = records.pop()
+                self._lose(source, lane, unreadable.offset, unreadable.error)
+            lane.merge.put(source.topic, records)
+            lane.wake.set()
+
+    def _lose(self, source: TopicPartition, lane: Lane, offset: int, error: Exception) -> None:
+        self._consumer.pause(source)  # or it would be asked for the same again and again
+        lane.lost(source.topic, offset, error)
 
     def _wanted(self) -> tuple[list[TopicPartition], bool]:
         """The inputs to ask for (none: all of them), and whether some are left out because their buffers are full."""

@@ -5,8 +5,13 @@ takes the whole answer of a fetch with it, and the next one, and so on: one such
 good, and all that are read by the same consumer. There is no public way around. What cannot be read of a name becomes
 `?`, byte by byte; a record whose headers can be read passes untouched.
 
-And records are made as the engine's own class here, a batch at a time, instead of the client's and then again. The
-other places are `worker.stream.open_batches` and, for one number, `worker.stream.transaction`.
+And records are made as the engine's own class here, a batch at a time, instead of the client's and then again.
+
+And a batch that cannot be read (its checksum is wrong, it does not decompress) is no error of the whole fetch. The
+client would raise it after it has taken out what came of other partitions, and past that it goes on: they would be lost
+to whoever takes its positions for what was read. So it is handed out, in its place.
+
+The other places are `worker.stream.open_batches` and, for one number, `worker.stream.transaction`.
 """
 
 from __future__ import annotations
@@ -39,16 +44,37 @@ def read_as_input_records() -> None:
     fetcher.PartitionRecords = InputRecords
 
 
+class Unreadable:
+    """Stands behind the last record before a batch that cannot be read. Whoever takes it for a record meets its error.
+
+    offset: where the next record is to be read, which the position stays at.
+    """
+
+    def __init__(self, offset: int, error: Exception) -> None:
+        self.offset = offset
+        self.error = error
+
+    def __getattr__(self, name: str) -> object:
+        raise self.error
+
+
 class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """Unpacks a partition's batches."""
 
     def __init__(self, source: TopicPartition, records: ReadableRecords, *rest: Any) -> None:  # noqa: ANN401 # no types
         records.source = source
         super().__init__(source, records, *rest)
+        # One for all calls of iter: the client leaves off where it has enough, and comes back.
+        self._handed_out = self._hand_out()
 
-    def __iter__(self) -> Iterator[InputRecord]:
-        iterator: Iterator[InputRecord] = self._records_iterator
-        return iterator
+    def __iter__(self) -> Iterator[InputRecord | Unreadable]:
+        return self._handed_out
+
+    def _hand_out(self) -> Iterator[InputRecord | Unreadable]:
+        try:
+            yield from self._records_iterator
+        except Exception as error:  # noqa: BLE001 - it is handed out
+            yield Unreadable(self.next_fetch_offset, error)
 
     def _consumer_record(self, _source: TopicPartition, record: InputRecord) -> InputRecord:
         return record
@@ -66,8 +92,8 @@ class ReadableRecords:
         self._start = 0
 
     def size_in_bytes(self) -> int:
-        """Of all batches."""
-        return int(self._records.size_in_bytes())
+        """Of all batches; 0 where none is whole, which the client would skip a record for."""
+        return int(self._records.size_in_bytes()) if self.has_next() else 0
 
     def has_next(self) -> bool:
         """Whether there is a whole batch more."""

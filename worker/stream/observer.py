@@ -32,7 +32,7 @@ class Observer(Protocol):
     """Told of everything worth counting."""
 
     def batch_committed(self, report: BatchReport) -> None:
-        """A transaction with input records was committed."""
+        """A transaction was committed; one that only passes over gaps has no records."""
 
     def lag_measured(self, topic: str, partition: int, records: int) -> None:
         """How many records of an input are not yet processed; about once a second while the partition runs."""
@@ -46,7 +46,7 @@ class Observer(Protocol):
     def task_restarted(self, partition: int, cause: str) -> None:
         """A partition lost its producer and its state, and starts again.
 
-        `cause` is "fenced", "timeout", "lost" (an offset that the topic does not have), "defect" or "broker".
+        `cause` is "fenced", "timeout", "lost" (an offset of an input that cannot be read), "defect" or "broker".
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:

@@ -13,6 +13,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 from worker.stream.clients import Consumer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import Halt, StepTimeout, bounded
+from worker.stream.fetched import Unreadable
 from worker.stream.positions import (
     ENGINE_KEYS,
     FORMAT_KEY,
@@ -88,7 +89,7 @@ class StateReader:
             async for records, offset in steps:
                 self._take(records, processor, restored)
                 count += len(records)
-                progressed(RestoreProgress(count, offset, fence_offset + 1))
+                progressed(RestoreProgress(count, offset, fence_offset))
         return restored
 
     async def unchanged(self, since_offset: int, fence_offset: int) -> bool:
@@ -132,9 +133,12 @@ class StateReader:
                 batches = await consumer.getmany(self._source, timeout_ms=POLL_MS, max_records=RECORDS_PER_STEP)
                 position = await consumer.position(self._source)
                 now = self._clock.monotonic()
+                records = batches.get(self._source, ())
+                if records and type(records[-1]) is Unreadable:
+                    raise records[-1].error
                 if position > offset:
                     offset, moved_at = position, now
-                    yield batches.get(self._source, ()), offset
+                    yield records, offset
                 elif now - moved_at > config.restore_silence_ms_max / 1000:
                     raise StepTimeout(f"the restore read nothing for {config.restore_silence_ms_max} ms")
                 await asyncio.sleep(0)

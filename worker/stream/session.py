@@ -164,6 +164,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
     async def _read(self) -> None:
         while True:
             await self._feed.poll()
+            await asyncio.sleep(0)  # while the client has records, asking for them gives nobody else a turn
 
     async def _measure(self) -> None:
         while True:

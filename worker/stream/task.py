@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at
+from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at, halt_at_lost, lost_at
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -69,7 +69,7 @@ class PartitionTask:
         self._wake = asyncio.Event()
         self._between = asyncio.Lock()
         """Held during a transaction: whoever has it sees only what was committed."""
-        self._lost: tuple[str, int] | None = None
+        self._lost: tuple[str, int, Exception] | None = None
         self._losses: dict[str, int] = {}
         """By topic: the offset whose loss made this task start again."""
         self._failures = 0
@@ -253,7 +253,7 @@ class PartitionTask:
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
         while not self._stopping.is_set():
-            self._check_lost(offsets)
+            self._check_lost(merge, offsets)
             self._wake.clear()
             await self._feed.observe(self.partition)
             chunk = merge.take(self._config.chunk_records_max)
@@ -323,27 +323,25 @@ class PartitionTask:
 
     # -- what goes wrong
 
-    def _lose(self, topic: str, offset: int) -> None:
-        self._lost = (topic, offset)
+    def _lose(self, topic: str, offset: int, error: Exception) -> None:
+        self._lost = (topic, offset, error)
         self._wake.set()
 
-    def _check_lost(self, begun_at: Mapping[str, int]) -> None:
-        """Whether an input still has the offset to go on at. Raises Halt, or OffsetLost when that may be an old one.
+    def _check_lost(self, merge: Merge, begun_at: Mapping[str, int]) -> None:
+        """Whether an input can be read where the task goes on. Raises Halt, or OffsetLost where it may be yet.
 
-        Who slept may find gone what another worker has processed meanwhile, so the state is asked first. It only goes
-        forward: where it says again what was lost before, nothing but that offset can be gone on at.
+        What was read before it is processed first. Then the state is asked once more: who slept may find gone what
+        another worker has processed meanwhile, and what cannot be read may be whole the next time.
         """
-        if self._lost is None:
+        if self._lost is None or merge.records_of(self._lost[0]):
             return
-        topic, offset = self._lost
-        if offset != begun_at[topic] or self._losses.get(topic) != offset:
-            self._losses[topic] = offset
-            raise OffsetLost(f"{topic} does not have offset {offset}, and the state may be further by now")
-        raise Halt(
-            f"partition {self.partition} must go on at offset {offset} of {topic}, which the topic does not have (any "
-            "more, or yet): nothing is skipped silently; restore the topic, or, to begin anew with what it has, stop "
-            f"the workers and empty {self._config.state_topic} and the output topics"
-        )
+        topic, offset, error = self._lost
+        is_gone = isinstance(error, OffsetOutOfRangeError)
+        # An offset that is gone may have been read ahead to in a log that was cut: only the state's own proves a loss.
+        if self._losses.get(topic) == offset and (begun_at[topic] == offset or not is_gone):
+            raise halt_at_lost(self.partition, topic, offset, error, self._config.state_topic)
+        self._losses[topic] = offset
+        raise lost_at(topic, offset, error)
 
     def _halt(self, halt: Halt) -> None:
         self.state, self.reason = PartitionState.HALTED, str(halt)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaError
 from aiokafka.producer import sender
 
 from worker.stream.clients import Metadata, Producer
@@ -66,11 +67,15 @@ class TransactionWriter:
         """Commit a record in the state topic, and give its offset.
 
         Whoever has read the state up to it has read all that predecessors ever committed, and they commit no more.
+        Raises KafkaError where the broker does not tell the offset.
         """
         value = encode_fence(self._clock.now_ms())
         await self.begin()
         self.append([OutputRecord(self._config.state_topic, FENCE_KEY, value)])
-        return await self.commit({})
+        offset = await self.commit({})
+        if offset < 0:
+            raise KafkaError("the broker has not told where the fence record lies")
+        return offset
 
     async def begin(self) -> None:
         """Begin a transaction. Nothing reaches the broker yet."""

@@ -213,6 +213,8 @@ def test_an_accepted_replay_ends_the_dead_letter(partition: Partition) -> None:
         f"orders.events.v1/{HOME}/3".encode(),  # without the prefix: another system's
         f"shop.orders.events.v1/{HOME + 1}/3".encode(),
         f"shop.orders.events.v1/0{HOME}/3".encode(),
+        f"shop.orders.events.v1/{HOME}/07".encode(),
+        f"shop.orders.events.v1/{HOME}/٣".encode(),
         f"shop.dead-letters.v1/{HOME}/3".encode(),
     ],
 )

@@ -99,6 +99,13 @@ def test_what_a_processor_tallied_is_counted_once_and_only_at_its_commit(worker:
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 3
 
 
+def test_a_transaction_of_gaps_alone_does_not_make_the_others_look_quick(worker: Worker) -> None:
+    worker.metrics.batch_committed(report(worker.processors[0])._replace(outcomes={}, timestamps_ms=[]))
+    assert worker.sample("stockfreeze_transaction_seconds_count") == 0
+    assert worker.sample("stockfreeze_transaction_records_count") == 0
+    assert worker.metrics.records_committed == 0
+
+
 def test_the_drift_rate_of_an_origin_can_be_computed(worker: Worker) -> None:
     worker.processors[0].tally.update({("drift_checked", "erp"): 8, ("drift_found", "erp"): 2})
     worker.metrics.batch_committed(report(worker.processors[0]))

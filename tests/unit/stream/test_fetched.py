@@ -9,11 +9,12 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.codec import gzip_encode, lz4_encode, snappy_encode, zstd_encode
 from aiokafka.consumer import fetcher
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-from worker.stream.fetched import InputRecords, ReadableRecords, read_as_input_records
+from worker.stream.fetched import InputRecords, ReadableRecords, Unreadable, read_as_input_records
 from worker.stream.records import InputRecord
 
 CRC_AT, COUNTED_FROM, RECORDS_FROM = 17, 21, 61
@@ -108,3 +109,28 @@ def test_the_client_still_makes_its_records_where_they_are_replaced(monkeypatch:
     read_as_input_records()
     assert {"MemoryRecords", "PartitionRecords"} <= {*fetcher.Fetcher._proc_fetch_request.__code__.co_names}
     assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (ReadableRecords, InputRecords)
+
+
+def test_a_batch_that_cannot_be_read_is_handed_out_in_its_place_and_ends_what_is_read() -> None:
+    spoilt_batch = bytearray(batch(["fine"], first=3))
+    spoilt_batch[-1] ^= 1
+    unpacking = unpacked(InputRecords, ReadableRecords(batch(["a", "b"]) + bytes(spoilt_batch) + batch([], first=5)))
+    *records, unreadable = unpacking
+    assert [record.offset for record in records] == [0, 1, 2]
+    assert (type(unreadable), unreadable.offset, unpacking.next_fetch_offset) == (Unreadable, 3, 3)
+    assert list(unpacking) == []
+    with pytest.raises(CorruptRecordException):
+        _ = unreadable.value
+
+
+def test_who_leaves_off_goes_on_where_he_left_off() -> None:
+    unpacking = unpacked(InputRecords, ReadableRecords(batch(["a", "b"]) + batch(["c"], first=3)))
+    first = next(iter(unpacking))
+    assert [first.offset, *(record.offset for record in unpacking)] == [0, 1, 2, 3, 4]
+
+
+def test_a_batch_that_was_cut_is_nothing_and_no_record_is_skipped_for_it() -> None:
+    whole = batch(["a"])
+    assert ReadableRecords(whole).size_in_bytes() == len(whole)
+    cut = ReadableRecords(whole[:-1])
+    assert (cut.has_next(), cut.size_in_bytes()) == (False, 0)

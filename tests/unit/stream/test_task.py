@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterator, Mapping
 
 import pytest
-from aiokafka.errors import KafkaConnectionError
+from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
 
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
 from tests.unit.stream.records import record
@@ -17,6 +17,8 @@ from worker.stream.feed import Feed, Lane
 from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
+
+GONE = OffsetOutOfRangeError()
 
 
 class _Feed(Feed):
@@ -93,7 +95,7 @@ async def test_an_offset_that_is_gone_is_no_reason_to_halt_when_the_state_is_bey
         if offsets["a"] < 30:
             # While this task slept, another worker processed ten records, which were deleted thereafter.
             stage.state["a"] += 10
-            lane.lost("a", offsets["a"])
+            lane.lost("a", offsets["a"], GONE)
         else:
             went_on.set()
 
@@ -105,7 +107,7 @@ async def test_an_offset_that_is_gone_is_no_reason_to_halt_when_the_state_is_bey
 
 
 async def test_an_offset_that_the_state_says_again_and_the_topic_does_not_have_halts(stage: Stage) -> None:
-    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"])
+    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
     reason = await stage.until_halted()
     assert reason.startswith("partition 3 must go on at offset 10 of a, which the topic does not have")
     assert "empty state and the output topics" in reason
@@ -115,7 +117,7 @@ async def test_an_offset_that_the_state_says_again_and_the_topic_does_not_have_h
 async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
     def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
         topic = "ab"[len(stage.opened) % 2]
-        lane.lost(topic, offsets[topic])
+        lane.lost(topic, offsets[topic], GONE)
 
     stage.scene = scene
     assert "at offset 10 of" in await stage.until_halted()
@@ -128,13 +130,35 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
     def scene(lane: Lane, _offsets: Mapping[str, int]) -> None:
         if len(stage.opened) < 4:
             # The log was cut by an unclean election: what the state says is there.
-            lane.lost("a", 15)
+            lane.lost("a", 15, GONE)
         else:
             went_on.set()
 
     stage.scene = scene
     await stage.until(went_on)
     assert stage.eye.causes == ["lost"] * 3
+
+
+async def test_what_cannot_be_read_halts_once_all_before_it_is_processed_and_it_was_tried_again(stage: Stage) -> None:
+    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+        if offsets["a"] == 10:
+            _a_record_comes(lane, offsets)
+            stage.state["a"] += 1
+        lane.lost("a", 11, CorruptRecordException("Invalid CRC"))
+
+    stage.scene = scene
+    stage.commits.append(None)
+    reason = await stage.until_halted()
+    assert [offsets["a"] for offsets in stage.opened] == [10, 11]
+    assert reason.startswith("partition 3 must go on at offset 11 of a, which cannot be read (CorruptRecordException")
+    assert stage.eye.causes == ["lost"]
+    assert stage.committed.is_set()
+
+
+async def test_what_cannot_be_read_behind_a_gap_halts_too(stage: Stage) -> None:
+    stage.scene = lambda lane, _offsets: lane.lost("a", 15, CorruptRecordException("Invalid CRC"))
+    assert "offset 15 of a, which cannot be read" in await stage.until_halted()
+    assert len(stage.opened) == 2
 
 
 def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
