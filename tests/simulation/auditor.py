@@ -40,9 +40,12 @@ Position = Sequence[int]
 
 
 class Sent(NamedTuple):
-    """An input, and the moment of virtual time from which a read_committed reader could see it."""
+    """An input, and the moments of virtual time when it was appended and from which a read_committed reader could see
+    it.
+    """
 
     record: Record
+    appended_at: float
     at_seconds: float
 
 
@@ -74,9 +77,9 @@ class Auditor:
         """An input's first record is at an offset: what lies before is gone."""
         self._audits[partition].beginnings[topic] = offset
 
-    def sent(self, record: Record, at_seconds: float) -> None:
+    def sent(self, record: Record, appended_at: float, at_seconds: float) -> None:
         """An input record can be read."""
-        self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, at_seconds)
+        self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, appended_at, at_seconds)
 
     def testify(self, partition: int, attempt: Attempt) -> None:
         """A worker says what it is about to write."""
@@ -382,7 +385,7 @@ class PartitionAudit:
     def _check_order(self, sent: Sent, columns: Mapping[str, Position]) -> None:
         """A count must not run ahead: the others have been read up to its timestamp, or to their end.
 
-        Their end is where it was when the count could be read, or later.
+        Their end is where it was when the count could be read, or later: what nobody could read yet lies before it.
         """
         count = sent.record
         if count.topic != STOCK or not _is_count(count.value):
@@ -393,12 +396,12 @@ class PartitionAudit:
             begin = columns[self._world.prefix + topic][0]
             unread = [offset for offset in self.inputs[topic] if offset >= begin]
             first = self.inputs[topic][min(unread)] if unread else None
-            if first and first.record.timestamp <= count.timestamp and first.at_seconds < sent.at_seconds:
+            if first and first.record.timestamp <= count.timestamp and first.appended_at < sent.at_seconds:
                 raise Wrong(
                     Kind.AHEAD,
                     f"the count {STOCK}/{self.partition}/{count.offset} (timestamp {count.timestamp}) was taken before "
                     f"{topic}/{self.partition}/{first.record.offset} (timestamp {first.record.timestamp}), which was "
-                    f"there {sent.at_seconds - first.at_seconds:.3f} s earlier",
+                    f"there {sent.at_seconds - first.appended_at:.3f} s earlier",
                 )
 
 

@@ -146,8 +146,8 @@ class FaultPlan:
         count = random.Random(f"faults/{seed}").randint(0, FAULTS_MAX)
         names = sorted(processes)
         faults = [_drawn(seed, number, names, until_seconds) for number in range(count)]
-        apart = [*_old_offsets(seed, count, until_seconds), *_garbled(seed, count + 1)]
-        return cls([*faults, *apart], until_seconds)
+        faults += _old_offsets(seed, count, until_seconds)
+        return cls([*faults, *_garbled(seed, len(faults))], until_seconds)
 
     @classmethod
     def none(cls) -> Self:

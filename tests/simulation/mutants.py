@@ -382,6 +382,11 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "counts-ahead-of-open-transactions",
+        "A count does not wait for what lies behind a transaction that is open.",
+        (Edit(MERGE, " and (self.end_offset is None or self.position >= self.end_offset)", ""),),
+    ),
+    Mutant(
         "drained-passed-over",
         "A batch that cannot be read is an error of the whole fetch, and what came with it counts as read.",
         (

@@ -32,8 +32,8 @@ class Sender:
         self._chronicle = chronicle
         self._ids: dict[int, str] = {}
         """The dead letter id of each entry sent so far."""
-        self._hidden: dict[tuple[str, int], deque[tuple[Record, Batch]]] = {}
-        """What was appended and cannot be read yet."""
+        self._hidden: dict[tuple[str, int], deque[tuple[Record, Batch, float]]] = {}
+        """What was appended and cannot be read yet, and when it was."""
         self._writings: dict[int, Writing] = {}
         self.poisoned: set[tuple[str, int, int]] = set()
         """Topic, partition and offset of what the workers cannot process."""
@@ -89,7 +89,7 @@ class Sender:
         if entry.index == plan.poisoned and self.poisons:
             self.poisoned.add((topic, partition, offset))
         self._ids[entry.index] = f"{place}/{offset}"
-        self._hidden[entry.topic, partition].append((record._replace(offset=offset), batch))
+        self._hidden[entry.topic, partition].append((record._replace(offset=offset), batch, self._simulation.seconds))
         self._show(entry.topic, partition)
         if self._chronicle.tracing:
             told = "" if writing is None else " in a transaction"
@@ -107,9 +107,9 @@ class Sender:
         hidden = self._hidden[topic, partition]
         stable_offset = self._simulation.cluster.logs[PREFIX + topic][partition].stable_offset
         while hidden and hidden[0][0].offset < stable_offset:
-            record, batch = hidden.popleft()
+            record, batch, appended_at = hidden.popleft()
             if batch.committed:
-                self._auditor.sent(record, self._simulation.seconds)
+                self._auditor.sent(record, appended_at, self._simulation.seconds)
 
     # -- transactions
 

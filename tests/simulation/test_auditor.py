@@ -101,7 +101,7 @@ class Written:
             value, headers = entry.sent(sent, "nothing/0/0")
             record = record_of(entry, len(log), value, headers)
             sent[entry.index] = f"{PREFIX}{entry.topic}/0/{len(log)}"
-            self.auditor.sent(record, entry.at_ms / 1000)
+            self.auditor.sent(record, entry.at_ms / 1000, entry.at_ms / 1000)
             log.append(InputRecord(PREFIX + record.topic, *record[1:]))
         return list(heapq.merge(*of_topic.values(), key=lambda record: record.timestamp))
 

@@ -116,6 +116,13 @@ class Feed:
             lags[topic] = unread + lane.merge.records_of(topic)
         return lags
 
+    async def ends(self, partition: int) -> dict[str, int]:
+        """Where the inputs end for a read_committed reader. Raises StepTimeout, and errors of the broker."""
+        sources = [TopicPartition(topic, partition) for topic in self._config.inputs]
+        asked = self._consumer.end_offsets(sources)
+        offsets = await bounded(asked, self._config.step_ms_max, "finding the inputs' end")
+        return {source.topic: offset for source, offset in offsets.items()}
+
     def answered_at_ms(self) -> int | None:
         """When the last fetch answer of an open partition came, by the client's clock; None: nothing open, or none."""
         answers = [
@@ -187,4 +194,5 @@ class Feed:
             consumer.last_poll_timestamp(source),
             await consumer.position(source),
             None if stable_offset is None or stable_offset < 0 else stable_offset,
+            consumer.highwater(source),
         )

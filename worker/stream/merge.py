@@ -6,8 +6,9 @@ every time. A record that `waits` is taken only when every other input was read 
 until then it holds what is behind it in its own input, and nothing else.
 
 The end of an input is known from fetch answers alone: an answer may have been under way when the waiting record was
-fetched, the one after it was not. So two answers are needed, and that the position has reached the last stable offset
-they told. No request is made: one for the end offsets would wait behind the long poll, and lets counts run ahead.
+fetched, the one after it was not. So two answers are needed, and that the position has reached the high watermark they
+told: what lies behind an open transaction is not read yet, though nobody can read it. No request is made: one for the
+end offsets would wait behind the long poll, and lets counts run ahead.
 """
 
 from __future__ import annotations
@@ -35,11 +36,18 @@ class Reading(NamedTuple):
     """The offset that will be handed out next."""
     stable_offset: int | None
     """The end of what a read_committed reader can see, as of the last answer."""
+    end_offset: int | None = None
+    """The end of all there is, as of the last answer."""
+
+    @property
+    def handed_out(self) -> bool:
+        """Whether all that the last answer could give has been handed out."""
+        return self.answered_at_ms is not None and (self.stable_offset is None or self.position >= self.stable_offset)
 
     @property
     def at_end(self) -> bool:
-        """Whether all that the last answer knew of has been handed out."""
-        return self.answered_at_ms is not None and (self.stable_offset is None or self.position >= self.stable_offset)
+        """Whether there was nothing more when the last answer came, in open transactions neither."""
+        return self.handed_out and (self.end_offset is None or self.position >= self.end_offset)
 
 
 class _Wait(NamedTuple):
@@ -66,7 +74,7 @@ class _Input:
 
     @property
     def lacking(self) -> bool:
-        return not self.records and not self.excused and not self.reading.at_end
+        return not self.records and not self.excused and not self.reading.handed_out
 
 
 class Merge:

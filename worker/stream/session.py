@@ -170,7 +170,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         while True:
             await asyncio.sleep(MEASURE_SECONDS)
             for task in list(self.tasks.values()):
-                await task.measure()
+                await task.measure(self._feed)
             self._note_silence()
 
     def _note_silence(self) -> None:

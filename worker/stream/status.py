@@ -42,7 +42,7 @@ class PartitionStatus:
     reason: str | None = None
     """A sentence, for every state that needs one."""
     lag: Mapping[str, int] = field(default_factory=dict)
-    """Records not yet processed, by input topic; markers of transactions at the end do not count."""
+    """Records not yet processed, by input topic. Of a halted partition: offsets, so markers and aborted ones too."""
     restore: RestoreProgress | None = None
     """The last restore, or the one going on."""
 

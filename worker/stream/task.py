@@ -62,6 +62,8 @@ class PartitionTask:
         """What holds the state; there is none before a restore begins."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
+        self._offsets: Mapping[str, int] = {}
+        """Where each input goes on, as it was committed last; empty: not known yet."""
         self._moved_at = self._clock.monotonic()
 
         self._running: asyncio.Task[None] | None = None
@@ -103,17 +105,31 @@ class PartitionTask:
                 raise NotAssigned(f"partition {self.partition} is {self.state.value} here")
             return look(self.processor)
 
-    async def measure(self) -> None:
-        """Take the lag, note whether the partition moves, and have it look for gaps: they wake nobody."""
+    async def measure(self, feed: Feed) -> None:
+        """Take the lag, note whether the partition moves, and have it look for gaps: they wake nobody.
+
+        `feed` is the present session's: a halted task outlives its own.
+        """
+        if self.state is PartitionState.HALTED and self._offsets:
+            await self._measure_what_waits(feed)
+            return
         if self.state is not PartitionState.RUNNING:
             self.lags = {}
             return
-        self.lags = await self._feed.lags(self.partition)
+        self.lags = await feed.lags(self.partition)
         for topic, lag in self.lags.items():
             self._surroundings.observer.lag_measured(topic, self.partition, lag)
         if not any(self.lags.values()):
             self._moved_at = self._clock.monotonic()
         self._wake.set()
+
+    async def _measure_what_waits(self, feed: Feed) -> None:
+        """The lag of a partition that nobody reads: somebody has to see how much is piling up."""
+        try:
+            ends = await feed.ends(self.partition)
+        except (KafkaError, StepTimeout):
+            return  # what was found last stands
+        self.lags = {topic: max(0, ends[topic] - offset) for topic, offset in self._offsets.items()}
 
     def status(self) -> PartitionStatus:
         """What is told to the outside."""
@@ -247,6 +263,7 @@ class PartitionTask:
         breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
         positions = ledger.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
+        self._offsets = offsets
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
         self.state = PartitionState.RUNNING
         self._moved_at = self._ran_at = self._clock.monotonic()
@@ -299,6 +316,7 @@ class PartitionTask:
                 offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
                 await asyncio.sleep(0)
                 self._state_offset = await writer.commit(offsets)
+                self._offsets = offsets
             except BaseException:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF

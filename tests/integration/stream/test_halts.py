@@ -74,6 +74,8 @@ async def test_a_halted_partition_stays_halted_across_a_rebalance(broker: Broker
             await until(lambda: len(other.status().partitions) == 1, other)
         await until(lambda: state_of(engine.status(), 1) is PartitionState.RUNNING, engine)
         assert await _halted(engine, 0) == reason
+        await world.send(world.a, NUMBERS, partition=0)
+        await until(lambda: engine.status().partitions[0].lag.get(world.a) == 1 + len(NUMBERS), engine)
 
 
 async def test_the_breaker_commits_what_was_decided_and_stops_the_partition(broker: Broker, names: Names) -> None:

@@ -43,6 +43,9 @@ class _Consumer:
     def last_stable_offset(self, _source: TopicPartition) -> int:
         return 100
 
+    def highwater(self, _source: TopicPartition) -> int:
+        return 100
+
     def last_poll_timestamp(self, _source: TopicPartition) -> int:
         return 1
 

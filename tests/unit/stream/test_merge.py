@@ -170,6 +170,18 @@ def test_a_count_waits_on_while_an_empty_input_is_not_at_its_end() -> None:
     assert _taken(merge) == [("counts", 0)]
 
 
+def test_a_count_waits_for_what_lies_behind_an_open_transaction_and_nothing_else_does() -> None:
+    merge = _merge("a", "b", "counts")
+    merge.put("counts", [record("counts", 0, 10)])
+    merge.put("b", [record("b", 0, 20)])
+    for at_ms in range(2, 5):
+        _answer(merge, at_ms, "b", "counts")
+        merge.observe("a", Reading(at_ms, END - 3, END - 3, END))
+        assert _taken(merge) == ([("b", 0)] if at_ms == 2 else [])
+    merge.observe("a", Reading(5, END, END, END))
+    assert _taken(merge) == [("counts", 0)]
+
+
 def test_a_waiting_count_holds_what_is_behind_it_in_its_input_and_nothing_else() -> None:
     merge = _merge("a", "b", "counts")
     merge.put("counts", [record("counts", 0, 10), record("counts", 1, 11)])

@@ -22,14 +22,21 @@ GONE = OffsetOutOfRangeError()
 
 
 class _Feed(Feed):
-    """Tells the lag it is given."""
+    """Tells the lag and the ends that it is given."""
 
     def __init__(self) -> None:
         self.told: dict[str, int] = {}
+        self.told_ends: dict[str, int] | None = None
 
     async def lags(self, partition: int) -> dict[str, int]:
         assert partition == 3
         return self.told
+
+    async def ends(self, partition: int) -> dict[str, int]:
+        assert partition == 3
+        if self.told_ends is None:
+            raise KafkaConnectionError
+        return self.told_ends
 
 
 def _running(time: Time) -> tuple[PartitionTask, _Feed]:
@@ -53,9 +60,9 @@ async def test_a_partition_that_stands_still_with_lag_is_stalled() -> None:
     time = Time()
     task, feed = _running(time)
     feed.told = {"a": 0, "b": 5}
-    await task.measure()
+    await task.measure(feed)
     time.seconds += 15
-    await task.measure()
+    await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING
     time.seconds += 1
     status = task.status()
@@ -69,11 +76,23 @@ async def test_a_partition_without_lag_may_stand_still() -> None:
     task, feed = _running(time)
     feed.told = {"a": 0, "b": 0}
     time.seconds += 100
-    await task.measure()
+    await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING
     feed.told = {"a": 1, "b": 0}
-    await task.measure()
+    await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING, "the lag has only just begun"
+
+
+async def test_what_piles_up_before_a_halted_partition_is_told() -> None:
+    task, feed = _running(Time())
+    task._offsets = {"a": 10, "b": 5}
+    task.state = PartitionState.HALTED
+    feed.told_ends = {"a": 17, "b": 5}
+    await task.measure(feed)
+    assert task.status().lag == {"a": 7, "b": 0}
+    feed.told_ends = None
+    await task.measure(feed)
+    assert task.status().lag == {"a": 7, "b": 0}, "the broker does not answer"
 
 
 def test_retries_are_spread() -> None:
