@@ -23,6 +23,7 @@ import structlog
 import uvloop
 from mode import Service
 
+from schemas.topics import INPUTS
 from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
 from worker.edges.pages import Pages
@@ -152,8 +153,15 @@ class Host:
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
         self._engine = EngineService(self._make_engine, partitions, self._count_restart)
-        self._metrics = WorkerMetrics(version=release, processors=self._engine.processors, status=self._engine.status)
-        self._progress = Progress(self._engine.status, lambda: self._metrics.records_committed)
+        self._metrics = WorkerMetrics(
+            version=release,
+            inputs=[settings.topic(topic) for topic in INPUTS],
+            processors=self._engine.processors,
+            status=self._engine.status,
+        )
+        self._progress = Progress(
+            self._engine.status, lambda: self._metrics.records_committed, lambda: self._metrics.dead_lettered
+        )
         self._partitions = partitions
         self._pages = Pages(
             host=settings.web_host,

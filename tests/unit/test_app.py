@@ -150,7 +150,7 @@ def test_a_stop_that_hangs_is_cut_off_with_a_code_that_says_whether_the_engine_c
 
 async def test_a_restored_state_is_set_apart_from_the_garbage_collector() -> None:
     partitions = Partitions(prefix="", rules=Rules())
-    metrics = app_module.WorkerMetrics(version="1", processors=dict, status=lambda: None)
+    metrics = app_module.WorkerMetrics(version="1", inputs=[], processors=dict, status=lambda: None)
     processor = partitions.make(0, 1)
     try:
         metrics.restore_finished(0, records=1, seconds=0.1)

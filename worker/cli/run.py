@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
 import click
 
 from worker.cli.context import Refusal, with_settings
-from worker.edges.pages import AddressInUse
-from worker.settings import Settings, settings_table
+
+if TYPE_CHECKING:
+    from worker.settings import Settings
 
 
 class RunCommand(click.Command):
-    """A command whose help lists all settings."""
+    """A command whose help lists all settings, and that may be told to stop before it has begun."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
+        """Run. What the worker needs takes a second to import; as process 1 of a container it must hear SIGTERM then,
+        or the kernel drops it.
+        """
+        signal.signal(signal.SIGTERM, _leave)
+        return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
         """Write the settings, each with its default and meaning."""
+        from worker.settings import settings_table
+
         with formatter.section("Settings, from the environment or (in lower case, without prefix) from the file"):
             formatter.write_dl([(row.name, _described(row.default, row.description)) for row in settings_table()])
+
+
+def _leave(_number: int, _frame: object) -> None:
+    sys.exit(0)
 
 
 def _described(default: str, description: str) -> str:
@@ -31,6 +49,7 @@ def command(settings: Settings) -> int:
     The log goes to stderr; health, metrics and queries are pages of the address WEB_HOST:WEB_PORT.
     """
     from worker.app import run_worker
+    from worker.edges.pages import AddressInUse
 
     try:
         return run_worker(settings)

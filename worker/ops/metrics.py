@@ -9,15 +9,21 @@ Prometheus' base units.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple, Protocol, cast
+from typing import Literal, NamedTuple, Protocol, cast, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from schemas.dead_letters import DEAD_LETTER_CODES
+from schemas.inputs import Origin
+from schemas.outputs import Alert, Movement
 from worker.ops.health import is_ready
+from worker.stream.errors import CAUSES
 from worker.stream.observer import BatchReport
+from worker.stream.processor import Outcome
 from worker.stream.status import EngineStatus, PartitionState
 
 # A series `…_created` beside each counter says nothing that Prometheus does not know.
@@ -114,6 +120,19 @@ TALLIES: Mapping[str, Spec] = {
 }
 """What a processor's tally counts, by the first part of its keys; the other part is the label."""
 
+LABELS: Mapping[str, Sequence[str]] = {
+    MOVEMENTS.name: get_args(Movement),
+    DEAD_LETTERS.name: DEAD_LETTER_CODES,
+    DRIFT_CHECKED.name: get_args(Origin),
+    DRIFT_FOUND.name: get_args(Origin),
+    ALERTS.name: get_args(Alert),
+    ARCHIVE.name: ("eligible", "revoked", "rejected"),
+    RESTARTS.name: CAUSES,
+}
+"""The values of the one label of a counter. Each is there from the beginning, at 0: Prometheus sees no increase from
+nothing to 1.
+"""
+
 SIZES: Mapping[str, Spec] = {
     "accounts": ACCOUNTS,
     "orders": ORDERS,
@@ -209,12 +228,19 @@ class Metrics:
         self,
         *,
         version: str,
+        inputs: Sequence[str],
         processors: Callable[[], Mapping[int, Counted]],
         status: Callable[[], EngineStatus | None],
     ) -> None:
-        """Count for the processors of the partitions that are here, and for the engine with this status."""
+        """Count for the processors of the partitions that are here, and for the engine with this status.
+
+        `inputs` are the full names of the input topics.
+        """
         self.registry = CollectorRegistry()
         self._records = self._counter(RECORDS)
+        for topic in inputs:
+            for outcome in Outcome:
+                self._records.labels(topic, outcome.value)
         self._outputs = self._counter(OUTPUTS)
         self._tallies = {kind: self._counter(spec) for kind, spec in TALLIES.items()}
         self._end_to_end = AgeHistogram(END_TO_END, LATENCY_EDGES_S)
@@ -233,6 +259,8 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         self.records_committed = 0
         """Input records since the start, for the progress in the log."""
+        self.dead_lettered: Tally[str] = Tally()
+        """Dead letters since the start, by code, likewise."""
 
     def batch_committed(self, report: BatchReport) -> None:
         """Count a committed transaction, and what its processor tallied in it."""
@@ -247,6 +275,8 @@ class Metrics:
         tally = cast("Counted", report.processor).tally  # the engine knows it as something that takes records
         for (kind, label), count in tally.items():
             self._tallies[kind].labels(label).inc(count)
+            if kind == "dead_letter":
+                self.dead_lettered[label] += count
         tally.clear()
 
     def lag_measured(self, topic: str, partition: int, records: int) -> None:
@@ -281,7 +311,10 @@ class Metrics:
         self._loop_lag.observe(seconds)
 
     def _counter(self, spec: Spec) -> Counter:
-        return Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+        counter = Counter(spec.name, spec.help, spec.labels, registry=self.registry)
+        for value in LABELS.get(spec.name, ()):
+            counter.labels(value)
+        return counter
 
     def _histogram(self, spec: Spec, edges: Sequence[float]) -> Histogram:
         return Histogram(spec.name, spec.help, spec.labels, buckets=edges, registry=self.registry)

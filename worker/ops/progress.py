@@ -1,9 +1,11 @@
-"""Tells the log how the worker is getting on: when it becomes ready or ceases to be, and its rate while it is busy."""
+"""Tells the log how the worker is getting on: whether it is ready, its rate while it is busy, and what it refused."""
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -11,7 +13,9 @@ from worker.ops.health import is_ready
 from worker.stream.status import EngineStatus, PartitionState
 
 INTERVAL_S = 10.0
-"""The rate is told so often, unless nothing happened."""
+"""Rate and dead letters are told so often, unless nothing happened."""
+REMINDER_S = 60.0
+"""What keeps a worker from being ready is told again so often, and sooner where it has changed."""
 
 log = structlog.get_logger("worker.progress")
 
@@ -23,39 +27,64 @@ class Progress:
         self,
         status: Callable[[], EngineStatus | None],
         records_committed: Callable[[], int],
+        dead_lettered: Callable[[], Mapping[str, int]],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ask these, and count time from now on."""
+        """Ask these, the last one by code, and count time from now on."""
         self._status = status
         self._records_committed = records_committed
+        self._dead_lettered = dead_lettered
         self._monotonic = monotonic
         self._started_at = self._told_at = monotonic()
         self._told_records = 0
+        self._told_dead: Mapping[str, int] = {}
+        self._told_dead_at = -INTERVAL_S
         self._ready = False
+        self._obstacle: object = None
+        self._told_obstacle_at = -REMINDER_S
 
     def tell(self) -> None:
         """Log what changed; call it about once a second."""
         status = self._status()
         self._tell_readiness(status)
+        self._tell_dead_letters()
         self._tell_rate(status)
 
     def _tell_readiness(self, status: EngineStatus | None) -> None:
-        ready = is_ready(status)
-        if ready == self._ready:
-            return
-        self._ready = ready
+        was_ready, self._ready = self._ready, is_ready(status)
         partitions = {} if status is None else status.partitions
-        if ready:
-            seconds = round(self._monotonic() - self._started_at, 1)
-            log.info("ready", partitions=sorted(partitions), seconds_since_start=seconds)
-        else:
-            waiting = {
-                number: partition.reason or partition.state.value
-                for number, partition in partitions.items()
-                if partition.state is not PartitionState.RUNNING
-            }
-            log.warning("not ready", problem=None if status is None else status.problem, partitions=waiting)
+        if self._ready:
+            if not was_ready:
+                seconds = round(self._monotonic() - self._started_at, 1)
+                log.info("ready", partitions=sorted(partitions), seconds_since_start=seconds)
+            self._obstacle = None
+            return
+        problem = None if status is None else status.problem
+        waiting = {
+            number: partition
+            for number, partition in partitions.items()
+            if partition.state is not PartitionState.RUNNING
+        }
+        # Reasons count the seconds.
+        obstacle = re.sub(r"\d+", "", problem or ""), {number: one.state for number, one in waiting.items()}
+        now = self._monotonic()
+        quiet_s = REMINDER_S if obstacle == self._obstacle else INTERVAL_S
+        has_reason = problem is not None or any(one.reason for one in waiting.values())
+        if not was_ready and (not has_reason or now - self._told_obstacle_at < quiet_s):
+            return
+        self._obstacle, self._told_obstacle_at = obstacle, now
+        reasons = {number: partition.reason or partition.state.value for number, partition in waiting.items()}
+        log.warning("not ready", problem=problem, partitions=reasons)
+
+    def _tell_dead_letters(self) -> None:
+        now = self._monotonic()
+        if now - self._told_dead_at < INTERVAL_S:
+            return
+        new = Counter(self._dead_lettered()) - Counter(self._told_dead)
+        if new:
+            log.warning("dead-lettered", codes=dict(new), see="stockfreeze dead-letters list")
+            self._told_dead, self._told_dead_at = dict(self._dead_lettered()), now
 
     def _tell_rate(self, status: EngineStatus | None) -> None:
         now = self._monotonic()

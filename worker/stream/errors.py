@@ -19,6 +19,8 @@ from aiokafka.errors import (
 
 T = TypeVar("T")
 
+CAUSES = ("fenced", "timeout", "lost", "defect", "broker")
+"""What `cause_of` may say."""
 DEFECTS = (NameError, AttributeError, TypeError, LookupError)
 """What no broker can bring about. Whatever else comes out of the client may be the broker's doing."""
 

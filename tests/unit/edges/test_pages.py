@@ -41,6 +41,7 @@ class FakeEngine:
         self.processors: dict[int, PartitionProcessor] = {}
         self.states: dict[int, PartitionStatus] = {}
         self.problem: str | None = None
+        self.joined = True
         self.busy = False
 
     def apply(self, topic: Topic, event: dict[str, Any]) -> None:
@@ -56,7 +57,7 @@ class FakeEngine:
         )
 
     def status(self) -> EngineStatus | None:
-        return EngineStatus(joined=True, problem=self.problem, partitions=self.states)
+        return EngineStatus(joined=self.joined, problem=self.problem, partitions=self.states)
 
     async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
         if self.busy:
@@ -168,6 +169,15 @@ async def test_what_is_not_known_is_404_and_named(site: Site) -> None:
 async def test_an_account_of_another_worker_is_421_and_its_partition_is_named(site: Site) -> None:
     status, told = await site.json("/accounts/shop/stock")
     assert (status, told["error"], told["partition"]) == (421, "other_worker", partition_of("shop", PARTITIONS))
+
+
+async def test_a_worker_that_is_out_of_its_group_does_not_send_people_to_another(site: Site) -> None:
+    site.engine.problem = "topics are missing"
+    status, told = await site.json("/accounts/shop/stock")
+    assert (status, told["detail"]) == (503, "topics are missing")
+    site.engine.problem, site.engine.joined = None, False
+    status, told = await site.json("/accounts/shop/stock")
+    assert (status, told["detail"]) == (503, "The worker is joining its consumer group.")
 
 
 async def test_a_partition_that_is_here_but_not_running_is_503_with_the_reason(site: Site) -> None:

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
-from worker.ops.metrics import END_TO_END, LATENCY_EDGES_S, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
+from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_S, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
 from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
@@ -52,7 +52,12 @@ class Worker:
     def __init__(self) -> None:
         self.processors = {0: FakeProcessor()}
         self.status: EngineStatus | None = status_of(p0=PartitionStatus(PartitionState.RUNNING, lag={"orders": 4}))
-        self.metrics = Metrics(version="1.2.3", processors=lambda: self.processors, status=lambda: self.status)
+        self.metrics = Metrics(
+            version="1.2.3",
+            inputs=["orders", "commands"],
+            processors=lambda: self.processors,
+            status=lambda: self.status,
+        )
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -90,13 +95,23 @@ def test_the_contracts_names_are_the_exposed_ones(worker: Worker) -> None:
 def test_what_a_processor_tallied_is_counted_once_and_only_at_its_commit(worker: Worker) -> None:
     tally = worker.processors[0].tally
     tally["dead_letter", "invalid"] = 2
-    assert worker.sample("stockfreeze_dead_letters_total", code="invalid") is None
+    assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 0
     worker.metrics.batch_committed(report(worker.processors[0]))
     worker.metrics.batch_committed(report(worker.processors[0]))
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 2
     tally["dead_letter", "invalid"] = 1
     worker.metrics.batch_committed(report(worker.processors[0]))
     assert worker.sample("stockfreeze_dead_letters_total", code="invalid") == 3
+    assert worker.metrics.dead_lettered == {"invalid": 3}
+
+
+def test_what_has_not_happened_yet_is_counted_as_0_so_that_its_first_time_is_an_increase(worker: Worker) -> None:
+    assert worker.sample("stockfreeze_records_total", topic="commands", outcome="dead_lettered") == 0
+    assert worker.sample("stockfreeze_partition_restarts_total", cause="lost") == 0
+    labelled = [spec for spec in METRICS if spec.kind == "counter" and len(spec.labels) == 1]
+    for spec in labelled:
+        assert LABELS[spec.name], spec.name
+        assert all(worker.sample(f"{spec.name}_total", **{spec.labels[0]: value}) == 0 for value in LABELS[spec.name])
 
 
 def test_a_transaction_of_gaps_alone_does_not_make_the_others_look_quick(worker: Worker) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from worker.ops.progress import INTERVAL_S, Progress
+from worker.ops.progress import INTERVAL_S, REMINDER_S, Progress
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus
 
 
@@ -16,8 +17,11 @@ class Scene:
     def __init__(self) -> None:
         self.now_s = 100.0
         self.records = 0
+        self.dead: Counter[str] = Counter()
         self.status: EngineStatus | None = None
-        self.progress = Progress(lambda: self.status, lambda: self.records, monotonic=lambda: self.now_s)
+        self.progress = Progress(
+            lambda: self.status, lambda: self.records, lambda: self.dead, monotonic=lambda: self.now_s
+        )
 
     def tell(self, *, after_s: float = 1.0) -> list[Mapping[str, Any]]:
         self.now_s += after_s
@@ -47,6 +51,40 @@ def test_readiness_is_told_when_it_changes_and_only_then(scene: Scene) -> None:
     assert (not_ready["event"], not_ready["partitions"]) == ("not ready", {2: "the breaker is open"})
     scene.status = None
     assert scene.tell() == []
+
+
+def test_what_keeps_a_worker_from_being_ready_is_told_when_it_changes_and_again_while_it_lasts(scene: Scene) -> None:
+    scene.status = status(PartitionState.STARTING, problem="no fetch was answered for 9 s")
+    (told,) = scene.tell()
+    assert (told["event"], told["problem"]) == ("not ready", "no fetch was answered for 9 s")
+    scene.status = status(PartitionState.STARTING, problem="no fetch was answered for 10 s")
+    assert scene.tell(after_s=INTERVAL_S) == []
+    scene.status = status(PartitionState.HALTED)
+    (told,) = scene.tell()
+    assert told["partitions"] == {2: "the breaker is open"}
+    scene.status = status(PartitionState.HALTED, problem="topics are missing")
+    assert scene.tell() == [], "what changes all the time does not fill the log"
+    (told,) = scene.tell(after_s=INTERVAL_S)
+    assert told["problem"] == "topics are missing"
+    assert scene.tell(after_s=REMINDER_S - 1) == []
+    assert len(scene.tell()) == 1
+
+
+def test_a_worker_that_only_starts_says_nothing(scene: Scene) -> None:
+    partitions = {0: PartitionStatus(PartitionState.RESTORING)}
+    scene.status = EngineStatus(joined=True, problem=None, partitions=partitions)
+    assert scene.tell() == []
+
+
+def test_dead_letters_are_told_by_their_code_at_once_and_then_once_an_interval(scene: Scene) -> None:
+    scene.dead["invalid"] += 2
+    (told,) = scene.tell()
+    assert (told["event"], told["log_level"], told["codes"]) == ("dead-lettered", "warning", {"invalid": 2})
+    scene.dead.update(["invalid", "conflict"])
+    assert scene.tell() == []
+    (told,) = scene.tell(after_s=INTERVAL_S)
+    assert told["codes"] == {"invalid": 1, "conflict": 1}
+    assert scene.tell(after_s=INTERVAL_S) == []
 
 
 def test_the_rate_is_told_once_an_interval_while_records_are_processed(scene: Scene) -> None:

@@ -10,7 +10,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from worker.stream.errors import NotReady, OffsetLost, StepTimeout, bounded, cause_of, sentence_of
+from worker.stream.errors import CAUSES, NotReady, OffsetLost, StepTimeout, bounded, cause_of, sentence_of
 
 
 async def test_a_step_that_takes_too_long_is_named() -> None:
@@ -60,3 +60,4 @@ def test_a_defect_is_not_blamed_on_the_broker() -> None:
 )
 def test_causes(error: Exception, cause: str) -> None:
     assert cause_of(error) == cause
+    assert cause in CAUSES

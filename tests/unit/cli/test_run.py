@@ -1,0 +1,39 @@
+"""`stockfreeze run` as a process, before it has begun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from worker.settings import ENVIRONMENT_PREFIX
+
+SETTINGS = {"BOOTSTRAP_SERVERS": "127.0.0.1:1", "WEB_PORT": "0"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux whether a process catches a signal")
+@pytest.mark.parametrize("after_seconds", [0.0, 0.3])
+def test_a_worker_that_is_told_to_stop_while_it_is_still_importing_leaves_with_0(after_seconds: float) -> None:
+    environment = os.environ | {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in SETTINGS.items()}
+    command = [sys.executable, "-m", "worker", "run"]
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 20
+        while not _catches(process.pid, signal.SIGTERM):
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        time.sleep(after_seconds)
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=20)
+    assert process.returncode == 0, said.decode()
+    assert b"Traceback" not in said
+
+
+def _catches(pid: int, number: signal.Signals) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text()
+    caught = next(line for line in status.splitlines() if line.startswith("SigCgt")).split()[1]
+    return bool(int(caught, 16) >> (number - 1) & 1)
