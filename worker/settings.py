@@ -12,7 +12,7 @@ import difflib
 import re
 import ssl
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
@@ -336,7 +336,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise SettingsError(f"the configuration file {path} is not TOML: {error}") from error
     for name in values:
         if name not in Settings.model_fields:
-            raise SettingsError(f"unknown setting {name} in {path}{_hint(name, Settings.model_fields)}")
+            raise SettingsError(f"unknown setting {name} in {path}{_hint(name.lower(), Settings.model_fields)}")
     return values
 
 
@@ -351,10 +351,9 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
                 f'{variable} is not read: accounts are tables [accounts."ID"] of the configuration file'
             )
         if name not in Settings.model_fields or variable != variable.upper():
-            variables = [
-                f"{ENVIRONMENT_PREFIX}{field.upper()}" for field in Settings.model_fields if field != "accounts"
-            ]
-            raise SettingsError(f"unknown environment variable {variable}{_hint(variable.upper(), variables)}")
+            known = (field for field in Settings.model_fields if field != "accounts")
+            hint = _hint(name, known, lambda field: f"{ENVIRONMENT_PREFIX}{field.upper()}")
+            raise SettingsError(f"unknown environment variable {variable}{hint}")
         values[name] = value
     return values
 
@@ -366,9 +365,9 @@ def _is_service_link(variable: str, value: str) -> bool:
     return bool(_SERVICE_LINK.search(variable)) or (variable.endswith("_PORT") and bool(_SERVICE_URL.match(value)))
 
 
-def _hint(name: str, known: Iterable[str]) -> str:
+def _hint(name: str, known: Iterable[str], written: Callable[[str], str] = str) -> str:
     close = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]})" if close else ""
+    return f" (did you mean {written(close[0])})" if close else ""
 
 
 def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mapping[str, str]) -> str:

@@ -151,6 +151,8 @@ def test_an_unknown_name_is_refused_with_the_name_that_was_meant(tmp_path: Path)
     assert "STOCKFREEZE_WEB_PROT (did you mean STOCKFREEZE_WEB_PORT)" in refusal({"STOCKFREEZE_WEB_PROT": "1"})
     assert "web_prot" in refusal({}, file_with(tmp_path, "web_prot = 1\n"))
     assert "did you mean buffer" in refusal({}, file_with(tmp_path, "[accounts.a]\nbufer = 1\n"))
+    assert "did you mean buffer" in refusal({}, file_with(tmp_path, "BUFFER = 1\n"))
+    assert "did you mean" not in refusal({"STOCKFREEZE_FOO": "1"})
     assert "STOCKFREEZE_web_port" in refusal({"STOCKFREEZE_web_port": "1"})
 
 

@@ -36,6 +36,13 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
     """
     existed, other = ask(_create(settings))
     if other:
+        if len(set(other.values())) > 1 or len(other) < len(existed):
+            click.echo(
+                "stockfreeze: the topics that exist have different partition counts: `stockfreeze topics check` says "
+                "which are wrong.",
+                err=True,
+            )
+            return 1
         found = ", ".join(f"{name} has {count}" for name, count in other.items())
         click.echo(
             f"stockfreeze: PARTITIONS is {settings.partitions}, but {found}: "

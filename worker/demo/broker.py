@@ -28,7 +28,7 @@ _API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 1, -1)
 
 
 class BrokerUnavailable(RuntimeError):
-    """The embedded broker cannot be used here; the message is one sentence that says why."""
+    """The broker that the demo was given, or the embedded one, cannot be used; the message is one sentence."""
 
 
 @contextmanager

@@ -36,6 +36,7 @@ from worker.demo.screen import View, judgement_table, line, screen
 from worker.demo.system import PARTITIONS, DemoFailed, System, Worker
 from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
+from worker.edges import connecting
 from worker.settings import load_settings
 
 PACE_SECONDS_MAX = 24.0
@@ -265,10 +266,10 @@ async def _producer(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafka
 async def _forget(system: System, client_options: Mapping[str, Any]) -> None:
     """Delete the demo's topics on a Kafka that stays, if it lets us. Empty groups it forgets by itself, in a week."""
     admin = AIOKafkaAdminClient(**client_options)
-    with suppress(KafkaError, OSError, TimeoutError):
+    with suppress(connecting.BrokerUnreachable, KafkaError, OSError, TimeoutError):
         async with asyncio.timeout(FORGET_SECONDS_MAX):
             try:
-                await admin.start()
+                await connecting.start(admin, client_options)
                 await admin.delete_topics([system.topic(topic) for topic in Topic])
             finally:
                 await admin.close()

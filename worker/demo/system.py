@@ -23,7 +23,7 @@ from typing import NamedTuple
 from prometheus_client.parser import text_string_to_metric_families
 
 from schemas.topics import Topic
-from worker.demo.broker import HOST, free_port
+from worker.demo.broker import HOST, BrokerUnavailable, free_port
 from worker.demo.children import child_process
 
 PARTITIONS = 4
@@ -37,6 +37,10 @@ LOG_LINES, LOG_COLUMNS = 15, 400
 """How much of a log is shown when something failed."""
 
 _CONNECTION = re.compile(r"STOCKFREEZE_(SECURITY_PROTOCOL|SASL_.*|SSL_.*|REPLICATION_FACTOR)")
+
+
+BAD_CONFIGURATION = 2
+"""The exit code of a command that was given a broker it cannot use."""
 
 
 class DemoFailed(RuntimeError):
@@ -103,8 +107,10 @@ class System:
         return f"{self.name}.{topic}"
 
     async def create_topics(self) -> None:
-        """Create the topics. Raises DemoFailed."""
+        """Create the topics. Raises DemoFailed, or BrokerUnavailable with what the command said of the broker."""
         code, text = await self._command("topics", "create")
+        if code == BAD_CONFIGURATION:
+            raise BrokerUnavailable(text.removeprefix("stockfreeze: "))
         if code != 0:
             raise DemoFailed(f"`stockfreeze topics create` ended with {code}:\n{text}")
 

@@ -36,6 +36,9 @@ class _LastComplaint(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.text = record.getMessage()
+        cause = record.args[-1] if isinstance(record.args, tuple) and record.args else None
+        if isinstance(cause, Exception) and not str(cause):  # a connection that was closed: often the wrong protocol
+            self.text += f"{type(cause).__name__}, is SECURITY_PROTOCOL right?"
 
 
 @contextmanager

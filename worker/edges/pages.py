@@ -142,6 +142,9 @@ class Pages(Service):
 
     async def _stock(self, request: web.Request) -> web.Response:
         account_id = request.match_info["account_id"]
+        if unknown := request.query.keys() - {"warehouse_id", "sku"}:
+            detail = f"There is no parameter {min(unknown)!r}: warehouse_id and sku narrow the levels."
+            raise Refused(HTTPStatus.BAD_REQUEST, "unknown_parameter", detail)
         warehouse_id, sku = request.query.get("warehouse_id"), request.query.get("sku")
         partition, levels = await self._ask(account_id, lambda ledger: ledger.stock_of(account_id))
         if not levels:

@@ -44,14 +44,11 @@ def lost_at(topic: str, offset: int, error: Exception) -> OffsetLost:
     return OffsetLost(f"offset {offset} of {topic} cannot be read ({_text(error)})")
 
 
-def halt_at_lost(partition: int, topic: str, offset: int, error: Exception, state_topic: str) -> Halt:
+def halt_at_lost(partition: int, topic: str, offset: int, error: Exception) -> Halt:
     """The end of a partition that must go on at an offset that was lost for good."""
     if isinstance(error, OffsetOutOfRangeError):
         why = "which the topic does not have (any more, or yet)"
-        way_out = (
-            "restore the topic, or, to begin anew with what it has, stop the workers and empty "
-            f"{state_topic} and the output topics"
-        )
+        way_out = "restore the topic, or begin a new system, under other names, with what it has"
     else:
         why = f"which cannot be read ({_text(error)})"
         way_out = "look after the brokers' disks, restore the topic, and restart the worker"

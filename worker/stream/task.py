@@ -357,7 +357,7 @@ class PartitionTask:
         is_gone = isinstance(error, OffsetOutOfRangeError)
         # An offset that is gone may have been read ahead to in a log that was cut: only the state's own proves a loss.
         if self._losses.get(topic) == offset and (begun_at[topic] == offset or not is_gone):
-            raise halt_at_lost(self.partition, topic, offset, error, self._config.state_topic)
+            raise halt_at_lost(self.partition, topic, offset, error)
         self._losses[topic] = offset
         raise lost_at(topic, offset, error)
 

@@ -89,3 +89,26 @@ async def test_a_wrong_password_is_one_sentence(stockfreeze: Command, broker: Br
     assert "Kafka cannot be reached" in wrong.err
     assert "uthentication" in wrong.err
     assert wrong.err.count("\n") == 1
+
+
+@pytest.mark.apache
+async def test_a_wrong_protocol_is_one_sentence_that_asks_for_it(stockfreeze: Command) -> None:
+    said = await stockfreeze("topics", "check", SECURITY_PROTOCOL="SSL")
+
+    assert said.code == 2
+    assert "is SECURITY_PROTOCOL right?" in said.err
+    assert said.err.count("\n") == 1
+
+
+async def test_topics_with_different_counts_are_no_reason_to_set_partitions(
+    stockfreeze: Command, broker: Broker, names: Names
+) -> None:
+    async with open_cluster({"bootstrap_servers": broker.bootstrap_servers}) as cluster:
+        counts = {Topic.ORDERS: 3, Topic.STOCK: 2}
+        await cluster.create([spec_of(topic, f"{names.prefix}{topic}", count, 1) for topic, count in counts.items()])
+
+    for partitions in ("2", "3", "4"):
+        said = await stockfreeze("topics", "create", PARTITIONS=partitions)
+
+        assert said.code == 1
+        assert "`stockfreeze topics check` says which are wrong" in said.err

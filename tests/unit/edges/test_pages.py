@@ -166,6 +166,13 @@ async def test_what_is_not_known_is_404_and_named(site: Site) -> None:
     assert (status, told["error"]) == (404, "not_found")
 
 
+async def test_a_parameter_that_is_misspelt_is_no_answer_for_all_levels(site: Site) -> None:
+    site.engine.apply(Topic.ORDERS, order("shop", "o1"))
+    status, told = await site.json("/accounts/shop/stock?warehouse=w")
+    assert (status, told["error"]) == (400, "unknown_parameter")
+    assert "'warehouse'" in told["detail"]
+
+
 async def test_an_account_of_another_worker_is_421_and_its_partition_is_named(site: Site) -> None:
     status, told = await site.json("/accounts/shop/stock")
     assert (status, told["error"], told["partition"]) == (421, "other_worker", partition_of("shop", PARTITIONS))
