@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 
-from deploy.kafka.local import free_port
+from deploy.kafka.local import KafkaCluster, free_port
 from deploy.kafka.settings import SASL_USER
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, expected, numbers
-from tests.integration.stream.world import World, until
-from worker.stream import Engine
-from worker.stream.positions import FORMAT_KEY, encode_format
+from tests.integration.stream.world import World, state_of, until
+from worker.stream import Engine, PartitionState
+from worker.stream.positions import FORMAT_KEY, Position, encode_format
 
 NUMBERS = numbers(100)
 
@@ -117,3 +118,31 @@ async def test_an_outage_is_told_and_loses_nothing_and_a_frozen_broker_keeps_nob
                 assert loop.time() - began_at < 7, "a frozen broker keeps nobody from stopping"
             finally:
                 cluster.nodes[0].resume()
+
+
+@pytest.mark.apache
+async def test_a_batch_with_a_broken_byte_on_disk_halts_its_partition_alone(tmp_path: Path, names: Names) -> None:
+    with KafkaCluster(data_dir=tmp_path, heap="512m", short_lived=True) as cluster:
+        world = await World(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), names).create()
+        await world.send(world.a, NUMBERS[:10], partition=1)
+        await world.send(world.a, [(b"key", b"7777777")], partition=1)
+        _break_on_disk(tmp_path, f"{world.a}-1", b"7777777")
+        await world.send(world.a, NUMBERS, partition=0)
+        async with world.running(ready=False) as engine:
+            await until(lambda: state_of(engine.status(), 1) is PartitionState.HALTED, engine)
+            reason = engine.status().partitions[1].reason or ""
+            assert reason.startswith(f"partition 1 must go on at offset 10 of {world.a}, which cannot be read")
+            await world.processed(10 + len(NUMBERS), engine)
+            assert state_of(engine.status(), 0) is PartitionState.RUNNING
+        positions = await world.positions()
+        assert positions[1][world.a] == Position(10, applied=10)
+        assert positions[0][world.a] == Position(len(NUMBERS), applied=len(NUMBERS))
+
+
+def _break_on_disk(data_dir: Path, partition: str, value: bytes) -> None:
+    (log,) = data_dir.glob(f"**/{partition}/00000000000000000000.log")
+    data = log.read_bytes()
+    assert data.count(value) == 1
+    with log.open("r+b") as file:
+        file.seek(data.index(value))
+        file.write(b"8")
