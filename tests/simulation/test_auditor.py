@@ -248,7 +248,8 @@ def test_a_count_that_ran_ahead_of_an_order_is_found() -> None:
         # As if all orders had been there before any count was, and the counts stamped as the last of all.
         for topic in INPUTS:
             for offset, sent in audit.inputs[topic].items():
-                audit.inputs[topic][offset] = sent._replace(at_seconds=1.0 if topic == "stock.events.v1" else 0.0)
+                at_seconds = 1.0 if topic == "stock.events.v1" else 0.0
+                audit.inputs[topic][offset] = sent._replace(appended_at=at_seconds, at_seconds=at_seconds)
         if Kind.AHEAD in written.found():
             return
     pytest.fail("no count of twenty histories was held to have run ahead")
