@@ -69,7 +69,7 @@ def list_(
     as_json: bool,
 ) -> int:
     """List dead letters, the latest last."""
-    sources = None if topic is None else {topic, settings.topic_prefix + topic} & set(map(settings.topic, INPUTS))
+    sources = None if topic is None else {topic, settings.topic_prefix + topic} & _inputs_of(settings)
     if sources is not None and not sources:
         raise click.UsageError(f"there is no input topic {topic}; the inputs are {', '.join(INPUTS)}")
     wanted = [
@@ -221,7 +221,7 @@ async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | N
 async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> tuple[list[str], list[str]]:
     from worker.edges.dead_letters import Sender
 
-    inputs = {settings.topic(topic) for topic in INPUTS}
+    inputs = _inputs_of(settings)
     async with asked(settings) as system, Sender(settings.client_options()) as sender:
         if ids:
             found = await _find(system, ids)
@@ -311,6 +311,10 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
         return order is not None and letter.id in order.dead_letters
 
     return [Entry(letter, is_pending(letter)) for letter in letters]
+
+
+def _inputs_of(settings: Settings) -> set[str]:
+    return {settings.topic(topic) for topic in INPUTS}
 
 
 def _unknown(ids: Sequence[str]) -> int:

@@ -36,7 +36,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
     """
     existed, other = ask(_create(settings))
     if other:
-        if len(set(other.values())) > 1 or len(other) < len(existed):
+        if len(other) < len(existed) or len(set(other.values())) > 1:  # no PARTITIONS would suit them all
             click.echo(
                 "stockfreeze: the topics that exist have different partition counts: `stockfreeze topics check` says "
                 "which are wrong.",

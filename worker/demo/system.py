@@ -37,8 +37,6 @@ LOG_LINES, LOG_COLUMNS = 15, 400
 """How much of a log is shown when something failed."""
 
 _CONNECTION = re.compile(r"STOCKFREEZE_(SECURITY_PROTOCOL|SASL_.*|SSL_.*|REPLICATION_FACTOR)")
-
-
 BAD_CONFIGURATION = 2
 """The exit code of a command that was given a broker it cannot use."""
 

@@ -181,10 +181,10 @@ class Pages(Service):
             raise _unavailable("The worker has no partitions yet.")
         partition = partition_of(account_id, count)
         own = status.partitions.get(partition)
-        if own is None and (status.problem is not None or not status.joined):
-            # Out of the group for the moment: whoever has the partition then, it may be this worker again.
-            raise _unavailable(status.problem or "The worker is joining its consumer group.", partition=partition)
         if own is None:
+            if status.problem is not None or not status.joined:
+                # Out of the group for the moment: whoever has the partition then, it may be this worker again.
+                raise _unavailable(status.problem or "The worker is joining its consumer group.", partition=partition)
             raise Refused(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "other_worker",

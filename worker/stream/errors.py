@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from aiokafka.errors import (
     CorruptRecordException,
@@ -37,32 +37,44 @@ class OffsetLost(Exception):
     """An input cannot be read at the offset that a task goes on at, by what the task knows. The text is a sentence."""
 
 
-def lost_at(topic: str, offset: int, error: Exception) -> OffsetLost:
-    """The loss of an offset: it is out of range, or what lies there cannot be read."""
-    if isinstance(error, OffsetOutOfRangeError):
-        return OffsetLost(f"{topic} does not have offset {offset}, and the state may be further by now")
-    return OffsetLost(f"offset {offset} of {topic} cannot be read ({_text(error)})")
-
-
-def halt_at_lost(partition: int, topic: str, offset: int, error: Exception) -> Halt:
-    """The end of a partition that must go on at an offset that was lost for good."""
-    if isinstance(error, OffsetOutOfRangeError):
-        why = "which the topic does not have (any more, or yet)"
-        way_out = "restore the topic, or begin a new system, under other names, with what it has"
-    else:
-        why = f"which cannot be read ({_text(error)})"
-        way_out = "look after the brokers' disks, restore the topic, and restart the worker"
-    return Halt(
-        f"partition {partition} must go on at offset {offset} of {topic}, {why}: nothing is skipped silently; {way_out}"
-    )
-
-
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
     """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
     return Halt(
         f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
         "committed, and once the cause is removed it goes on from there"
     )
+
+
+class Loss(NamedTuple):
+    """An offset that a partition must go on at and that cannot be read: it is out of range, or broken."""
+
+    topic: str
+    offset: int
+    error: Exception
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the topic does not have it; else what lies there is broken."""
+        return isinstance(self.error, OffsetOutOfRangeError)
+
+    def for_now(self) -> OffsetLost:
+        """The first time: it may be otherwise when the state has been asked."""
+        if self.is_gone:
+            return OffsetLost(f"{self.topic} does not have offset {self.offset}, and the state may be further by now")
+        return OffsetLost(f"offset {self.offset} of {self.topic} cannot be read ({_text(self.error)})")
+
+    def for_good(self, partition: int) -> Halt:
+        """It is so."""
+        if self.is_gone:
+            why = "which the topic does not have (any more, or yet)"
+            way_out = "restore the topic, or begin a new system, under other names, with what it has"
+        else:
+            why = f"which cannot be read ({_text(self.error)})"
+            way_out = "look after the brokers' disks, restore the topic, and restart the worker"
+        return Halt(
+            f"partition {partition} must go on at offset {self.offset} of {self.topic}, {why}: nothing is skipped "
+            f"silently; {way_out}"
+        )
 
 
 class NotReady(Exception):

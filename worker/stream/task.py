@@ -11,11 +11,11 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import KafkaError
 
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at, halt_at_lost, lost_at
+from worker.stream.errors import Halt, Loss, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -71,7 +71,7 @@ class PartitionTask:
         self._wake = asyncio.Event()
         self._between = asyncio.Lock()
         """Held during a transaction: whoever has it sees only what was committed."""
-        self._lost: tuple[str, int, Exception] | None = None
+        self._lost: Loss | None = None
         self._losses: dict[str, int] = {}
         """By topic: the offset whose loss made this task start again."""
         self._failures = 0
@@ -342,7 +342,7 @@ class PartitionTask:
     # -- what goes wrong
 
     def _lose(self, topic: str, offset: int, error: Exception) -> None:
-        self._lost = (topic, offset, error)
+        self._lost = Loss(topic, offset, error)
         self._wake.set()
 
     def _check_lost(self, merge: Merge, begun_at: Mapping[str, int]) -> None:
@@ -351,15 +351,15 @@ class PartitionTask:
         What was read before it is processed first. Then the state is asked once more: who slept may find gone what
         another worker has processed meanwhile, and what cannot be read may be whole the next time.
         """
-        if self._lost is None or merge.records_of(self._lost[0]):
+        lost = self._lost
+        if lost is None or merge.records_of(lost.topic):
             return
-        topic, offset, error = self._lost
-        is_gone = isinstance(error, OffsetOutOfRangeError)
         # An offset that is gone may have been read ahead to in a log that was cut: only the state's own proves a loss.
-        if self._losses.get(topic) == offset and (begun_at[topic] == offset or not is_gone):
-            raise halt_at_lost(self.partition, topic, offset, error)
-        self._losses[topic] = offset
-        raise lost_at(topic, offset, error)
+        is_sure = begun_at[lost.topic] == lost.offset or not lost.is_gone
+        if is_sure and self._losses.get(lost.topic) == lost.offset:
+            raise lost.for_good(self.partition)
+        self._losses[lost.topic] = lost.offset
+        raise lost.for_now()
 
     def _halt(self, halt: Halt) -> None:
         self.state, self.reason = PartitionState.HALTED, str(halt)
