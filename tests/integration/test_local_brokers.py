@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError
 from deploy.kafka.local import KafkaCluster, KafkaStartError, brokers_known_to, free_port, freeze, is_active_controller
 from deploy.kafka.settings import RECORD_BYTES_MAX, SASL_PASSWORD, SASL_USER
 from tests.brokers import Broker, Names, apache_kafka
+from tests.waiting import eventually
 from worker.demo.children import child_process
 
 ROOT = Path(__file__).parents[2]
@@ -97,10 +97,7 @@ def test_nodes_can_be_killed_and_brought_back_with_their_data(tmp_path: Path) ->
 def test_a_process_is_frozen_with_all_of_its_threads(tmp_path: Path) -> None:
     with child_process([sys.executable, "-c", BUSY], log=tmp_path / "log") as process:
         tasks = Path(f"/proc/{process.pid}/task")
-        deadline = time.monotonic() + 60
-        while len(list(tasks.iterdir())) <= BUSY_THREADS:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        assert eventually(lambda: len(list(tasks.iterdir())) > BUSY_THREADS, 60)
         for _ in range(20):
             freeze(process)
             # pid (name) state …
@@ -137,14 +134,9 @@ def test_a_killed_parent_takes_its_broker_along(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "deploy.kafka", "--port", str(port), "--data-dir", str(tmp_path), "--heap", "512m"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        deadline = time.monotonic() + 150
-        while brokers_known_to(port) == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert eventually(lambda: brokers_known_to(port) > 0, 120)
         process.kill()
-    while brokers_known_to(port) != 0:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    assert eventually(lambda: brokers_known_to(port) == 0, 30)
 
 
 @pytest.mark.apache
@@ -155,7 +147,4 @@ def test_three_nodes_know_each_other_and_elect_another_controller_when_theirs_is
         (active,) = [node for node in cluster.nodes if is_active_controller(node.ports.controller)]
         active.pause()
         others = [node for node in cluster.nodes if node is not active]
-        deadline = time.monotonic() + 60
-        while not any(is_active_controller(node.ports.controller) for node in others):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        assert eventually(lambda: any(is_active_controller(node.ports.controller) for node in others), 60)

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.model.run import Model
-from tests.simulation.auditor import INPUTS, OUTCOMES, STATE, Auditor, World
+from tests.simulation.auditor import Auditor
 from tests.simulation.breakers import BREAKER
 from tests.simulation.ending import calm_differences, differences
 from tests.simulation.expected import OUTPUTS
 from tests.simulation.findings import Finding, Kind
+from tests.simulation.partition_audit import INPUTS, OUTCOMES, STATE, World
 from tests.simulation.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
 from tests.simulation.sending import Sender
 from tests.simulation.testimony import POISON, Witnessed

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections import deque
 
 from tests.model.run import Record
-from tests.simulation.auditor import INPUTS, Auditor
+from tests.simulation.auditor import Auditor
 from tests.simulation.history import Entry
+from tests.simulation.partition_audit import INPUTS
 from tests.simulation.record_batch import Batch
 from tests.simulation.scenario import Plan, record_of
 from tests.simulation.upstream import NEVER_MS, Ending, InputTransaction, Unseen, Writing

@@ -13,11 +13,12 @@ import pytest
 from tests.model.run import AccountRules
 from tests.named import named
 from tests.property.drafts import RULES, Menu
-from tests.simulation.auditor import INPUTS, POSITIONS_KEY, STATE, Auditor, World
+from tests.simulation.auditor import Auditor
 from tests.simulation.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
 from tests.simulation.findings import Kind
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
+from tests.simulation.partition_audit import INPUTS, POSITIONS_KEY, STATE, World
 from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of

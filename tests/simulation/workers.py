@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.model.run import AccountRules
-from tests.simulation.auditor import INPUTS, STATE
 from tests.simulation.expected import OUTPUTS
+from tests.simulation.partition_audit import INPUTS, STATE
 from tests.simulation.scenario import Plan
 from tests.simulation.world import Simulation
 from worker.domain.rules import AccountRules as WorkerRules

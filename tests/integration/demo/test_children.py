@@ -7,12 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from worker.demo import broker
 from worker.demo.broker import BrokerUnavailable, embedded_broker, embedded_broker_installed
 from worker.demo.children import child_process
@@ -20,15 +19,6 @@ from worker.demo.children import child_process
 needs_embedded = pytest.mark.skipif(not embedded_broker_installed(), reason="noida-db is not installed")
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def is_gone(pid: int) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import numbers
@@ -28,13 +27,6 @@ async def _send_in_transactions(world: World, commits: Iterable[bool]) -> None:
             for key, value in NUMBERS[:10]:
                 await producer.send_and_wait(world.a, key=key, value=value, partition=0)
             await (producer.commit_transaction() if commit else producer.abort_transaction())
-
-
-async def _delete_before(world: World, offset: int) -> None:
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=world.broker.bootstrap_servers)
-    await admin.start()
-    await admin.delete_records({TopicPartition(world.a, 0): RecordsToDelete(before_offset=offset)})
-    await admin.close()
 
 
 async def _consumed_to_the_end(world: World, engine: Engine) -> None:
@@ -59,7 +51,7 @@ async def _consumed_to_the_end(world: World, engine: Engine) -> None:
 async def test_reading_begins_at_the_earliest_offset_and_counts_what_was_before(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
     await world.send(world.a, NUMBERS)
-    await _delete_before(world, 40)
+    await world.delete_before(world.a, 40)
     async with world.running() as engine:
         await world.processed(60, engine)
     position = (await world.positions())[0][world.a]
@@ -100,7 +92,7 @@ async def test_an_input_of_which_all_that_was_read_is_deleted_goes_on(broker: Br
     async with world.running() as engine:
         await _send_in_transactions(world, (True, False))
         await _consumed_to_the_end(world, engine)
-    await _delete_before(world, 22)
+    await world.delete_before(world.a, 22)
     async with world.running() as engine:
         await world.send(world.a, NUMBERS[:1])
         await world.processed(11, engine)

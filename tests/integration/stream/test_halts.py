@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
-from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import expected, numbers
@@ -124,10 +120,7 @@ async def test_an_offset_that_was_deleted_halts_the_partition(broker: Broker, na
     async with world.running() as engine:
         await world.processed(10, engine)
     await world.send(world.a, NUMBERS)
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap_servers)
-    await admin.start()
-    await admin.delete_records({TopicPartition(world.a, 0): RecordsToDelete(before_offset=50)})
-    await admin.close()
+    await world.delete_before(world.a, 50)
     async with world.running(ready=False) as engine:
         assert f"offset 10 of {world.a}" in await _halted(engine, 0)
 

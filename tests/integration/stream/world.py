@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.toy import Toy, ToyTopics
@@ -93,6 +94,13 @@ class World:
             await asyncio.gather(*futures)
         finally:
             await producer.stop()
+
+    async def delete_before(self, topic: str, offset: int) -> None:
+        """Delete the records of its partition 0 that lie before an offset. The embedded broker deletes none."""
+        admin: Any = AIOKafkaAdminClient(bootstrap_servers=self.broker.bootstrap_servers)
+        await admin.start()
+        await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=offset)})
+        await admin.close()
 
     async def read(self, topic: str) -> list[Record]:
         """Every committed record of a topic, partition by partition."""

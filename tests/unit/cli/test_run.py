@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import eventually
 from worker.settings import ENVIRONMENT_PREFIX
 
 SETTINGS = {"BOOTSTRAP_SERVERS": "127.0.0.1:1", "WEB_PORT": "0"}
@@ -22,10 +23,7 @@ def test_a_worker_that_is_told_to_stop_while_it_is_still_importing_leaves_with_0
     environment = os.environ | {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in SETTINGS.items()}
     command = [sys.executable, "-m", "worker", "run"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 20
-        while not _catches(process.pid, signal.SIGTERM):
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
+        assert eventually(lambda: _catches(process.pid, signal.SIGTERM), 20)
         time.sleep(after_seconds)
         process.send_signal(signal.SIGTERM)
         _, said = process.communicate(timeout=20)
