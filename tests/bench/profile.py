@@ -23,7 +23,6 @@ from statistics import fmean, quantiles
 from types import CodeType, FrameType
 from typing import Any, Final, NamedTuple, TypeVar
 
-from aiokafka import AIOKafkaProducer
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +36,6 @@ from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_seldom, set_apart
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.clients import Producer
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.open_batches import OpenBatches
@@ -75,14 +73,9 @@ class Line:
         self._merge = Merge(topics, lambda _: False)
         self._ledger = Ledger.of({topic: begun_at(0) for topic in topics}, -1)
         self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
-        self._producer: Producer = AIOKafkaProducer(max_batch_size=self._config.produce_batch_bytes_max)
-        self._batches = OpenBatches(self._producer.create_batch, self._clock.now_ms)
+        self._batches = OpenBatches(self._config.produce_batch_bytes_max, self._clock.now_ms)
         self._offsets: Counter[str] = Counter()
         self._sent = 0
-
-    async def close(self) -> None:
-        """Let the client go."""
-        await self._producer.stop()
 
     def fetched(self, load: Sequence[LoadRecord]) -> list[InputRecord]:
         """What a consumer would hand out of it."""
@@ -187,17 +180,14 @@ class Profile(NamedTuple):
 async def profile(n_events: int, per_transaction: int) -> Profile:
     """Run twice as many events as asked: first to measure time, then to count bytecodes, on a state that is warm."""
     line = Line()
-    try:
-        load = list(events(2 * n_events, START_MS))
-        await line.run(line.fetched(counts(START_MS)), 8)
-        set_apart()
-        first = line.fetched(load[:n_events])
-        times = await line.run(first, per_transaction)
-        times |= _alone(first, per_transaction)
-        second = line.fetched(load[n_events:])
-        bytecodes, calls = await _counted(line, second, per_transaction)
-    finally:
-        await line.close()
+    load = list(events(2 * n_events, START_MS))
+    await line.run(line.fetched(counts(START_MS)), 8)
+    set_apart()
+    first = line.fetched(load[:n_events])
+    times = await line.run(first, per_transaction)
+    times |= _alone(first, per_transaction)
+    second = line.fetched(load[n_events:])
+    bytecodes, calls = await _counted(line, second, per_transaction)
     per_event = {stage: [seconds / per_transaction * 1e6 for seconds in each] for stage, each in times.items()}
     return Profile(per_event, bytecodes, calls, n_events)
 
@@ -205,13 +195,10 @@ async def profile(n_events: int, per_transaction: int) -> Profile:
 async def bytecodes_per_event(n_events: int, per_transaction: int = TRANSACTION_RECORDS) -> float:
     """Of as many events, after as many that only warm the state. The same on every machine with this Python."""
     line = Line()
-    try:
-        load = list(events(2 * n_events, START_MS))
-        await line.run(line.fetched(counts(START_MS)), 8)
-        await line.run(line.fetched(load[:n_events]), per_transaction)
-        bytecodes, _ = await _counted(line, line.fetched(load[n_events:]), per_transaction)
-    finally:
-        await line.close()
+    load = list(events(2 * n_events, START_MS))
+    await line.run(line.fetched(counts(START_MS)), 8)
+    await line.run(line.fetched(load[:n_events]), per_transaction)
+    bytecodes, _ = await _counted(line, line.fetched(load[n_events:]), per_transaction)
     return bytecodes.total() / n_events
 
 

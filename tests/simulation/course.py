@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, assert_never
 
 from aiokafka.protocol.metadata import MetadataRequest_v5
+from aiokafka.protocol.produce import ProduceRequest_v7
 
 from tests.simulation.cluster import GROUP, TRANSACTION
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
@@ -20,6 +23,18 @@ SLOW_SECONDS_MAX = 1.0
 MARKERS_SECONDS_MAX = 3.0
 
 
+@dataclass
+class _Outlived:
+    """A request of a transactional id that is held up until its sender goes on without it."""
+
+    fault: Fault
+    transactional_id: str
+    arrive: Callable[[], None]
+    is_given_up: Callable[[], bool]
+    produced: int = 0
+    """How often since."""
+
+
 class Course:
     """One run of a plan."""
 
@@ -32,6 +47,7 @@ class Course:
         """The numbers of the faults that had a chance to do something."""
         self._slow_until = 0.0
         self._markers_slow_until = 0.0
+        self._outlived: list[_Outlived] = []
         if self._at_requests:
             simulation.network.interference = self
         for fault in plan.faults:
@@ -44,14 +60,16 @@ class Course:
         """What becomes of a request; None: nothing special."""
         kind = type(request)
         self._counts[kind] += 1
+        if kind is ProduceRequest_v7 and self._outlived:
+            self._release(request.transactional_id)
         fault = self._at_requests.get((kind, self._counts[kind]))
         if fault is None or self._simulation.seconds > self._until_seconds:
             return None
         assert isinstance(fault.blow, AtRequest)
         self._note(fault)
-        return self._verdict(fault, fault.blow, process)
+        return self._verdict(fault, fault.blow, request, process)
 
-    def _verdict(self, fault: Fault, blow: AtRequest, process: str) -> Verdict:
+    def _verdict(self, fault: Fault, blow: AtRequest, request: Request, process: str) -> Verdict:
         verdict = Verdict()
         match blow:
             case AtRequest.LOSE_REQUEST:
@@ -72,11 +90,22 @@ class Course:
                 verdict.replace = lambda request, response: self._error(request, response, fault.code)
             case AtRequest.GARBLE:
                 verdict.replace = lambda request, response: self._garbled(request, response, fault)
+            case AtRequest.OUTLIVE:
+                verdict.held = lambda *ways: self._outlived.append(_Outlived(fault, request.transactional_id, *ways))
             case AtRequest.CRASH_SENT | AtRequest.CRASH_DONE | AtRequest.FREEZE_SENT | AtRequest.FREEZE_DONE:
                 self._strike_sender(fault, blow, process, verdict)
             case _:
                 assert_never(blow)
         return verdict
+
+    def _release(self, transactional_id: str) -> None:
+        """A produce of an id is on its way: so may be what was held up."""
+        for held in list(self._outlived):
+            if held.transactional_id == transactional_id and held.is_given_up():
+                held.produced += 1
+                if held.produced == held.fault.amount:
+                    self._outlived.remove(held)
+                    self._simulation.after(held.fault.seconds, held.arrive)
 
     def _strike_sender(self, fault: Fault, blow: AtRequest, process: str, verdict: Verdict) -> None:
         simulation = self._simulation

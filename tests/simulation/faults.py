@@ -20,7 +20,10 @@ from tests.simulation.refusals import ERRORS
 FAULTS_MAX = 12
 OLD_OFFSETS_SHARE = 0.25
 GARBLED_SHARE = 0.25
+OUTLIVED_SHARE = 0.25
 """Of the seeds."""
+OUTLIVED_SECONDS_MAX = 0.0015
+"""After a produce was sent, which takes as long until it is everywhere."""
 
 
 class AtRequest(StrEnum):
@@ -39,6 +42,7 @@ class AtRequest(StrEnum):
     FREEZE_SENT = "is the last thing its process does before it is held up"
     FREEZE_DONE = "takes effect, then its process is held up before it is answered"
     GARBLE = "is answered with a batch in which a byte is wrong"
+    OUTLIVE = "arrives when its sender has given it up and produces again"
 
 
 class AtTime(StrEnum):
@@ -60,7 +64,7 @@ class AtTime(StrEnum):
     OLD_OFFSETS = "the coordinators of the groups answer offsets of so many commits ago"
 
 
-APART = (AtRequest.GARBLE, AtTime.OLD_OFFSETS)
+APART = (AtRequest.GARBLE, AtRequest.OUTLIVE, AtTime.OLD_OFFSETS)
 """Drawn for themselves, after all others: so the others are what they were before there were these."""
 PROCESS_BLOWS = (AtTime.CRASH_STEP, AtTime.CRASH, AtTime.FREEZE, AtTime.ISOLATE, AtTime.MOVE_CLOCK)
 
@@ -81,6 +85,13 @@ REQUESTS: Sequence[tuple[Any, int, int]] = (
     (coordination.FindCoordinatorRequest_v1, 3, 12),
     (commit.OffsetFetchRequest_v3, 1, 3),
     (group.LeaveGroupRequest_v1, 1, 2),
+)
+OF_TRANSACTIONS = (
+    transaction.EndTxnRequest_v0,
+    transaction.AddPartitionsToTxnRequest_v0,
+    transaction.AddOffsetsToTxnRequest_v0,
+    transaction.TxnOffsetCommitRequest_v0,
+    produce.ProduceRequest_v7,
 )
 WEIGHTS = {
     AtRequest.CRASH_DONE: 4,
@@ -146,8 +157,9 @@ class FaultPlan:
         count = random.Random(f"faults/{seed}").randint(0, FAULTS_MAX)
         names = sorted(processes)
         faults = [_drawn(seed, number, names, until_seconds) for number in range(count)]
-        faults += _old_offsets(seed, count, until_seconds)
-        return cls([*faults, *_garbled(seed, len(faults))], until_seconds)
+        for apart in (_old_offsets, _garbled, _outlived):
+            faults += apart(seed, len(faults), until_seconds)
+        return cls(faults, until_seconds)
 
     @classmethod
     def none(cls) -> Self:
@@ -233,7 +245,7 @@ def _old_offsets(seed: int, number: int, until_seconds: float) -> list[Fault]:
     return [fault]
 
 
-def _garbled(seed: int, number: int) -> list[Fault]:
+def _garbled(seed: int, number: int, _until_seconds: float) -> list[Fault]:
     """Now and then, a fetch of which a batch cannot be read: of the inputs, or of the state."""
     chance = random.Random(f"garbled/{seed}")
     if chance.random() >= GARBLED_SHARE:
@@ -246,5 +258,26 @@ def _garbled(seed: int, number: int) -> list[Fault]:
             request=fetch.FetchRequest_v11,
             nth=nth,
             amount=chance.randint(0, 3),
+        )
+    ]
+
+
+def _outlived(seed: int, number: int, _until_seconds: float) -> list[Fault]:
+    """Now and then, a request of a transaction that arrives in the middle of a later one: when its sender has given it
+    up, and sends the `amount`-th produce after that.
+    """
+    chance = random.Random(f"outlived/{seed}")
+    if chance.random() >= OUTLIVED_SHARE:
+        return []
+    chosen = [entry for entry in REQUESTS if entry[0] in OF_TRANSACTIONS]
+    request, _, about = chance.choices(chosen, [weight for _, weight, _ in chosen])[0]
+    return [
+        Fault(
+            number=number,
+            blow=AtRequest.OUTLIVE,
+            request=request,
+            nth=1 + int(about * chance.random()),
+            seconds=OUTLIVED_SECONDS_MAX * chance.random(),
+            amount=chance.randint(1, 4),
         )
     ]

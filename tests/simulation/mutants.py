@@ -11,6 +11,7 @@ from tests.simulation.reading_mutants import READING_MUTANTS
 
 TASK = "worker.stream.task"
 TRANSACTION = "worker.stream.transaction"
+PRODUCER = "worker.stream.producer"
 RESTORE = "worker.stream.restore"
 SESSION = "worker.stream.session"
 BATCH = "worker.stream.batch"
@@ -67,7 +68,6 @@ MUTANTS = (
                 """\
                 writer.append(records[:-1])
                 await writer.commit({})
-                await writer.begin()
                 writer.append(records[-1:])
                 self._state_offset = await writer.commit(offsets)
 """,
@@ -87,7 +87,6 @@ MUTANTS = (
                 if half:
                     writer.append(records[:half])
                     await writer.commit({})
-                    await writer.begin()
                 writer.append(records[half:])
                 self._state_offset = await writer.commit(offsets)
 """,
@@ -173,23 +172,35 @@ MUTANTS = (
         (
             Edit(
                 TRANSACTION,
-                '        state_offset = await bounded(self._acknowledged(sent), step_ms, "writing records")\n',
-                "        state_offset = -1 if offsets else "
-                'await bounded(self._acknowledged(sent), step_ms, "writing records")\n',
+                "        ends = await bounded(self._producer.write(rounds, offsets), step_ms, "
+                '"writing records and offsets")\n',
+                """\
+        import asyncio
+        writing = asyncio.ensure_future(self._producer.write(rounds, offsets))
+        writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait({writing}, timeout=0.001 if offsets else None)
+        ends = writing.result() if writing.done() else {}
+""",
             ),
         ),
     ),
     Mutant(
-        "error-of-future-ignored",
-        "The answers to the records are awaited, and their errors are ignored.",
+        "refused-batch-ignored",
+        "Batches that the broker refuses are taken for written.",
         (
             Edit(
-                TRANSACTION,
-                "            metadata = await future\n",
-                "            await asyncio.wait({future})\n"
-                "            if future.exception() is not None:\n"
-                "                continue\n"
-                "            metadata = future.result()\n",
+                PRODUCER, "                    raise _raised(refusal, topic)\n", "                    left.pop(topic)\n"
+            ),
+        ),
+    ),
+    Mutant(
+        "commit-asked-again",
+        "A commit that nobody answered is asked for again, and the producer goes on.",
+        (
+            Edit(
+                PRODUCER,
+                "            await self._ask(CoordinationType.TRANSACTION, request, _error_code, again=False)\n",
+                "            await self._ask(CoordinationType.TRANSACTION, request, _error_code)\n",
             ),
         ),
     ),
@@ -218,7 +229,7 @@ MUTANTS = (
                 await writer.discard()
             else:
                 try:
-                    await bounded(writer._producer.abort_transaction(), self._config.abort_ms_max, "aborting")
+                    await bounded(writer._producer.end(commit=False), self._config.abort_ms_max, "aborting")
                 except Exception:
                     pass
 """,
@@ -258,9 +269,9 @@ MUTANTS = (
         "All partitions of a worker share a transactional id.",
         (
             Edit(
-                TRANSACTION,
-                'transactional_id=f"{config.app_id}-{partition}"',
-                "transactional_id=config.app_id",
+                PRODUCER,
+                'self._id = f"{config.app_id}-{partition}"',
+                "self._id = config.app_id",
             ),
         ),
     ),
@@ -269,9 +280,9 @@ MUTANTS = (
         "The transactional id is new at every start, so nobody is fenced.",
         (
             Edit(
-                TRANSACTION,
-                'transactional_id=f"{config.app_id}-{partition}"',
-                'transactional_id=f"{config.app_id}-{partition}-{clock.monotonic()}"',
+                PRODUCER,
+                'self._id = f"{config.app_id}-{partition}"',
+                'self._id = f"{config.app_id}-{partition}-{asyncio.get_running_loop().time()}"',
             ),
         ),
     ),

@@ -43,16 +43,22 @@ class Node(Protocol):
         """Do something now, or when it is awake again; never, when it dies before."""
 
 
+Held = Callable[[Callable[[], None], Callable[[], bool]], None]
+"""Takes what lets a message arrive at last, and what tells whether its sender has closed the connection."""
+
+
 class Verdict:
     """What a fault does to one request. By default nothing."""
 
-    __slots__ = ("answer", "answer_after", "cut", "done", "refuse", "replace", "request", "request_after")
+    __slots__ = ("answer", "answer_after", "cut", "done", "held", "refuse", "replace", "request", "request_after")
 
     def __init__(self) -> None:
         self.request = True
         """Whether it reaches the node."""
         self.request_after = 0.0
         """Seconds it takes longer."""
+        self.held: Held | None = None
+        """Whether, and by whom, it is held up on its way."""
         self.answer = True
         self.answer_after = 0.0
         self.cut = False
@@ -196,7 +202,10 @@ class Connection:
         else:
             future.set_result(None)
         delivery = (struct, future if expect_response else None, verdict)
-        self._loop.call_at(at, self._arrive, delivery, context=self._loop.environment)
+        if verdict is not None and verdict.held is not None:
+            verdict.held(lambda: self._arrive(delivery), lambda: self._closed)
+        else:
+            self._loop.call_at(at, self._arrive, delivery, context=self._loop.environment)
         answer: Awaitable[Response] = wait_for(future, self._timeout_seconds)
         return answer
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.offset import OffsetRequest_v3
+from aiokafka.protocol.transaction import EndTxnRequest_v0
 
 from tests.model.run import AccountRules
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
@@ -91,3 +92,21 @@ def test_who_slept_does_not_halt_at_records_that_another_worker_processed_before
     result = elsewhere.submit(run, _world(away, entries=(record,), actions=(deletion,))).result()
     assert result.findings == []
     assert result.figures["restarts: lost"] == 1
+
+
+@pytest.mark.parametrize("amount", [1, 3])
+@pytest.mark.parametrize("seconds", [0.0004, 0.0006, 0.0008])
+def test_a_commit_that_comes_late_does_not_end_the_transaction_after_it(
+    elsewhere: ProcessPoolExecutor, amount: int, seconds: float
+) -> None:
+    """Nobody had answered it, so it was asked for again and the producer went on with the same epoch. What was left of
+    the first one then committed what it found of a later transaction: positions without their outputs, for instance.
+    """
+    late = Fault(number=0, blow=AtRequest.OUTLIVE, request=EndTxnRequest_v0, nth=6, seconds=seconds, amount=amount)
+    entries = tuple(
+        Entry(index, 1500 + 20 * index, 1500 + 20 * index, "orders.events.v1", 0, b"acme", b"{}")
+        for index in range(120)
+    )
+    result = elsewhere.submit(run, replace(_world(late, entries=entries), workers=("w0",), nodes=3)).result()
+    assert result.findings == []
+    assert result.figures["restarts: broker"] == 1

@@ -1,6 +1,6 @@
-"""The log of aiokafka: thinned out, and listened to.
+"""The log of aiokafka and of the producer: thinned out, and listened to.
 
-In an outage aiokafka repeats a line for every attempt. And its errors leave out what it only logs, such as that a
+In an outage they repeat a line for every attempt. And aiokafka's errors leave out what it only logs, such as that a
 password was refused when it bootstraps. One filter does both. It also drops what asyncio complains of in the client's
 place: a producer that fails leaves futures that only it knew of, and what failed is told by the batch itself.
 """
@@ -23,8 +23,7 @@ CLIENT_LOGGERS = (
     "aiokafka.consumer.consumer",
     "aiokafka.consumer.fetcher",
     "aiokafka.consumer.group_coordinator",
-    "aiokafka.producer.producer",
-    "aiokafka.producer.sender",
+    "worker.stream.producer",
 )
 
 

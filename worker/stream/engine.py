@@ -21,7 +21,6 @@ from worker.stream.status import EngineStatus, PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 from worker.stream.topics import TopicCheck
-from worker.stream.transaction import ask_soon_for_markers
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,6 @@ class Engine:
         chance: Chance | None = None,
     ) -> None:
         read_as_input_records()
-        ask_soon_for_markers()
         clock = clock or Clock()
         self._config = config
         self._surroundings = Surroundings(

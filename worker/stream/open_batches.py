@@ -1,21 +1,27 @@
 """The batches of an open transaction, by topic, as they fill.
 
-A record goes straight to the encoder inside the client's batch. The batch's own `append` asks for serializers and takes
-every field by name, which costs more than the encoding does, for each of an event's records. That reaches below
-aiokafka's public interface; what is sent is the client's batch all the same.
+A record goes straight to the encoder of aiokafka. What its producers put before that asks for serializers and takes
+every field by name, which costs more than the encoding does, for each of an event's records.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from itertools import zip_longest
-from typing import Final, final
+from typing import Final, TypeAlias, final
+
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 
 from worker.stream.clients import BatchBuilder, Encoder
 from worker.stream.records import Output
 
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
 """The encoder wants a list; an empty one may be shared."""
+MAGIC: Final = 2
+UNCOMPRESSED: Final = 0
+
+Filled: TypeAlias = tuple[str, BatchBuilder, int]
+"""A topic, a batch for it, and how many records that has."""
 
 
 @final
@@ -24,23 +30,26 @@ class _Filling:
 
     __slots__ = ("batch", "encode", "record_count")
 
-    def __init__(self, batch: BatchBuilder) -> None:
-        self.batch = batch
-        self.encode: Encoder = batch._builder.append  # noqa: SLF001 # see above
+    def __init__(self, batch_bytes_max: int) -> None:
+        self.batch: BatchBuilder = DefaultRecordBatchBuilder(
+            MAGIC,
+            UNCOMPRESSED,
+            is_transactional=1,
+            producer_id=-1,  # who sends it knows them
+            producer_epoch=-1,
+            base_sequence=-1,
+            batch_size=batch_bytes_max,
+        )
+        self.encode: Encoder = self.batch.append
         self.record_count = 0
-
-    def closed(self) -> BatchBuilder:
-        """The client's batch, which knows now what it holds."""
-        self.batch._relative_offset = self.record_count  # noqa: SLF001
-        return self.batch
 
 
 @final
 class OpenBatches:
     """Takes records one after the other, and gives the batches to send."""
 
-    def __init__(self, create_batch: Callable[[], BatchBuilder], now_ms: Callable[[], int]) -> None:
-        self._create_batch = create_batch
+    def __init__(self, batch_bytes_max: int, now_ms: Callable[[], int]) -> None:
+        self._batch_bytes_max = batch_bytes_max
         self._now_ms = now_ms
         self._of_topics: dict[str, list[_Filling]] = {}
 
@@ -60,13 +69,16 @@ class OpenBatches:
                 filling.encode(0, now_ms, key, value, tags)
             filling.record_count += 1
 
-    def take(self) -> list[tuple[str, BatchBuilder]]:
-        """All batches, in the order in which they are sent: one of each topic, then the next ones."""
+    def take(self) -> list[list[Filled]]:
+        """All batches, in the rounds in which they are sent: the first one of each topic, then the next ones."""
         of_topics, self._of_topics = self._of_topics, {}
         rounds = zip_longest(*([(topic, filling) for filling in fillings] for topic, fillings in of_topics.items()))
-        return [(entry[0], entry[1].closed()) for entries in rounds for entry in entries if entry is not None]
+        return [
+            [(entry[0], entry[1].batch, entry[1].record_count) for entry in entries if entry is not None]
+            for entries in rounds
+        ]
 
     def _begin(self, topic: str) -> _Filling:
-        filling = _Filling(self._create_batch())
+        filling = _Filling(self._batch_bytes_max)
         self._of_topics.setdefault(topic, []).append(filling)
         return filling

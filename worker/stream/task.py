@@ -247,7 +247,6 @@ class PartitionTask:
         if unknown or restored.partition_count is None:
             state_topic = self._config.state_topic
             value = encode_positions(positions, restored.stream_time_ms)
-            await writer.begin()
             writer.append(
                 [
                     OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)),
@@ -303,7 +302,6 @@ class PartitionTask:
         async with self._between:
             try:
                 batch = Batch(self._config, self._clock, self.partition, self.processor, ledger, breaker)
-                await writer.begin()
                 while chunk:
                     await batch.decide(chunk)
                     room = 0 if self._stopping.is_set() else batch.room

@@ -148,15 +148,12 @@ def _cost(name: str, size: int) -> float:
 async def _measured(load: Load) -> float:
     """CPU µs per event: merged, decided, flushed, and appended to the client's batches."""
     line = Line()
-    try:
-        before = iter(load.before)
-        while chunk := list(islice(before, 1000)):
-            await line.run(line.fetched(chunk), TRANSACTION_RECORDS)
-        set_apart()
-        records = line.fetched(list(load.measured))
-        times = await line.run(records, load.per_transaction)
-    finally:
-        await line.close()
+    before = iter(load.before)
+    while chunk := list(islice(before, 1000)):
+        await line.run(line.fetched(chunk), TRANSACTION_RECORDS)
+    set_apart()
+    records = line.fetched(list(load.measured))
+    times = await line.run(records, load.per_transaction)
     sizes = [min(load.per_transaction, len(records) - first) for first in range(0, len(records), load.per_transaction)]
     costs: list[float] = [sum(stages) / size * 1e6 for *stages, size in zip(*times.values(), sizes, strict=True)]
     if len(costs) < 4:

@@ -46,16 +46,13 @@ async def measure(tell: Callable[[str], None], *, quick: bool) -> list[Stretch]:
         ("a shipment of one of these", split[3:4]),
         ("shipments of the others", split[4:]),
     )
-    try:
-        for name, records in steps:
-            set_apart()
-            stretches = await line.stretches(line.fetched(records))
-            for step, cpu_ms in stretches.items():
-                found.append(Stretch(name, step, cpu_ms, len(records)))
-            worst = max(stretches.items(), key=lambda entry: entry[1])
-            tell(f"{name}: {worst[1]:.0f} ms in {worst[0]}")
-    finally:
-        await line.close()
+    for name, records in steps:
+        set_apart()
+        stretches = await line.stretches(line.fetched(records))
+        for step, cpu_ms in stretches.items():
+            found.append(Stretch(name, step, cpu_ms, len(records)))
+        worst = max(stretches.items(), key=lambda entry: entry[1])
+        tell(f"{name}: {worst[1]:.0f} ms in {worst[0]}")
     return found
 
 

@@ -20,7 +20,7 @@ Call = Callable[..., Awaitable[object]]
 
 
 class _Trap:
-    """Lets one call of a method of the producer's client be the last thing a partition's task does."""
+    """Lets one call of a method of the producer be the last thing a partition's task does."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, method: str, *, after: bool, at: int) -> None:
         self.sprung = asyncio.Event()
@@ -57,10 +57,10 @@ class _Trap:
 
 
 CRASHES = {
-    "before anything was sent": ("send_batch", False),
-    "between the sending and the offsets": ("send_offsets_to_transaction", False),
-    "between the offsets and the commit": ("commit_transaction", False),
-    "after the commit, before its answer was seen": ("commit_transaction", True),
+    "before anything was sent": ("begin", False),
+    "between its beginning and the records": ("write", False),
+    "between the records and the commit": ("end", False),
+    "after the commit, before its answer was seen": ("end", True),
 }
 
 
@@ -71,8 +71,8 @@ async def test_a_crash_at_any_moment_of_a_transaction_loses_and_doubles_nothing(
     method, after = CRASHES[moment]
     world = await World(broker, names, partitions=1).create()
     await world.send(world.a, NUMBERS)
-    # The first transactions are the fence and the first positions, the third has the first records.
-    trap = _Trap(monkeypatch, method, after=after, at={"send_offsets_to_transaction": 2}.get(method, 4))
+    # The first transactions are the fence and the first positions, the third and the fourth have records.
+    trap = _Trap(monkeypatch, method, after=after, at=4)
     async with world.running(batch_records_max=100, ready=False) as engine:
         await world.processed(len(NUMBERS), engine)
         assert trap.sprung.is_set()

@@ -91,14 +91,12 @@ class _Writer:
     async def fence(self) -> int:
         return 7
 
-    async def begin(self) -> None:
-        self._appended = 0
-
     def append(self, records: Sequence[object]) -> None:
         self._appended += len(records)
 
     async def commit(self, _offsets: Mapping[str, int]) -> int:
         assert self._appended
+        self._appended = 0
         error = self._stage.commits.popleft()
         if error is not None:
             raise error

@@ -45,7 +45,7 @@ def test_a_key_passes_once_per_interval_and_tells_what_was_held_back(clock: _Clo
 def test_a_flood_of_the_client_is_thinned_out(
     client_log: ClientLog, clock: _Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    log = logging.getLogger("aiokafka.producer.sender")
+    log = logging.getLogger("worker.stream.producer")
     for _ in range(100):
         log.warning("Cannot send to %s", 1)
     clock.now = 6.0

@@ -1,0 +1,262 @@
+"""The transactional producer of one partition: what a transaction is on the wire (KIP-98), on aiokafka's client.
+
+aiokafka's own producer does one thing after the other and hides its retries. Here what can go together does, so a
+transaction takes three round trips instead of five: its partitions are added, its records and offsets written, its end
+decided. And a commit without an answer is never asked for again: what is left of the first one on the way may come
+when the next transaction of the same epoch is open, and would commit what there is of it (KIP-890). Who gets an error
+from here must end this producer; the next one of the id has another epoch, which stops whatever is still on the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import TopicPartition
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.errors import (
+    ConcurrentTransactions,
+    CoordinatorNotAvailableError,
+    DuplicateSequenceNumber,
+    InvalidProducerEpoch,
+    KafkaError,
+    NodeNotReadyError,
+    NoError,
+    NotCoordinatorError,
+    OperationNotAttempted,
+    ProducerFenced,
+    RequestTimedOutError,
+    for_code,
+)
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest,
+    AddPartitionsToTxnRequest,
+    EndTxnRequest,
+    InitProducerIdRequest,
+    TxnOffsetCommitRequest,
+)
+
+from worker.stream.clients import Answer, Client
+from worker.stream.config import EngineConfig
+from worker.stream.open_batches import Filled
+
+log = logging.getLogger(__name__)
+
+MARKER_SECONDS: Final = 0.003
+"""How long to wait where the markers of the last transaction are not all written, which takes a few milliseconds."""
+ALL_REPLICAS: Final = -1
+SEQUENCE_MASK: Final = 0x7FFF_FFFF
+
+ELSEWHERE: Final = (NotCoordinatorError, CoordinatorNotAvailableError, RequestTimedOutError)
+"""After these the coordinator is looked for anew."""
+
+Codes = Callable[[Answer], Iterable[tuple[str, int]]]
+"""Gives what an answer says: names (of topics), and the error of each."""
+
+
+class TransactionalProducer:
+    """Speaks for one transactional id. Any exception from it means that it must be stopped and not be used again.
+
+    Whatever it waits for, it waits without a bound: whoever calls sets one.
+    """
+
+    def __init__(self, config: EngineConfig, partition: int) -> None:
+        self._config = config
+        self._partition = partition
+        self._id = f"{config.app_id}-{partition}"
+        self._client: Client = AIOKafkaClient(
+            **config.client,
+            client_id=self._id,
+            request_timeout_ms=config.request_timeout_ms,
+            metadata_max_age_ms=config.metadata_age_ms_max,
+            retry_backoff_ms=config.retry_backoff_ms,
+        )
+        self._coordinators: dict[CoordinationType, int] = {}
+        self._producer_id = -1
+        self._epoch = -1
+        self._sequences: Counter[str] = Counter()
+        """By topic: the number of the next record."""
+        self._is_open = False
+
+    async def start(self) -> None:
+        """Connect, and take the id's next epoch: its predecessors write no more, what they left open is aborted."""
+        await self._client.bootstrap()
+        await self._client.set_topics([*self._config.outputs, self._config.state_topic])
+        request = InitProducerIdRequest(self._id, self._config.transaction_timeout_ms)
+        answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
+        self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+
+    async def stop(self) -> None:
+        """Close the connections. What is open stays so until the broker gives it up, or the id has its next epoch."""
+        await self._client.close()
+
+    async def begin(self, topics: Collection[str], *, with_offsets: bool) -> None:
+        """Begin a transaction that writes to this partition of `topics`, and the group's offsets if so."""
+        own = (self._id, self._producer_id, self._epoch)
+        steps = []
+        if topics:
+            request = AddPartitionsToTxnRequest(*own, [(topic, [self._partition]) for topic in topics])
+            steps.append(self._ask(CoordinationType.TRANSACTION, request, _codes_of_partitions))
+        if with_offsets:
+            request = AddOffsetsToTxnRequest(*own, self._config.app_id)
+            steps.append(self._ask(CoordinationType.TRANSACTION, request, _error_code))
+        self._is_open = bool(steps)
+        # Over one connection, so the coordinator takes them one after the other.
+        await _together(steps)
+
+    async def write(self, rounds: Sequence[Sequence[Filled]], offsets: Mapping[str, int]) -> dict[str, int]:
+        """Write batches, one of a topic after the other, and the group's next offsets by topic.
+
+        Gives the offset of the last record by topic, -1 where the broker does not tell. A commit after an error would
+        succeed without what was refused.
+        """
+        ends: dict[str, int] = {}
+        steps: list[Coroutine[Any, Any, object]] = [self._write_batches(rounds, ends)]
+        if offsets:
+            topics = [(topic, [(self._partition, offset, "")]) for topic, offset in offsets.items()]
+            request = TxnOffsetCommitRequest(self._id, self._config.app_id, self._producer_id, self._epoch, topics)
+            # Not twice: the first one, if it came late, would put the group back.
+            steps.append(self._ask(CoordinationType.GROUP, request, _codes_of_partitions, again=False))
+        await _together(steps)
+        return ends
+
+    async def end(self, *, commit: bool) -> None:
+        """Commit or abort what was begun, if anything was."""
+        if self._is_open:
+            request = EndTxnRequest(self._id, self._producer_id, self._epoch, commit)
+            await self._ask(CoordinationType.TRANSACTION, request, _error_code, again=False)
+            self._is_open = False
+
+    # -- records
+
+    async def _write_batches(self, rounds: Sequence[Sequence[Filled]], ends: dict[str, int]) -> None:
+        for batches in rounds:
+            left: dict[str, tuple[bytes, int]] = {}
+            for topic, batch, record_count in batches:
+                sequence = self._sequences[topic]
+                batch.set_producer_state(self._producer_id, self._epoch, sequence)
+                self._sequences[topic] = sequence + record_count & SEQUENCE_MASK
+                left[topic] = (batch.build(), record_count)
+            while True:
+                await _together([self._produce(node_id, left, topics, ends) for node_id, topics in self._led(left)])
+                if not left:
+                    break
+                await asyncio.sleep(self._config.retry_backoff_ms / 1000)
+                await self._client.force_metadata_update()
+
+    def _led(self, topics: Iterable[str]) -> list[tuple[int, list[str]]]:
+        """Topics by the node that leads their partition; without those that have no leader now."""
+        by_node: dict[int, list[str]] = {}
+        for topic in topics:
+            node_id = self._client.cluster.leader_for_partition(TopicPartition(topic, self._partition))
+            if node_id is None or node_id < 0:
+                self._note("Produce", f"{topic} has no leader")
+            else:
+                by_node.setdefault(node_id, []).append(topic)
+        return list(by_node.items())
+
+    async def _produce(
+        self, node_id: int, left: dict[str, tuple[bytes, int]], topics: Sequence[str], ends: dict[str, int]
+    ) -> None:
+        """Take out of `left` what a node has written. What came twice it drops, by the sequence numbers."""
+        request = ProduceRequest(
+            self._id,
+            ALL_REPLICAS,
+            self._config.request_timeout_ms,
+            [(topic, [(self._partition, left[topic][0])]) for topic in topics],
+        )
+        try:
+            answer = await self._client.send(node_id, request)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            self._note("Produce", error)
+            return
+        for topic, partitions in answer.topics:
+            for _, code, offset, *_ in partitions:
+                refusal = for_code(code)
+                if refusal in (NoError, DuplicateSequenceNumber):
+                    _, record_count = left.pop(topic)
+                    ends[topic] = offset + record_count - 1 if offset >= 0 else -1
+                elif refusal.retriable:
+                    self._note("Produce", refusal(topic))
+                else:
+                    raise _raised(refusal, topic)
+
+    # -- coordinators
+
+    async def _ask(self, kind: CoordinationType, request: Any, codes: Codes, *, again: bool = True) -> Answer:  # noqa: ANN401 - aiokafka's
+        """Ask a coordinator until it answers without an error that passes.
+
+        `again`: also where it is not known what became of the request.
+        """
+        while True:
+            node_id = await self._coordinator(kind)
+            wait_seconds = self._config.retry_backoff_ms / 1000
+            try:
+                answer = await self._client.send(node_id, request, group=ConnectionGroup.COORDINATION)
+            except KafkaError as error:
+                if not (isinstance(error, NodeNotReadyError) or (again and error.retriable)):
+                    raise
+                self._coordinators.pop(kind, None)
+                self._note(type(request).__name__, error)
+            else:
+                refused = [(name, for_code(code)) for name, code in codes(answer)]
+                refused = [(name, error) for name, error in refused if error not in (NoError, OperationNotAttempted)]
+                if not refused:
+                    return answer
+                refusal = refused[0][1]
+                if refusal is ConcurrentTransactions:
+                    wait_seconds = MARKER_SECONDS
+                elif refusal.retriable:
+                    if refusal in ELSEWHERE:
+                        self._coordinators.pop(kind, None)
+                    self._note(type(request).__name__, refusal())
+                else:
+                    raise _raised(refusal, ", ".join(name for name, _ in refused) or self._id)
+            await asyncio.sleep(wait_seconds)
+
+    async def _coordinator(self, kind: CoordinationType) -> int:
+        while (node_id := self._coordinators.get(kind)) is None:
+            key = self._id if kind is CoordinationType.TRANSACTION else self._config.app_id
+            try:
+                self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+                self._note("FindCoordinator", error)
+                await asyncio.sleep(self._config.retry_backoff_ms / 1000)
+                await self._client.force_metadata_update()
+        return node_id
+
+    def _note(self, what: str, why: object) -> None:
+        log.warning("%s of %s is tried again: %r", what, self._id, why)
+
+
+def _raised(error: type[KafkaError], what: str) -> KafkaError:
+    return ProducerFenced() if error is InvalidProducerEpoch else error(what)
+
+
+def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:
+    return (("", answer.error_code),)
+
+
+def _codes_of_partitions(answer: Answer) -> Iterable[tuple[str, int]]:
+    return ((topic, code) for topic, partitions in answer.errors for _, code in partitions)
+
+
+async def _together(steps: Sequence[Coroutine[Any, Any, object]]) -> None:
+    """Await all; after the first error the others are cancelled, and it is raised."""
+    if len(steps) == 1:
+        await steps[0]
+        return
+    try:
+        async with asyncio.TaskGroup() as group:
+            for step in steps:
+                group.create_task(step)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
