@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, 
 from typing import Any, Final
 
 from aiokafka import TopicPartition
-from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import (
     ConcurrentTransactions,
     CoordinatorNotAvailableError,
@@ -61,7 +61,9 @@ Codes = Callable[[Answer], Iterable[tuple[str, int]]]
 class TransactionalProducer:
     """Speaks for one transactional id. Any exception from it means that it must be stopped and not be used again.
 
-    Whatever it waits for, it waits without a bound: whoever calls sets one.
+    Whatever it waits for, it waits without a bound: whoever calls sets one. It has one connection to a broker, which
+    thus takes one request after the other: of a produce and offsets that it looks at together, Apache Kafka refuses
+    one, as its question to the coordinator whether the transaction is open has another one of the same id beside it.
     """
 
     def __init__(self, config: EngineConfig, partition: int) -> None:
@@ -105,7 +107,6 @@ class TransactionalProducer:
             request = AddOffsetsToTxnRequest(*own, self._config.app_id)
             steps.append(self._ask(CoordinationType.TRANSACTION, request, _error_code))
         self._is_open = bool(steps)
-        # Over one connection, so the coordinator takes them one after the other.
         await _together(steps)
 
     async def write(self, rounds: Sequence[Sequence[Filled]], offsets: Mapping[str, int]) -> dict[str, int]:
@@ -198,7 +199,7 @@ class TransactionalProducer:
             node_id = await self._coordinator(kind)
             wait_seconds = self._config.retry_backoff_ms / 1000
             try:
-                answer = await self._client.send(node_id, request, group=ConnectionGroup.COORDINATION)
+                answer = await self._client.send(node_id, request)
             except KafkaError as error:
                 if not (isinstance(error, NodeNotReadyError) or (again and error.retriable)):
                     raise

@@ -82,8 +82,7 @@ class _Brokers:
         self.lookups.append(key)
         return 1 + kind
 
-    async def send(self, node_id: int, request: Any, *, group: int = 0) -> Any:  # noqa: ANN401 - aiokafka's
-        assert group in (0, 1)
+    async def send(self, node_id: int, request: Any) -> Any:  # noqa: ANN401 - aiokafka's
         name = type(request).__name__
         self.course.append(name)
         self.requests[name].append(request)
