@@ -49,10 +49,11 @@ async def measure(bench: Bench) -> list[Figure]:
 
     Both clocks are this machine's. Events that write neither (a second label) are not in it.
     """
-    return [figure for pace in PACES for figure in await _measure_at(bench, pace)]
+    return [figure for pace in PACES for figure in await measure_at(bench, pace)]
 
 
-async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
+async def measure_at(bench: Bench, pace: Pace, warm_up_seconds: int = WARM_UP_SECONDS) -> list[Figure]:
+    """p50, p99 and the worker's CPU at one pace."""
     stamped_ms: dict[str, int] = {}
     rate = f"{pace.per_second:,} events/s, {through(pace.partitions)}"
 
@@ -65,7 +66,7 @@ async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
         command = [sys.executable, "-m", "tests.bench.reader", system.bootstrap_servers, system.topic_prefix]
         log = system.folder / "reader.log"
         with child_process([*command, str(seen_path)], log=log, stop_seconds=READER_STOP_SECONDS):
-            seconds = WARM_UP_SECONDS + pace.measured_seconds
+            seconds = warm_up_seconds + pace.measured_seconds
             bench.tell(f"latency: {rate} for {seconds} s")
             n_events = pace.per_second * seconds
             begun, cpu = time.monotonic(), cpu_seconds(worker.pid)
@@ -77,7 +78,7 @@ async def _measure_at(bench: Bench, pace: Pace) -> list[Figure]:
         if not seen_path.exists():
             raise BenchFailed(f"the reader failed:\n{log.read_text(errors='replace')}")
         seen_ms = msgspec.json.decode(seen_path.read_bytes(), type=dict[str, int])
-    measured_from = start_ms + WARM_UP_SECONDS * 1000
+    measured_from = start_ms + warm_up_seconds * 1000
     measured = {event_id: at_ms for event_id, at_ms in stamped_ms.items() if at_ms >= measured_from}
     waits = [seen_ms[event_id] - at_ms for event_id, at_ms in measured.items() if event_id in seen_ms]
     percentiles = quantiles(waits, n=1000)

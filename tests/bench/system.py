@@ -46,6 +46,8 @@ class Bench:
     """Says on stderr what is going on."""
     movements: int = 2_000_000
     """How long the journal is that `verify` is measured on."""
+    imports_from: str | None = None
+    """A folder with another build, which the workers are of."""
 
 
 class System:
@@ -59,6 +61,7 @@ class System:
         self._cluster = cluster
         self._running = running
         self._workers = 0
+        self._imports_from = bench.imports_from
         self._settings = {
             "BOOTSTRAP_SERVERS": self.bootstrap_servers,
             "APP_ID": self._names.app_id,
@@ -84,7 +87,9 @@ class System:
     def start_worker(self) -> WorkerProcess:
         """Start a worker; it is not ready yet."""
         self._workers += 1
-        worker = WorkerProcess(self._settings, self.folder / f"worker-{self._workers}.log", self._running)
+        worker = WorkerProcess(
+            self._settings, self.folder / f"worker-{self._workers}.log", self._running, imports_from=self._imports_from
+        )
         worker.start()
         return worker
 

@@ -49,11 +49,17 @@ class Answer:
 class WorkerProcess:
     """One worker. The same object may be started again after its end: same settings, same port, its log goes on."""
 
-    def __init__(self, settings: Mapping[str, str], log_path: Path, running: ExitStack) -> None:
-        """`settings` by their names without the prefix, such as `APP_ID`. `running` ends the process at the latest."""
+    def __init__(
+        self, settings: Mapping[str, str], log_path: Path, running: ExitStack, *, imports_from: str | None = None
+    ) -> None:
+        """`settings` by their names without the prefix, such as `APP_ID`. `running` ends the process at the latest.
+
+        `imports_from` is a folder with another build of Stockfreeze than this one.
+        """
         self.port = int(settings.get("WEB_PORT") or free_port())
         self.log_path = log_path
         self._settings = {**settings, "WEB_PORT": str(self.port)}
+        self._imports_from = {} if imports_from is None else {"PYTHONPATH": imports_from}
         self._running = running
         self._stopping = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -78,7 +84,7 @@ class WorkerProcess:
         self._stopping = ExitStack()
         self._running.push(self._stopping)
         self._process = self._stopping.enter_context(
-            child_process(COMMAND, log=self.log_path, env={**inherited, **own})
+            child_process(COMMAND, log=self.log_path, env={**inherited, **self._imports_from, **own})
         )
 
     async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
