@@ -189,7 +189,7 @@ MUTANTS = (
         "Batches that the broker refuses are taken for written.",
         (
             Edit(
-                PRODUCER, "                    raise _raised(refusal, topic)\n", "                    left.pop(topic)\n"
+                PRODUCER, "                    raise self._error_of(code, topic)\n", "                    left.pop(topic)\n"
             ),
         ),
     ),

@@ -2,7 +2,7 @@
 
 In an outage they repeat a line for every attempt. And aiokafka's errors leave out what it only logs, such as that a
 password was refused when it bootstraps. One filter does both. It also drops what asyncio complains of in the client's
-place: a producer that fails leaves futures that only it knew of, and what failed is told by the batch itself.
+place: a client that fails leaves futures that only it knew of, and what failed is told by what was asked of it.
 """
 
 from __future__ import annotations

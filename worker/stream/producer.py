@@ -21,6 +21,7 @@ from aiokafka.errors import (
     ConcurrentTransactions,
     CoordinatorNotAvailableError,
     DuplicateSequenceNumber,
+    GroupAuthorizationFailedError,
     InvalidProducerEpoch,
     KafkaError,
     NodeNotReadyError,
@@ -48,14 +49,19 @@ log = logging.getLogger(__name__)
 
 MARKER_SECONDS: Final = 0.003
 """How long to wait where the markers of the last transaction are not all written, which takes a few milliseconds."""
+MARKER_SECONDS_MAX: Final = 0.1
+"""It waits twice as long each time, up to this: a marker's partition may be without a leader for long."""
 ALL_REPLICAS: Final = -1
 SEQUENCE_MASK: Final = 0x7FFF_FFFF
 
 ELSEWHERE: Final = (NotCoordinatorError, CoordinatorNotAvailableError, RequestTimedOutError)
 """After these the coordinator is looked for anew."""
 
+PRODUCER_FENCED: Final = 90
+"""aiokafka knows the error, but not its number."""
+
 Codes = Callable[[Answer], Iterable[tuple[str, int]]]
-"""Gives what an answer says: names (of topics), and the error of each."""
+"""Gives what an answer says: names (of topics), and the number of each one's error."""
 
 
 class TransactionalProducer:
@@ -82,6 +88,8 @@ class TransactionalProducer:
         self._epoch = -1
         self._sequences: Counter[str] = Counter()
         """By topic: the number of the next record."""
+        self._is_stale = False
+        """Whether the leaders of partitions must be asked for before the next produce."""
         self._is_open = False
 
     async def start(self) -> None:
@@ -140,14 +148,16 @@ class TransactionalProducer:
             for topic, batch, record_count in batches:
                 sequence = self._sequences[topic]
                 batch.set_producer_state(self._producer_id, self._epoch, sequence)
-                self._sequences[topic] = sequence + record_count & SEQUENCE_MASK
+                self._sequences[topic] = (sequence + record_count) & SEQUENCE_MASK
                 left[topic] = (batch.build(), record_count)
             while True:
                 await _together([self._produce(node_id, left, topics, ends) for node_id, topics in self._led(left)])
                 if not left:
                     break
                 await asyncio.sleep(self._config.retry_backoff_ms / 1000)
-                await self._client.force_metadata_update()
+                if self._is_stale:
+                    self._is_stale = False
+                    await self._client.force_metadata_update()
 
     def _led(self, topics: Iterable[str]) -> list[tuple[int, list[str]]]:
         """Topics by the node that leads their partition; without those that have no leader now."""
@@ -155,6 +165,7 @@ class TransactionalProducer:
         for topic in topics:
             node_id = self._client.cluster.leader_for_partition(TopicPartition(topic, self._partition))
             if node_id is None or node_id < 0:
+                self._is_stale = True
                 self._note("Produce", f"{topic} has no leader")
             else:
                 by_node.setdefault(node_id, []).append(topic)
@@ -167,7 +178,7 @@ class TransactionalProducer:
         request = ProduceRequest(
             self._id,
             ALL_REPLICAS,
-            self._config.request_timeout_ms,
+            self._config.request_timeout_ms // 2,  # the offsets may wait behind it, and are asked for only once
             [(topic, [(self._partition, left[topic][0])]) for topic in topics],
         )
         try:
@@ -175,6 +186,7 @@ class TransactionalProducer:
         except KafkaError as error:
             if not error.retriable:
                 raise
+            self._is_stale = True
             self._note("Produce", error)
             return
         for topic, partitions in answer.topics:
@@ -184,9 +196,10 @@ class TransactionalProducer:
                     _, record_count = left.pop(topic)
                     ends[topic] = offset + record_count - 1 if offset >= 0 else -1
                 elif refusal.retriable:
+                    self._is_stale = self._is_stale or refusal.invalid_metadata
                     self._note("Produce", refusal(topic))
                 else:
-                    raise _raised(refusal, topic)
+                    raise self._error_of(code, topic)
 
     # -- coordinators
 
@@ -195,6 +208,7 @@ class TransactionalProducer:
 
         `again`: also where it is not known what became of the request.
         """
+        marker_seconds = MARKER_SECONDS
         while True:
             node_id = await self._coordinator(kind)
             wait_seconds = self._config.retry_backoff_ms / 1000
@@ -206,19 +220,20 @@ class TransactionalProducer:
                 self._coordinators.pop(kind, None)
                 self._note(type(request).__name__, error)
             else:
-                refused = [(name, for_code(code)) for name, code in codes(answer)]
-                refused = [(name, error) for name, error in refused if error not in (NoError, OperationNotAttempted)]
+                refused = [(name, code) for name, code in codes(answer) if code != NoError.errno]
                 if not refused:
                     return answer
-                refusal = refused[0][1]
+                # Others are not attempted where one is refused.
+                name, code = next((entry for entry in refused if entry[1] != OperationNotAttempted.errno), refused[0])
+                refusal = for_code(code)
                 if refusal is ConcurrentTransactions:
-                    wait_seconds = MARKER_SECONDS
-                elif refusal.retriable:
-                    if refusal in ELSEWHERE:
-                        self._coordinators.pop(kind, None)
+                    wait_seconds, marker_seconds = marker_seconds, min(2 * marker_seconds, MARKER_SECONDS_MAX)
+                elif not refusal.retriable:
+                    raise self._error_of(code, name or self._id)
+                elif refusal in ELSEWHERE:
+                    self._coordinators.pop(kind, None)
+                if refusal is not ConcurrentTransactions or wait_seconds == MARKER_SECONDS_MAX:
                     self._note(type(request).__name__, refusal())
-                else:
-                    raise _raised(refusal, ", ".join(name for name, _ in refused) or self._id)
             await asyncio.sleep(wait_seconds)
 
     async def _coordinator(self, kind: CoordinationType) -> int:
@@ -228,18 +243,23 @@ class TransactionalProducer:
                 self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
             except KafkaError as error:
                 if not error.retriable:
-                    raise
+                    raise type(error)(key) from error  # the client leaves out whose
                 self._note("FindCoordinator", error)
                 await asyncio.sleep(self._config.retry_backoff_ms / 1000)
                 await self._client.force_metadata_update()
         return node_id
 
+    def _error_of(self, code: int, what: str) -> KafkaError:
+        """The error of a number that an answer gives, about `what`."""
+        if code in (InvalidProducerEpoch.errno, PRODUCER_FENCED):
+            return ProducerFenced()
+        error = for_code(code)
+        if error is GroupAuthorizationFailedError:
+            what = self._config.app_id
+        return error(what if error.errno == code else f"{what}, error {code}")
+
     def _note(self, what: str, why: object) -> None:
         log.warning("%s of %s is tried again: %r", what, self._id, why)
-
-
-def _raised(error: type[KafkaError], what: str) -> KafkaError:
-    return ProducerFenced() if error is InvalidProducerEpoch else error(what)
 
 
 def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:
@@ -251,13 +271,22 @@ def _codes_of_partitions(answer: Answer) -> Iterable[tuple[str, int]]:
 
 
 async def _together(steps: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Await all; after the first error the others are cancelled, and it is raised."""
+    """Await all; after the first error the others are cancelled, and it is raised.
+
+    No task group: on Python 3.11, one that fails leaves its task half cancelled (`Task.cancelling`), and a partition's
+    task goes on after errors.
+    """
     if len(steps) == 1:
         await steps[0]
-        return
-    try:
-        async with asyncio.TaskGroup() as group:
-            for step in steps:
-                group.create_task(step)
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
+    elif steps:
+        tasks = [asyncio.ensure_future(step) for step in steps]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            for task in tasks:
+                if task.done():
+                    task.result()
+        except BaseException:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise

@@ -1,8 +1,8 @@
 """The transactions of one partition: the fence, one batch of records and offsets after the other, and the end.
 
-The stable transactional id is the fence: aiokafka does not pass group metadata, so only the epoch of the id tells a
-zombie from the rightful owner. A writer is never shared, and never used again after an error: the sequence numbers of
-a failed produce are unusable, and a commit without an answer is decided by the state topic alone.
+The stable transactional id is the fence: the group's metadata is not passed with offsets, so only the epoch of the id
+tells a zombie from the rightful owner. A writer is never shared, and never used again after an error: the sequence
+numbers of a failed produce are unusable, and a commit without an answer is decided by the state topic alone.
 """
 
 from __future__ import annotations

@@ -1,28 +1,117 @@
+"""What a writer makes of appended records, on brokers that answer as they are told to."""
+
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
-from aiokafka.errors import KafkaError
+from aiokafka.errors import InvalidTxnState, KafkaError
 
+from tests.unit.stream.brokers import END, PARTITION, PRODUCE, Brokers
 from tests.unit.stream.fakes import CONFIG, Time
+from worker.stream import OutputRecord
+from worker.stream.errors import StepTimeout
+from worker.stream.positions import FENCE_KEY
+from worker.stream.reaper import Reaper
 from worker.stream.transaction import TransactionWriter
 
-
-class _Untold(TransactionWriter):
-    """Its broker tells no offset, as for a batch that it has already."""
-
-    def __init__(self) -> None:
-        self._config, self._clock = CONFIG, Time().clock
-
-    def append(self, records: Iterable[object]) -> None:
-        assert records
-
-    async def commit(self, offsets: Mapping[str, int]) -> int:
-        assert not offsets
-        return -1
+HASTY = replace(CONFIG, step_ms_max=20, abort_ms_max=20)
+STATE = CONFIG.state_topic
+RECORDS = [("out", b"key", b"value", ()), (STATE, b"a", b"1", ()), (STATE, b"b", b"2", ())]
 
 
-async def test_a_fence_whose_place_is_not_told_is_none() -> None:
+@pytest.fixture
+async def brokers() -> Brokers:
+    return Brokers()
+
+
+@pytest.fixture
+async def reaper() -> AsyncIterator[Reaper]:
+    reaper = Reaper()
+    yield reaper
+    assert await reaper.wait(1.0)
+
+
+@pytest.fixture
+async def writer(brokers: Brokers, reaper: Reaper) -> TransactionWriter:
+    writer = TransactionWriter(HASTY, PARTITION, Time().clock, reaper)
+    writer._producer._client = brokers
+    await writer.start()
+    brokers.course.clear()
+    return writer
+
+
+def _ends(brokers: Brokers) -> list[bool]:
+    """The transactions that were ended: whether committed."""
+    return [request._transaction_result for request in brokers.requests[END]]
+
+
+async def test_a_commit_gives_the_place_of_the_last_record_of_the_state(
+    writer: TransactionWriter, brokers: Brokers
+) -> None:
+    writer.append(RECORDS)
+    assert await writer.commit({"a": 5}) == brokers.base_offset + 1
+    writer.append(RECORDS[:1])
+    assert await writer.commit({"a": 6}) == -1
+    assert _ends(brokers) == [True, True]
+
+
+async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(
+    writer: TransactionWriter, brokers: Brokers
+) -> None:
+    assert await writer.fence() == brokers.base_offset
+    (produce,) = brokers.requests[PRODUCE]
+    ((topic, ((_, data),)),) = produce._topics
+    assert (topic, FENCE_KEY in data) == (STATE, True)
+    assert not brokers.requests["TxnOffsetCommitRequest"]
+
+
+async def test_a_fence_whose_place_is_not_told_is_none(writer: TransactionWriter, brokers: Brokers) -> None:
+    brokers.base_offset = -1
     with pytest.raises(KafkaError, match="where the fence record lies"):
-        await _Untold().fence()
+        await writer.fence()
+
+
+@pytest.mark.parametrize(
+    ("held", "what"),
+    [
+        ("AddPartitionsToTxnRequest", "beginning a transaction"),
+        ("AddOffsetsToTxnRequest", "beginning a transaction"),
+        (PRODUCE, "writing records and offsets"),
+        ("TxnOffsetCommitRequest", "writing records and offsets"),
+        (END, "committing"),
+    ],
+)
+async def test_a_step_has_a_bound_and_what_it_leaves_open_is_aborted(
+    writer: TransactionWriter, brokers: Brokers, held: str, what: str
+) -> None:
+    brokers.next[held].append(asyncio.Event())
+    writer.append(RECORDS)
+    with pytest.raises(StepTimeout, match=what):
+        await writer.commit({"a": 5})
+    await writer.discard()
+    assert _ends(brokers) == ([True, False] if held == END else [False])
+
+
+async def test_what_is_not_open_is_not_aborted(writer: TransactionWriter, brokers: Brokers) -> None:
+    writer.append(RECORDS)
+    await writer.commit({"a": 5})
+    writer.append(RECORDS)
+    await writer.discard()
+    assert _ends(brokers) == [True]
+
+
+@pytest.mark.parametrize("becomes", [InvalidTxnState, "no answer"])
+async def test_who_cannot_abort_leaves_it_to_the_successor(
+    writer: TransactionWriter, brokers: Brokers, reaper: Reaper, becomes: type[KafkaError] | str
+) -> None:
+    writer.append([OutputRecord(STATE, b"key", b"value")])
+    brokers.next[PRODUCE].append(InvalidTxnState)
+    with pytest.raises(InvalidTxnState):
+        await writer.commit({})
+    brokers.next[END].append(asyncio.Event() if isinstance(becomes, str) else becomes)
+    await writer.discard()
+    assert await reaper.wait(1.0)
+    assert brokers.course[-1] == "close"
