@@ -189,7 +189,9 @@ MUTANTS = (
         "Batches that the broker refuses are taken for written.",
         (
             Edit(
-                PRODUCER, "                    raise self._error_of(code, topic)\n", "                    left.pop(topic)\n"
+                PRODUCER,
+                "                    raise self._error_of(code, topic)\n",
+                "                    left.pop(topic)\n",
             ),
         ),
     ),
