@@ -243,7 +243,7 @@ class TransactionalProducer:
                 self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
             except KafkaError as error:
                 if not error.retriable:
-                    raise type(error)(key) from error  # the client leaves out whose
+                    raise type(error)(key, *error.args) from error  # the client leaves out whose
                 self._note("FindCoordinator", error)
                 await asyncio.sleep(self._config.retry_backoff_ms / 1000)
                 await self._client.force_metadata_update()
