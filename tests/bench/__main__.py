@@ -8,21 +8,17 @@ measured and right, 1 when something failed (such as a `verify` that found a dif
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
-import uvloop
 from rich.console import Console
 
-from deploy.kafka.jars import KafkaUnavailable, kafka_version
-from deploy.kafka.local import KafkaCluster, KafkaStartError
 from tests.bench import latency, quiet, state, takeover, throughput, verification
 from tests.bench.figures import Figure, as_data, as_table
 from tests.bench.machine import machine
-from tests.bench.system import Bench, BenchFailed
+from tests.bench.system import Bench, on_kafka
 from tests.bench.telling import teller
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
@@ -43,17 +39,12 @@ def main() -> int:
     """Measure, and print."""
     options = _options()
     tell = teller()
-    try:
-        tell(f"starting Apache Kafka {kafka_version()}")
-        with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            figures = runner.run(
-                _measure(Bench(kafka, options.events, tell, options.movements), options.only or list(MEASUREMENTS))
-            )
-    except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    figures = on_kafka(
+        tell,
+        lambda kafka: _measure(
+            Bench(kafka, options.events, tell, options.movements), options.only or list(MEASUREMENTS)
+        ),
+    )
     if options.json:
         print(json.dumps({"machine": machine(), "figures": as_data(figures)}, indent=2))
     else:

@@ -16,14 +16,11 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from deploy.kafka.jars import KafkaUnavailable
-from deploy.kafka.local import KafkaCluster, KafkaStartError
 from tests.bench.latency import Pace, measure_at
-from tests.bench.system import Bench, BenchFailed
+from tests.bench.system import Bench, on_kafka
 from tests.bench.telling import teller
 
 COLD_SECONDS: Final = 60
@@ -36,15 +33,9 @@ def main() -> int:
     """Measure, and print."""
     options = _options()
     tell = teller()
-    try:
-        with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            here = Bench(kafka, 0, tell, imports_from=os.environ.get("PYTHONPATH"))
-            table = runner.run(_rounds(here, options))
-    except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    table = on_kafka(
+        tell, lambda kafka: _rounds(Bench(kafka, 0, tell, imports_from=os.environ.get("PYTHONPATH")), options)
+    )
     Console().print(table)
     return 0
 

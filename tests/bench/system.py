@@ -5,21 +5,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from deploy.kafka.local import KafkaCluster
+import uvloop
+
+from deploy.kafka.jars import KafkaUnavailable, kafka_version
+from deploy.kafka.local import KafkaCluster, KafkaStartError
 from schemas.topics import Topic
 from tests.brokers import Names, unique_names
 from tests.e2e.worker_process import COMMAND, WorkerProcess
 from worker.demo.children import child_process
 from worker.edges.cluster import Cluster, open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
+
+T = TypeVar("T")
 
 PARTITIONS: Final = 4
 PARTITION_COUNTS: Final = (1, PARTITIONS)
@@ -133,6 +139,21 @@ class System:
                     watch(process.pid)
                     await asyncio.sleep(POLL_SECONDS)
         return code, log.read_text(errors="replace").strip()
+
+
+def on_kafka(tell: Callable[[str], None], measure: Callable[[KafkaCluster], Coroutine[Any, Any, T]]) -> T:
+    """What is measured on an Apache Kafka that is started for it.
+
+    Ends the process where nothing could be measured: with a sentence and exit code 1, or with 130 when it is stopped.
+    """
+    try:
+        tell(f"starting Apache Kafka {kafka_version()}")
+        with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            return runner.run(measure(kafka))
+    except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def through(partitions: int) -> str:

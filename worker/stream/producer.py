@@ -83,6 +83,7 @@ class TransactionalProducer:
             metadata_max_age_ms=config.metadata_age_ms_max,
             retry_backoff_ms=config.retry_backoff_ms,
         )
+        self._backoff_seconds = config.retry_backoff_ms / 1000
         self._coordinators: dict[CoordinationType, int] = {}
         self._producer_id = -1
         self._epoch = -1
@@ -154,7 +155,7 @@ class TransactionalProducer:
                 await _together([self._produce(node_id, left, topics, ends) for node_id, topics in self._led(left)])
                 if not left:
                     break
-                await asyncio.sleep(self._config.retry_backoff_ms / 1000)
+                await asyncio.sleep(self._backoff_seconds)
                 if self._is_stale:
                     self._is_stale = False
                     await self._client.force_metadata_update()
@@ -211,7 +212,7 @@ class TransactionalProducer:
         marker_seconds = MARKER_SECONDS
         while True:
             node_id = await self._coordinator(kind)
-            wait_seconds = self._config.retry_backoff_ms / 1000
+            wait_seconds = self._backoff_seconds
             try:
                 answer = await self._client.send(node_id, request)
             except KafkaError as error:
@@ -245,7 +246,7 @@ class TransactionalProducer:
                 if not error.retriable:
                     raise type(error)(key, *error.args) from error  # the client leaves out whose
                 self._note("FindCoordinator", error)
-                await asyncio.sleep(self._config.retry_backoff_ms / 1000)
+                await asyncio.sleep(self._backoff_seconds)
                 await self._client.force_metadata_update()
         return node_id
 

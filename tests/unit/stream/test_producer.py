@@ -165,21 +165,18 @@ async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
 
 
 @pytest.mark.parametrize("name", [PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END])
-async def test_who_has_an_old_epoch_is_told_that_he_is_fenced(
-    producer: TransactionalProducer, brokers: Brokers, name: str
+@pytest.mark.parametrize(
+    ("refusal", "raised"), [(InvalidTxnState, InvalidTxnState), (InvalidProducerEpoch, ProducerFenced)]
+)
+async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a_fence(
+    producer: TransactionalProducer,
+    brokers: Brokers,
+    name: str,
+    refusal: type[KafkaError],
+    raised: type[KafkaError],
 ) -> None:
-    brokers.next[name].append(InvalidProducerEpoch)
-    with pytest.raises(ProducerFenced):
-        await _transaction(producer)
-    assert len(brokers.requests[name]) == 1
-
-
-@pytest.mark.parametrize("name", [PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END])
-async def test_an_error_that_does_not_pass_ends_it(
-    producer: TransactionalProducer, brokers: Brokers, name: str
-) -> None:
-    brokers.next[name].append(InvalidTxnState)
-    with pytest.raises(InvalidTxnState):
+    brokers.next[name].append(refusal)
+    with pytest.raises(raised):
         await _transaction(producer)
     assert len(brokers.requests[name]) == 1
 
