@@ -1,4 +1,6 @@
-"""What a node answers to each request of aiokafka, in the versions that aiokafka chooses against Apache Kafka 4.1."""
+"""What a node answers to each request: in the versions that aiokafka chooses against Apache Kafka 4.1, and to those of
+the transactions of Kafka 4 that the engine has of its own (`adding.py`).
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,14 @@ from typing import Any
 
 from aiokafka.protocol import admin, commit, coordination, fetch, group, metadata, offset, produce, transaction
 
+from tests.simulation.adding import Adding
 from tests.simulation.cluster import GROUP, HOST, PORT, TRANSACTION, Cluster, Node
 from tests.simulation.codes import Code
 from tests.simulation.fetching import Answer, Fetching
 from tests.simulation.groups import Join, Joined
 from tests.simulation.network import Reply, Request, Response
 from tests.simulation.partition_log import Fetched, PartitionLog
+from tests.simulation.record_batch import sequence_of
 from tests.simulation.transactions import OFFSETS_TOPIC, Partition
 
 PRODUCE_SECONDS_MAX = 0.002
@@ -48,11 +52,15 @@ class Api:
             transaction.EndTxnRequest_v0: self._end_txn,
             transaction.TxnOffsetCommitRequest_v0: self._txn_offset_commit,
         }
-        self._handlers = handlers
+        self._handlers = handlers | Adding(self).handlers
         self._described: dict[tuple[str, ...] | None, Response] = {}
         """Answers to requests for metadata, by the topics asked for, as of so many changes of the cluster."""
         self._described_at = -1
-        self.versions = {request.API_KEY: (request.API_VERSION, request.API_VERSION) for request in handlers}
+        self.versions: dict[int, tuple[int, int]] = {}
+        """By API key: the oldest and the newest version that a node takes."""
+        for request in self._handlers:
+            oldest, newest = self.versions.get(request.API_KEY, (request.API_VERSION, request.API_VERSION))
+            self.versions[request.API_KEY] = (min(oldest, request.API_VERSION), max(newest, request.API_VERSION))
 
     def serve(self, node: Node, request: Request, reply: Reply) -> None:
         """Let a node handle a request."""
@@ -65,33 +73,38 @@ class Api:
         for topic, partitions in request.topics:
             answers = []
             for partition, messages in partitions:
-                code, base_offset = self._append(node, request.transactional_id, topic, partition, bytes(messages))
+                data, source = bytes(messages), (topic, partition)
+
+                def verify(log: PartitionLog, data: bytes = data, source: Partition = source) -> Code:
+                    return self._verified(request.transactional_id, log, source, data)
+
+                code, base_offset = self.append(node, source, data, verify)
                 answers.append((partition, int(code), base_offset, -1, 0))
             topics.append((topic, answers))
-        seconds = PRODUCE_SECONDS_MAX * self.cluster.chance.random()
-        response = produce.ProduceResponse_v7(topics, 0)
-        self.cluster.loop.later(seconds, lambda: node.awake(lambda: reply(response)))
+        self.answer_written(node, produce.ProduceResponse_v7(topics, 0), reply)
 
-    def _append(
-        self, node: Node, transactional_id: str | None, topic: str, partition: int, data: bytes
+    def append(
+        self, node: Node, source: Partition, data: bytes, verify: Callable[[PartitionLog], Code]
     ) -> tuple[Code, int]:
-        code, log = self._led(node, topic, partition)
+        """Append a batch where this node leads and `verify` allows it; its code and base offset."""
+        code, log = self.led(node, *source)
         if log is None:
             return code, -1
         if len(data) > RECORD_BYTES_MAX:
             return Code.MESSAGE_TOO_LARGE, -1
-        if transactional_id is not None:
-            code = self._verified(transactional_id, log, topic, partition, data)
-            if code is not Code.NONE:
-                return code, -1
-        return log.append(data)
+        code = verify(log)
+        return log.append(data) if code is Code.NONE else (code, -1)
 
-    def _verified(self, transactional_id: str, log: PartitionLog, topic: str, partition: int, data: bytes) -> Code:
-        producer_id = int.from_bytes(data[43:51], "big", signed=True)
-        epoch = int.from_bytes(data[51:53], "big", signed=True)
-        if log.in_transaction(producer_id):
+    def _verified(self, transactional_id: str | None, log: PartitionLog, source: Partition, data: bytes) -> Code:
+        producer_id, epoch, _, _ = sequence_of(data)
+        if transactional_id is None or log.in_transaction(producer_id, epoch):
             return Code.NONE
-        return self.cluster.transactions.verify(transactional_id, producer_id, epoch, (topic, partition))
+        return self.cluster.transactions.verify(transactional_id, producer_id, epoch, source)
+
+    def answer_written(self, node: Node, response: Response, reply: Reply) -> None:
+        """Answer once the other replicas have what was written."""
+        seconds = PRODUCE_SECONDS_MAX * self.cluster.chance.random()
+        self.cluster.loop.later(seconds, lambda: node.awake(lambda: reply(response)))
 
     def _fetch(self, node: Node, request: Request, reply: Reply) -> None:
         Fetching(self.cluster, node, request, lambda: self._fetched(node, request), reply)
@@ -103,7 +116,7 @@ class Api:
         for topic, partitions in request.topics:
             answers = []
             for partition, _, fetch_offset, _, bytes_max in partitions:
-                code, log = self._led(node, topic, partition)
+                code, log = self.led(node, topic, partition)
                 if log is None:
                     got = Fetched(code, -1, -1, -1, [], b"")
                 else:
@@ -130,7 +143,7 @@ class Api:
         for topic, partitions in request.topics:
             answers = []
             for partition, timestamp in partitions:
-                code, log = self._led(node, topic, partition)
+                code, log = self.led(node, topic, partition)
                 found = -1
                 if log is not None:
                     if timestamp == EARLIEST:
@@ -141,7 +154,8 @@ class Api:
             topics.append((topic, answers))
         reply(offset.OffsetResponse_v3(0, topics))
 
-    def _led(self, node: Node, topic: str, partition: int) -> tuple[Code, PartitionLog | None]:
+    def led(self, node: Node, topic: str, partition: int) -> tuple[Code, PartitionLog | None]:
+        """The log of a partition, where this node leads it; else why not."""
         log = self.cluster.log(topic, partition)
         if log is None:
             return Code.UNKNOWN_TOPIC_OR_PARTITION, None
@@ -222,7 +236,7 @@ class Api:
         for topic, partitions in request.topics:
             answers = []
             for partition, before_offset in partitions:
-                code, log = self._led(node, topic, partition)
+                code, log = self.led(node, topic, partition)
                 if log is not None:
                     log.truncate(before_offset)
                 answers.append((partition, -1 if log is None else log.start_offset, int(code)))
@@ -236,7 +250,7 @@ class Api:
         code = Code.COORDINATOR_NOT_AVAILABLE if node_id < 0 else Code.NONE
         reply(coordination.FindCoordinatorResponse_v1(0, int(code), None, node_id, HOST, PORT + node_id))
 
-    def _refused(self, node: Node, kind: int, key: str) -> Code:
+    def refused(self, node: Node, kind: int, key: str) -> Code:
         """Why this node does not answer for a key."""
         if self.cluster.coordinator(kind, key) != node.node_id:
             return Code.NOT_COORDINATOR
@@ -247,7 +261,7 @@ class Api:
             reply(transaction.InitProducerIdResponse_v0(0, int(code), producer_id, epoch))
 
         key = request.transactional_id
-        refused = Code.NONE if key is None else self._refused(node, TRANSACTION, key)
+        refused = Code.NONE if key is None else self.refused(node, TRANSACTION, key)
         if refused is not Code.NONE:
             answer(refused, -1, -1)
         else:
@@ -261,7 +275,7 @@ class Api:
             reply(transaction.AddPartitionsToTxnResponse_v0(0, errors))
 
         key = request.transactional_id
-        refused = self._refused(node, TRANSACTION, key)
+        refused = self.refused(node, TRANSACTION, key)
         if refused is not Code.NONE:
             answer(refused)
         elif any(self.cluster.log(topic, number) is None for topic, number in partitions):
@@ -276,7 +290,7 @@ class Api:
             reply(transaction.AddOffsetsToTxnResponse_v0(0, int(code)))
 
         key = request.transactional_id
-        refused = self._refused(node, TRANSACTION, key)
+        refused = self.refused(node, TRANSACTION, key)
         if refused is not Code.NONE:
             answer(refused)
         else:
@@ -289,7 +303,7 @@ class Api:
             reply(transaction.EndTxnResponse_v0(0, int(code)))
 
         key = request.transactional_id
-        refused = self._refused(node, TRANSACTION, key)
+        refused = self.refused(node, TRANSACTION, key)
         if refused is not Code.NONE:
             answer(refused)
         else:
@@ -303,7 +317,7 @@ class Api:
 
     def _txn_offset_commit(self, node: Node, request: Request, reply: Reply) -> None:
         offsets = {(topic, number): at for topic, entries in request.topics for number, at, _ in entries}
-        code = self._refused(node, GROUP, request.group_id)
+        code = self.refused(node, GROUP, request.group_id)
         if code is Code.NONE:
             code = self.cluster.transactions.verify(
                 request.transactional_id,
@@ -323,7 +337,7 @@ class Api:
 
     def _offset_commit(self, node: Node, request: Request, reply: Reply) -> None:
         offsets = {(topic, number): at for topic, entries in request.topics for number, at, _ in entries}
-        code = self._refused(node, GROUP, request.consumer_group)
+        code = self.refused(node, GROUP, request.consumer_group)
         if code is Code.NONE:
             code = self.cluster.group(request.consumer_group).commit(
                 request.consumer_group_generation_id, request.consumer_id, offsets
@@ -332,7 +346,7 @@ class Api:
         reply(commit.OffsetCommitResponse_v3(0, topics))
 
     def _offset_fetch(self, node: Node, request: Request, reply: Reply) -> None:
-        code = self._refused(node, GROUP, request.consumer_group)
+        code = self.refused(node, GROUP, request.consumer_group)
         committed = self.cluster.group(request.consumer_group).offsets.answered(self.cluster.loop.time())
         asked = request.topics
         if asked is None:
@@ -351,7 +365,7 @@ class Api:
         def answer(joined: Joined) -> None:
             node.awake(lambda: reply(group.JoinGroupResponse_v5(0, int(joined.code), *joined[1:5], list(joined[5]))))
 
-        refused = self._refused(node, GROUP, request.group)
+        refused = self.refused(node, GROUP, request.group)
         if refused is not Code.NONE:
             answer(Joined(refused, member_id=request.member_id))
             return
@@ -365,7 +379,7 @@ class Api:
         def answer(code: Code, assignment: bytes) -> None:
             node.awake(lambda: reply(group.SyncGroupResponse_v3(0, int(code), assignment)))
 
-        refused = self._refused(node, GROUP, request.group)
+        refused = self.refused(node, GROUP, request.group)
         if refused is not Code.NONE:
             answer(refused, b"")
             return
@@ -375,7 +389,7 @@ class Api:
         )
 
     def _heartbeat(self, node: Node, request: Request, reply: Reply) -> None:
-        code = self._refused(node, GROUP, request.group)
+        code = self.refused(node, GROUP, request.group)
         if code is Code.NONE:
             code = self.cluster.group(request.group).heartbeat(request.generation_id, request.member_id)
         elif code is Code.COORDINATOR_LOAD_IN_PROGRESS:
@@ -383,7 +397,7 @@ class Api:
         reply(group.HeartbeatResponse_v1(0, int(code)))
 
     def _leave(self, node: Node, request: Request, reply: Reply) -> None:
-        code = self._refused(node, GROUP, request.group)
+        code = self.refused(node, GROUP, request.group)
         if code is Code.NONE:
             code = self.cluster.group(request.group).leave(request.member_id)
         reply(group.LeaveGroupResponse_v1(0, int(code)))

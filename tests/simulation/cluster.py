@@ -26,6 +26,9 @@ LOADING_SECONDS = 0.15
 """How long a new coordinator reads its log before it answers."""
 RETRY_SECONDS = 0.05
 
+TRANSACTION_VERSION = 2
+"""Of a new cluster of Apache Kafka 4."""
+
 GROUP = 0
 TRANSACTION = 1
 """The kinds of coordinators, as the protocol numbers them."""
@@ -87,6 +90,8 @@ class Cluster:
         self.chance = random.Random(f"cluster/{seed}")
         self.nodes = [Node(number, serve) for number in range(nodes)]
         self.logs: dict[str, list[PartitionLog]] = {}
+        self.transaction_version = TRANSACTION_VERSION
+        """The feature `transaction.version` that the nodes agree on."""
         self.changes = 0
         """How often topics or leaders changed."""
         self.groups: dict[str, Group] = {}

@@ -9,16 +9,29 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.protocol.transaction import (
+    AddOffsetsToTxnRequest_v0,
+    AddPartitionsToTxnRequest_v0,
+    EndTxnRequest_v0,
+    TxnOffsetCommitRequest_v0,
+)
 
 from tests.simulation.cluster import GROUP, TRANSACTION
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulation.fetching import garbled
 from tests.simulation.network import Request, Response, Verdict
 from tests.simulation.refusals import refused, weakened
+from worker.stream.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 if TYPE_CHECKING:
     from tests.simulation.world import Simulation
 
+AS_KAFKA_4 = {
+    EndTxnRequest_v5: (EndTxnRequest_v0,),
+    ProduceRequest_v12: (ProduceRequest_v7, AddPartitionsToTxnRequest_v0),
+    TxnOffsetCommitRequest_v5: (TxnOffsetCommitRequest_v0, AddOffsetsToTxnRequest_v0),
+}
+"""A plan names the requests of the old way. What takes their place is struck by what was meant for each of them."""
 SLOW_SECONDS_MAX = 1.0
 MARKERS_SECONDS_MAX = 3.0
 
@@ -60,9 +73,10 @@ class Course:
         """What becomes of a request; None: nothing special."""
         kind = type(request)
         self._counts[kind] += 1
-        if kind is ProduceRequest_v7 and self._outlived:
+        if kind in (ProduceRequest_v7, ProduceRequest_v12) and self._outlived:
             self._release(request.transactional_id)
-        fault = self._at_requests.get((kind, self._counts[kind]))
+        planned = ((named, self._counts[kind]) for named in AS_KAFKA_4.get(kind, (kind,)))
+        fault = next((self._at_requests[at] for at in planned if at in self._at_requests), None)
         if fault is None or self._simulation.seconds > self._until_seconds:
             return None
         assert isinstance(fault.blow, AtRequest)

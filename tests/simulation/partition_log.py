@@ -57,9 +57,9 @@ class PartitionLog:
         """The end of what a read_committed reader sees."""
         return min(self._open.values()) if self._open else self.end_offset
 
-    def in_transaction(self, producer_id: int) -> bool:
-        """Whether the producer has written here in a transaction that has no marker yet."""
-        return producer_id in self._open
+    def in_transaction(self, producer_id: int, epoch: int) -> bool:
+        """Whether the producer has written here in a transaction of this epoch that has no marker yet."""
+        return producer_id in self._open and self._producers[producer_id].epoch == epoch
 
     def append(self, data: bytes) -> tuple[Code, int]:
         """Append a batch of a producer, or find that it was appended before; its code and base offset."""

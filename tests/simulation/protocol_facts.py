@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient, CoordinationType
 from aiokafka.errors import CoordinatorNotAvailableError
@@ -26,12 +26,14 @@ from tests.simulation.codes import Code
 from tests.simulation.facts import WAIT_SECONDS, Bench
 
 
-class _Raw:
+class RawProducer:
     """One transactional id, spoken for by hand: every request is what the test says, every answer a code."""
 
     def __init__(self, client: Any, bench: Bench) -> None:  # noqa: ANN401 - aiokafka has no types
         self._client = client
         self._bench = bench
+        self.name = bench.names.app_id
+        """Of the transactional id, and of the group."""
         self.producer_id = -1
         self.epoch = -1
 
@@ -51,22 +53,22 @@ class _Raw:
     async def _coordinator(self, kind: CoordinationType) -> int:
         while True:
             try:
-                node_id: int = await self._client.coordinator_lookup(kind, self._bench.names.app_id)
+                node_id: int = await self._client.coordinator_lookup(kind, self.name)
             except CoordinatorNotAvailableError:
                 await asyncio.sleep(0.05)
             else:
                 return node_id
 
-    async def begin_epoch(self) -> None:
+    async def begin_epoch(self, timeout_ms: int = 60_000) -> None:
         """Take the next epoch of the id."""
-        answer = await self.ask(InitProducerIdRequest(self._bench.names.app_id, 60_000), CoordinationType.TRANSACTION)
+        answer = await self.ask(InitProducerIdRequest(self.name, timeout_ms), CoordinationType.TRANSACTION)
         assert answer.error_code == Code.NONE
         self.producer_id, self.epoch = answer.producer_id, answer.producer_epoch
 
     async def add(self, *, epoch: int = 0, producer_id: int = 0) -> int:
         """Add the partition to the transaction; the epoch and the id may be off by so much."""
         request = AddPartitionsToTxnRequest(
-            self._bench.names.app_id,
+            self.name,
             self.producer_id + producer_id,
             self.epoch + epoch,
             [(self._bench.topic, [0])],
@@ -76,23 +78,26 @@ class _Raw:
 
     async def end(self, *, commit: bool, epoch: int = 0, producer_id: int = 0) -> int:
         """End the transaction."""
-        request = EndTxnRequest(self._bench.names.app_id, self.producer_id + producer_id, self.epoch + epoch, commit)
+        request = EndTxnRequest(self.name, self.producer_id + producer_id, self.epoch + epoch, commit)
         return int((await self.ask(request, CoordinationType.TRANSACTION)).error_code)
 
     async def produce(self, sequence: int, *, epoch: int = 0) -> tuple[int, int]:
         """Produce a record with a sequence number; the code and the offset."""
+        batch = self.batch(sequence, epoch)
+        answer = await self.ask(ProduceRequest(self.name, -1, 5000, [(self._bench.topic, [(0, batch)])]))
+        return int(answer.topics[0][1][0][1]), int(answer.topics[0][1][0][2])
+
+    def batch(self, sequence: int, epoch: int) -> bytes:
+        """A record whose value is its sequence number; the epoch may be off by so much."""
         builder = DefaultRecordBatchBuilder(2, 0, 1, self.producer_id, self.epoch + epoch, sequence, 1 << 20)
         builder.append(0, 1, None, b"%d" % sequence, [])
-        messages = bytes(builder.build())
-        request = ProduceRequest(self._bench.names.app_id, -1, 5000, [(self._bench.topic, [(0, messages)])])
-        answer = await self.ask(request)
-        return int(answer.topics[0][1][0][1]), int(answer.topics[0][1][0][2])
+        return bytes(builder.build())
 
     async def commit_offsets(self, *, epoch: int = 0) -> int:
         """Commit an offset in the transaction."""
         request = TxnOffsetCommitRequest(
-            self._bench.names.app_id,
-            self._bench.names.app_id,
+            self.name,
+            self.name,
             self.producer_id,
             self.epoch + epoch,
             [(self._bench.topic, [(0, 5, "")])],
@@ -102,8 +107,7 @@ class _Raw:
 
     async def add_offsets(self, *, epoch: int = 0) -> int:
         """Make the offsets of the group part of the transaction."""
-        name = self._bench.names.app_id
-        request = AddOffsetsToTxnRequest(name, self.producer_id, self.epoch + epoch, name)
+        request = AddOffsetsToTxnRequest(self.name, self.producer_id, self.epoch + epoch, self.name)
         return int((await self.ask(request, CoordinationType.TRANSACTION)).error_code)
 
 
@@ -123,25 +127,29 @@ def _not_ready(answer: Any) -> bool:  # noqa: ANN401 - aiokafka has no types
     if hasattr(answer, "error_code"):
         return answer.error_code in NOT_READY
     partitions = answer.topics if hasattr(answer, "topics") else answer.errors
-    return any(entry[1] in NOT_READY for _, entries in partitions for entry in entries)
+    return any(entry[1] in NOT_READY for _, entries, *_ in partitions for entry in entries)
+
+
+Raw = TypeVar("Raw", bound=RawProducer)
 
 
 @asynccontextmanager
-async def _raw(bench: Bench) -> AsyncIterator[_Raw]:
+async def raw_producer(bench: Bench, kind: type[Raw], *, timeout_ms: int = 60_000) -> AsyncIterator[Raw]:
+    """A topic, and a producer of it that has its first epoch."""
     await bench.create()
     client: Any = AIOKafkaClient(bootstrap_servers=bench.broker.bootstrap_servers)
     await client.bootstrap()
     try:
         await client._wait_on_metadata(bench.topic)
-        raw = _Raw(client, bench)
-        await raw.begin_epoch()
+        raw = kind(client, bench)
+        await raw.begin_epoch(timeout_ms)
         yield raw
     finally:
         await client.close()
 
 
 async def a_commit_that_is_asked_for_again_is_done_and_nothing_else_is(bench: Bench) -> None:
-    async with _raw(bench) as raw:
+    async with raw_producer(bench, RawProducer) as raw:
         assert await raw.end(commit=True) == Code.INVALID_TXN_STATE, "nothing was begun"
         assert await raw.add() == Code.NONE
         assert (await raw.produce(0))[0] == Code.NONE
@@ -156,7 +164,7 @@ async def a_commit_that_is_asked_for_again_is_done_and_nothing_else_is(bench: Be
 
 
 async def an_epoch_that_is_not_the_last_one_can_do_nothing(bench: Bench) -> None:
-    async with _raw(bench) as raw:
+    async with raw_producer(bench, RawProducer) as raw:
         await raw.begin_epoch()
         assert await raw.add(epoch=-1) == Code.INVALID_PRODUCER_EPOCH
         assert await raw.add_offsets(epoch=-1) == Code.INVALID_PRODUCER_EPOCH
@@ -174,7 +182,7 @@ async def an_epoch_that_is_not_the_last_one_can_do_nothing(bench: Bench) -> None
 
 
 async def a_partition_that_a_fenced_producer_wrote_to_refuses_its_late_records(bench: Bench) -> None:
-    async with _raw(bench) as raw:
+    async with raw_producer(bench, RawProducer) as raw:
         assert await raw.add() == Code.NONE
         assert (await raw.produce(0))[0] == Code.NONE
         old_epoch = raw.epoch
@@ -185,7 +193,7 @@ async def a_partition_that_a_fenced_producer_wrote_to_refuses_its_late_records(b
 
 
 async def what_is_not_part_of_the_transaction_cannot_be_written(bench: Bench) -> None:
-    async with _raw(bench) as raw:
+    async with raw_producer(bench, RawProducer) as raw:
         assert (await raw.produce(0))[0] == Code.INVALID_TXN_STATE
         assert await raw.add() == Code.NONE
         assert await raw.produce(0) == (Code.NONE, 0)
@@ -195,7 +203,7 @@ async def what_is_not_part_of_the_transaction_cannot_be_written(bench: Bench) ->
 
 
 async def a_batch_that_comes_twice_is_written_once_and_none_is_left_out(bench: Bench) -> None:
-    async with _raw(bench) as raw:
+    async with raw_producer(bench, RawProducer) as raw:
         assert await raw.add() == Code.NONE
         assert await raw.produce(0) == (Code.NONE, 0)
         assert await raw.produce(1) == (Code.NONE, 1)

@@ -9,6 +9,15 @@ from aiokafka.protocol import commit, coordination, fetch, group, metadata, offs
 
 from tests.simulation.codes import Code
 from tests.simulation.network import Request, Response
+from worker.stream.transaction_requests import (
+    NO_TAGS,
+    EndTxnRequest_v5,
+    EndTxnResponse_v5,
+    ProduceRequest_v12,
+    ProduceResponse_v12,
+    TxnOffsetCommitRequest_v5,
+    TxnOffsetCommitResponse_v5,
+)
 
 _COORDINATOR = (Code.COORDINATOR_LOAD_IN_PROGRESS, Code.COORDINATOR_NOT_AVAILABLE, Code.NOT_COORDINATOR)
 _TRANSACTION = (*_COORDINATOR, Code.CONCURRENT_TRANSACTIONS)
@@ -78,6 +87,10 @@ def _by_number(topics: Any, answer: Callable[[int], tuple[Any, ...]]) -> list[An
     ]
 
 
+def _by_number_tagged(topics: Any, answer: Callable[[int], tuple[Any, ...]]) -> list[Any]:  # noqa: ANN401 - as above
+    return [(topic, [answer(number) for number, *_ in entries], NO_TAGS) for topic, entries, _ in topics]
+
+
 _ANSWERS: Mapping[Any, Callable[[Request, int], Response]] = {
     produce.ProduceRequest_v7: lambda request, code: produce.ProduceResponse_v7(
         _by_number(request.topics, lambda number: (number, code, -1, -1, -1)), 0
@@ -106,6 +119,13 @@ _ANSWERS: Mapping[Any, Callable[[Request, int], Response]] = {
         0, _by_number(request.topics, lambda number: (number, code))
     ),
     transaction.EndTxnRequest_v0: lambda _request, code: transaction.EndTxnResponse_v0(0, code),
+    ProduceRequest_v12: lambda request, code: ProduceResponse_v12(
+        _by_number_tagged(request.topics, lambda number: (number, code, -1, -1, -1, [], None, NO_TAGS)), 0, NO_TAGS
+    ),
+    TxnOffsetCommitRequest_v5: lambda request, code: TxnOffsetCommitResponse_v5(
+        0, _by_number_tagged(request.topics, lambda number: (number, code, NO_TAGS)), NO_TAGS
+    ),
+    EndTxnRequest_v5: lambda _request, code: EndTxnResponse_v5(0, code, -1, -1, NO_TAGS),
 }
 
 

@@ -47,6 +47,8 @@ class Result:
 def run(plan: Plan, *, tracing: bool = False) -> Result:
     """Run a plan to its end."""
     simulation = Simulation(plan.seed, faults=plan.faults, nodes=plan.nodes, tracing=tracing)
+    simulation.cluster.transaction_version = plan.transaction_version
+    simulation.cluster.transactions.epochs_max = plan.epochs_max
     try:
         return _Run(plan, simulation, tracing=tracing).result()
     finally:

@@ -18,6 +18,7 @@ from tests.simulation.faults import FaultPlan
 from tests.simulation.flood import Flood, flood
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
+from tests.simulation.transactions import EPOCHS_MAX
 from tests.simulation.upstream import InputTransaction, input_transactions
 
 FAULTS_UNTIL_SECONDS = 7.0
@@ -86,6 +87,10 @@ class Plan:
     gaps: bool
     """The inputs come from a transactional producer, whose markers take offsets."""
     input_transactions: tuple[InputTransaction, ...] = ()
+    transaction_version: int = 2
+    """Of the brokers: from 2 on the engine speaks the way of Kafka 4."""
+    epochs_max: int = EPOCHS_MAX
+    """The last epoch of a producer id."""
     breaker_window: int = 8
     unattended: bool = False
     """Nobody restarts who was halted by the breaker: such a partition is not expected to come to its end."""
@@ -124,6 +129,9 @@ class Plan:
             faults=FaultPlan.drawn(seed, processes=workers, until_seconds=FAULTS_UNTIL_SECONDS),
             gaps=r.random() < 0.3,
             input_transactions=tuple(input_transactions(seed, entries, menus.partitions, EPOCH_MS)),
+            # Drawn by themselves: so all else of a seed is what it was before there were these.
+            transaction_version=Random(f"transaction version/{seed}").choice((1, 2)),
+            epochs_max=Random(f"epochs/{seed}").choice((EPOCHS_MAX, EPOCHS_MAX, 4, 40)),
         )
         flooded = None if clean else flood(seed, entries, menus.partitions, EPOCH_MS)
         return drawn if flooded is None else drawn._flooded(flooded)
@@ -155,6 +163,7 @@ class Plan:
             *(["jitter"] if self.jitter_seconds else []),
             *(["markers"] if self.markers_seconds else []),
             *(["nodes"] if self.nodes > 1 else []),
+            *(["epochs"] if self.epochs_max < EPOCHS_MAX else []),
         ]
 
     def without(self, names: Collection[str]) -> Plan:
@@ -176,6 +185,7 @@ class Plan:
             jitter_seconds=0.0 if "jitter" in left_out else self.jitter_seconds,
             markers_seconds=0.0 if "markers" in left_out else self.markers_seconds,
             nodes=1 if "nodes" in left_out else self.nodes,
+            epochs_max=EPOCHS_MAX if "epochs" in left_out else self.epochs_max,
         )
 
     def restart_seconds(self, worker: str, incarnation: int) -> float:
@@ -194,6 +204,8 @@ class Plan:
             f"{self.partitions} partitions, {len(self.entries)} records, workers {', '.join(self.workers)}",
             *([f"time-outs of {self.pace}"] if self.pace != 1 else []),
             *([f"{self.nodes} nodes"] if self.nodes > 1 else []),
+            f"transactions of version {self.transaction_version}",
+            *([f"epochs up to {self.epochs_max}"] if self.epochs_max < EPOCHS_MAX else []),
             *(["inputs with markers"] if self.gaps else []),
             *(["static members"] if self.static else []),
             *([f"messages late by up to {self.jitter_seconds} s"] if self.jitter_seconds else []),

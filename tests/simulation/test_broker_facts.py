@@ -9,6 +9,7 @@ import pytest
 
 from tests.brokers import Broker, BrokerKind, Names
 from tests.simulation.facts import FACTS, Bench
+from tests.simulation.kafka_4_facts import KAFKA_4_FACTS
 from tests.simulation.protocol_facts import PROTOCOL_FACTS
 from tests.simulation.transaction_facts import TRANSACTION_FACTS
 from tests.simulation.world import Simulation
@@ -16,7 +17,9 @@ from tests.simulation.world import Simulation
 Fact = Callable[[Bench], Coroutine[Any, Any, None]]
 WITHIN_SECONDS = 120.0
 
-facts = pytest.mark.parametrize("fact", FACTS + TRANSACTION_FACTS + PROTOCOL_FACTS, ids=lambda fact: fact.__name__)
+facts = pytest.mark.parametrize(
+    "fact", FACTS + TRANSACTION_FACTS + PROTOCOL_FACTS + KAFKA_4_FACTS, ids=lambda fact: fact.__name__
+)
 
 
 @pytest.mark.apache

@@ -29,6 +29,13 @@ def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
     assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
 
 
+def test_seeds_have_brokers_of_both_ways_of_transactions_and_epochs_that_are_soon_used_up() -> None:
+    plans = [Plan.drawn(seed) for seed in SEEDS]
+    for version in (1, 2):
+        assert sum(plan.transaction_version == version for plan in plans) > len(SEEDS) / 3
+        assert any(plan.epochs_max < 10 for plan in plans if plan.transaction_version == version)
+
+
 def test_a_seed_takes_the_same_course_every_time(elsewhere: ProcessPoolExecutor) -> None:
     first, second = (elsewhere.submit(run, Plan.drawn(41), tracing=True).result() for _ in range(2))
     assert first.trace == second.trace

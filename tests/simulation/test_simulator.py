@@ -7,12 +7,16 @@ import random
 import time
 from typing import Any
 
+import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.protocol.produce import ProduceRequest_v7
+from aiokafka.protocol.transaction import EndTxnRequest_v0, TxnOffsetCommitRequest_v0
 
 from tests.integration.stream.toy import Toy, ToyTopics
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulation.world import Fate, Simulation
 from worker.stream import Engine, EngineConfig, SilentObserver
+from worker.stream.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 TOPICS = ToyTopics("out", "bad", "state")
 RECORDS = 20
@@ -103,6 +107,40 @@ def test_a_process_that_is_held_up_goes_on_where_it_was() -> None:
         simulation.after(1.5, lambda: simulation.freeze("w", 10))
         assert simulation.run(lambda: len(woken) == 3, 60)
         assert woken == [1.0, 11.5, 12.5]
+
+
+class _Listener:
+    """Hears which requests are made, and strikes at none."""
+
+    def __init__(self) -> None:
+        self.kinds: set[type[Any]] = set()
+
+    def on_request(self, request: Any, _process: str) -> None:  # noqa: ANN401 - aiokafka's
+        self.kinds.add(type(request))
+
+
+@pytest.mark.parametrize(
+    ("transaction_version", "expected"),
+    [
+        (1, {EndTxnRequest_v0, ProduceRequest_v7, TxnOffsetCommitRequest_v0}),
+        (2, {EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5}),
+    ],
+)
+def test_an_engine_speaks_of_transactions_as_the_brokers_agree(
+    transaction_version: int, expected: set[type[Any]]
+) -> None:
+    with Simulation(1) as simulation:
+        listener = simulation.network.interference = _Listener()
+        simulation.cluster.transaction_version = transaction_version
+        simulation.cluster.transactions.epochs_max = 3
+        _engines(simulation, ("w",))
+        for number in range(6):  # one transaction after the other, over the end of the epochs
+            _append(simulation, 2)
+            assert simulation.run(lambda told=2 * number + 2: _told(simulation) == told, 30)  # type: ignore[misc]
+        keys = {request.API_KEY for request in expected}
+        assert {kind for kind in listener.kinds if kind.API_KEY in keys} == expected
+        producer_ids = {written.producer_id for written in simulation.written("out", 0)}
+        assert (len(producer_ids) > 1) is (transaction_version == 2)
 
 
 def test_the_same_seed_takes_the_same_course() -> None:

@@ -1,8 +1,9 @@
 """The transaction coordinator: what it knows of each transactional id, and what it does to the partitions.
 
-The protocol is the one that aiokafka speaks (KIP-98, with the check of KIP-890 that a produce belongs to an open
-transaction). Every change of a transaction is first written to the coordinator's own log: until it is, the id is
-pending, and whoever asks is told of a concurrent transaction. Markers are written after the answer to a commit.
+It speaks with each client as that speaks: the old way (KIP-98, with the check of KIP-890 that a produce belongs to an
+open transaction), or that of Kafka 4 (KIP-890), in which each end brings the next epoch, and another producer id where
+the epochs are used up. Every change of a transaction is first written to the coordinator's own log: until it is, the id
+is pending, and whoever asks is told of a concurrent transaction. Markers are written after the answer to a commit.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ MARKER_SECONDS_MAX = 0.006
 EXPIRY_CHECK_SECONDS_MAX = 2.0
 """The coordinator looks for transactions that took too long so often at least (10 s by default on Apache Kafka)."""
 RETRY_SECONDS = 0.05
+EPOCHS_MAX = 32_766
+"""The last epoch of a producer id that can be ended the way of Kafka 4."""
 
 
 class TxnState(StrEnum):
@@ -53,6 +56,12 @@ class Transaction:
     timeout_ms: int = 0
     partitions: set[Partition] = field(default_factory=set)
     pending: bool = False
+    as_kafka_4: bool = False
+    """Whether the client that began or ended it last speaks that way."""
+    predecessor: int = -1
+    """The producer id before this one, whose epochs are used up."""
+    successor: int = -1
+    """The producer id that the next transaction has, where it is another one."""
     begun: int = 0
     """Counts the transactions, so that an expiry knows its own."""
 
@@ -73,6 +82,7 @@ class TransactionCoordinator:
         self._markers = markers
         self._transactions: dict[str, Transaction] = {}
         self._producer_ids = 1000
+        self.epochs_max = EPOCHS_MAX
         self.awake: Callable[[str, Callable[[], None]], None] = lambda _id, action: action()
         """Does something once the coordinator of an id is up and awake."""
         self._markers_slow = (0.0, 0.0)
@@ -82,24 +92,29 @@ class TransactionCoordinator:
     def init_producer_id(self, transactional_id: str | None, timeout_ms: int, reply: Callable[..., None]) -> None:
         """Give the next epoch of an id, once what its predecessor left open is aborted: `reply(code, id, epoch)`."""
         if transactional_id is None:
-            self._producer_ids += 1
-            reply(Code.NONE, self._producer_ids, 0)
+            reply(Code.NONE, self._next_producer_id(), 0)
             return
         txn = self._transactions.get(transactional_id)
         if txn is None:
-            self._producer_ids += 1
-            txn = self._transactions[transactional_id] = Transaction(transactional_id, self._producer_ids)
+            txn = self._transactions[transactional_id] = Transaction(transactional_id, self._next_producer_id())
         if txn.pending or txn.state.ending:
             reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
         elif txn.state is TxnState.ONGOING:
             self._fence(txn)
             reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
         else:
+            if txn.epoch >= self.epochs_max:
+                txn.predecessor, txn.producer_id, txn.epoch = txn.producer_id, self._next_producer_id(), -1
             txn.epoch += 1
             txn.state = TxnState.EMPTY
+            txn.as_kafka_4 = False
             txn.timeout_ms = timeout_ms
             epoch = txn.epoch
             self._write(txn, lambda: reply(Code.NONE, txn.producer_id, epoch))
+
+    def _next_producer_id(self) -> int:
+        self._producer_ids += 1
+        return self._producer_ids
 
     def add_partitions(
         self,
@@ -108,13 +123,19 @@ class TransactionCoordinator:
         epoch: int,
         partitions: set[Partition],
         reply: Callable[[Code], None],
+        *,
+        as_kafka_4: bool = False,
     ) -> None:
-        """Make partitions part of the open transaction, or begin one with them."""
+        """Make partitions part of the open transaction, or begin one with them; a client asks for that, or, the way of
+        Kafka 4, who leads a partition that it writes to.
+        """
+        known = self._transactions.get(transactional_id)
         txn = self._owned(transactional_id, producer_id, epoch)
-        if isinstance(txn, Code):
-            reply(txn)
-        elif txn.pending or txn.state.ending:
+        # Before all else: the client may know of a producer id already that only comes with the last marker.
+        if known is not None and (known.pending or known.state.ending):
             reply(Code.CONCURRENT_TRANSACTIONS)
+        elif isinstance(txn, Code):
+            reply(txn)
         elif txn.state is TxnState.ONGOING and partitions <= txn.partitions:
             reply(Code.NONE)
         else:
@@ -123,6 +144,7 @@ class TransactionCoordinator:
                 txn.partitions = set()
                 txn.begun += 1
                 self._expire_later(txn)
+            txn.as_kafka_4 = as_kafka_4
             txn.partitions |= partitions
             self._write(txn, lambda: reply(Code.NONE))
 
@@ -156,17 +178,46 @@ class TransactionCoordinator:
         else:
             match txn.state:
                 case TxnState.ONGOING:
+                    txn.as_kafka_4 = False
                     self._end(txn, commit=commit, decided=lambda: reply(Code.NONE))
-                case TxnState.COMPLETE_COMMIT:
-                    reply(Code.NONE if commit else Code.INVALID_TXN_STATE)
-                case TxnState.COMPLETE_ABORT:
-                    reply(Code.INVALID_TXN_STATE if commit else Code.NONE)
-                case TxnState.PREPARE_COMMIT:
-                    reply(Code.CONCURRENT_TRANSACTIONS if commit else Code.INVALID_TXN_STATE)
-                case TxnState.PREPARE_ABORT:
-                    reply(Code.INVALID_TXN_STATE if commit else Code.CONCURRENT_TRANSACTIONS)
                 case TxnState.EMPTY:
                     reply(Code.INVALID_TXN_STATE)
+                case _:
+                    reply(_ended_before(txn, commit=commit))
+
+    def end_as_kafka_4(
+        self,
+        transactional_id: str,
+        producer_id: int,
+        epoch: int,
+        *,
+        commit: bool,
+        reply: Callable[[Code, int, int], None],
+    ) -> None:
+        """Commit or abort, and give the producer id and the epoch of the next transaction.
+
+        Who asks again does so with the epoch that was ended, so it cannot be taken for the end of the next transaction.
+        """
+        txn = self._transactions.get(transactional_id)
+        if txn is None:
+            reply(Code.INVALID_PRODUCER_ID_MAPPING, -1, -1)
+        elif txn.pending or txn.state.ending:
+            reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
+        elif _is_asked_again(txn, producer_id, epoch, self.epochs_max):
+            code = _ended_before(txn, commit=commit)
+            reply(code, *((txn.producer_id, txn.epoch) if code is Code.NONE else (-1, -1)))
+        elif txn.producer_id != producer_id:
+            reply(Code.INVALID_PRODUCER_ID_MAPPING, -1, -1)
+        elif txn.epoch != epoch:
+            reply(Code.PRODUCER_FENCED, -1, -1)
+        elif commit and txn.state is not TxnState.ONGOING:
+            reply(Code.INVALID_TXN_STATE, -1, -1)
+        else:  # an abort of nothing changes the epoch, too
+            txn.as_kafka_4 = True
+            txn.successor = self._next_producer_id() if epoch >= self.epochs_max else -1
+            following = (producer_id, epoch + 1) if txn.successor < 0 else (txn.successor, 0)
+            txn.epoch += 1
+            self._end(txn, commit=commit, decided=lambda: reply(Code.NONE, *following))
 
     def slow_markers(self, seconds_max: float, for_seconds: float) -> None:
         """Let markers be late, for a while."""
@@ -227,6 +278,9 @@ class TransactionCoordinator:
         def written() -> None:
             txn.state = TxnState.COMPLETE_COMMIT if commit else TxnState.COMPLETE_ABORT
             txn.partitions = set()
+            if txn.successor >= 0:
+                txn.predecessor, txn.producer_id, txn.epoch = txn.producer_id, txn.successor, 0
+                txn.successor = -1
 
         self._write(txn, written)
 
@@ -242,3 +296,19 @@ class TransactionCoordinator:
             self._loop.later(RETRY_SECONDS, lambda: self._expire(txn, begun))
             return
         self._fence(txn)
+
+
+def _is_asked_again(txn: Transaction, producer_id: int, epoch: int, epochs_max: int) -> bool:
+    """Whether the end of this epoch was decided before, the way of Kafka 4."""
+    if not txn.as_kafka_4 or txn.state in (TxnState.ONGOING, TxnState.EMPTY):
+        return False
+    if txn.producer_id == producer_id:
+        return txn.epoch == epoch + 1
+    return txn.predecessor == producer_id and epoch == epochs_max and txn.epoch == 0
+
+
+def _ended_before(txn: Transaction, *, commit: bool) -> Code:
+    """What an end is told that was decided before: done, to be asked for again, or that it was the other one."""
+    if commit is not (txn.state in (TxnState.PREPARE_COMMIT, TxnState.COMPLETE_COMMIT)):
+        return Code.INVALID_TXN_STATE
+    return Code.CONCURRENT_TRANSACTIONS if txn.state.ending else Code.NONE

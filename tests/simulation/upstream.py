@@ -191,7 +191,7 @@ class Writing:
         """Write a record, and give its offset; -1: the broker has given the transaction up."""
         source = (topic, partition)
         log = self._cluster.logs[topic][partition]
-        if not log.in_transaction(self._producer_id):
+        if not log.in_transaction(self._producer_id, self._epoch):
             code = self._cluster.transactions.verify(self._id, self._producer_id, self._epoch, source)
             if code is not Code.NONE:
                 return -1

@@ -1,10 +1,14 @@
-"""The transactional producer of one partition: what a transaction is on the wire (KIP-98), on aiokafka's client.
+"""The transactional producer of one partition: what a transaction is on the wire, on aiokafka's client.
 
-aiokafka's own producer does one thing after the other and hides its retries. Here what can go together does, so a
-transaction takes three round trips instead of five: its partitions are added, its records and offsets written, its end
-decided. And a commit without an answer is never asked for again: what is left of the first one on the way may come
-when the next transaction of the same epoch is open, and would commit what there is of it (KIP-890). Who gets an error
-from here must end this producer; the next one of the id has another epoch, which stops whatever is still on the way.
+With brokers that have the transactions of Kafka 4 (KIP-890) it takes three requests: offsets, records, the end. The
+brokers make partitions part of the transaction by themselves, and each end brings another epoch, so nothing that comes
+late does harm. Others speak the old way (KIP-98), as aiokafka's own producer does with all of them: partitions and
+group are added first, and an epoch lasts. There a commit without an answer is never asked for again: what is left of
+the first one on the way may come when the next transaction is open, and would commit what there is of it.
+
+aiokafka's own producer does one thing after the other and hides its retries. Here what can go together does, so the old
+way takes three round trips, too, instead of five. Who gets an error from here must end this producer; the next one of
+the id has another epoch, which stops whatever is still on the way.
 """
 
 from __future__ import annotations
@@ -41,6 +45,7 @@ from aiokafka.protocol.transaction import (
     TxnOffsetCommitRequest,
 )
 
+from worker.stream import transaction_requests as kafka_4
 from worker.stream.clients import Answer, Client
 from worker.stream.config import EngineConfig
 from worker.stream.open_batches import Filled
@@ -69,7 +74,7 @@ class TransactionalProducer:
 
     Whatever it waits for, it waits without a bound: whoever calls sets one. It has one connection to a broker, which
     thus takes one request after the other: of a produce and offsets that it looks at together, Apache Kafka refuses
-    one, as its question to the coordinator whether the transaction is open has another one of the same id beside it.
+    one, as its question to the coordinator of the transaction has another one of the same id beside it.
     """
 
     def __init__(self, config: EngineConfig, partition: int) -> None:
@@ -92,6 +97,8 @@ class TransactionalProducer:
         self._is_stale = False
         """Whether the leaders of partitions must be asked for before the next produce."""
         self._is_open = False
+        self._as_kafka_4 = False
+        """Whether the cluster agrees on the transactions of Kafka 4."""
 
     async def start(self) -> None:
         """Connect, and take the id's next epoch: its predecessors write no more, what they left open is aborted."""
@@ -100,6 +107,8 @@ class TransactionalProducer:
         request = InitProducerIdRequest(self._id, self._config.transaction_timeout_ms)
         answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+        answer = await self._ask(CoordinationType.TRANSACTION, kafka_4.versions_request(), _error_code)
+        self._as_kafka_4 = kafka_4.transaction_version(answer) >= kafka_4.VERSION
 
     async def stop(self) -> None:
         """Close the connections. What is open stays so until the broker gives it up, or the id has its next epoch."""
@@ -107,6 +116,9 @@ class TransactionalProducer:
 
     async def begin(self, topics: Collection[str], *, with_offsets: bool) -> None:
         """Begin a transaction that writes to this partition of `topics`, and the group's offsets if so."""
+        self._is_open = bool(topics) or with_offsets
+        if self._as_kafka_4:
+            return
         own = (self._id, self._producer_id, self._epoch)
         steps = []
         if topics:
@@ -115,7 +127,6 @@ class TransactionalProducer:
         if with_offsets:
             request = AddOffsetsToTxnRequest(*own, self._config.app_id)
             steps.append(self._ask(CoordinationType.TRANSACTION, request, _error_code))
-        self._is_open = bool(steps)
         await _together(steps)
 
     async def write(self, rounds: Sequence[Sequence[Filled]], offsets: Mapping[str, int]) -> dict[str, int]:
@@ -125,21 +136,43 @@ class TransactionalProducer:
         succeed without what was refused.
         """
         ends: dict[str, int] = {}
-        steps: list[Coroutine[Any, Any, object]] = [self._write_batches(rounds, ends)]
-        if offsets:
-            topics = [(topic, [(self._partition, offset, "")]) for topic, offset in offsets.items()]
-            request = TxnOffsetCommitRequest(self._id, self._config.app_id, self._producer_id, self._epoch, topics)
-            # Not twice: the first one, if it came late, would put the group back.
-            steps.append(self._ask(CoordinationType.GROUP, request, _codes_of_partitions, again=False))
-        await _together(steps)
+        if not offsets:
+            await self._write_batches(rounds, ends)
+        elif self._as_kafka_4:
+            # The offsets open the transaction: where the markers of the last one are not all written, they are refused
+            # at once, while Apache Kafka lets records wait for 20 ms (add.partitions.to.txn.retry.backoff.ms).
+            await self._commit_offsets(offsets)
+            await self._write_batches(rounds, ends)
+        else:
+            await _together([self._write_batches(rounds, ends), self._commit_offsets(offsets)])
         return ends
 
     async def end(self, *, commit: bool) -> None:
         """Commit or abort what was begun, if anything was."""
-        if self._is_open:
-            request = EndTxnRequest(self._id, self._producer_id, self._epoch, commit)
+        if not self._is_open:
+            return
+        own = (self._id, self._producer_id, self._epoch)
+        if self._as_kafka_4:
+            request = kafka_4.end_request(*own, commit=commit)
+            answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
+            self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
+            self._sequences.clear()
+        else:
+            request = EndTxnRequest(*own, commit)
             await self._ask(CoordinationType.TRANSACTION, request, _error_code, again=False)
-            self._is_open = False
+        self._is_open = False
+
+    async def _commit_offsets(self, offsets: Mapping[str, int]) -> None:
+        own = (self._id, self._config.app_id, self._producer_id, self._epoch)
+        if self._as_kafka_4:
+            request = kafka_4.offsets_request(*own, self._partition, offsets)
+            await self._ask(CoordinationType.GROUP, request, _codes_of_partitions)
+        else:
+            topics = [(topic, [(self._partition, offset, "")]) for topic, offset in offsets.items()]
+            # Not twice: the first one, if it came late, would put the group back.
+            await self._ask(
+                CoordinationType.GROUP, TxnOffsetCommitRequest(*own, topics), _codes_of_partitions, again=False
+            )
 
     # -- records
 
@@ -176,12 +209,14 @@ class TransactionalProducer:
         self, node_id: int, left: dict[str, tuple[bytes, int]], topics: Sequence[str], ends: dict[str, int]
     ) -> None:
         """Take out of `left` what a node has written. What came twice it drops, by the sequence numbers."""
-        request = ProduceRequest(
-            self._id,
-            ALL_REPLICAS,
-            self._config.request_timeout_ms // 2,  # the offsets may wait behind it, and are asked for only once
-            [(topic, [(self._partition, left[topic][0])]) for topic in topics],
-        )
+        timeout_ms = self._config.request_timeout_ms // 2  # the offsets may wait behind it, and be asked for only once
+        request: Any
+        if self._as_kafka_4:
+            batches = [(topic, left[topic][0]) for topic in topics]
+            request = kafka_4.produce_request(self._id, timeout_ms, self._partition, batches)
+        else:
+            batches_of = [(topic, [(self._partition, left[topic][0])]) for topic in topics]
+            request = ProduceRequest(self._id, ALL_REPLICAS, timeout_ms, batches_of)
         try:
             answer = await self._client.send(node_id, request)
         except KafkaError as error:
@@ -190,13 +225,13 @@ class TransactionalProducer:
             self._is_stale = True
             self._note("Produce", error)
             return
-        for topic, partitions in answer.topics:
+        for topic, partitions, *_tags in answer.topics:
             for _, code, offset, *_ in partitions:
                 refusal = for_code(code)
                 if refusal in (NoError, DuplicateSequenceNumber):
                     _, record_count = left.pop(topic)
                     ends[topic] = offset + record_count - 1 if offset >= 0 else -1
-                elif refusal.retriable:
+                elif refusal.retriable or refusal is ConcurrentTransactions:
                     self._is_stale = self._is_stale or refusal.invalid_metadata
                     self._note("Produce", refusal(topic))
                 else:
@@ -268,7 +303,7 @@ def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:
 
 
 def _codes_of_partitions(answer: Answer) -> Iterable[tuple[str, int]]:
-    return ((topic, code) for topic, partitions in answer.errors for _, code in partitions)
+    return ((topic, code) for topic, partitions, *_ in answer.errors for _, code, *_ in partitions)
 
 
 async def _together(steps: Sequence[Coroutine[Any, Any, object]]) -> None:

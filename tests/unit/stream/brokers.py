@@ -11,9 +11,14 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-INIT, PARTITIONS, OFFSETS = "InitProducerIdRequest", "AddPartitionsToTxnRequest", "AddOffsetsToTxnRequest"
+from worker.stream.transaction_requests import FEATURES
+
+VERSIONS, INIT = "ApiVersionsRequest", "InitProducerIdRequest"
+PARTITIONS, OFFSETS = "AddPartitionsToTxnRequest", "AddOffsetsToTxnRequest"
 PRODUCE, COMMIT_OFFSETS, END = "ProduceRequest", "TxnOffsetCommitRequest", "EndTxnRequest"
 PARTITION = 3
+OLD, KAFKA_4 = 1, 2
+"""The versions of transactions that brokers agree on."""
 
 Refusal = type[KafkaError] | Mapping[str, type[KafkaError]]
 """Of everything, or by topic."""
@@ -22,7 +27,8 @@ Refusal = type[KafkaError] | Mapping[str, type[KafkaError]]
 class Brokers:
     """Two nodes; node 1 leads, but for the topics in `leaders`."""
 
-    def __init__(self) -> None:
+    def __init__(self, transaction_version: int = KAFKA_4) -> None:
+        self.transaction_version = transaction_version
         self.leaders: dict[str, int] = {}
         self.course: list[str] = []
         """What was asked, and `!` where it was answered."""
@@ -31,6 +37,8 @@ class Brokers:
         self.next: dict[str, deque[Refusal | Exception | asyncio.Event | None]] = defaultdict(deque)
         """What becomes of the next requests of a name: answered, refused, no answer, or held until an event."""
         self.base_offset = 100
+        self.following = (7, 3)
+        """The producer id and the epoch that an end brings."""
         self.refreshed = 0
         self.refreshed_twice = asyncio.Event()
         self.cluster = self
@@ -58,7 +66,7 @@ class Brokers:
         return 1 + kind
 
     async def send(self, node_id: int, request: Any) -> Any:  # noqa: ANN401 - aiokafka's
-        name = type(request).__name__
+        name = type(request).__name__.partition("_")[0]
         assert node_id in {COMMIT_OFFSETS: (1,), PRODUCE: (1, 2)}.get(name, (2,)), "coordinators are nodes 1 and 2"
         self.course.append(name)
         self.requests[name].append(request)
@@ -78,9 +86,21 @@ class Brokers:
             return getattr(error, "errno", 0)
 
         if name == PRODUCE:
-            assert all(self.leaders.get(topic, 1) == node_id for topic, _ in request._topics)
-            told = [(topic, [(PARTITION, code(topic), self.base_offset, -1, 0)]) for topic, _ in request._topics]
-            return SimpleNamespace(topics=told)
+            assert all(self.leaders.get(topic, 1) == node_id for topic in topics_of(request))
+            entries = {topic: (PARTITION, code(topic), self.base_offset, -1, 0) for topic in topics_of(request)}
+            return SimpleNamespace(topics=self._by_topic(entries))
         if name in (PARTITIONS, COMMIT_OFFSETS):
-            return SimpleNamespace(errors=[(topic, [(PARTITION, code(topic))]) for topic, _ in request._topics])
-        return SimpleNamespace(error_code=code(""), producer_id=7, producer_epoch=2)
+            return SimpleNamespace(errors=self._by_topic({t: (PARTITION, code(t)) for t in topics_of(request)}))
+        producer_id, epoch = self.following if name == END else (7, 2)
+        tags = {2: FEATURES.encode([("transaction.version", self.transaction_version, 0, {})])}
+        return SimpleNamespace(error_code=code(""), producer_id=producer_id, producer_epoch=epoch, tags=tags)
+
+    def _by_topic(self, entries: Mapping[str, tuple[int, ...]]) -> list[Any]:
+        tags: tuple[object, ...] = () if self.transaction_version == OLD else ({},)
+        return [(topic, [(*entry, *tags)], *tags) for topic, entry in entries.items()]
+
+
+def topics_of(request: Any) -> dict[str, Any]:  # noqa: ANN401 - aiokafka's
+    """What a request says of the partition of each topic: a batch, or an offset."""
+    topics = request._topics if hasattr(request, "_topics") else request.topics
+    return {topic: entry[1] if isinstance(entry, tuple) else None for topic, (entry,), *_ in topics}

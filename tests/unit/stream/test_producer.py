@@ -33,22 +33,37 @@ from tests.unit.stream.brokers import (
     COMMIT_OFFSETS,
     END,
     INIT,
+    KAFKA_4,
     OFFSETS,
+    OLD,
     PARTITION,
     PARTITIONS,
     PRODUCE,
+    VERSIONS,
     Brokers,
     Refusal,
+    topics_of,
 )
 from tests.unit.stream.fakes import CONFIG
 from worker.stream import OutputRecord
 from worker.stream.open_batches import Filled, OpenBatches
 from worker.stream.producer import TransactionalProducer
 
+OF_A_TRANSACTION = {OLD: (PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END), KAFKA_4: (COMMIT_OFFSETS, PRODUCE, END)}
+OLD_WAY = pytest.mark.parametrize("brokers", [OLD], indirect=True)
+"""Without it a test holds for both ways."""
+AS_KAFKA_4 = pytest.mark.parametrize("brokers", [KAFKA_4], indirect=True)
 
-@pytest.fixture
-async def brokers() -> Brokers:
-    return Brokers()
+
+def _asked(*left_out: str) -> pytest.MarkDecorator:
+    """Each request of a transaction, the old way and that of Kafka 4."""
+    both = [(version, name) for version, names in OF_A_TRANSACTION.items() for name in names if name not in left_out]
+    return pytest.mark.parametrize(("brokers", "name"), both, indirect=["brokers"])
+
+
+@pytest.fixture(params=[OLD, KAFKA_4])
+async def brokers(request: pytest.FixtureRequest) -> Brokers:
+    return Brokers(request.param)
 
 
 @pytest.fixture
@@ -71,10 +86,11 @@ def _rounds(*topics: str) -> list[list[Filled]]:
 
 
 def _written(request: Any) -> dict[str, DefaultRecordBatch]:  # noqa: ANN401 - aiokafka's
-    return {topic: DefaultRecordBatch(bytes(data)) for topic, ((_, data),) in request._topics}
+    return {topic: DefaultRecordBatch(bytes(data)) for topic, data in topics_of(request).items()}
 
 
-async def test_a_transaction_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
+@OLD_WAY
+async def test_the_old_way_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
     await producer.begin(["a", "b"], with_offsets=True)
     assert await producer.write(_rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
     await producer.end(commit=True)
@@ -91,13 +107,51 @@ async def test_a_transaction_takes_three_round_trips(producer: TransactionalProd
     )
 
 
+@AS_KAFKA_4
+async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_first(
+    producer: TransactionalProducer, brokers: Brokers
+) -> None:
+    await producer.begin(["a", "b"], with_offsets=True)
+    assert await producer.write(_rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
+    await producer.end(commit=True)
+    assert brokers.course == [COMMIT_OFFSETS, f"{COMMIT_OFFSETS}!", PRODUCE, f"{PRODUCE}!", END, f"{END}!"]
+    (offsets,), (produce,), (end,) = (brokers.requests[name] for name in (COMMIT_OFFSETS, PRODUCE, END))
+    name = f"{CONFIG.app_id}-{PARTITION}"
+    assert (offsets.transactional_id, offsets.group_id, offsets.producer_id, offsets.producer_epoch) == (
+        name,
+        CONFIG.app_id,
+        7,
+        2,
+    )
+    assert topics_of(offsets) == {"in": 5}
+    assert (produce.transactional_id, produce.required_acks) == (name, -1)
+    assert (end.transactional_id, end.producer_id, end.producer_epoch, end.transaction_result) == (name, 7, 2, True)
+
+
+@AS_KAFKA_4
+async def test_each_end_brings_the_producer_id_and_the_epoch_of_the_next_transaction(
+    producer: TransactionalProducer, brokers: Brokers
+) -> None:
+    await _transaction(producer)
+    brokers.following = (8, 0)
+    await _transaction(producer)
+    await _transaction(producer)
+    expected = [(7, 2), (7, 3), (8, 0)]
+    batches = [_written(request)["a"] for request in brokers.requests[PRODUCE]]
+    assert [(batch.producer_id, batch.producer_epoch) for batch in batches] == expected
+    assert [batch.base_sequence for batch in batches] == [0, 0, 0]
+    for name in (COMMIT_OFFSETS, END):
+        assert [(each.producer_id, each.producer_epoch) for each in brokers.requests[name]] == expected
+
+
 async def test_a_transaction_without_offsets_is_none_of_the_group(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     await producer.begin(["a"], with_offsets=False)
     await producer.write(_rounds("a"), {})
     await producer.end(commit=True)
-    assert [name for name in brokers.course if not name.endswith("!")] == [PARTITIONS, PRODUCE, END]
+    expected = [name for name in OF_A_TRANSACTION[brokers.transaction_version] if name not in (OFFSETS, COMMIT_OFFSETS)]
+    assert [name for name in brokers.course if not name.endswith("!")] == expected
 
 
 async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, brokers: Brokers) -> None:
@@ -107,9 +161,10 @@ async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, 
     await producer.begin(["a"], with_offsets=False)
     await producer.end(commit=True)
     await producer.end(commit=False)
-    assert [request._transaction_result for request in brokers.requests[END]] == [True]
+    assert len(brokers.requests[END]) == 1
 
 
+@OLD_WAY
 @pytest.mark.parametrize("name", [END, COMMIT_OFFSETS])
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
 async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without_an_answer(
@@ -121,7 +176,14 @@ async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without
     assert len(brokers.requests[name]) == 1
 
 
-@pytest.mark.parametrize("name", [PARTITIONS, OFFSETS, PRODUCE])
+@pytest.mark.parametrize(
+    ("brokers", "name"),
+    [
+        *((OLD, name) for name in (PARTITIONS, OFFSETS, PRODUCE)),
+        *((KAFKA_4, name) for name in (COMMIT_OFFSETS, PRODUCE, END)),
+    ],
+    indirect=["brokers"],
+)
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
 async def test_what_does_no_harm_twice_is_asked_for_again_without_an_answer(
     producer: TransactionalProducer, brokers: Brokers, name: str, error: KafkaError
@@ -137,11 +199,12 @@ async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -
     brokers.next[INIT] += [RequestTimedOutError(), ConcurrentTransactions, CoordinatorNotAvailableError]
     await producer.start()
     assert len(brokers.requests[INIT]) == 4
+    assert len(brokers.requests[VERSIONS]) == 1
     await producer.stop()
     assert brokers.course[-1] == "close"
 
 
-@pytest.mark.parametrize("name", [PARTITIONS, OFFSETS, COMMIT_OFFSETS, END])
+@_asked(PRODUCE)
 @pytest.mark.parametrize(
     ("passing", "lookups"),
     [
@@ -164,7 +227,7 @@ async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
     assert brokers.lookups == [key] * 2 * lookups
 
 
-@pytest.mark.parametrize("name", [PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END])
+@_asked()
 @pytest.mark.parametrize(
     ("refusal", "raised"), [(InvalidTxnState, InvalidTxnState), (InvalidProducerEpoch, ProducerFenced)]
 )
@@ -181,6 +244,7 @@ async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a
     assert len(brokers.requests[name]) == 1
 
 
+@OLD_WAY
 async def test_refused_topics_are_named(producer: TransactionalProducer, brokers: Brokers) -> None:
     brokers.next[PARTITIONS].append({"a": OperationNotAttempted, "b": TopicAuthorizationFailedError})
     with pytest.raises(TopicAuthorizationFailedError, match=r": b$"):
@@ -204,7 +268,7 @@ async def test_a_group_or_an_id_that_may_not_be_used_is_named_where_its_coordina
         await producer.write([], {"in": 5})
 
 
-@pytest.mark.parametrize("name", [PARTITIONS, COMMIT_OFFSETS])
+@_asked(OFFSETS, PRODUCE, END)
 async def test_what_was_not_attempted_was_not_done(
     producer: TransactionalProducer, brokers: Brokers, name: str
 ) -> None:
@@ -225,6 +289,7 @@ async def test_an_error_that_the_client_does_not_know_is_told_by_its_number(
         await producer.end(commit=True)
 
 
+@OLD_WAY
 async def test_markers_that_take_long_are_asked_after_ever_more_seldom_and_that_is_told(
     producer: TransactionalProducer,
     brokers: Brokers,
@@ -245,6 +310,7 @@ async def test_markers_that_take_long_are_asked_after_ever_more_seldom_and_that_
     assert len(caplog.messages) == 2
 
 
+@OLD_WAY
 async def test_the_first_error_of_what_goes_together_ends_the_rest(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
@@ -290,7 +356,7 @@ async def test_only_what_was_refused_is_produced_again_and_as_it_was(
 ) -> None:
     brokers.next[PRODUCE] += [{"b": NotLeaderForPartitionError}, RequestTimedOutError()]
     assert await producer.write(_rounds("abb"), {}) == {"a": brokers.base_offset, "b": brokers.base_offset + 1}
-    first, second, third = (dict(request._topics) for request in brokers.requests[PRODUCE])
+    first, second, third = map(topics_of, brokers.requests[PRODUCE])
     assert list(first) == ["a", "b"]
     assert second == third == {"b": first["b"]}
     assert brokers.refreshed == 2

@@ -9,7 +9,18 @@ from dataclasses import replace
 import pytest
 from aiokafka.errors import InvalidTxnState, KafkaError
 
-from tests.unit.stream.brokers import END, PARTITION, PRODUCE, Brokers
+from tests.unit.stream.brokers import (
+    COMMIT_OFFSETS,
+    END,
+    KAFKA_4,
+    OFFSETS,
+    OLD,
+    PARTITION,
+    PARTITIONS,
+    PRODUCE,
+    Brokers,
+    topics_of,
+)
 from tests.unit.stream.fakes import CONFIG, Time
 from worker.stream import OutputRecord
 from worker.stream.errors import StepTimeout
@@ -22,9 +33,9 @@ STATE = CONFIG.state_topic
 RECORDS = [("out", b"key", b"value", ()), (STATE, b"a", b"1", ()), (STATE, b"b", b"2", ())]
 
 
-@pytest.fixture
-async def brokers() -> Brokers:
-    return Brokers()
+@pytest.fixture(params=[OLD, KAFKA_4])
+async def brokers(request: pytest.FixtureRequest) -> Brokers:
+    return Brokers(request.param)
 
 
 @pytest.fixture
@@ -45,7 +56,8 @@ async def writer(brokers: Brokers, reaper: Reaper) -> TransactionWriter:
 
 def _ends(brokers: Brokers) -> list[bool]:
     """The transactions that were ended: whether committed."""
-    return [request._transaction_result for request in brokers.requests[END]]
+    old = brokers.transaction_version == OLD
+    return [request._transaction_result if old else request.transaction_result for request in brokers.requests[END]]
 
 
 async def test_a_commit_gives_the_place_of_the_last_record_of_the_state(
@@ -63,9 +75,9 @@ async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(
 ) -> None:
     assert await writer.fence() == brokers.base_offset
     (produce,) = brokers.requests[PRODUCE]
-    ((topic, ((_, data),)),) = produce._topics
+    ((topic, data),) = topics_of(produce).items()
     assert (topic, FENCE_KEY in data) == (STATE, True)
-    assert not brokers.requests["TxnOffsetCommitRequest"]
+    assert not brokers.requests[COMMIT_OFFSETS]
 
 
 async def test_a_fence_whose_place_is_not_told_is_none(writer: TransactionWriter, brokers: Brokers) -> None:
@@ -75,14 +87,21 @@ async def test_a_fence_whose_place_is_not_told_is_none(writer: TransactionWriter
 
 
 @pytest.mark.parametrize(
-    ("held", "what"),
+    ("brokers", "held", "what"),
     [
-        ("AddPartitionsToTxnRequest", "beginning a transaction"),
-        ("AddOffsetsToTxnRequest", "beginning a transaction"),
-        (PRODUCE, "writing records and offsets"),
-        ("TxnOffsetCommitRequest", "writing records and offsets"),
-        (END, "committing"),
+        (OLD, PARTITIONS, "beginning a transaction"),
+        (OLD, OFFSETS, "beginning a transaction"),
+        *(
+            (version, held, what)
+            for version in (OLD, KAFKA_4)
+            for held, what in (
+                (PRODUCE, "writing records and offsets"),
+                (COMMIT_OFFSETS, "writing records and offsets"),
+                (END, "committing"),
+            )
+        ),
     ],
+    indirect=["brokers"],
 )
 async def test_a_step_has_a_bound_and_what_it_leaves_open_is_aborted(
     writer: TransactionWriter, brokers: Brokers, held: str, what: str

@@ -1,0 +1,266 @@
+"""The requests of transactions as Kafka 4 has them (KIP-890), which aiokafka does not know.
+
+The first records and offsets of a transaction make their partitions part of it, and its end gives the producer its next
+epoch. A broker that knows the requests need not want them: a cluster that was upgraded speaks the old way until its
+feature `transaction.version` is finalized at 2, and `transaction_version` reads that from what a broker tells of
+itself. Fields, versions and their order are those of Kafka's message definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from io import BytesIO
+from typing import ClassVar, Final, Self
+
+from aiokafka.errors import IncompatibleBrokerVersion
+from aiokafka.protocol.admin import ApiVersionRequest_v0
+from aiokafka.protocol.api import RequestStruct, Response, ResponseHeader_v0
+from aiokafka.protocol.types import (
+    Boolean,
+    CompactArray,
+    CompactBytes,
+    CompactString,
+    Int16,
+    Int32,
+    Int64,
+    Schema,
+    TaggedFields,
+)
+
+from worker.stream.clients import Answer
+
+VERSION: Final = 2
+"""The value of the feature from which on these requests may be sent."""
+
+FINALIZED_FEATURES: Final = 2
+"""The tag under which a broker tells the features that its cluster agrees on."""
+
+ALL_REPLICAS: Final = -1
+NONE: Final = -1
+"""For a generation of the group, and for the epoch of a leader."""
+NO_MEMBER: Final = ""
+NO_TAGS: Final[dict[int, bytes]] = {}
+
+TEXT: Final = CompactString("utf-8")
+_TAGS: Final = ("tags", TaggedFields)
+FEATURES: Final = CompactArray(("name", TEXT), ("version_max", Int16), ("version_min", Int16), _TAGS)
+
+Versions = Mapping[int, tuple[int, int]]
+"""By API key: the oldest and the newest version that a broker takes."""
+
+
+class _OfOneVersion:
+    """A request and what aiokafka's connections ask a request for, in one: there is nothing to choose from."""
+
+    API_KEY: ClassVar[int]
+    API_VERSION: ClassVar[int]
+
+    def prepare(self, versions: Versions) -> Self:
+        """Itself. Raises IncompatibleBrokerVersion where the broker does not take it."""
+        oldest, newest = versions.get(self.API_KEY, (0, -1))
+        if not oldest <= self.API_VERSION <= newest:
+            raise IncompatibleBrokerVersion(f"{type(self).__name__}: the broker takes versions {oldest} to {newest}")
+        return self
+
+
+class ProduceResponse_v12(Response):  # noqa: N801 - as aiokafka names them
+    """Where the batches of each partition begin, or why they were refused."""
+
+    API_KEY = 0
+    API_VERSION = 12
+    SCHEMA = Schema(
+        (
+            "topics",
+            CompactArray(
+                ("topic", TEXT),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32),
+                        ("error_code", Int16),
+                        ("offset", Int64),
+                        ("timestamp", Int64),
+                        ("log_start_offset", Int64),
+                        ("record_errors", CompactArray(("batch_index", Int32), ("error_message", TEXT), _TAGS)),
+                        ("error_message", TEXT),
+                        _TAGS,
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        ("throttle_time_ms", Int32),
+        _TAGS,
+    )
+
+
+class ProduceRequest_v12(_OfOneVersion, RequestStruct):  # noqa: N801
+    """Batches by topic and partition; what is not part of the transaction yet becomes so."""
+
+    API_KEY = 0
+    API_VERSION = 12
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = ProduceResponse_v12
+    SCHEMA = Schema(
+        ("transactional_id", TEXT),
+        ("required_acks", Int16),
+        ("timeout", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("topic", TEXT),
+                ("partitions", CompactArray(("partition", Int32), ("messages", CompactBytes), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class TxnOffsetCommitResponse_v5(Response):  # noqa: N801
+    """Which partitions' offsets were refused."""
+
+    API_KEY = 28
+    API_VERSION = 5
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "errors",
+            CompactArray(
+                ("topic", TEXT),
+                ("partition_errors", CompactArray(("partition", Int32), ("error_code", Int16), _TAGS)),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class TxnOffsetCommitRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
+    """Offsets of a group by topic and partition; the group becomes part of the transaction."""
+
+    API_KEY = 28
+    API_VERSION = 5
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = TxnOffsetCommitResponse_v5
+    SCHEMA = Schema(
+        ("transactional_id", TEXT),
+        ("group_id", TEXT),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("generation_id", Int32),
+        ("member_id", TEXT),
+        ("group_instance_id", TEXT),
+        (
+            "topics",
+            CompactArray(
+                ("topic", TEXT),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", TEXT), _TAGS
+                    ),
+                ),
+                _TAGS,
+            ),
+        ),
+        _TAGS,
+    )
+
+
+class EndTxnResponse_v5(Response):  # noqa: N801
+    """The producer id and the epoch of the next transaction."""
+
+    API_KEY = 26
+    API_VERSION = 5
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("error_code", Int16),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        _TAGS,
+    )
+
+
+class EndTxnRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
+    """Commits or aborts."""
+
+    API_KEY = 26
+    API_VERSION = 5
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = EndTxnResponse_v5
+    SCHEMA = Schema(
+        ("transactional_id", TEXT),
+        ("producer_id", Int64),
+        ("producer_epoch", Int16),
+        ("transaction_result", Boolean),
+        _TAGS,
+    )
+
+
+class ApiVersionsResponse_v3(Response):  # noqa: N801
+    """What a broker takes, and in its tags what its cluster agrees on."""
+
+    API_KEY = 18
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("error_code", Int16),
+        ("api_versions", CompactArray(("api_key", Int16), ("min_version", Int16), ("max_version", Int16), _TAGS)),
+        ("throttle_time_ms", Int32),
+        _TAGS,
+    )
+
+
+class ApiVersionsRequest_v3(RequestStruct):  # noqa: N801
+    """Asks a broker for what it is."""
+
+    API_KEY = 18
+    API_VERSION = 3
+    FLEXIBLE_VERSION = True
+    RESPONSE_TYPE = ApiVersionsResponse_v3
+    SCHEMA = Schema(("client_software_name", TEXT), ("client_software_version", TEXT), _TAGS)
+
+    def prepare(self, versions: Versions) -> RequestStruct:
+        """An old broker is asked for no more than it can tell."""
+        newest = versions.get(self.API_KEY, (0, 0))[1]
+        return self if newest >= self.API_VERSION else ApiVersionRequest_v0()
+
+    def parse_response_header(self, read_buffer: BytesIO | bytes) -> ResponseHeader_v0:
+        """The one answer whose header never has tags: who asks cannot know yet how new the broker is."""
+        return ResponseHeader_v0.decode(read_buffer)
+
+
+def produce_request(
+    transactional_id: str, timeout_ms: int, partition: int, batches: Iterable[tuple[str, bytes]]
+) -> ProduceRequest_v12:
+    """One batch for a partition of each topic, to be answered when all replicas have it."""
+    topics = [(topic, [(partition, data, NO_TAGS)], NO_TAGS) for topic, data in batches]
+    return ProduceRequest_v12(transactional_id, ALL_REPLICAS, timeout_ms, topics, NO_TAGS)
+
+
+def offsets_request(
+    transactional_id: str, group_id: str, producer_id: int, epoch: int, partition: int, offsets: Mapping[str, int]
+) -> TxnOffsetCommitRequest_v5:
+    """Offsets of a partition of each topic. No member of the group is named: the epoch is the fence."""
+    topics = [(topic, [(partition, offset, NONE, "", NO_TAGS)], NO_TAGS) for topic, offset in offsets.items()]
+    return TxnOffsetCommitRequest_v5(
+        transactional_id, group_id, producer_id, epoch, NONE, NO_MEMBER, None, topics, NO_TAGS
+    )
+
+
+def end_request(transactional_id: str, producer_id: int, epoch: int, *, commit: bool) -> EndTxnRequest_v5:
+    """The end of what is open."""
+    return EndTxnRequest_v5(transactional_id, producer_id, epoch, commit, NO_TAGS)
+
+
+def versions_request() -> ApiVersionsRequest_v3:
+    """A question about the broker. It wants to know who asks."""
+    return ApiVersionsRequest_v3("stockfreeze", version("stockfreeze"), NO_TAGS)
+
+
+def transaction_version(answer: Answer) -> int:
+    """The feature `transaction.version` of the cluster, of a broker's answer about itself; 0: it has none."""
+    features = getattr(answer, "tags", NO_TAGS).get(FINALIZED_FEATURES)
+    finalized = [] if features is None else FEATURES.decode(BytesIO(features)) or []
+    return next((newest for name, newest, *_ in finalized if name == "transaction.version"), 0)
