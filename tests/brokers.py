@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 
 from deploy.kafka.jars import KafkaUnavailable, jars, missing
-from deploy.kafka.local import KafkaCluster, free_port
+from deploy.kafka.local import TRANSACTION_VERSION, KafkaCluster, free_port
 from deploy.kafka.settings import MESSAGE_BYTES_MAX
 from worker.demo.broker import embedded_broker, embedded_broker_installed
 
@@ -94,12 +94,12 @@ class Brokers:
                 return Broker(kind, self._running.enter_context(embedded_broker(free_port())))
 
 
-def apache_kafka(nodes: int = 1) -> KafkaCluster:
+def apache_kafka(nodes: int = 1, transaction_version: int = TRANSACTION_VERSION) -> KafkaCluster:
     """A cluster of the test's own, for a `with` block: its nodes may be killed, paused and restarted.
 
     The test needs the marker `apache`.
     """
-    return KafkaCluster(nodes, heap="512m", short_lived=True)
+    return KafkaCluster(nodes, heap="512m", short_lived=True, transaction_version=transaction_version)
 
 
 def embedded() -> AbstractContextManager[str]:

@@ -28,6 +28,8 @@ from worker.demo.children import child_process
 
 # Any fixed value: the identity of a cluster that nobody else joins.
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
+TRANSACTION_VERSION = 2
+"""The transactions that a new cluster agrees on: those of Kafka 4."""
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
 _PROBE_TIMEOUT_S = 2.0
@@ -119,7 +121,14 @@ def _asked(port: int, request: bytes, size: int) -> bytes:
 class KafkaNode:
     """One broker and controller in a process. `data_dir` holds its data, its settings and what it printed."""
 
-    def __init__(self, node_id: int, ports: Sequence[Ports], data_dir: Path, java_options: Sequence[str]) -> None:
+    def __init__(
+        self,
+        node_id: int,
+        ports: Sequence[Ports],
+        data_dir: Path,
+        java_options: Sequence[str],
+        transaction_version: int = TRANSACTION_VERSION,
+    ) -> None:
         """Does nothing yet. `ports` are those of all nodes."""
         self.node_id = node_id
         self.ports = ports[node_id - 1]
@@ -127,6 +136,7 @@ class KafkaNode:
         self._settings_path = data_dir / "server.properties"
         self._data_dir = data_dir
         self._java_options = tuple(java_options)
+        self._transaction_version = transaction_version
         self._settings = node_settings(node_id, ports, data_dir / "log")
         self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
@@ -196,7 +206,8 @@ class KafkaNode:
             self._process.send_signal(signal.SIGCONT)
 
     def _format(self) -> None:
-        arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path)]
+        feature = f"transaction.version={self._transaction_version}"
+        arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path), "--feature", feature]
         command = self._java("kafka.tools.StorageTool", *arguments, options=("-Xmx256m", *SHORT_LIVED))
         done = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL
@@ -231,11 +242,13 @@ class KafkaCluster:
         heap: str = "1g",
         proxied: bool = False,
         short_lived: bool = False,
+        transaction_version: int = TRANSACTION_VERSION,
     ) -> None:
         """`port` is where the first node takes clients (a free one if None); the other ports are free ones.
 
         `heap` is Java's -Xmx of each node. `proxied`: every node also has the ports of `Ports` for clients that come
         through a proxy. `short_lived`: nodes are started again and again, so Java should not spend much on their speed.
+        With a `transaction_version` of 1 they agree on transactions as they were before Kafka 4.
         """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
@@ -247,7 +260,10 @@ class KafkaCluster:
             ports[0] = ports[0]._replace(clients=port)
         folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
         options = [f"-Xmx{heap}", *(SHORT_LIVED if short_lived else ())]
-        self.nodes = [KafkaNode(number, ports, folder, options) for number, folder in enumerate(folders, start=1)]
+        self.nodes = [
+            KafkaNode(number, ports, folder, options, transaction_version)
+            for number, folder in enumerate(folders, start=1)
+        ]
 
     @property
     def bootstrap_servers(self) -> str:

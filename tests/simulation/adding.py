@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from aiokafka.protocol.types import Int64
+
 from tests.simulation.cluster import GROUP, TRANSACTION, Node
 from tests.simulation.codes import Code
 from tests.simulation.network import Reply, Request
@@ -17,6 +19,7 @@ from tests.simulation.record_batch import Sequence, sequence_of
 from tests.simulation.transactions import OFFSETS_TOPIC, Partition
 from worker.stream.transaction_requests import (
     FEATURES,
+    FEATURES_EPOCH,
     FINALIZED_FEATURES,
     NO_TAGS,
     ApiVersionsRequest_v3,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
 RETRY_SECONDS = 0.02
 RETRIES_SECONDS_MAX = 0.1
 """`add.partitions.to.txn.retry.backoff.ms` and its maximum, as they are by default."""
+BETWEEN_NODES_SECONDS_MAX = 0.0005
 
 
 class Adding:
@@ -50,9 +54,11 @@ class Adding:
         }
 
     def _versions(self, _node: Node, _request: Request, reply: Reply) -> None:
+        taken = [(key, oldest, newest, NO_TAGS) for key, (oldest, newest) in self._api.versions.items()]
         agreed = self._api.cluster.transaction_version
         features = FEATURES.encode([("transaction.version", agreed, agreed, NO_TAGS)])
-        reply(ApiVersionsResponse_v3(0, [], 0, {FINALIZED_FEATURES: features} if agreed else NO_TAGS))
+        tags = {FEATURES_EPOCH: Int64.encode(self._api.cluster.changes), FINALIZED_FEATURES: features}
+        reply(ApiVersionsResponse_v3(0, taken, 0, tags))
 
     def _produce(self, node: Node, request: Request, reply: Reply) -> None:
         appends: list[tuple[Partition, bytes]] = [
@@ -100,6 +106,19 @@ class Adding:
         """
         cluster = self._api.cluster
 
+        def ask() -> None:
+            """At the coordinator, when it is awake; of one that dies there is no answer."""
+            here = cluster.coordinator(TRANSACTION, transactional_id) == coordinator
+            if not here or cluster.loading(TRANSACTION, transactional_id):
+                told(Code.NOT_ENOUGH_REPLICAS)
+            else:
+                cluster.transactions.add_partitions(
+                    transactional_id, producer.producer_id, producer.epoch, partitions, told, as_kafka_4=True
+                )
+
+        def told(code: Code) -> None:
+            self._travel(lambda: node.awake(lambda: added(code)))
+
         def added(code: Code) -> None:
             if code is Code.CONCURRENT_TRANSACTIONS and cluster.loop.time() < until_seconds:
                 cluster.loop.later(RETRY_SECONDS, lambda: node.awake(again))
@@ -110,12 +129,15 @@ class Adding:
             self._add(node, transactional_id, producer, partitions, then, until_seconds)
 
         coordinator = cluster.coordinator(TRANSACTION, transactional_id)
-        if coordinator < 0 or not cluster.nodes[coordinator].is_awake or cluster.loading(TRANSACTION, transactional_id):
+        if coordinator < 0:
             then(Code.NOT_ENOUGH_REPLICAS)
         else:
-            cluster.transactions.add_partitions(
-                transactional_id, producer.producer_id, producer.epoch, partitions, added, as_kafka_4=True
-            )
+            self._travel(lambda: cluster.nodes[coordinator].awake(ask))
+
+    def _travel(self, arrive: Callable[[], None]) -> None:
+        """A message between two nodes."""
+        cluster = self._api.cluster
+        cluster.loop.later(BETWEEN_NODES_SECONDS_MAX * cluster.chance.random(), arrive)
 
     def _txn_offset_commit(self, node: Node, request: Request, reply: Reply) -> None:
         group_id = request.group_id
@@ -137,7 +159,7 @@ class Adding:
                     request.producer_id, request.producer_epoch, offsets
                 )
                 code = Code.NONE if kept else Code.INVALID_PRODUCER_EPOCH
-            node.awake(lambda: answer(code))
+            answer(code)
 
         refused = self._api.refused(node, GROUP, group_id)
         if refused is Code.NONE:

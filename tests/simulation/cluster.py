@@ -248,6 +248,17 @@ class Cluster:
         for group in self.groups.values():
             group.offsets.answer_old(commits_back, self.loop.time() + for_seconds)
 
+    def agree_on_transactions(self, version: int) -> None:
+        """Change the feature `transaction.version`, as an operator does after an upgrade."""
+        self._tell(f"the nodes agree on transactions of version {version}")
+        self.transaction_version = version
+
+    def clean_logs(self) -> None:
+        """Let the log cleaner run over all compacted topics."""
+        for log in self.all_logs():
+            if log.compact:
+                log.clean()
+
     def _fail_over(self, node: Node) -> None:
         if not node.is_awake and len(self.nodes) > 1:
             self._put(node, online=False)

@@ -20,7 +20,7 @@ from tests.simulation.cluster import GROUP, TRANSACTION
 from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulation.fetching import garbled
 from tests.simulation.network import Request, Response, Verdict
-from tests.simulation.refusals import refused, weakened
+from tests.simulation.refusals import ERRORS, refused, weakened
 from worker.stream.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ AS_KAFKA_4 = {
     ProduceRequest_v12: (ProduceRequest_v7, AddPartitionsToTxnRequest_v0),
     TxnOffsetCommitRequest_v5: (TxnOffsetCommitRequest_v0, AddOffsetsToTxnRequest_v0),
 }
-"""A plan names the requests of the old way. What takes their place is struck by what was meant for each of them."""
+"""A plan names the requests of the old way. What takes their place is struck by what was meant for each of them: of two
+at once, the second one strikes at the next.
+"""
 SLOW_SECONDS_MAX = 1.0
 MARKERS_SECONDS_MAX = 3.0
 
@@ -75,8 +77,11 @@ class Course:
         self._counts[kind] += 1
         if kind in (ProduceRequest_v7, ProduceRequest_v12) and self._outlived:
             self._release(request.transactional_id)
-        planned = ((named, self._counts[kind]) for named in AS_KAFKA_4.get(kind, (kind,)))
-        fault = next((self._at_requests[at] for at in planned if at in self._at_requests), None)
+        nth = self._counts[kind]
+        planned = [(named, nth) for named in AS_KAFKA_4.get(kind, (kind,)) if (named, nth) in self._at_requests]
+        fault = self._at_requests[planned[0]] if planned else None
+        for named, _ in planned[1:]:
+            self._at_requests.setdefault((named, nth + 1), self._at_requests[named, nth])
         if fault is None or self._simulation.seconds > self._until_seconds:
             return None
         assert isinstance(fault.blow, AtRequest)
@@ -141,6 +146,9 @@ class Course:
         """The answer with an error in it; what was to be answered, where there is no such answer."""
         if type(request) is MetadataRequest_v5:
             return None if response is None else weakened(response, code)
+        errors = ERRORS.get(type(request), ())
+        if errors and code not in errors:  # it was drawn for a request of the old way
+            code = errors[code % len(errors)]
         return refused(request, code) or response
 
     def _garbled(self, request: Request, response: Response, fault: Fault) -> Response:
@@ -180,26 +188,19 @@ class Course:
         simulation = self._simulation
         cluster = simulation.cluster
         node_id = fault.amount % len(cluster.nodes)
-        if blow is AtTime.KILL_NODE:
-            cluster.kill(node_id, restart_after=fault.seconds)
-        elif blow is AtTime.FREEZE_NODE:
-            cluster.freeze(node_id, fault.seconds)
-        elif blow is AtTime.CUT_NODE:
-            simulation.network.cut(node_id)
-        elif blow is AtTime.MOVE_GROUP:
-            cluster.move_coordinators(GROUP)
-        elif blow is AtTime.OLD_OFFSETS:
-            cluster.answer_old_offsets(fault.amount, fault.seconds)
-        elif blow is AtTime.MOVE_TRANSACTIONS:
-            cluster.move_coordinators(TRANSACTION)
-        elif blow is AtTime.SLOW_MARKERS:
-            cluster.transactions.slow_markers(MARKERS_SECONDS_MAX, fault.seconds)
-        elif blow is AtTime.SLOW_NETWORK:
-            simulation.network.slow(SLOW_SECONDS_MAX, fault.seconds)
-        elif blow is AtTime.COMPACT:
-            for log in cluster.all_logs():
-                if log.compact:
-                    log.clean()
+        strikes: dict[AtTime, Callable[[], None]] = {
+            AtTime.KILL_NODE: lambda: cluster.kill(node_id, restart_after=fault.seconds),
+            AtTime.FREEZE_NODE: lambda: cluster.freeze(node_id, fault.seconds),
+            AtTime.CUT_NODE: lambda: simulation.network.cut(node_id),
+            AtTime.MOVE_GROUP: lambda: cluster.move_coordinators(GROUP),
+            AtTime.OLD_OFFSETS: lambda: cluster.answer_old_offsets(fault.amount, fault.seconds),
+            AtTime.AGREE: lambda: cluster.agree_on_transactions(fault.amount),
+            AtTime.MOVE_TRANSACTIONS: lambda: cluster.move_coordinators(TRANSACTION),
+            AtTime.SLOW_MARKERS: lambda: cluster.transactions.slow_markers(MARKERS_SECONDS_MAX, fault.seconds),
+            AtTime.SLOW_NETWORK: lambda: simulation.network.slow(SLOW_SECONDS_MAX, fault.seconds),
+            AtTime.COMPACT: cluster.clean_logs,
+        }
+        strikes[blow]()
 
     def _note(self, fault: Fault) -> None:
         self.struck.add(fault.number)

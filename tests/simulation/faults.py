@@ -21,6 +21,7 @@ FAULTS_MAX = 12
 OLD_OFFSETS_SHARE = 0.25
 GARBLED_SHARE = 0.25
 OUTLIVED_SHARE = 0.25
+AGREED_SHARE = 0.25
 """Of the seeds."""
 OUTLIVED_SECONDS_MAX = 0.0015
 """After a produce was sent, which takes as long until it is everywhere."""
@@ -62,9 +63,10 @@ class AtTime(StrEnum):
     SLOW_NETWORK = "all messages are late"
     COMPACT = "the log cleaner runs"
     OLD_OFFSETS = "the coordinators of the groups answer offsets of so many commits ago"
+    AGREE = "the brokers agree on transactions of this version"
 
 
-APART = (AtRequest.GARBLE, AtRequest.OUTLIVE, AtTime.OLD_OFFSETS)
+APART = (AtRequest.GARBLE, AtRequest.OUTLIVE, AtTime.OLD_OFFSETS, AtTime.AGREE)
 """Drawn for themselves, after all others: so the others are what they were before there were these."""
 PROCESS_BLOWS = (AtTime.CRASH_STEP, AtTime.CRASH, AtTime.FREEZE, AtTime.ISOLATE, AtTime.MOVE_CLOCK)
 
@@ -157,7 +159,7 @@ class FaultPlan:
         count = random.Random(f"faults/{seed}").randint(0, FAULTS_MAX)
         names = sorted(processes)
         faults = [_drawn(seed, number, names, until_seconds) for number in range(count)]
-        for apart in (_old_offsets, _garbled, _outlived):
+        for apart in (_old_offsets, _garbled, _outlived, _agreed):
             faults += apart(seed, len(faults), until_seconds)
         return cls(faults, until_seconds)
 
@@ -280,4 +282,16 @@ def _outlived(seed: int, number: int, _until_seconds: float) -> list[Fault]:
             seconds=OUTLIVED_SECONDS_MAX * chance.random(),
             amount=chance.randint(1, 4),
         )
+    ]
+
+
+def _agreed(seed: int, number: int, until_seconds: float) -> list[Fault]:
+    """Now and then, brokers that are upgraded, or taken back, while workers run: each goes on as it began."""
+    chance = random.Random(f"agreed/{seed}")
+    if chance.random() >= AGREED_SHARE:
+        return []
+    first = chance.choice((1, 2))
+    return [
+        Fault(number=number + later, blow=AtTime.AGREE, at_seconds=until_seconds * chance.random(), amount=amount)
+        for later, amount in enumerate((first, 3 - first))
     ]

@@ -13,8 +13,9 @@ from tests.simulation.codes import Code
 from tests.simulation.facts import Bench, until_fetched
 from tests.simulation.protocol_facts import RawProducer, raw_producer
 from worker.stream.transaction_requests import (
-    VERSION,
+    AGREED_VERSION_MIN,
     end_request,
+    is_agreed,
     offsets_request,
     produce_request,
     transaction_version,
@@ -53,7 +54,9 @@ class _Raw(RawProducer):
 
 async def a_new_cluster_agrees_on_the_transactions_of_kafka_4(bench: Bench) -> None:
     async with raw_producer(bench, _Raw) as raw:
-        assert transaction_version(await raw.versions()) == VERSION
+        versions = await raw.versions()
+        assert transaction_version(versions) == AGREED_VERSION_MIN
+        assert is_agreed(versions)
 
 
 async def records_and_offsets_open_a_transaction_by_themselves(bench: Bench) -> None:
@@ -67,6 +70,23 @@ async def records_and_offsets_open_a_transaction_by_themselves(bench: Bench) -> 
         assert await raw.produce(0) == (Code.NONE, 4)
         assert await raw.end(commit=True) == Code.NONE
     assert await bench.seen() == [(0, b"0"), (4, b"0")]
+
+
+async def what_was_added_to_a_transaction_in_the_old_way_can_be_written_and_ended_in_the_new_one(bench: Bench) -> None:
+    async with raw_producer(bench, _Raw) as raw:
+        for number in range(2):
+            epoch = raw.epoch
+            assert await raw.add() == Code.NONE
+            assert await raw.add_offsets() == Code.NONE
+            assert await raw.commit_offsets() == Code.NONE
+            assert await raw.produce(0) == (Code.NONE, 2 * number)
+            assert await raw.end(commit=True) == Code.NONE
+            assert await raw.end(commit=True, epoch=-1) == Code.NONE
+            assert raw.epoch == epoch + 1
+        assert await raw.add() == Code.NONE
+        assert await raw.end(commit=True, epoch=-1) == Code.PRODUCER_FENCED
+        assert await raw.end(commit=False) == Code.NONE
+    assert await bench.seen() == [(0, b"0"), (2, b"0")]
 
 
 async def each_end_brings_the_next_epoch_in_which_numbers_begin_again(bench: Bench) -> None:
@@ -152,6 +172,7 @@ async def who_took_too_long_has_committed_nothing(bench: Bench) -> None:
 KAFKA_4_FACTS = (
     a_new_cluster_agrees_on_the_transactions_of_kafka_4,
     records_and_offsets_open_a_transaction_by_themselves,
+    what_was_added_to_a_transaction_in_the_old_way_can_be_written_and_ended_in_the_new_one,
     each_end_brings_the_next_epoch_in_which_numbers_begin_again,
     an_end_that_is_asked_for_again_is_done_once_and_never_to_the_next_transaction,
     nothing_that_comes_late_becomes_part_of_the_next_transaction,

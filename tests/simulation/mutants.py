@@ -207,6 +207,18 @@ MUTANTS = (
         ),
     ),
     Mutant(
+        "epoch-kept",
+        "The epoch that the end of a transaction brings is not taken.",
+        (
+            Edit(
+                PRODUCER,
+                "            self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch\n"
+                "            self._sequences.clear()\n",
+                "            del answer\n",
+            ),
+        ),
+    ),
+    Mutant(
         "producer-reused",
         "After an error the transaction is aborted, and the producer is used again.",
         (

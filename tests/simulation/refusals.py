@@ -70,6 +70,32 @@ ERRORS: Mapping[Any, tuple[Code, ...]] = {
         Code.ILLEGAL_GENERATION,
     ),
     transaction.EndTxnRequest_v0: (*_TRANSACTION, Code.INVALID_PRODUCER_EPOCH, Code.INVALID_TXN_STATE),
+    ProduceRequest_v12: (
+        *_LEADER,
+        Code.NOT_ENOUGH_REPLICAS,
+        Code.REQUEST_TIMED_OUT,
+        Code.CONCURRENT_TRANSACTIONS,
+        Code.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        Code.INVALID_PRODUCER_EPOCH,
+        Code.INVALID_PRODUCER_ID_MAPPING,
+        Code.INVALID_TXN_STATE,
+        Code.TRANSACTION_ABORTABLE,
+    ),
+    TxnOffsetCommitRequest_v5: (
+        *_TRANSACTION,
+        Code.REQUEST_TIMED_OUT,
+        Code.UNKNOWN_TOPIC_OR_PARTITION,
+        Code.INVALID_PRODUCER_EPOCH,
+        Code.INVALID_PRODUCER_ID_MAPPING,
+        Code.TRANSACTION_ABORTABLE,
+    ),
+    EndTxnRequest_v5: (
+        *_TRANSACTION,
+        Code.PRODUCER_FENCED,
+        Code.INVALID_PRODUCER_ID_MAPPING,
+        Code.INVALID_TXN_STATE,
+        Code.TRANSACTION_ABORTABLE,
+    ),
 }
 """What each request may be refused with."""
 

@@ -199,17 +199,16 @@ class TransactionCoordinator:
         Who asks again does so with the epoch that was ended, so it cannot be taken for the end of the next transaction.
         """
         txn = self._transactions.get(transactional_id)
-        if txn is None:
+        again = txn is not None and _is_asked_again(txn, producer_id, epoch, self.epochs_max)
+        if txn is None or not (txn.producer_id == producer_id or again):
             reply(Code.INVALID_PRODUCER_ID_MAPPING, -1, -1)
-        elif txn.pending or txn.state.ending:
+        elif not again and (txn.epoch != epoch or (txn.as_kafka_4 and txn.state.ending)):
+            reply(Code.PRODUCER_FENCED, -1, -1)
+        elif txn.pending:
             reply(Code.CONCURRENT_TRANSACTIONS, -1, -1)
-        elif _is_asked_again(txn, producer_id, epoch, self.epochs_max):
+        elif again or txn.state.ending:
             code = _ended_before(txn, commit=commit)
             reply(code, *((txn.producer_id, txn.epoch) if code is Code.NONE else (-1, -1)))
-        elif txn.producer_id != producer_id:
-            reply(Code.INVALID_PRODUCER_ID_MAPPING, -1, -1)
-        elif txn.epoch != epoch:
-            reply(Code.PRODUCER_FENCED, -1, -1)
         elif commit and txn.state is not TxnState.ONGOING:
             reply(Code.INVALID_TXN_STATE, -1, -1)
         else:  # an abort of nothing changes the epoch, too

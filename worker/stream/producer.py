@@ -1,14 +1,16 @@
 """The transactional producer of one partition: what a transaction is on the wire, on aiokafka's client.
 
-With brokers that have the transactions of Kafka 4 (KIP-890) it takes three requests: offsets, records, the end. The
-brokers make partitions part of the transaction by themselves, and each end brings another epoch, so nothing that comes
-late does harm. Others speak the old way (KIP-98), as aiokafka's own producer does with all of them: partitions and
-group are added first, and an epoch lasts. There a commit without an answer is never asked for again: what is left of
-the first one on the way may come when the next transaction is open, and would commit what there is of it.
+In the old way (KIP-98), the only one that aiokafka knows, partitions and group are added to the transaction first, and
+an epoch lasts as long as the producer. A commit without an answer is never asked for again there: what is left of the
+first one on the way may come when the next transaction is open, and would commit what there is of it.
 
-aiokafka's own producer does one thing after the other and hides its retries. Here what can go together does, so the old
-way takes three round trips, too, instead of five. Who gets an error from here must end this producer; the next one of
-the id has another epoch, which stops whatever is still on the way.
+In the way of Kafka 4 (KIP-890) each end brings another epoch, so nothing that comes late does harm. And brokers make
+partitions part of the transaction by themselves, so where one of them leads all that is written to, a transaction takes
+three requests: offsets, records, the end. Several would get into each other's way there: they are told before.
+
+aiokafka's own producer does one thing after the other and hides its retries. Here what can go together does, so it is
+three round trips in any case, instead of five. Who gets an error from here must end this producer; the next one of the
+id has another epoch, which stops whatever is still on the way.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from aiokafka.errors import (
     DuplicateSequenceNumber,
     GroupAuthorizationFailedError,
     InvalidProducerEpoch,
+    InvalidTxnState,
     KafkaError,
     NodeNotReadyError,
     NoError,
@@ -56,7 +59,6 @@ MARKER_SECONDS: Final = 0.003
 """How long to wait where the markers of the last transaction are not all written, which takes a few milliseconds."""
 MARKER_SECONDS_MAX: Final = 0.1
 """It waits twice as long each time, up to this: a marker's partition may be without a leader for long."""
-ALL_REPLICAS: Final = -1
 SEQUENCE_MASK: Final = 0x7FFF_FFFF
 
 ELSEWHERE: Final = (NotCoordinatorError, CoordinatorNotAvailableError, RequestTimedOutError)
@@ -97,6 +99,8 @@ class TransactionalProducer:
         self._is_stale = False
         """Whether the leaders of partitions must be asked for before the next produce."""
         self._is_open = False
+        self._is_added = False
+        """Whether partitions and group were made part of the transaction when it was begun."""
         self._as_kafka_4 = False
         """Whether the cluster agrees on the transactions of Kafka 4."""
 
@@ -108,7 +112,7 @@ class TransactionalProducer:
         answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
         answer = await self._ask(CoordinationType.TRANSACTION, kafka_4.versions_request(), _error_code)
-        self._as_kafka_4 = kafka_4.transaction_version(answer) >= kafka_4.VERSION
+        self._as_kafka_4 = kafka_4.is_agreed(answer)
 
     async def stop(self) -> None:
         """Close the connections. What is open stays so until the broker gives it up, or the id has its next epoch."""
@@ -117,7 +121,8 @@ class TransactionalProducer:
     async def begin(self, topics: Collection[str], *, with_offsets: bool) -> None:
         """Begin a transaction that writes to this partition of `topics`, and the group's offsets if so."""
         self._is_open = bool(topics) or with_offsets
-        if self._as_kafka_4:
+        self._is_added = not self._as_kafka_4 or len(self._led(topics)) > 1
+        if not self._is_added:
             return
         own = (self._id, self._producer_id, self._epoch)
         steps = []
@@ -138,9 +143,9 @@ class TransactionalProducer:
         ends: dict[str, int] = {}
         if not offsets:
             await self._write_batches(rounds, ends)
-        elif self._as_kafka_4:
-            # The offsets open the transaction: where the markers of the last one are not all written, they are refused
-            # at once, while Apache Kafka lets records wait for 20 ms (add.partitions.to.txn.retry.backoff.ms).
+        elif not self._is_added:
+            # The offsets open the transaction: while the markers of the last one are not all written they are refused
+            # at once, but records are kept waiting for 20 ms (add.partitions.to.txn.retry.backoff.ms).
             await self._commit_offsets(offsets)
             await self._write_batches(rounds, ends)
         else:
@@ -154,7 +159,11 @@ class TransactionalProducer:
         own = (self._id, self._producer_id, self._epoch)
         if self._as_kafka_4:
             request = kafka_4.end_request(*own, commit=commit)
-            answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
+            try:
+                answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
+            except InvalidTxnState as error:
+                # Somebody else has aborted it, under the epoch after this one, which looks like our own end of it.
+                raise ProducerFenced from error
             self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch
             self._sequences.clear()
         else:
@@ -209,14 +218,14 @@ class TransactionalProducer:
         self, node_id: int, left: dict[str, tuple[bytes, int]], topics: Sequence[str], ends: dict[str, int]
     ) -> None:
         """Take out of `left` what a node has written. What came twice it drops, by the sequence numbers."""
-        timeout_ms = self._config.request_timeout_ms // 2  # the offsets may wait behind it, and be asked for only once
+        timeout_ms = self._config.request_timeout_ms // 2  # offsets may wait behind it that are asked for only once
         request: Any
         if self._as_kafka_4:
             batches = [(topic, left[topic][0]) for topic in topics]
             request = kafka_4.produce_request(self._id, timeout_ms, self._partition, batches)
         else:
             batches_of = [(topic, [(self._partition, left[topic][0])]) for topic in topics]
-            request = ProduceRequest(self._id, ALL_REPLICAS, timeout_ms, batches_of)
+            request = ProduceRequest(self._id, kafka_4.ALL_REPLICAS, timeout_ms, batches_of)
         try:
             answer = await self._client.send(node_id, request)
         except KafkaError as error:
@@ -231,7 +240,9 @@ class TransactionalProducer:
                 if refusal in (NoError, DuplicateSequenceNumber):
                     _, record_count = left.pop(topic)
                     ends[topic] = offset + record_count - 1 if offset >= 0 else -1
-                elif refusal.retriable or refusal is ConcurrentTransactions:
+                elif refusal is ConcurrentTransactions:
+                    pass  # the broker has waited for the markers of the last transaction for a while already
+                elif refusal.retriable:
                     self._is_stale = self._is_stale or refusal.invalid_metadata
                     self._note("Produce", refusal(topic))
                 else:
@@ -254,7 +265,7 @@ class TransactionalProducer:
                 if not (isinstance(error, NodeNotReadyError) or (again and error.retriable)):
                     raise
                 self._coordinators.pop(kind, None)
-                self._note(type(request).__name__, error)
+                self._note(_name(request), error)
             else:
                 refused = [(name, code) for name, code in codes(answer) if code != NoError.errno]
                 if not refused:
@@ -269,7 +280,7 @@ class TransactionalProducer:
                 elif refusal in ELSEWHERE:
                     self._coordinators.pop(kind, None)
                 if refusal is not ConcurrentTransactions or wait_seconds == MARKER_SECONDS_MAX:
-                    self._note(type(request).__name__, refusal())
+                    self._note(_name(request), refusal())
             await asyncio.sleep(wait_seconds)
 
     async def _coordinator(self, kind: CoordinationType) -> int:
@@ -296,6 +307,11 @@ class TransactionalProducer:
 
     def _note(self, what: str, why: object) -> None:
         log.warning("%s of %s is tried again: %r", what, self._id, why)
+
+
+def _name(request: object) -> str:
+    """Of a request, whatever its version."""
+    return type(request).__name__.removesuffix("Request").partition("Request_")[0]
 
 
 def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:

@@ -2,17 +2,17 @@
 
 The first records and offsets of a transaction make their partitions part of it, and its end gives the producer its next
 epoch. A broker that knows the requests need not want them: a cluster that was upgraded speaks the old way until its
-feature `transaction.version` is finalized at 2, and `transaction_version` reads that from what a broker tells of
-itself. Fields, versions and their order are those of Kafka's message definitions.
+feature `transaction.version` is finalized at 2. What a broker tells of itself says so, and which versions it takes.
+Fields, versions and their order are those of Kafka's message definitions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from io import BytesIO
 from typing import ClassVar, Final, Self
 
+import aiokafka
 from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.admin import ApiVersionRequest_v0
 from aiokafka.protocol.api import RequestStruct, Response, ResponseHeader_v0
@@ -30,17 +30,19 @@ from aiokafka.protocol.types import (
 
 from worker.stream.clients import Answer
 
-VERSION: Final = 2
-"""The value of the feature from which on these requests may be sent."""
+AGREED_VERSION_MIN: Final = 2
+"""The feature `transaction.version` from which on these requests may be sent."""
 
+FEATURES_EPOCH: Final = 1
 FINALIZED_FEATURES: Final = 2
-"""The tag under which a broker tells the features that its cluster agrees on."""
+"""The tags under which a broker tells which features its cluster agrees on, and since when; -1: it does not know."""
 
 ALL_REPLICAS: Final = -1
 NONE: Final = -1
 """For a generation of the group, and for the epoch of a leader."""
 NO_MEMBER: Final = ""
 NO_TAGS: Final[dict[int, bytes]] = {}
+UNKNOWN_EPOCH: Final = Int64.encode(-1)
 
 TEXT: Final = CompactString("utf-8")
 _TAGS: Final = ("tags", TaggedFields)
@@ -56,11 +58,16 @@ class _OfOneVersion:
     API_KEY: ClassVar[int]
     API_VERSION: ClassVar[int]
 
+    @classmethod
+    def is_taken(cls, versions: Versions) -> bool:
+        """Whether a broker takes it."""
+        oldest, newest = versions.get(cls.API_KEY, (0, -1))
+        return oldest <= cls.API_VERSION <= newest
+
     def prepare(self, versions: Versions) -> Self:
         """Itself. Raises IncompatibleBrokerVersion where the broker does not take it."""
-        oldest, newest = versions.get(self.API_KEY, (0, -1))
-        if not oldest <= self.API_VERSION <= newest:
-            raise IncompatibleBrokerVersion(f"{type(self).__name__}: the broker takes versions {oldest} to {newest}")
+        if not self.is_taken(versions):
+            raise IncompatibleBrokerVersion(f"the broker does not take {type(self).__name__}")
         return self
 
 
@@ -255,12 +262,21 @@ def end_request(transactional_id: str, producer_id: int, epoch: int, *, commit: 
 
 
 def versions_request() -> ApiVersionsRequest_v3:
-    """A question about the broker. It wants to know who asks."""
-    return ApiVersionsRequest_v3("stockfreeze", version("stockfreeze"), NO_TAGS)
+    """A question about the broker. It wants to know which client asks, in letters, digits, `.` and `-` alone."""
+    return ApiVersionsRequest_v3("aiokafka", aiokafka.__version__.partition("+")[0], NO_TAGS)
 
 
 def transaction_version(answer: Answer) -> int:
-    """The feature `transaction.version` of the cluster, of a broker's answer about itself; 0: it has none."""
-    features = getattr(answer, "tags", NO_TAGS).get(FINALIZED_FEATURES)
-    finalized = [] if features is None else FEATURES.decode(BytesIO(features)) or []
-    return next((newest for name, newest, *_ in finalized if name == "transaction.version"), 0)
+    """The feature `transaction.version` that the cluster agrees on, of a broker's answer about itself; 0: none."""
+    tags = getattr(answer, "tags", NO_TAGS)
+    if FINALIZED_FEATURES not in tags or Int64.decode(BytesIO(tags.get(FEATURES_EPOCH, UNKNOWN_EPOCH))) < 0:
+        return 0
+    features = FEATURES.decode(BytesIO(tags[FINALIZED_FEATURES])) or []
+    return next((newest for name, newest, *_ in features if name == "transaction.version"), 0)
+
+
+def is_agreed(answer: Answer) -> bool:
+    """Whether these requests may be sent, of a broker's answer about itself: it takes them, and the cluster agrees."""
+    versions = {key: (oldest, newest) for key, oldest, newest, *_ in answer.api_versions}
+    requests = (ProduceRequest_v12, TxnOffsetCommitRequest_v5, EndTxnRequest_v5)
+    return transaction_version(answer) >= AGREED_VERSION_MIN and all(each.is_taken(versions) for each in requests)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.client import AIOKafkaClient
 
 from deploy.kafka.local import KafkaCluster, free_port
 from deploy.kafka.settings import SASL_USER
@@ -15,7 +16,9 @@ from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
+from worker.stream.clients import Client
 from worker.stream.positions import FORMAT_KEY, Position, encode_format
+from worker.stream.transaction_requests import transaction_version, versions_request
 
 NUMBERS = numbers(100)
 
@@ -146,3 +149,23 @@ def _break_on_disk(data_dir: Path, partition: str, value: bytes) -> None:
     with log.open("r+b") as file:
         file.seek(data.index(value))
         file.write(b"8")
+
+
+@pytest.mark.apache
+async def test_brokers_that_agree_on_the_transactions_before_kafka_4_are_spoken_to_in_that_way(names: Names) -> None:
+    with apache_kafka(transaction_version=1) as cluster:
+        client: Client = AIOKafkaClient(bootstrap_servers=cluster.bootstrap_servers)
+        await client.bootstrap()
+        (node,) = client.cluster.brokers()
+        assert transaction_version(await client.send(node.nodeId, versions_request())) == 1
+        await client.close()
+        world = await World(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), names).create()
+        async with world.running() as engine:
+            await world.send(world.a, NUMBERS)
+            await world.processed(len(NUMBERS), engine)
+            await asyncio.to_thread(cluster.nodes[0].stop)
+            await asyncio.to_thread(cluster.nodes[0].start)
+            await world.send(world.a, NUMBERS)
+            await world.processed(2 * len(NUMBERS), engine)
+        assert await world.sums() == expected(NUMBERS, NUMBERS)
+        await check_once(world, 2 * len(NUMBERS))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import struct
 from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
@@ -11,7 +12,13 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from worker.stream.transaction_requests import FEATURES
+from worker.stream.transaction_requests import (
+    FEATURES,
+    FEATURES_EPOCH,
+    FINALIZED_FEATURES,
+    NO_TAGS,
+    ApiVersionsResponse_v3,
+)
 
 VERSIONS, INIT = "ApiVersionsRequest", "InitProducerIdRequest"
 PARTITIONS, OFFSETS = "AddPartitionsToTxnRequest", "AddOffsetsToTxnRequest"
@@ -92,12 +99,26 @@ class Brokers:
         if name in (PARTITIONS, COMMIT_OFFSETS):
             return SimpleNamespace(errors=self._by_topic({t: (PARTITION, code(t)) for t in topics_of(request)}))
         producer_id, epoch = self.following if name == END else (7, 2)
-        tags = {2: FEATURES.encode([("transaction.version", self.transaction_version, 0, {})])}
-        return SimpleNamespace(error_code=code(""), producer_id=producer_id, producer_epoch=epoch, tags=tags)
+        if name == VERSIONS:
+            return about_itself(self.transaction_version)
+        return SimpleNamespace(error_code=code(""), producer_id=producer_id, producer_epoch=epoch)
 
     def _by_topic(self, entries: Mapping[str, tuple[int, ...]]) -> list[Any]:
         tags: tuple[object, ...] = () if self.transaction_version == OLD else ({},)
         return [(topic, [(*entry, *tags)], *tags) for topic, entry in entries.items()]
+
+
+NEEDED = {"Produce": (0, 12), "EndTxn": (26, 5), "TxnOffsetCommit": (28, 5)}
+"""API keys, and the versions that the transactions of Kafka 4 have."""
+
+
+def about_itself(
+    transaction_version: int, epoch: int = 5, versions: Mapping[int, int] = dict(NEEDED.values())
+) -> ApiVersionsResponse_v3:
+    """What a broker answers to a question about it: what its cluster agrees on, and the newest versions it takes."""
+    features = [("metadata.version", 27, 27, NO_TAGS), ("transaction.version", transaction_version, 1, NO_TAGS)]
+    tags = {FEATURES_EPOCH: struct.pack(">q", epoch), FINALIZED_FEATURES: FEATURES.encode(features)}
+    return ApiVersionsResponse_v3(0, [(key, 0, newest, NO_TAGS) for key, newest in versions.items()], 0, tags)
 
 
 def topics_of(request: Any) -> dict[str, Any]:  # noqa: ANN401 - aiokafka's

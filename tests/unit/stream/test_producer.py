@@ -48,6 +48,7 @@ from tests.unit.stream.fakes import CONFIG
 from worker.stream import OutputRecord
 from worker.stream.open_batches import Filled, OpenBatches
 from worker.stream.producer import TransactionalProducer
+from worker.stream.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 OF_A_TRANSACTION = {OLD: (PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END), KAFKA_4: (COMMIT_OFFSETS, PRODUCE, END)}
 OLD_WAY = pytest.mark.parametrize("brokers", [OLD], indirect=True)
@@ -126,6 +127,46 @@ async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_
     assert topics_of(offsets) == {"in": 5}
     assert (produce.transactional_id, produce.required_acks) == (name, -1)
     assert (end.transactional_id, end.producer_id, end.producer_epoch, end.transaction_result) == (name, 7, 2, True)
+
+
+@AS_KAFKA_4
+async def test_where_several_brokers_are_written_to_they_are_told_before_and_go_together(
+    producer: TransactionalProducer, brokers: Brokers
+) -> None:
+    """Each would add its partitions by itself; but the coordinator takes one after the other, and they wait long."""
+    brokers.leaders["b"] = 2
+    await producer.begin(["a", "b"], with_offsets=True)
+    await producer.write(_rounds("ab"), {"in": 5})
+    await producer.end(commit=True)
+    first, second, third = brokers.course[:4], brokers.course[4:10], brokers.course[10:]
+    assert first == [PARTITIONS, OFFSETS, f"{PARTITIONS}!", f"{OFFSETS}!"]
+    assert sorted(second[:3]) == [PRODUCE, PRODUCE, COMMIT_OFFSETS]
+    assert third == [END, f"{END}!"]
+    assert [type(brokers.requests[name][0]) for name in (PRODUCE, COMMIT_OFFSETS, END)] == [
+        ProduceRequest_v12,
+        TxnOffsetCommitRequest_v5,
+        EndTxnRequest_v5,
+    ]
+
+
+@AS_KAFKA_4
+async def test_records_that_meet_the_last_transaction_are_asked_for_again_and_leaders_are_not(
+    producer: TransactionalProducer, brokers: Brokers, caplog: pytest.LogCaptureFixture
+) -> None:
+    brokers.next[PRODUCE] += [ConcurrentTransactions, ConcurrentTransactions]
+    assert await producer.write(_rounds("a"), {}) == {"a": brokers.base_offset}
+    assert (len(brokers.requests[PRODUCE]), brokers.refreshed, caplog.messages) == (3, 0, [])
+
+
+@AS_KAFKA_4
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_transaction_that_somebody_else_has_ended_is_told_as_a_fence(
+    producer: TransactionalProducer, brokers: Brokers, *, commits: bool
+) -> None:
+    brokers.next[END].append(InvalidTxnState)
+    await producer.begin(["a"], with_offsets=False)
+    with pytest.raises(ProducerFenced):
+        await producer.end(commit=commits)
 
 
 @AS_KAFKA_4
@@ -227,7 +268,7 @@ async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
     assert brokers.lookups == [key] * 2 * lookups
 
 
-@_asked()
+@_asked(END)
 @pytest.mark.parametrize(
     ("refusal", "raised"), [(InvalidTxnState, InvalidTxnState), (InvalidProducerEpoch, ProducerFenced)]
 )
@@ -242,6 +283,22 @@ async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a
     with pytest.raises(raised):
         await _transaction(producer)
     assert len(brokers.requests[name]) == 1
+
+
+async def test_an_end_of_an_old_epoch_is_told_as_a_fence(producer: TransactionalProducer, brokers: Brokers) -> None:
+    brokers.next[END].append(InvalidProducerEpoch)
+    with pytest.raises(ProducerFenced):
+        await _transaction(producer)
+    assert len(brokers.requests[END]) == 1
+
+
+@OLD_WAY
+async def test_an_end_that_the_transaction_does_not_allow_is_told_as_such(
+    producer: TransactionalProducer, brokers: Brokers
+) -> None:
+    brokers.next[END].append(InvalidTxnState)
+    with pytest.raises(InvalidTxnState):
+        await _transaction(producer)
 
 
 @OLD_WAY
