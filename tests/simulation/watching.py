@@ -54,6 +54,8 @@ class Eye(SilentObserver):
         self._chronicle.breakers.begun(self._worker, partition)
         self._chronicle.figures[f"restarts: {cause}"] += 1
         self._chronicle.note(self._worker, f"partition {partition} starts again: {cause}")
+        if cause == "defect":
+            self._chronicle.auditor.find(Kind.CRASHED, partition, f"{self._worker}: a defect, see its trace")
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:
         """A state was read."""

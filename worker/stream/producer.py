@@ -227,7 +227,7 @@ class TransactionalProducer:
             batches_of = [(topic, [(self._partition, left[topic][0])]) for topic in topics]
             request = ProduceRequest(self._id, kafka_4.ALL_REPLICAS, timeout_ms, batches_of)
         try:
-            answer = await self._client.send(node_id, request)
+            answer = await self._send(node_id, request)
         except KafkaError as error:
             if not error.retriable:
                 raise
@@ -260,7 +260,7 @@ class TransactionalProducer:
             node_id = await self._coordinator(kind)
             wait_seconds = self._backoff_seconds
             try:
-                answer = await self._client.send(node_id, request)
+                answer = await self._send(node_id, request)
             except KafkaError as error:
                 if not (isinstance(error, NodeNotReadyError) or (again and error.retriable)):
                     raise
@@ -282,6 +282,13 @@ class TransactionalProducer:
                 if refusal is not ConcurrentTransactions or wait_seconds == MARKER_SECONDS_MAX:
                     self._note(_name(request), refusal())
             await asyncio.sleep(wait_seconds)
+
+    async def _send(self, node_id: int, request: Any) -> Answer:  # noqa: ANN401 - aiokafka's
+        try:
+            return await self._client.send(node_id, request)
+        except KeyError as error:
+            # Of two requests that time out at the same moment, aiokafka looks twice for the connection to close.
+            raise RequestTimedOutError from error
 
     async def _coordinator(self, kind: CoordinationType) -> int:
         while (node_id := self._coordinators.get(kind)) is None:

@@ -234,6 +234,21 @@ async def test_what_does_no_harm_twice_is_asked_for_again_without_an_answer(
     assert len(brokers.requests[name]) == 2
 
 
+async def test_of_requests_that_time_out_at_the_same_moment_none_is_a_defect(
+    producer: TransactionalProducer, brokers: Brokers
+) -> None:
+    """The client then fails to find the connection that it closed for the first of them: seed 5742."""
+    brokers.next[PRODUCE].append(KeyError((1, "a connection")))
+    await _transaction(producer)
+    assert len(brokers.requests[PRODUCE]) == 2
+    brokers.next[COMMIT_OFFSETS].append(KeyError((1, "a connection")))
+    if brokers.transaction_version == OLD:
+        with pytest.raises(RequestTimedOutError):
+            await _transaction(producer)
+    else:
+        await _transaction(producer)
+
+
 async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -> None:
     producer = TransactionalProducer(CONFIG, PARTITION)
     producer._client = brokers
