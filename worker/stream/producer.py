@@ -18,7 +18,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import TopicPartition
@@ -227,7 +227,7 @@ class TransactionalProducer:
             batches_of = [(topic, [(self._partition, left[topic][0])]) for topic in topics]
             request = ProduceRequest(self._id, kafka_4.ALL_REPLICAS, timeout_ms, batches_of)
         try:
-            answer = await self._send(node_id, request)
+            answer = await _answer(self._client.send(node_id, request))
         except KafkaError as error:
             if not error.retriable:
                 raise
@@ -260,7 +260,7 @@ class TransactionalProducer:
             node_id = await self._coordinator(kind)
             wait_seconds = self._backoff_seconds
             try:
-                answer = await self._send(node_id, request)
+                answer = await _answer(self._client.send(node_id, request))
             except KafkaError as error:
                 if not (isinstance(error, NodeNotReadyError) or (again and error.retriable)):
                     raise
@@ -283,18 +283,11 @@ class TransactionalProducer:
                     self._note(_name(request), refusal())
             await asyncio.sleep(wait_seconds)
 
-    async def _send(self, node_id: int, request: Any) -> Answer:  # noqa: ANN401 - aiokafka's
-        try:
-            return await self._client.send(node_id, request)
-        except KeyError as error:
-            # Of two requests that time out at the same moment, aiokafka looks twice for the connection to close.
-            raise RequestTimedOutError from error
-
     async def _coordinator(self, kind: CoordinationType) -> int:
         while (node_id := self._coordinators.get(kind)) is None:
             key = self._id if kind is CoordinationType.TRANSACTION else self._config.app_id
             try:
-                self._coordinators[kind] = await self._client.coordinator_lookup(kind, key)
+                self._coordinators[kind] = await _answer(self._client.coordinator_lookup(kind, key))
             except KafkaError as error:
                 if not error.retriable:
                     raise type(error)(key, *error.args) from error  # the client leaves out whose
@@ -314,6 +307,14 @@ class TransactionalProducer:
 
     def _note(self, what: str, why: object) -> None:
         log.warning("%s of %s is tried again: %r", what, self._id, why)
+
+
+async def _answer(asked: Awaitable[Answer]) -> Answer:
+    try:
+        return await asked
+    except KeyError as error:
+        # Of two requests that time out at the same moment, aiokafka looks twice for the connection to close.
+        raise RequestTimedOutError from error
 
 
 def _name(request: object) -> str:
