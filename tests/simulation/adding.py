@@ -69,12 +69,7 @@ class Adding:
         def append(added: Code) -> None:
             told: dict[str, list[tuple[object, ...]]] = {}
             for source, data in appends:
-                code, offset = self._api.append(
-                    node,
-                    source,
-                    data,
-                    lambda _log, source=source: added if source in new else Code.NONE,  # type: ignore[misc]
-                )
+                code, offset = self._api.append(node, source, data, added if source in new else Code.NONE)
                 told.setdefault(source[0], []).append((source[1], int(code), offset, -1, 0, [], None, NO_TAGS))
             topics = [(topic, entries, NO_TAGS) for topic, entries in told.items()]
             self._api.answer_written(node, ProduceResponse_v12(topics, 0, NO_TAGS), reply)

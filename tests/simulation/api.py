@@ -74,30 +74,26 @@ class Api:
             answers = []
             for partition, messages in partitions:
                 data, source = bytes(messages), (topic, partition)
-
-                def verify(log: PartitionLog, data: bytes = data, source: Partition = source) -> Code:
-                    return self._verified(request.transactional_id, log, source, data)
-
-                code, base_offset = self.append(node, source, data, verify)
+                allowed = self._verified(request.transactional_id, source, data)
+                code, base_offset = self.append(node, source, data, allowed)
                 answers.append((partition, int(code), base_offset, -1, 0))
             topics.append((topic, answers))
         self.answer_written(node, produce.ProduceResponse_v7(topics, 0), reply)
 
-    def append(
-        self, node: Node, source: Partition, data: bytes, verify: Callable[[PartitionLog], Code]
-    ) -> tuple[Code, int]:
-        """Append a batch where this node leads and `verify` allows it; its code and base offset."""
+    def append(self, node: Node, source: Partition, data: bytes, allowed: Code) -> tuple[Code, int]:
+        """Append a batch where this node leads and it is `allowed`; its code and base offset."""
         code, log = self.led(node, *source)
         if log is None:
             return code, -1
         if len(data) > RECORD_BYTES_MAX:
             return Code.MESSAGE_TOO_LARGE, -1
-        code = verify(log)
-        return log.append(data) if code is Code.NONE else (code, -1)
+        return log.append(data) if allowed is Code.NONE else (allowed, -1)
 
-    def _verified(self, transactional_id: str | None, log: PartitionLog, source: Partition, data: bytes) -> Code:
+    def _verified(self, transactional_id: str | None, source: Partition, data: bytes) -> Code:
+        """Whether a batch belongs to an open transaction, or to none."""
+        log = self.cluster.log(*source)
         producer_id, epoch, _, _ = sequence_of(data)
-        if transactional_id is None or log.in_transaction(producer_id, epoch):
+        if transactional_id is None or log is None or log.in_transaction(producer_id, epoch):
             return Code.NONE
         return self.cluster.transactions.verify(transactional_id, producer_id, epoch, source)
 

@@ -319,7 +319,7 @@ async def _answer(asked: Awaitable[Answer]) -> Answer:
 
 def _name(request: object) -> str:
     """Of a request, whatever its version."""
-    return type(request).__name__.removesuffix("Request").partition("Request_")[0]
+    return type(request).__name__.partition("Request")[0]
 
 
 def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from io import BytesIO
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import aiokafka
 from aiokafka.errors import IncompatibleBrokerVersion
@@ -52,6 +52,12 @@ Versions = Mapping[int, tuple[int, int]]
 """By API key: the oldest and the newest version that a broker takes."""
 
 
+def _by_topic(name: str, *fields: tuple[str, Any]) -> tuple[str, CompactArray]:
+    """A field that has, for each topic, `fields` of some of its partitions."""
+    partitions = CompactArray(("partition", Int32), *fields, _TAGS)
+    return name, CompactArray(("topic", TEXT), ("partitions", partitions), _TAGS)
+
+
 class _OfOneVersion:
     """A request and what aiokafka's connections ask a request for, in one: there is nothing to choose from."""
 
@@ -77,25 +83,14 @@ class ProduceResponse_v12(Response):  # noqa: N801 - as aiokafka names them
     API_KEY = 0
     API_VERSION = 12
     SCHEMA = Schema(
-        (
+        _by_topic(
             "topics",
-            CompactArray(
-                ("topic", TEXT),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32),
-                        ("error_code", Int16),
-                        ("offset", Int64),
-                        ("timestamp", Int64),
-                        ("log_start_offset", Int64),
-                        ("record_errors", CompactArray(("batch_index", Int32), ("error_message", TEXT), _TAGS)),
-                        ("error_message", TEXT),
-                        _TAGS,
-                    ),
-                ),
-                _TAGS,
-            ),
+            ("error_code", Int16),
+            ("offset", Int64),
+            ("timestamp", Int64),
+            ("log_start_offset", Int64),
+            ("record_errors", CompactArray(("batch_index", Int32), ("error_message", TEXT), _TAGS)),
+            ("error_message", TEXT),
         ),
         ("throttle_time_ms", Int32),
         _TAGS,
@@ -113,14 +108,7 @@ class ProduceRequest_v12(_OfOneVersion, RequestStruct):  # noqa: N801
         ("transactional_id", TEXT),
         ("required_acks", Int16),
         ("timeout", Int32),
-        (
-            "topics",
-            CompactArray(
-                ("topic", TEXT),
-                ("partitions", CompactArray(("partition", Int32), ("messages", CompactBytes), _TAGS)),
-                _TAGS,
-            ),
-        ),
+        _by_topic("topics", ("messages", CompactBytes)),
         _TAGS,
     )
 
@@ -132,14 +120,7 @@ class TxnOffsetCommitResponse_v5(Response):  # noqa: N801
     API_VERSION = 5
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
-        (
-            "errors",
-            CompactArray(
-                ("topic", TEXT),
-                ("partition_errors", CompactArray(("partition", Int32), ("error_code", Int16), _TAGS)),
-                _TAGS,
-            ),
-        ),
+        _by_topic("errors", ("error_code", Int16)),
         _TAGS,
     )
 
@@ -159,19 +140,7 @@ class TxnOffsetCommitRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
         ("generation_id", Int32),
         ("member_id", TEXT),
         ("group_instance_id", TEXT),
-        (
-            "topics",
-            CompactArray(
-                ("topic", TEXT),
-                (
-                    "partitions",
-                    CompactArray(
-                        ("partition", Int32), ("offset", Int64), ("leader_epoch", Int32), ("metadata", TEXT), _TAGS
-                    ),
-                ),
-                _TAGS,
-            ),
-        ),
+        _by_topic("topics", ("offset", Int64), ("leader_epoch", Int32), ("metadata", TEXT)),
         _TAGS,
     )
 

@@ -62,11 +62,6 @@ def _asked(*left_out: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(("brokers", "name"), both, indirect=["brokers"])
 
 
-@pytest.fixture(params=[OLD, KAFKA_4])
-async def brokers(request: pytest.FixtureRequest) -> Brokers:
-    return Brokers(request.param)
-
-
 @pytest.fixture
 async def producer(brokers: Brokers) -> TransactionalProducer:
     producer = TransactionalProducer(CONFIG, PARTITION)

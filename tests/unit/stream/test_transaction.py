@@ -33,11 +33,6 @@ STATE = CONFIG.state_topic
 RECORDS = [("out", b"key", b"value", ()), (STATE, b"a", b"1", ()), (STATE, b"b", b"2", ())]
 
 
-@pytest.fixture(params=[OLD, KAFKA_4])
-async def brokers(request: pytest.FixtureRequest) -> Brokers:
-    return Brokers(request.param)
-
-
 @pytest.fixture
 async def reaper() -> AsyncIterator[Reaper]:
     reaper = Reaper()
