@@ -8,6 +8,9 @@ EVENTS ?= 1000000
 ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
+# How many processes share the tests, each with brokers of its own; 0 is one that a debugger can stop.
+JOBS ?= 2
+SHARED = -n $(JOBS) --dist worksteal
 SEEDS ?= 500
 COMPILED := .cache/compiled
 PEERS := .cache/peers
@@ -27,7 +30,7 @@ demo: setup ## watch real orders go through a worker (ARGS=--stay keeps it up)
 	@$(BIN)/stockfreeze demo $(ARGS)
 
 test: setup ## run all tests, on Apache Kafka where Java and Maven are, else on the embedded broker
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
 check: setup ## lint, formatting, types, import contracts, generated files
 	$(BIN)/ruff check .
@@ -61,7 +64,7 @@ test-compiled: compiled ## hold the compiled core against the model and all exam
 	rm -rf $(COMPILED)/site/tests $(COMPILED)/site/deploy && cp -r tests deploy pyproject.toml $(COMPILED)/site/
 	cp -r schemas/examples schemas/README.md $(COMPILED)/site/schemas/
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -P -c "import worker.domain.ledger as rules; assert not rules.__file__.endswith('.py')"
-	cd $(COMPILED)/site && PYTHONPATH=$(CURDIR)/$(COMPILED)/site ../../../$(BIN)/python -m pytest -p no:cacheprovider \
+	cd $(COMPILED)/site && PYTHONPATH=$(CURDIR)/$(COMPILED)/site ../../../$(BIN)/python -m pytest -p no:cacheprovider $(SHARED) \
 		tests/property tests/unit/domain tests/unit/edges tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
@@ -99,7 +102,7 @@ python:
 
 # Each stamp is written last, so that what was interrupted is done again. Everything comes from the lock, by its hashes.
 $(BIN)/.locked: requirements.lock | python
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements.lock
 	@touch $@
 
@@ -120,7 +123,7 @@ $(COMPILED)/.built: $(wildcard schemas/*.py worker/domain/*.py worker/edges/*.py
 	@touch $@
 
 $(PEERS)/.installed: requirements-peers.lock | python
-	$(PYTHON) -m venv $(PEERS)
+	$(PYTHON) -m venv --clear $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-peers.lock
 	@touch $@
 

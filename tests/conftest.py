@@ -3,6 +3,9 @@
 A test that asks for `broker` runs once on every kind of broker; with the marker `apache` on Apache Kafka alone. What
 cannot run here is skipped, and listed with its reason at the end. With `TESTS_REQUIRE_APACHE_KAFKA=1` (as in CI)
 a run that cannot use Apache Kafka fails before it begins.
+
+`make test` has several processes share the tests: each has brokers of its own, and the first one tells what was left
+out.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
@@ -29,8 +32,11 @@ LEFT_BY_THE_CLIENT = (
     ":pytest.PytestUnraisableExceptionWarning"
 )
 
+LEFT_OUT = "left out"
+"""Property of a test that is skipped for want of a broker: the kind, and why there is none."""
+
+_clients_ended = pytest.StashKey[bool]()
 _follows_clients = pytest.StashKey[bool]()
-_left_out = pytest.StashKey[dict[tuple[BrokerKind, str], list[str]]]()
 
 
 @pytest.fixture(scope="session")
@@ -75,29 +81,40 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("broker", [apache] if only_apache else [apache, embedded], indirect=True, scope="session")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get(REQUIRE_APACHE_KAFKA) == "1" and not config.option.collectonly:
+        reason = why_not(BrokerKind.APACHE)
+        if reason is not None:
+            raise pytest.UsageError(f"{REQUIRE_APACHE_KAFKA} is set, and Apache Kafka cannot run here: {reason}")
+
+
 @pytest.hookimpl(trylast=True)  # when what was not asked for has been left out
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    left_out: dict[tuple[BrokerKind, str], list[str]] = defaultdict(list)
-    follows_clients = False
     for item in items:
-        ends_clients = _ends_clients(item)
-        item.stash[_follows_clients] = follows_clients and not ends_clients
-        if follows_clients or ends_clients:
-            item.add_marker(pytest.mark.filterwarnings(LEFT_BY_THE_CLIENT))
-        follows_clients = ends_clients
         kind = _kind_of(item)
         reason = None if kind is None or config.option.collectonly else why_not(kind)
-        if kind is None or reason is None:
-            continue
-        if kind is BrokerKind.APACHE and os.environ.get(REQUIRE_APACHE_KAFKA) == "1":
-            raise pytest.UsageError(f"{REQUIRE_APACHE_KAFKA} is set, and Apache Kafka cannot run here: {reason}")
-        item.add_marker(pytest.mark.skip(reason=f"no {kind} broker: {reason}"))
-        left_out[kind, reason].append(item.nodeid)
-    config.stash[_left_out] = left_out
+        if reason is not None:
+            item.add_marker(pytest.mark.skip(reason=f"no {kind} broker: {reason}"))
+            item.user_properties.append((LEFT_OUT, [str(kind), reason]))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for (kind, reason), tests in config.stash.get(_left_out, {}).items():
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest looks for the filters of a test
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    ends_clients = _ends_clients(item)
+    follows_clients = item.config.stash.get(_clients_ended, False)
+    item.stash[_follows_clients] = follows_clients and not ends_clients
+    if follows_clients or ends_clients:
+        item.add_marker(pytest.mark.filterwarnings(LEFT_BY_THE_CLIENT))
+    item.config.stash[_clients_ended] = ends_clients
+    return (yield)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    left_out: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for report in terminalreporter.getreports("skipped"):
+        for kind, reason in (value for name, value in report.user_properties if name == LEFT_OUT):
+            left_out[kind, reason].append(report.nodeid)
+    for (kind, reason), tests in left_out.items():
         terminalreporter.section(f"no {kind} broker: {len(tests)} skipped", yellow=True)
         terminalreporter.write_line(f"Why: {reason}")
         terminalreporter.write_line("These say nothing about this run:")
