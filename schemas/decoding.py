@@ -135,6 +135,19 @@ def event_id_of(value: bytes | None) -> str | None:
     return event_id if _is_id(event_id) else None
 
 
+def occurred_at_of(value: bytes | None) -> str | None:
+    """Returns the record's occurred_at in its normal spelling if the value decodes to an object that has a valid one.
+
+    Raises nothing.
+    """
+    fields = _fields_or_none(value)
+    spelled = None if fields is None else fields.get("occurred_at")
+    try:
+        return read_time(spelled)[0] if isinstance(spelled, str) else None
+    except ValueError:
+        return None
+
+
 # The slow way: without types, to say why, or to find that nothing is wrong.
 
 

@@ -103,7 +103,7 @@ class _Teller:
         if "snapshot_id" in body and not drafted.old:
             body["snapshot_id"] += f".{self.jumps}"
         if "counts" in body and self.jumping:
-            # `reserved` is compared only while the movements since are remembered, which is no matter of the contract.
+            # `reserved` is compared only while no order since may have left by retention, as the model does not know.
             body["counts"] = [{name: count[name] for name in ("sku", "on_hand")} for count in body["counts"]]
         body["account_id"] = self.r.choice(ACCOUNTS)
         if drafted.fault is None:

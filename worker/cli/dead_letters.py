@@ -14,7 +14,7 @@ from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import INPUTS, Topic
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
-from worker.cli.showing import examples, print_json, print_table
+from worker.cli.showing import examples, print_json, print_table, visible
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
             ("key", None if record.key is None else record.key.decode(errors="replace")),
         ],
     )
-    click.echo(_pretty(record.value))
+    click.echo(visible(_pretty(record.value)))
     return 0
 
 
@@ -160,17 +160,23 @@ def replay(settings: Settings, *, ids: tuple[str, ...], all_: bool, code: str | 
     """
     if bool(ids) == (all_ or code is not None):
         raise click.UsageError("give either ids, or --all or --code")
-    sent, unknown = ask(_replay(settings, ids, code))
+    sent, too_large, unknown = ask(_replay(settings, ids, code))
     if as_json:
-        print_json({"sent": sent, "unknown": unknown})
-        return 1 if unknown else 0
+        print_json({"sent": sent, "too_large": too_large, "unknown": unknown})
+        return int(bool(too_large or unknown))
     by_topic = {
         topic: sum(id_.rsplit("/", 2)[0] == topic for id_ in sent)
         for topic in sorted({id_.rsplit("/", 2)[0] for id_ in sent})
     }
     told = ", ".join(f"{count} to {topic}" for topic, count in by_topic.items())
+    for id_ in too_large:
+        click.echo(
+            f"stockfreeze: {id_} is larger than its topic takes, with the header replay-of: "
+            "raise max.message.bytes there for as long as it is sent, or discard it.",
+            err=True,
+        )
     click.echo(f"dead-letters: {len(sent)} sent again{': ' if told else ''}{told}.")
-    return _unknown(unknown)
+    return _unknown(unknown) or int(bool(too_large))
 
 
 @command.command(
@@ -218,7 +224,8 @@ async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | N
         return found[text], record
 
 
-async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> tuple[list[str], list[str]]:
+async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> tuple[list[str], list[str], list[str]]:
+    """The ids of those that were sent, that are too large to be, and that are not there."""
     from worker.edges.dead_letters import Sender
 
     inputs = _inputs_of(settings)
@@ -242,21 +249,26 @@ async def _replay(settings: Settings, ids: Sequence[str], code: str | None) -> t
                 and entry.letter.source_topic in inputs
             ]
         letters = [entry.letter for entry in chosen]
-        await _send_again(system, sender, letters)
-        return [letter.id for letter in letters], [id_ for id_ in ids if id_ not in found]
+        too_large = await _send_again(system, sender, letters)
+        sent = [letter.id for letter in letters if letter.id not in too_large]
+        return sent, too_large, [id_ for id_ in ids if id_ not in found]
 
 
-async def _send_again(system: Asked, sender: Sender, letters: Sequence[DeadLetter]) -> None:
+async def _send_again(system: Asked, sender: Sender, letters: Sequence[DeadLetter]) -> list[str]:
+    """Gives the ids of those that are too large to be sent."""
     from worker.edges.dead_letters import read_records
 
     topic = system.settings.topic(Topic.DEAD_LETTERS)
     ordered = sorted(letters, key=lambda letter: (letter.partition, letter.offset))
+    too_large = []
     for _, of_partition in groupby(ordered, key=lambda letter: letter.partition):
         rest = list(of_partition)
         while rest:
             batch, rest = rest[:HELD_MAX], rest[HELD_MAX:]
             for letter, record in zip(batch, await read_records(system.reader, topic, batch), strict=True):
-                await sender.replay(letter, record)
+                if not await sender.replay(letter, record):
+                    too_large.append(letter.id)
+    return too_large
 
 
 async def _discard(settings: Settings, ids: Sequence[str]) -> tuple[list[str], list[str], list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,8 @@ from rich.text import Text
 
 PIPED_WIDTH = 200
 """Columns of a table that does not go to a terminal: what reads it there should not find cells cut."""
+
+_CONTROL_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def examples(*commands: str) -> str:
@@ -42,9 +45,17 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[obje
     console().print(table)
 
 
+def visible(text: str) -> str:
+    """A text with its control characters, but for tabs and line ends, as escapes.
+
+    What somebody sent must not move the cursor of the terminal that it is looked at in.
+    """
+    return _CONTROL_CHARACTER.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
+
 def _shown(cell: object) -> str:
     if cell is None:
         return "-"
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return str(cell)
+    return visible(str(cell))

@@ -63,6 +63,10 @@ class Books:
         """Flows up to this time are part of their counts for good."""
         return self.stream_time_ms - account.rules.retention_ms - KEPT_AFTER_RETENTION_MS
 
+    def moves_horizon(self, account: Account) -> int:
+        """Movements after this time are remembered: no order that has one of them has left by retention."""
+        return self.stream_time_ms - account.rules.retention_ms
+
     # Orders
 
     def open_order(self, account: Account, order_id: str) -> OrderState | None:

@@ -29,7 +29,7 @@ from worker.domain.reconcile import (
 )
 from worker.domain.refusals import RuleRefusal
 from worker.domain.steps import in_slices
-from worker.domain.stock import MOVES_KEPT_MS, Rank, Stock, rank_of
+from worker.domain.stock import Rank, Stock, rank_of
 
 KEYS_PER_STEP: Final = 100
 """Keys that are counted, or written down, at a step: at most about 5 ms."""
@@ -96,7 +96,7 @@ def _take(
     content: bytes,
     snapshot: Snapshot,
 ) -> Generator[None, None, None]:
-    is_fresh = compares_reserved(as_of, cause.recorded_at) and as_of >= books.stream_time_ms - MOVES_KEPT_MS
+    is_fresh = compares_reserved(as_of, cause.recorded_at) and as_of >= books.moves_horizon(account)
     taken = yield from _take_counts(books, account, event, as_of, reserved=is_fresh)
     _record_part(books, account, event, content, snapshot, taken)
     if not snapshot.complete:

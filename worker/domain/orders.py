@@ -24,7 +24,7 @@ from worker.domain.conditions import Condition, conditions_of
 from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order_state import OrderState
 from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock import MOVES_KEPT_MS, Posting, Stock, Touched
+from worker.domain.stock import Posting, Stock, Touched
 from worker.domain.violations import InvariantViolation
 
 
@@ -64,7 +64,7 @@ class Orders:
 
     def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
         """Move the stock keys from an order's claims before to those after."""
-        horizon = self._books.horizon(account)
+        horizon, moves_horizon = self._books.horizon(account), self._books.moves_horizon(account)
         for difference in changed:
             warehouse, sku = difference.key
             stock = account.stock_at(warehouse, sku)
@@ -72,23 +72,7 @@ class Orders:
             available = stock.available
             postings = stock.post(difference.before, difference.after)
             self._books.post(stock, postings, available, cause)
-            self._remember_moves(stock, difference.after.moves, postings, at, cause)
-
-    def _remember_moves(self, stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause) -> None:
-        """Keep what a count's `reserved` is compared with, and what its drift may be put down to."""
-        stream_time_ms = self._books.stream_time_ms
-        horizon = stream_time_ms - MOVES_KEPT_MS
-        if moves and moves[0] <= horizon:  # the oldest in most cases; a late one behind it waits its turn
-            moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
-        for posting in postings:
-            frozen_delta = posting.frozen_delta
-            if frozen_delta and at > horizon:
-                moves.append(at)
-                moves.append(frozen_delta)
-                stock.remember_move(at, frozen_delta, stream_time_ms)
-            if cause.order_id is not None:
-                quantity = abs(posting.quantity)
-                stock.remember_touch(Touched(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))
+            _remember_moves(stock, difference.after.moves, postings, at, cause, moves_horizon)
 
     def _update_alerts(
         self,
@@ -149,3 +133,23 @@ def _was_looked_at(
     if alert == "over_allocated":
         return skus is None or sku in skus
     return sub_orders is None or sub_order_id in sub_orders
+
+
+def _remember_moves(
+    stock: Stock, moves: list[int], postings: list[Posting], at: int, cause: Cause, horizon: int
+) -> None:
+    """Keep what a count's `reserved` is compared with, and what its drift may be put down to.
+
+    `moves` are those of the order, with the key's claim. Such up to `horizon` need not be remembered.
+    """
+    if moves and moves[0] <= horizon:  # the oldest in most cases; a late one behind it waits its turn
+        moves[:] = [number for i in range(0, len(moves), 2) if moves[i] > horizon for number in moves[i : i + 2]]
+    for posting in postings:
+        frozen_delta = posting.frozen_delta
+        if frozen_delta and at > horizon:
+            moves.append(at)
+            moves.append(frozen_delta)
+            stock.remember_move(at, frozen_delta, horizon)
+        if cause.order_id is not None:
+            quantity = abs(posting.quantity)
+            stock.remember_touch(Touched(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))

@@ -109,11 +109,16 @@ class Restoration:
                 claim = claim_of(row)
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
-                if claim.open:
-                    stock.remember_touch(Touched(head.occurred_at_max, claim.open, "freeze", order_id, None))
+                moves = claim.moves
+                for i in range(0, len(moves), 2):
+                    at, frozen_delta = moves[i], moves[i + 1]
+                    if frozen_delta > 0:
+                        stock.restore_touch(Touched(at, frozen_delta, "freeze", order_id, None))
+                    elif at not in claim.shipments[::2]:
+                        stock.restore_touch(Touched(at, -frozen_delta, "unfreeze", order_id, None))
                 if claim.shipments or claim.returns:
                     for touched in _shipped_and_returned(order_id, claim):
-                        stock.remember_touch(touched)
+                        stock.restore_touch(touched)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from itertools import chain
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, final
 
 from mypy_extensions import mypyc_attr
@@ -16,7 +18,6 @@ from mypy_extensions import mypyc_attr
 from schemas.state import VERSION, StockState
 from schemas.times import time_text
 from worker.domain.order_state import Claim
-from worker.domain.rules import DAY_MS
 from worker.domain.violations import InvariantViolation
 
 if TYPE_CHECKING:
@@ -29,12 +30,6 @@ _LONG_AGO_MS: Final = -(1 << 60)
 _NEVER_MS: Final = 1 << 60
 """Later than any event can have happened, but not than any timestamp of a record, which may have 63 bits: such a number
 is an object once compiled, and dear to compare with."""
-
-MOVES_KEPT_MS: Final = 2 * DAY_MS
-"""How long the `frozen_delta` of a movement is kept.
-
-`reserved` is compared up to 24 h back from the count's record, which may itself be behind the newest.
-"""
 
 
 @mypyc_attr(acyclic=True)
@@ -92,6 +87,7 @@ class Stock:
         "_deltas",
         "_first_at",
         "_folded_until",
+        "_is_sorted",
         "_last_at",
         "_moves",
         "_times",
@@ -129,7 +125,9 @@ class Stock:
         self._first_at, self._last_at = _NEVER_MS, _LONG_AGO_MS
         self._times = array("q")
         self._deltas = array("q")
+        # Time and `frozen_delta` in turn, by time once sorted.
         self._moves = array("q")
+        self._is_sorted = True
 
     @property
     def available(self) -> int | None:
@@ -143,7 +141,7 @@ class Stock:
         self._folded_until = _LONG_AGO_MS if count is None or count.folded_until is None else count.folded_until
 
     def restore_claim(self, claim: Claim) -> None:
-        """Derive frozen units, flows and recent movements from an order's stored claim."""
+        """Derive frozen units, flows and movements from an order's stored claim. They may come in any order."""
         self.frozen += claim.open
         self._claimed += claim.open
         if claim.shipments or claim.returns:
@@ -152,6 +150,7 @@ class Stock:
                     self.restore_flow(flat[index], sign * flat[index + 1])
         if claim.moves:
             self._moves.extend(claim.moves)
+            self._is_sorted = False
 
     def restore_flow(self, at: int, delta: int) -> None:
         """Add a stored flow, unless the count has it already. Flows may come in any order until `restored`."""
@@ -160,7 +159,7 @@ class Stock:
             self._deltas.append(delta)
 
     def restored(self) -> None:
-        """The count and all flows are in."""
+        """The count and all claims and flows are in."""
         if self._times:
             flows: dict[int, int] = {}
             for at, delta in zip(self._times, self._deltas, strict=True):
@@ -168,6 +167,8 @@ class Stock:
             self._times = array("q", sorted(at for at, delta in flows.items() if delta))
             self._deltas = array("q", [flows[at] for at in self._times])
             self._bound()
+        if len(self.touches) > 1:
+            self._drop_touches()
         if self.count is not None:
             self.on_hand = self.count.on_hand + sum(self._deltas)
             self.as_of = time_text(self.count.as_of)
@@ -318,16 +319,37 @@ class Stock:
             effect += self.flow(after[index], sign * after[index + 1])
         return effect
 
-    def remember_move(self, at: int, frozen_delta: int, stream_time_ms: int) -> None:
-        """Keep a movement's `frozen_delta` for the comparison with a count's `reserved`."""
+    def remember_move(self, at: int, frozen_delta: int, horizon: int) -> None:
+        """Keep a movement's `frozen_delta` for the comparison with a count's `reserved`; those up to a time may go."""
+        if not self._is_sorted:
+            self._sort_moves()
         moves = self._moves
-        moves.append(at)
-        moves.append(frozen_delta)
         length = len(moves)
+        if length and moves[-2] > at:
+            index = self._moves_until(at)
+            moves[index:index] = array("q", (at, frozen_delta))
+        else:
+            moves.append(at)
+            moves.append(frozen_delta)
+        length += 2
         if length >= 128 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
-            horizon = stream_time_ms - MOVES_KEPT_MS
-            kept = [number for i in range(0, length, 2) if moves[i] > horizon for number in moves[i : i + 2]]
-            self._moves = array("q", kept)
+            del moves[: self._moves_until(horizon)]
+
+    def _sort_moves(self) -> None:
+        moves = self._moves
+        self._moves = array("q", chain.from_iterable(sorted(zip(moves[::2], moves[1::2], strict=True))))
+        self._is_sorted = True
+
+    def _moves_until(self, at: int) -> int:
+        """Where the movements after a time begin."""
+        moves = self._moves
+        return 2 * bisect_right(range(len(moves) // 2), at, key=lambda index: moves[2 * index])
+
+    def frozen_as_of(self, as_of: int) -> int:
+        """Frozen units less the movements that happened after a time."""
+        if not self._is_sorted:
+            self._sort_moves()
+        return self.frozen - sum(self._moves[self._moves_until(as_of) + 1 :: 2])
 
     def remember_touch(self, touched: Touched) -> None:
         """Keep an order's movement as a suspect for a drift, in the place of the oldest where there are enough."""
@@ -336,10 +358,16 @@ class Stock:
             del touches[0]
         touches.append(touched)
 
-    def frozen_as_of(self, as_of: int) -> int:
-        """Frozen units less the movements that happened after a time."""
-        moves = self._moves
-        return self.frozen - sum(moves[i + 1] for i in range(0, len(moves), 2) if moves[i] > as_of)
+    def restore_touch(self, touched: Touched) -> None:
+        """Keep one of the latest. They may come in any order until `restored`."""
+        self.touches.append(touched)
+        if len(self.touches) >= 4 * TOUCHES_MAX:
+            self._drop_touches()
+
+    def _drop_touches(self) -> None:
+        self.touches.sort(key=_at_of)
+        del self.touches[:-TOUCHES_MAX]
 
 
 _NO_CLAIM: Final = Claim()
+_at_of: Final = attrgetter("at")

@@ -15,6 +15,7 @@ from typing import Self
 
 import msgspec
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.decoding import order_of
 from schemas.inputs import DeadLetterDiscarded
@@ -151,8 +152,11 @@ class Sender:
 
     def __init__(self, client_options: Mapping[str, object]) -> None:
         self._options = client_options
-        self._producer = AIOKafkaProducer(
-            **client_options,
+        self._producer = self._new_producer()
+
+    def _new_producer(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            **self._options,
             enable_idempotence=True,
             max_request_size=RECORD_BYTES_MAX,
             request_timeout_ms=10_000,
@@ -170,15 +174,25 @@ class Sender:
     async def __aexit__(self, *_: object) -> None:
         await connecting.close(self._producer.stop())
 
-    async def replay(self, dead_letter: DeadLetter, record: Record) -> None:
-        """Send the original again, to where it came from. Its time is now: `future` and `too_late` are decided anew."""
-        await self._producer.send_and_wait(
-            dead_letter.source_topic,
-            key=record.key,
-            value=record.value,
-            partition=dead_letter.source_partition,
-            headers=[*own_headers(record), (REPLAY_HEADER, dead_letter.id.encode())],
-        )
+    async def replay(self, dead_letter: DeadLetter, record: Record) -> bool:
+        """Send the original again, to where it came from. Its time is now: `future` and `too_late` are decided anew.
+
+        Returns False where it is not sent, as with the header `replay-of` it is larger than its topic takes.
+        """
+        # A batch of its own: the client's `send` refuses a record that has neither key nor value.
+        batch = self._producer.create_batch()
+        headers = [*own_headers(record), (REPLAY_HEADER, dead_letter.id.encode())]
+        batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
+        topic, partition = dead_letter.source_topic, dead_letter.source_partition
+        try:
+            await (await self._producer.send_batch(batch, topic, partition=partition))
+        except MessageSizeTooLargeError:
+            # Its number in the sequence of the partition is lost, so this producer could send nothing more there.
+            await connecting.close(self._producer.stop())
+            self._producer = self._new_producer()
+            await connecting.start(self._producer, self._options)
+            return False
+        return True
 
     async def discard(self, dead_letter: DeadLetter, order: tuple[str, str], commands_topic: str) -> None:
         """Say that a dead letter is given up, so that it does not hold its order back any longer."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
 from schemas.topics import Topic
 from tests.integration.cli.conftest import PARTITIONS, Command, System
 from tests.offline import Transaction, account_in
@@ -38,7 +42,7 @@ async def test_a_replay_sends_the_original_and_one_that_is_refused_again_keeps_i
     listed = await stockfreeze("dead-letters", "list", "--json", "--account", ACCOUNT)
     judged = await stockfreeze("verify", "--json")
 
-    assert said.json() == {"sent": [f"{orders}/0/3"], "unknown": []}
+    assert said.json() == {"sent": [f"{orders}/0/3"], "too_large": [], "unknown": []}
     assert (again.key, again.value) == (ACCOUNT.encode(), b"not JSON")
     assert list(again.headers) == [("replay-of", f"{orders}/0/3".encode())]
     assert [row["id"] for row in listed.json()].count(f"{orders}/0/3") == 1
@@ -69,6 +73,29 @@ async def test_all_of_a_code_are_sent_again_but_not_what_is_settled(stockfreeze:
 
     assert said.code == 0
     assert f"2 sent again: 2 to {system.topic(Topic.ORDERS)}" in said.out
+
+
+@pytest.mark.apache
+async def test_one_that_is_too_large_with_another_header_is_told_and_the_others_are_sent(
+    stockfreeze: Command, system: System
+) -> None:
+    await system.process_story()
+    orders = system.topic(Topic.ORDERS)
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.broker.bootstrap_servers)
+    await admin.start()
+    try:
+        # Between what `not JSON` takes as a record and what the other one does.
+        resource = ConfigResource(ConfigResourceType.TOPIC, orders, configs={"max.message.bytes": "200"})
+        await admin.alter_configs([resource])
+    finally:
+        await admin.close()
+
+    said = await stockfreeze("dead-letters", "replay", "--all", "--json")
+    told = await stockfreeze("dead-letters", "replay", f"{orders}/0/6")
+
+    assert (said.code, said.json()["too_large"]) == (1, [f"{orders}/{partition}/6" for partition in range(PARTITIONS)])
+    assert said.json()["sent"] == [f"{orders}/{partition}/3" for partition in range(PARTITIONS)]
+    assert (told.code, f"{orders}/0/6 is larger than its topic takes" in told.err) == (1, True)
 
 
 def _from_elsewhere(records: Transaction) -> Transaction:

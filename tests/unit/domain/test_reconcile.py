@@ -7,6 +7,7 @@ import pytest
 from schemas.topics import Topic
 from tests.unit.domain.shop import DAY, Said, Shop, iso, lines
 from worker.domain.rules import AccountRules
+from worker.domain.stock import TOUCHES_MAX
 
 
 def reserved(shop: Shop, units: int, as_of: int, on_hand: int = 0, **fields: object) -> Said:
@@ -134,11 +135,45 @@ def test_movements_of_many_events_are_remembered_for_reserved(shop: Shop) -> Non
     assert reserved(shop.restarted(), 52, 51).drifts == []
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_reserved_is_compared_though_newer_records_were_read_before(*, restarts: bool) -> None:
+    shop = Shop()
+    days = range(89)
+    for day in days:
+        shop.now = day * DAY
+        shop.order(1, shop.now, order_id=f"o{day}")
+    for day in days:
+        shop = shop.restarted() if restarts else shop
+        shop.now = day * DAY + 1
+        assert reserved(shop, day + 1, shop.now).drifts == []
+        shop.now += 1
+        assert reserved(shop, 0, shop.now).drifts == [("reserved", "k", day + 1, 0, False)]
+
+
+@pytest.mark.parametrize(("as_of", "compared"), [(10 * DAY, True), (10 * DAY - 1, False)])
+def test_reserved_is_not_compared_where_orders_since_may_have_left_by_retention(as_of: int, *, compared: bool) -> None:
+    shop = Shop()
+    shop.order(3)
+    shop.now = 100 * DAY
+    shop.order(1, shop.now, order_id="newer")
+    shop.now = as_of
+    said = reserved(shop, 1, as_of)
+    assert bool(said.drifts) is compared
+
+
+def test_movements_are_compared_by_when_they_happened_not_by_when_they_were_told(shop: Shop) -> None:
+    for number, minute in enumerate((40, 10, 30, 20, 10)):
+        shop.order(1, minute, order_id=f"o{number}")
+    for as_of, units in ((9, 0), (10, 2), (25, 3), (39, 4), (40, 5)):
+        assert reserved(shop, units, as_of).drifts == []
+        assert reserved(shop.restarted(), units, as_of).drifts == []
+
+
 def test_movements_are_forgotten_when_no_count_can_ask_for_them(shop: Shop) -> None:
-    for minute in range(0, 100 * DAY, DAY):
+    for minute in range(0, 200 * DAY, DAY):
         shop.now = minute + 1
         shop.order(1, minute, order_id=f"o{minute}")
-    assert reserved(shop, 99, 99 * DAY - 1).drifts == []
+    assert reserved(shop, 199, 199 * DAY - 1).drifts == []
 
 
 # Suspects.
@@ -172,3 +207,28 @@ def test_suspects_survive_a_restart(shop: Shop) -> None:
     shop.delivered_order(4)
     drift = shop.restarted().count(97, 25).events(Topic.DRIFT)[0]
     assert [suspect["order_id"] for suspect in drift["suspects"]] == ["o"]
+
+
+def test_after_a_restart_suspects_are_what_orders_did_and_nothing_else(shop: Shop) -> None:
+    shop.count(100, 1)
+    shop.order(7, 2)
+    shop.order(4, 3, order_id="given up")
+    shop.say("order.cancelled", 4, order_id="given up")
+    shop.sub_order(5, 5)
+    shop.say("sub_order.shipped", 6)
+    shop.say("sub_order.returned", 7, lines=lines(2))
+    drift = shop.restarted().count(90, 8).events(Topic.DRIFT)[0]
+    assert [(suspect["order_id"], suspect["reason"]) for suspect in drift["suspects"]] == [
+        ("o", f"freeze of 7 at {iso(2)}, 360 s before the count: just the drift"),
+        ("given up", f"unfreeze of 4 at {iso(4)}, 240 s before the count: near the count"),
+    ]
+
+
+def test_the_latest_movements_are_suspects_after_a_restart_in_whatever_order_they_were_told(shop: Shop) -> None:
+    shop.count(100, 1)
+    for minute in (*range(100, 100 - 2 * TOUCHES_MAX, -1), *range(101, 101 + 3 * TOUCHES_MAX)):
+        shop.now = minute
+        shop.order(1, minute, order_id=f"o{minute}")
+    latest = 100 + 3 * TOUCHES_MAX
+    drift = shop.restarted().count(90, latest).events(Topic.DRIFT)[0]
+    assert [suspect["order_id"] for suspect in drift["suspects"]] == [f"o{latest - age}" for age in range(10)]

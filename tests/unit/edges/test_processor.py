@@ -280,14 +280,19 @@ def test_an_alert_of_a_conflict_says_what_it_is_about(partition: Partition) -> N
     assert (alert["alert"], alert["order_id"], alert["sub_order_id"], alert["cause"]) == ("conflict", "o", "s", "same")
 
 
-def test_a_revocation_by_a_record_that_cannot_be_read_has_the_time_of_its_record(partition: Partition) -> None:
+@pytest.mark.parametrize(
+    ("told", "dated"), [({}, iso(NOW)), ({"occurred_at": "soon"}, iso(NOW)), ({"occurred_at": iso(9)}, iso(9))]
+)
+def test_a_revocation_by_a_record_that_was_refused_has_its_time_as_far_as_that_can_be_read(
+    partition: Partition, told: dict[str, str], dated: str
+) -> None:
     partition.process(CREATED)
     partition.process(body_of("order.cancelled"))
     list(partition.processor.flush())
-    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread"})
+    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread", **told})
     records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
-    assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", iso(NOW), "unread")
+    assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", dated, "unread")
 
 
 # Bounds.

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.decoding import Refused, decode, event_id_of, order_of
+from schemas.decoding import Refused, decode, event_id_of, occurred_at_of, order_of
 from schemas.inputs import Count, Line, OrderCreated, OrderLine, StockCounted, SubOrderCancelled, SubOrderSplit
 from schemas.topics import Topic
 
@@ -320,10 +320,16 @@ def test_a_message_stays_short_whatever_the_record_holds() -> None:
 # What can be read of a record that may be refused.
 
 
-def test_a_refused_record_of_an_order_still_tells_its_order_and_event_id() -> None:
-    value = written(CREATED, lines=[], type=None)
+def test_a_refused_record_of_an_order_still_tells_its_order_event_id_and_time() -> None:
+    value = written(CREATED, lines=[], type=None, occurred_at="2026-01-31T09:30:00+01:00")
     assert order_of(value, b"a-1") == ("a-1", "o-1")
     assert event_id_of(value) == "e-1"
+    assert occurred_at_of(value) == "2026-01-31T08:30:00.000Z"
+
+
+@pytest.mark.parametrize("bad", [None, "", 7, "2026-02-30T00:00:00Z", "2026-01-31", [], "\x00"])
+def test_a_time_that_is_none_is_not_read(bad: object) -> None:
+    assert occurred_at_of(written(CREATED, occurred_at=bad)) is None
 
 
 @pytest.mark.parametrize("key", [None, b"", b"a-2", b"\xff"])
@@ -343,6 +349,7 @@ def test_a_record_belongs_to_no_order_if_its_ids_are_not_valid(bad: object) -> N
 def test_nothing_is_read_of_an_undecodable_record(value: bytes | None) -> None:
     assert order_of(value, b"a-1") is None
     assert event_id_of(value) is None
+    assert occurred_at_of(value) is None
 
 
 def test_the_event_of_a_split_keeps_the_order_of_its_children() -> None:
