@@ -8,10 +8,10 @@ EVENTS ?= 1000000
 ROUNDS ?= 3
 PORT ?= 9092
 MINUTES ?= 10
+SEEDS ?= 500
 # How many processes share the tests, each with brokers of its own; 0 is one that a debugger can stop.
 JOBS ?= 2
 SHARED = -n $(JOBS) --dist worksteal
-SEEDS ?= 500
 COMPILED := .cache/compiled
 PEERS := .cache/peers
 # The first Python that is new enough; name another with PYTHON=.

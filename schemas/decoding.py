@@ -125,27 +125,20 @@ def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
     return account_id, order_id
 
 
-def event_id_of(value: bytes | None) -> str | None:
-    """Returns the record's event_id if the value decodes to an object that has a valid one, else None.
+def id_and_time_of(value: bytes | None) -> tuple[str | None, str | None]:
+    """Returns the record's event_id, and its occurred_at in its normal spelling.
 
-    Raises nothing.
+    Each is None unless the value decodes to an object that has a valid one. Raises nothing.
     """
     fields = _fields_or_none(value)
-    event_id = None if fields is None else fields.get("event_id")
-    return event_id if _is_id(event_id) else None
-
-
-def occurred_at_of(value: bytes | None) -> str | None:
-    """Returns the record's occurred_at in its normal spelling if the value decodes to an object that has a valid one.
-
-    Raises nothing.
-    """
-    fields = _fields_or_none(value)
-    spelled = None if fields is None else fields.get("occurred_at")
+    if fields is None:
+        return None, None
+    event_id, spelled = fields.get("event_id"), fields.get("occurred_at")
     try:
-        return read_time(spelled)[0] if isinstance(spelled, str) else None
+        occurred_at = read_time(spelled)[0] if isinstance(spelled, str) else None
     except ValueError:
-        return None
+        occurred_at = None
+    return event_id if _is_id(event_id) else None, occurred_at
 
 
 # The slow way: without types, to say why, or to find that nothing is wrong.

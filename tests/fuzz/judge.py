@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 from jsonschema import Draft202012Validator
 
-from schemas.decoding import Refused, decode, event_id_of, occurred_at_of, order_of
+from schemas.decoding import Refused, decode, id_and_time_of, order_of
 from schemas.encoding import key_of
 from schemas.generate import ROOT
 from schemas.identity import identity_of
@@ -51,8 +51,7 @@ def judge_value(topic: Topic, value: bytes | None) -> None:
     """A value is an event, the same one when it is written and read again, or is refused with a sentence."""
     began = time.process_time()
     order_of(value, b"acme")
-    event_id_of(value)
-    occurred_at_of(value)
+    id_and_time_of(value)
     refused = decoded = None
     try:
         decoded = decode(topic, value)

@@ -37,8 +37,8 @@ class Claim:
     """What one order asks, or asked, of one stock key.
 
     `shipments` and `returns` are flat lists of time and units: `[at, units, at, units, …]`, ascending by time;
-    `returns` has only what was restocked. `moves` has the `frozen_delta` of the order's recent movements at the key,
-    likewise flat: `[occurred_at, delta, …]`, in order of posting.
+    `returns` has only what was restocked. `moves` has the `frozen_delta` of the order's movements at the key within
+    the retention, likewise flat: `[occurred_at, delta, …]`, in order of posting.
     """
 
     __slots__ = ("moves", "open", "restocked", "returns", "shipments", "shipped")

@@ -27,7 +27,7 @@ from worker.domain.counting import add_part
 from worker.domain.deadlines import Deadline
 from worker.domain.order_state import Claim, claim_of
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS
-from worker.domain.stock import Touched
+from worker.domain.stock import Stock, Touched
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -109,16 +109,7 @@ class Restoration:
                 claim = claim_of(row)
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
-                moves = claim.moves
-                for i in range(0, len(moves), 2):
-                    at, frozen_delta = moves[i], moves[i + 1]
-                    if frozen_delta > 0:
-                        stock.restore_touch(Touched(at, frozen_delta, "freeze", order_id, None))
-                    elif at not in claim.shipments[::2]:
-                        stock.restore_touch(Touched(at, -frozen_delta, "unfreeze", order_id, None))
-                if claim.shipments or claim.returns:
-                    for touched in _shipped_and_returned(order_id, claim):
-                        stock.restore_touch(touched)
+                _restore_touches(stock, order_id, claim)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
@@ -142,10 +133,19 @@ class Restoration:
         add_part(named[snapshot_id], int(part), state)
 
 
-def _shipped_and_returned(order_id: str, claim: Claim) -> Iterator[Touched]:
-    for flat, movement in ((claim.shipments, "release"), (claim.returns, "restock")):
-        for i in range(0, len(flat), 2):
-            yield Touched(flat[i], flat[i + 1], movement, order_id, None)
+def _restore_touches(stock: Stock, order_id: str, claim: Claim) -> None:
+    """Remember what an order did at a key, as far as its claim tells: by which sub-order, it does not."""
+    moves, shipments, returns = claim.moves, claim.shipments, claim.returns
+    for i in range(0, len(moves), 2):
+        at, frozen_delta = moves[i], moves[i + 1]
+        if frozen_delta > 0:
+            stock.restore_touch(Touched(at, frozen_delta, "freeze", order_id, None))
+        elif at not in shipments[::2]:
+            stock.restore_touch(Touched(at, -frozen_delta, "unfreeze", order_id, None))
+    for i in range(0, len(shipments), 2):
+        stock.restore_touch(Touched(shipments[i], shipments[i + 1], "release", order_id, None))
+    for i in range(0, len(returns), 2):
+        stock.restore_touch(Touched(returns[i], returns[i + 1], "restock", order_id, None))
 
 
 def _restore_flows(account: Account, flows: list[Flow]) -> None:

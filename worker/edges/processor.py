@@ -219,7 +219,7 @@ class PartitionProcessor:
         if dead_letter is None:
             raise InvariantViolation("only a decoded record or one of an order is the cause of anything")
         account = self.ledger.account(dead_letter.account_id)
-        occurred_at = decoding.occurred_at_of(record.value)
+        event_id, occurred_at = decoding.id_and_time_of(record.value)
         if occurred_at is None:
             occurred_at = time_text(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
-        return Cause(account, source, record.timestamp, occurred_at, decoding.event_id_of(record.value), order_id)
+        return Cause(account, source, record.timestamp, occurred_at, event_id, order_id)

@@ -19,12 +19,6 @@ async def sender(broker: Broker) -> AsyncIterator[Sender]:
         yield sender
 
 
-@pytest.fixture
-async def reader(broker: Broker) -> AsyncIterator[TopicReader]:
-    async with TopicReader({"bootstrap_servers": broker.bootstrap_servers}) as reader:
-        yield reader
-
-
 def refused(topic: str, offset: int) -> DeadLetter:
     at = "2026-01-01T00:00:00.000Z"
     id_ = f"{topic}/{PARTITION}/{offset}"

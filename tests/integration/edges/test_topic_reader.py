@@ -22,12 +22,6 @@ async def topic(broker: Broker, names: Names) -> str:
 
 
 @pytest.fixture
-async def reader(broker: Broker) -> AsyncIterator[TopicReader]:
-    async with TopicReader({"bootstrap_servers": broker.bootstrap_servers}) as reader:
-        yield reader
-
-
-@pytest.fixture
 async def producer(broker: Broker, names: Names) -> AsyncIterator[AIOKafkaProducer]:
     """A transactional producer."""
     async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=names.app_id) as producer:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from schemas.decoding import Refused, decode, event_id_of, occurred_at_of, order_of
+from schemas.decoding import Refused, decode, id_and_time_of, order_of
 from schemas.identity import identity_of
 from schemas.times import read_time, time_text
 from schemas.topics import INPUTS, Topic
@@ -56,8 +56,7 @@ def written(fields: object, *, ensure_ascii: bool = False) -> bytes:
 def decode_or_refuse(topic: Topic, value: bytes | None) -> str:
     """The code of the refusal or "taken"; anything else that is raised fails the test."""
     order_of(value, b"a-1")
-    event_id_of(value)
-    occurred_at_of(value)
+    id_and_time_of(value)
     try:
         identity_of(decode(topic, value).event)
     except Refused as caught:
