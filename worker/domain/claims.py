@@ -237,6 +237,14 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
     return changed
 
 
+def moves_units(difference: Difference) -> bool:
+    """Whether open or shipped units changed, and not only when units shipped or what came back of them."""
+    before, after = difference.before, difference.after
+    if before is None:
+        return after.open != 0 or after.shipped != 0
+    return before.open != after.open or before.shipped != after.shipped
+
+
 def cover_directly(order: OrderState, sub_order: SubOrderFacts) -> bool:
     """Let a sub-order that just got its first lines take over what is uncovered: no claim changes then.
 

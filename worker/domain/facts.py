@@ -159,29 +159,32 @@ def _name(
 
 def _create(order: OrderState, event: SubOrderCreated, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    before = sub_order.lines
+    before, was_elsewhere = sub_order.lines, (sub_order.warehouse, sub_order.parent) != (event.warehouse_id, None)
     lines = sum_lines(event.lines)
     if not _name(sub_order, (at, event.event_id), lines, event.warehouse_id, None):
         return None
     if sub_order.children:  # those that name no warehouse follow this one's
-        return Touch(None, None, rows=True)
+        return Touch(None, None, rows=was_elsewhere)
     if before is None:
         return Touch((event.sub_order_id,), lines.keys(), rows=True, shortcut=COVERS)
-    return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=True)
+    return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=was_elsewhere or lines != before)
 
 
 def _split(order: OrderState, event: SubOrderSplit, at: int, _: str) -> Touch | None:
     parent_id = event.sub_order_id
     parent = _sub_order(order, parent_id)
-    changed = False
+    changed = rows = False
     for entry in event.children:
         if entry.sub_order_id not in parent.children:
             parent.children.append(entry.sub_order_id)
-            changed = True
+            changed = rows = True
         inherits = parent_id if entry.warehouse_id is None else None
         child = _sub_order(order, entry.sub_order_id)
-        changed |= _name(child, (at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits)
-    return Touch(None, None, rows=True) if changed else None
+        named = (child.lines, child.warehouse, child.parent)
+        if _name(child, (at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits):
+            changed = True
+            rows = rows or named != (child.lines, child.warehouse, child.parent)
+    return Touch(None, None, rows=rows) if changed else None
 
 
 def _resume(sub_order: SubOrderFacts, at: int) -> bool:

@@ -16,6 +16,7 @@ from worker.domain.claims import (
     Difference,
     cover_directly,
     differences,
+    moves_units,
     replace_uncovered,
     settle,
     ship_directly,
@@ -49,7 +50,7 @@ class Orders:
                 rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
                 changed = differences(order, settlement.claims, skus)
             if changed:
-                rows_changed = True
+                rows_changed = rows_changed or any(map(moves_units, changed))
                 self._post(account, changed, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
             sub_order = order.sub_orders[sub_order_id]

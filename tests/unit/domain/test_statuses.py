@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.domain.shop import Shop, child, lines, ordered
+from tests.unit.domain.shop import Shop, child, lines
 
 Event = tuple[str, dict[str, object]]
 Events = list[Event]
@@ -187,27 +187,3 @@ def test_a_status_record_says_all_of_an_order(shop: Shop) -> None:
         "sub_orders": {},
         "units": [{"sub_order_id": None, "warehouse_id": "w", "sku": "k", "open": 3, "shipped": 0, "cancelled": 0}],
     }
-
-
-def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:
-    assert shop.sub_order(3).statuses[0]["placed"] is False
-    assert shop.order(3).statuses[0]["placed"] is True
-    assert shop.say("sub_order.cancelled", 1, lines=lines(1)).statuses[0]["units"][0]["cancelled"] == 1
-    assert shop.say("sub_order.on_hold", 2).statuses[0]["sub_orders"] == {"s": "on_hold"}
-    assert shop.say("sub_order.delivered", 3).statuses[0]["eligible"] is True
-    assert shop.send(b'{"type":"order.created","account_id":"a","order_id":"o"}').statuses[0]["eligible"] is False
-
-
-def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
-    shop.sub_order(5)
-    shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
-    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
-    assert said.moves == []
-    assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
-
-
-def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
-    shop.order(3)
-    shop.sub_order(3)
-    assert shop.say("sub_order.label_issued", 1).statuses == []
-    assert shop.say("order.amended", 1, revision=1, lines=ordered(3)).statuses == []
