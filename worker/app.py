@@ -2,8 +2,7 @@
 
 Faust starts the services in order (pages first, so that health is told from the beginning; then the engine), stops them
 in reverse, and runs the timer that tells the progress. Its own Kafka side is off: with neither agents nor tables there
-is nothing it would read or write, so it makes no topic, joins no group, and needs no broker to start. Its app id,
-`{APP_ID}-host`, is the group that agents on control topics would be in.
+is nothing it would read or write, so it makes no topic, joins no group, and needs no broker to start.
 """
 
 from __future__ import annotations
@@ -40,8 +39,6 @@ from worker.stream.status import EngineStatus
 
 STOP_S_MAX = 9.0
 """A stop that takes longer is cut off, so that the process is gone within 10 seconds."""
-RESTART_S_MIN = 1.0
-RESTART_S_MAX = 30.0
 TICK_S = 0.5
 
 Answer = TypeVar("Answer")
@@ -66,16 +63,13 @@ class Partitions:
 
 
 class EngineService(Service):
-    """Runs the engine; one that ends with an error is replaced by a new one, after a pause that doubles each time."""
+    """Runs the engine. It retries by itself whatever it meets: where it ends all the same, so does the process."""
 
     logger = logging.getLogger("mode.engine")
 
-    def __init__(
-        self, make_engine: Callable[[], Engine], partitions: Partitions, restarted: Callable[[], None]
-    ) -> None:
-        """Run what `make_engine` makes, once started, and call `restarted` for each that failed."""
+    def __init__(self, make_engine: Callable[[], Engine], partitions: Partitions) -> None:
+        """Run what `make_engine` makes, once started: the metrics that it needs ask this service."""
         super().__init__()
-        self._restarted = restarted
         self._make_engine = make_engine
         self._partitions = partitions
         self._engine: Engine | None = None
@@ -88,7 +82,7 @@ class EngineService(Service):
         return self._partitions.count
 
     def status(self) -> EngineStatus | None:
-        """Return the engine's status; None while there is no engine."""
+        """The engine's status; None while there is no engine."""
         return None if self._engine is None else self._engine.status()
 
     def processors(self) -> Mapping[int, PartitionProcessor]:
@@ -104,20 +98,8 @@ class EngineService(Service):
 
     @Service.task
     async def _run(self) -> None:
-        pause_s = RESTART_S_MIN
-        while not self.should_stop:
-            self._engine = self._make_engine()
-            started = time.monotonic()
-            try:
-                await self._engine.run()
-            except Exception:
-                if time.monotonic() - started > RESTART_S_MAX:
-                    pause_s = RESTART_S_MIN
-                log.exception("the engine failed; a new one starts after a pause", pause_seconds=pause_s)
-                self._engine = None
-                self._restarted()
-                await self.sleep(pause_s)
-                pause_s = min(2 * pause_s, RESTART_S_MAX)
+        self._engine = self._make_engine()
+        await self._engine.run()
 
     async def on_stop(self) -> None:
         """Stop the engine: the batch in hand ends or is aborted, and the group is left."""
@@ -152,7 +134,7 @@ class Host:
         self._settings = settings
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
-        self._engine = EngineService(self._make_engine, partitions, self._count_restart)
+        self._engine = EngineService(self._make_engine, partitions)
         self._metrics = WorkerMetrics(
             version=release,
             inputs=[settings.topic(topic) for topic in INPUTS],
@@ -202,9 +184,6 @@ class Host:
         app.web_server(self._pages)
         app.task(self._watch)
         return app
-
-    def _count_restart(self) -> None:
-        self._metrics.engine_restarted()
 
     def _make_engine(self) -> Engine:
         return Engine(self._settings.engine_config(), self._partitions.make, self._metrics)

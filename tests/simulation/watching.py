@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
+from tests.observer import SilentObserver
 from tests.simulation.auditor import Auditor
 from tests.simulation.breakers import BREAKER, Breakers
 from tests.simulation.findings import Kind
 from tests.simulation.scenario import Plan
 from tests.simulation.testimony import POISON
 from tests.simulation.world import Simulation
-from worker.stream import BatchReport, SilentObserver
+from worker.stream import BatchReport
 
 PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
 """What no broker can be the cause of: the engine would recover from it, and nobody would know."""

@@ -56,8 +56,13 @@ RECORDS = Spec(
 OUTPUTS = Spec("stockfreeze_outputs", "counter", (), "Records written, those of the state included.")
 MOVEMENTS = Spec("stockfreeze_movements", "counter", ("movement",), "Movements written to the journal.")
 DEAD_LETTERS = Spec("stockfreeze_dead_letters", "counter", ("code",), "Records that were dead-lettered, by their code.")
-DRIFT_CHECKED = Spec("stockfreeze_drift_checked", "counter", ("origin",), "Comparisons of a count with the ledger.")
-DRIFT_FOUND = Spec("stockfreeze_drift_found", "counter", ("origin",), "Comparisons of a count that found a drift.")
+DRIFT_CHECKED = Spec(
+    "stockfreeze_drift_checked",
+    "counter",
+    ("origin",),
+    "SKUs of complete snapshots that had something to be compared with.",
+)
+DRIFT_FOUND = Spec("stockfreeze_drift_found", "counter", ("origin",), "SKUs of complete snapshots that drifted.")
 ALERTS = Spec("stockfreeze_alerts", "counter", ("alert",), "Alerts raised.")
 ARCHIVE = Spec("stockfreeze_archive_events", "counter", ("event",), "Archive events: eligible, revoked, rejected.")
 END_TO_END = Spec(
@@ -86,7 +91,6 @@ RESTARTS = Spec(
 )
 HALTS = Spec("stockfreeze_partition_halts", "counter", (), "Partitions that stopped until the worker is restarted.")
 REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")
-ENGINE_RESTARTS = Spec("stockfreeze_engine_restarts", "counter", (), "Restarts of the whole engine after a defect.")
 ACCOUNTS = Spec("stockfreeze_state_accounts", "gauge", ("partition",), "State size: accounts.")
 ORDERS = Spec("stockfreeze_state_orders", "gauge", ("partition",), "State size: orders, open and eligible.")
 ORDERS_OPEN = Spec(
@@ -105,7 +109,7 @@ BUILD = Spec("stockfreeze_build_info", "gauge", ("version",), "1; the version th
 METRICS = (
     *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
     *(END_TO_END, TRANSACTION, TRANSACTION_RECORDS, LAG, READY, PARTITIONS),
-    *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, REBALANCES, ENGINE_RESTARTS),
+    *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, REBALANCES),
     *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
 )
 """All of them, in the order of the README."""
@@ -252,7 +256,6 @@ class Metrics:
         self._restarts = self._counter(RESTARTS)
         self._halts = self._counter(HALTS)
         self._rebalances = self._counter(REBALANCES)
-        self._engine_restarts = self._counter(ENGINE_RESTARTS)
         self._loop_lag = self._histogram(LOOP_LAG, LOOP_EDGES_S)
         Gauge(BUILD.name, BUILD.help, BUILD.labels, registry=self.registry).labels(version).set(1)
         self.registry.register(LiveCollector(status, processors))
@@ -279,12 +282,6 @@ class Metrics:
                 self.dead_lettered[label] += count
         tally.clear()
 
-    def lag_measured(self, topic: str, partition: int, records: int) -> None:
-        """Nothing to keep: the lag is read from the engine's status when Prometheus asks."""
-
-    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
-        """Nothing to keep: the progress is read from the engine's status when Prometheus asks."""
-
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:  # noqa: ARG002 - see above
         """Count a restore that ended."""
         self._restore.observe(seconds)
@@ -301,10 +298,6 @@ class Metrics:
     def partitions_assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002 - see above
         """Count a rebalance."""
         self._rebalances.inc()
-
-    def engine_restarted(self) -> None:
-        """Count an engine that ended with a defect and is started anew."""
-        self._engine_restarts.inc()
 
     def loop_was_late(self, seconds: float) -> None:
         """Count one measurement of the event loop's lag."""

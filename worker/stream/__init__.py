@@ -7,7 +7,7 @@ its outputs, its state and its offset in one transaction, whatever crashes.
 from worker.stream.config import Chance, Clock, EngineConfig
 from worker.stream.engine import Engine
 from worker.stream.errors import NotAssigned
-from worker.stream.observer import BatchReport, Observer, SilentObserver
+from worker.stream.observer import BatchReport, Observer
 from worker.stream.processor import Outcome, Processor, StateVersionError
 from worker.stream.records import Headers, InputRecord, OutputRecord
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
@@ -29,6 +29,5 @@ __all__ = [
     "PartitionStatus",
     "Processor",
     "RestoreProgress",
-    "SilentObserver",
     "StateVersionError",
 ]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -142,8 +142,10 @@ class Engine:
             try:
                 await session.run()
             finally:
-                await session.close()
-                self._session = None
+                try:
+                    await _to_its_end(session.close())
+                finally:
+                    self._session = None
                 # The next session of this worker joins once this one has left; but leaving may hang.
                 await self._surroundings.reaper.wait(self._config.leave_ms_max / 1000)
         finally:
@@ -159,6 +161,16 @@ class Engine:
                 exc_info=None if isinstance(error, EXPECTED) else error,
             )
         await asyncio.sleep(self._surroundings.chance.spread(wait_ms))
+
+
+async def _to_its_end(step: Coroutine[Any, Any, None]) -> None:
+    """Await a step that is bounded by itself, also where this is cancelled meanwhile: half of it is no good."""
+    task = asyncio.ensure_future(step)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _first_of(error: Exception) -> BaseException:

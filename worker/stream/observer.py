@@ -34,12 +34,6 @@ class Observer(Protocol):
     def batch_committed(self, report: BatchReport) -> None:
         """A transaction was committed; one that only passes over gaps has no records."""
 
-    def lag_measured(self, topic: str, partition: int, records: int) -> None:
-        """How many records of an input are not yet processed; about once a second while the partition runs."""
-
-    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
-        """A restore has read `records` records and has come to `offset`; it ends behind `target_offset`."""
-
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:
         """The state of a partition is complete."""
 
@@ -54,28 +48,3 @@ class Observer(Protocol):
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """A rebalance ended: these are the partitions of this worker."""
-
-
-class SilentObserver:
-    """An observer that counts nothing."""
-
-    def batch_committed(self, report: BatchReport) -> None:
-        """Nothing."""
-
-    def lag_measured(self, topic: str, partition: int, records: int) -> None:
-        """Nothing."""
-
-    def restore_progressed(self, partition: int, records: int, offset: int, target_offset: int) -> None:
-        """Nothing."""
-
-    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
-        """Nothing."""
-
-    def task_restarted(self, partition: int, cause: str) -> None:
-        """Nothing."""
-
-    def partition_halted(self, partition: int, reason: str) -> None:
-        """Nothing."""
-
-    def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """Nothing."""

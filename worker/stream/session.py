@@ -70,6 +70,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self._answer: tuple[int | None, float] = (None, self._began_at)
         self.tasks: dict[int, PartitionTask] = {}
         self.joined = False
+        self._closed = False
 
     async def run(self) -> None:
         """Process until cancelled. Raises NotReady, or an error of the broker, when another session must be begun."""
@@ -82,7 +83,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             group.create_task(self._measure(), name="measure")
 
     async def close(self) -> None:
-        """Stop the tasks, then leave the group in the background (that calls no callback)."""
+        """Stop the tasks, then leave the group in the background.
+
+        A rebalance that is under way still assigns partitions then: nobody would end a task that began with them.
+        """
+        self._closed = True
         self.joined = False
         await self._stop_tasks()
         self._surroundings.reaper.bury(self._consumer)
@@ -123,6 +128,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Start a task for every partition number of which all topics are here."""
+        if self._closed:
+            return
         self._feed.hold(assigned)
         topics_by_partition: dict[int, set[str]] = {}
         for source in assigned:
@@ -169,8 +176,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_SECONDS)
-            for task in list(self.tasks.values()):
-                await task.measure(self._feed)
+            # Together: a broker that does not answer about one must not make the others wait.
+            await asyncio.gather(*(task.measure(self._feed) for task in self.tasks.values()))
             self._note_silence()
 
     def _note_silence(self) -> None:

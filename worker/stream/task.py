@@ -110,21 +110,18 @@ class PartitionTask:
 
         `feed` is the present session's: a halted task outlives its own.
         """
-        if self.state is PartitionState.HALTED and self._offsets:
+        if self.state is not PartitionState.RUNNING:
             await self._measure_what_waits(feed)
             return
-        if self.state is not PartitionState.RUNNING:
-            self.lags = {}
-            return
         self.lags = await feed.lags(self.partition)
-        for topic, lag in self.lags.items():
-            self._surroundings.observer.lag_measured(topic, self.partition, lag)
         if not any(self.lags.values()):
             self._moved_at = self._clock.monotonic()
         self._wake.set()
 
     async def _measure_what_waits(self, feed: Feed) -> None:
-        """The lag of a partition that nobody reads: somebody has to see how much is piling up."""
+        """The lag of a partition that nobody reads, halted or starting again: it may be piling up."""
+        if not self._offsets:
+            return
         try:
             ends = await feed.ends(self.partition)
         except (KafkaError, StepTimeout):
@@ -225,8 +222,6 @@ class PartitionTask:
 
     def _progressed(self, progress: RestoreProgress) -> None:
         self.restore_progress = progress
-        observer = self._surroundings.observer
-        observer.restore_progressed(self.partition, progress.records, progress.offset, progress.target_offset)
         if self._surroundings.complaints.passes(("restore", self.partition)) is not None:
             log.info(
                 "restoring",

@@ -165,11 +165,9 @@ def test_restarts_halts_and_rebalances_are_counted(worker: Worker) -> None:
     worker.metrics.task_restarted(0, "fenced")
     worker.metrics.partition_halted(0, "the breaker is open")
     worker.metrics.partitions_assigned(frozenset({0}))
-    worker.metrics.engine_restarted()
     assert worker.sample("stockfreeze_partition_restarts_total", cause="fenced") == 1
     assert worker.sample("stockfreeze_partition_halts_total") == 1
     assert worker.sample("stockfreeze_rebalances_total") == 1
-    assert worker.sample("stockfreeze_engine_restarts_total") == 1
 
 
 def test_the_real_processor_tells_the_sizes_that_are_documented() -> None:

@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
-from worker.stream import Chance, Processor, SilentObserver
+from worker.stream import Chance, Processor
 from worker.stream import task as module
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.feed import Feed, Lane

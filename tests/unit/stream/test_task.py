@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 import pytest
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
 
+from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time
 from tests.unit.stream.records import record
 from tests.unit.stream.stage import Stage
-from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor, SilentObserver
+from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
@@ -83,10 +84,14 @@ async def test_a_partition_without_lag_may_stand_still() -> None:
     assert task.status().state is PartitionState.RUNNING, "the lag has only just begun"
 
 
-async def test_what_piles_up_before_a_halted_partition_is_told() -> None:
+@pytest.mark.parametrize("state", [state for state in PartitionState if state is not PartitionState.RUNNING])
+async def test_what_piles_up_before_a_partition_that_nobody_reads_is_told(state: PartitionState) -> None:
     task, feed = _running(Time())
+    task.state = state
+    feed.told_ends = {"a": 17, "b": 5}
+    await task.measure(feed)
+    assert task.status().lag == {}, "it has never been read"
     task._offsets = {"a": 10, "b": 5}
-    task.state = PartitionState.HALTED
     feed.told_ends = {"a": 17, "b": 5}
     await task.measure(feed)
     assert task.status().lag == {"a": 7, "b": 0}

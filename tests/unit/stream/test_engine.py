@@ -1,0 +1,154 @@
+"""Session after session, and the end of the engine at each moment. Sessions and the check of the topics are doubles."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from tests.observer import SilentObserver
+from tests.unit.stream.fakes import CONFIG, Obedient
+from worker.stream import Chance, Engine, NotAssigned
+from worker.stream import engine as module
+from worker.stream.errors import NotReady
+from worker.stream.task import PartitionTask
+
+SECONDS_MAX = 5
+"""Nothing here waits for anything but what the test itself lets happen."""
+
+
+class _Check:
+    """Finds the topics in order."""
+
+    def __init__(self, *_arguments: object) -> None:
+        """Nobody is asked."""
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def partition_count(self) -> int:
+        return 8
+
+    async def check_recorded(self, partition_count: int) -> None:
+        assert partition_count == 8
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@dataclass
+class _Course:
+    """What sessions do, and what became of them."""
+
+    error: Exception | None = None
+    """What a session ends with; None: it goes on until it is cancelled."""
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    sessions: int = 0
+    closing: asyncio.Event = field(default_factory=asyncio.Event)
+    may_close: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: int = 0
+
+
+def _sessions(course: _Course) -> type:
+    class _Session:
+        def __init__(self, *_arguments: object) -> None:
+            self.tasks: dict[int, PartitionTask] = {}
+            self.joined = True
+            self.problem = None
+
+        async def run(self) -> None:
+            course.sessions += 1
+            course.begun.set()
+            if course.error is not None:
+                raise course.error
+            await asyncio.Event().wait()
+
+        async def close(self) -> None:
+            course.closing.set()
+            await course.may_close.wait()
+            course.closed += 1
+
+    return _Session
+
+
+@pytest.fixture
+async def course(monkeypatch: pytest.MonkeyPatch) -> _Course:
+    course = _Course()
+    course.may_close.set()
+    monkeypatch.setattr(module, "TopicCheck", _Check)
+    monkeypatch.setattr(module, "Session", _sessions(course))
+    return course
+
+
+@pytest.fixture
+async def engine(course: _Course) -> AsyncIterator[Engine]:
+    assert course.closed == 0, "sessions are doubled before an engine is made"
+    engine = Engine(CONFIG, lambda _partition, _count: Obedient(), SilentObserver(), chance=_Soon())
+    yield engine
+    await engine.stop()
+
+
+class _Soon(Chance):
+    """Waits for no retry."""
+
+    def spread(self, wait_ms: int) -> float:
+        assert wait_ms > 0
+        return 0.0
+
+
+async def comes(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(SECONDS_MAX):
+        while not condition():  # noqa: ASYNC110 - what is waited for is told by nobody
+            await asyncio.sleep(0)
+
+
+async def test_an_engine_that_is_stopped_before_it_runs_ends_at_once(engine: Engine, course: _Course) -> None:
+    await engine.stop()
+    await asyncio.wait_for(engine.run(), SECONDS_MAX)
+    assert course.sessions == 0
+
+
+async def test_a_stop_closes_the_session(engine: Engine, course: _Course) -> None:
+    running = asyncio.ensure_future(engine.run())
+    await course.begun.wait()
+    assert engine.status().joined
+    await engine.stop()
+    await asyncio.wait_for(running, SECONDS_MAX)
+    assert (course.sessions, course.closed) == (1, 1)
+    assert engine.status().partitions == {}
+
+
+async def test_a_session_that_ends_by_an_error_is_told_and_followed_by_another_one(
+    engine: Engine, course: _Course
+) -> None:
+    course.error = NotReady("topics are missing: a")
+    running = asyncio.ensure_future(engine.run())
+    await comes(lambda: course.sessions > 2)
+    await comes(lambda: engine.status().problem == "topics are missing: a")
+    course.error = None
+    await comes(lambda: engine.status().joined)
+    await engine.stop()
+    await asyncio.wait_for(running, SECONDS_MAX)
+    assert course.closed == course.sessions
+
+
+async def test_a_stop_while_a_session_closes_does_not_cut_that_short(engine: Engine, course: _Course) -> None:
+    course.error = NotReady("the group is gone")
+    course.may_close.clear()
+    running = asyncio.ensure_future(engine.run())
+    await course.closing.wait()
+    stopping = asyncio.ensure_future(engine.stop())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not stopping.done()
+    course.may_close.set()
+    await asyncio.wait_for(asyncio.gather(stopping, running), SECONDS_MAX)
+    assert (course.sessions, course.closed) == (1, 1)
+    assert engine.status().problem is None
+
+
+async def test_what_is_not_here_cannot_be_read(engine: Engine) -> None:
+    with pytest.raises(NotAssigned, match="partition 3"):
+        await engine.read(3, lambda processor: processor)
