@@ -3,17 +3,20 @@
 The client's own assignor leaves out a topic of which its leader has no metadata yet (the answer may be late), and so
 gives its partitions to nobody. The broker keeps such an assignment: nobody notices, and a static member that comes back
 is given it again without a rebalance. A leader that refuses instead joins anew, and the group is led by somebody who
-knows.
+knows. It also logs its refusal: of what is raised in here, the client hands on a text.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from worker.stream.errors import NotReady
+
+log = logging.getLogger(__name__)
 
 
 class KnowingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc] # aiokafka has no types
@@ -25,5 +28,7 @@ class KnowingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc] # aiok
         topics = {topic for metadata in members.values() for topic in metadata.subscription}
         unknown = sorted(topic for topic in topics if not cluster.partitions_for_topic(topic))
         if unknown:
-            raise NotReady(f"the leader of the group has not learned of the partitions of {', '.join(unknown)}")
+            refusal = NotReady(f"the leader of the group has not learned of the partitions of {', '.join(unknown)}")
+            log.warning("no partitions are assigned: %s", refusal)
+            raise refusal
         return super().assign(cluster, members)

@@ -1,4 +1,4 @@
-"""The log of aiokafka and of the producer: thinned out, and listened to.
+"""The log of aiokafka, and of what is in its place or called by it: thinned out, and listened to.
 
 In an outage they repeat a line for every attempt. And aiokafka's errors leave out what it only logs, such as that a
 password was refused when it bootstraps. One filter does both. It also drops what asyncio complains of in the client's
@@ -23,6 +23,7 @@ CLIENT_LOGGERS = (
     "aiokafka.consumer.consumer",
     "aiokafka.consumer.fetcher",
     "aiokafka.consumer.group_coordinator",
+    "worker.stream.assignor",
     "worker.stream.producer",
 )
 

@@ -7,10 +7,14 @@ from collections.abc import Awaitable
 from typing import NamedTuple, TypeVar
 
 from aiokafka.errors import (
+    BrokerResponseError,
     CorruptRecordException,
     GroupAuthorizationFailedError,
+    KafkaError,
+    MessageSizeTooLargeError,
     OffsetOutOfRangeError,
     ProducerFenced,
+    RequestTimedOutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
@@ -111,27 +115,41 @@ def cause_of(error: BaseException) -> str:
 
 
 def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
-    """One sentence for an error met at work; `detail` is what the client said last, which its errors leave out."""
-    if isinstance(error, NotReady | OffsetLost):
-        return str(error)
-    if isinstance(error.__cause__, NotReady):  # raised where the client called us
-        return str(error.__cause__)
+    """One sentence for an error met at work; `detail` is what the client logged last, which some errors leave out."""
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
-    for seen in (detail, error):
-        if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
-            return (
-                f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "
-                "the password and the SASL mechanism"
-            )
-        if isinstance(
-            seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
-        ):
-            return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
-    if isinstance(error, CorruptRecordException):
-        return f"what the broker at {servers} answers cannot be read ({_text(error)}): look after its disk"
-    return f"the broker at {servers} cannot be reached or does not answer ({_text(detail or error)})"
+    # An answer of a broker, and what the engine itself found, tell all there is.
+    says_all = isinstance(error, NotReady | OffsetLost) or _is_refusal(error)
+    seen = error if detail is None or says_all else detail
+    if isinstance(seen, NotReady | OffsetLost):
+        return str(seen)
+    if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
+        return (
+            f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "
+            "the password and the SASL mechanism"
+        )
+    if isinstance(
+        seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
+    ):
+        return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
+    if isinstance(seen, CorruptRecordException):
+        return f"what the broker at {servers} answers cannot be read ({_text(seen)}): look after its disk"
+    if isinstance(seen, MessageSizeTooLargeError):
+        return (
+            f"a topic takes less at once than is to be written to it ({_text(seen)}): raise its max.message.bytes as "
+            "`stockfreeze topics check` says"
+        )
+    if _is_refusal(seen):
+        return f"the broker at {servers} refuses what it is asked for ({_text(seen)})"
+    return f"the broker at {servers} cannot be reached or does not answer ({_text(seen)})"
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether a broker has answered with it."""
+    return isinstance(error, BrokerResponseError) and not isinstance(error, RequestTimedOutError)
 
 
 def _text(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    # As a text, an error of the client begins with its number and its name.
+    what = ", ".join(map(str, error.args)) if isinstance(error, KafkaError) else str(error)
+    return f"{type(error).__name__}: {what}" if what else type(error).__name__

@@ -3,8 +3,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.errors import KafkaError
 
 from worker.stream.assignor import KnowingRangeAssignor
+from worker.stream.client_log import ClientLog
 from worker.stream.errors import NotReady, sentence_of
 
 
@@ -34,8 +36,13 @@ def test_a_leader_that_does_not_know_a_topic_gives_nobody_anything() -> None:
         KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
 
 
-def test_its_refusal_is_told_as_it_is_although_the_client_wraps_it() -> None:
-    wrapped = RuntimeError("NotReady(…)")
-    wrapped.__cause__ = NotReady("the leader of the group has not learned of the partitions of counts")
-    told = sentence_of(wrapped, "broker:9092", None)
+def test_its_refusal_is_told_as_it_is_although_the_client_hands_on_a_text() -> None:
+    heard = ClientLog(5000, lambda: 0.0)
+    heard.install()
+    try:
+        with pytest.raises(NotReady) as refused:
+            KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
+    finally:
+        heard.remove()
+    told = sentence_of(KafkaError(repr(refused.value)), "broker:9092", heard.last_error(1))
     assert told == "the leader of the group has not learned of the partitions of counts"

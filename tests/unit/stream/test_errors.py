@@ -4,8 +4,12 @@ import asyncio
 
 import pytest
 from aiokafka.errors import (
+    InvalidTxnState,
     KafkaConnectionError,
+    MessageSizeTooLargeError,
+    NotCoordinatorError,
     ProducerFenced,
+    RequestTimedOutError,
     SaslAuthenticationFailed,
     TopicAuthorizationFailedError,
 )
@@ -35,6 +39,22 @@ def test_missing_rights_are_told() -> None:
 def test_an_unreachable_broker_is_told_with_what_the_client_said() -> None:
     sentence = sentence_of(KafkaConnectionError("no bootstrap"), "kafka:9092", ConnectionRefusedError("refused"))
     assert sentence == "the broker at kafka:9092 cannot be reached or does not answer (ConnectionRefusedError: refused)"
+
+
+def test_what_a_broker_answers_is_told_whatever_the_client_said_before() -> None:
+    sentence = sentence_of(MessageSizeTooLargeError("levels"), "kafka:9092", NotCoordinatorError("app"))
+    assert sentence.startswith(
+        "a topic takes less at once than is to be written to it (MessageSizeTooLargeError: levels)"
+    )
+    assert "max.message.bytes" in sentence
+    sentence = sentence_of(InvalidTxnState("app-3"), "kafka:9092", ConnectionRefusedError("refused"))
+    assert sentence == ("the broker at kafka:9092 refuses what it is asked for (InvalidTxnState: app-3)")
+
+
+@pytest.mark.parametrize("error", [StepTimeout("committing did not end within 8000 ms"), RequestTimedOutError()])
+def test_what_took_too_long_is_told_by_what_the_client_said(error: Exception) -> None:
+    assert "cannot be reached or does not answer (OSError: no route)" in sentence_of(error, "k:1", OSError("no route"))
+    assert "committing did not end" in sentence_of(StepTimeout("committing did not end"), "k:1", None)
 
 
 def test_what_is_not_of_the_broker_is_told_as_it_is() -> None:
