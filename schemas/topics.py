@@ -41,4 +41,6 @@ KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
 """The journal's sums are the stock, and a dead letter waits for an operator: nothing of them may expire."""
 
 RECORD_BYTES_MAX = 8 * 1024 * 1024
-"""Dead letters and state may be this large; their topics and the producers must allow it."""
+"""What a record of the `LARGE` topics may come to; they, and the producers, must allow it."""
+LARGE = frozenset({Topic.STATUS, Topic.ELIGIBILITY, Topic.DEAD_LETTERS, Topic.STATE})
+"""Outputs of which one record holds all of an order, or of an input."""

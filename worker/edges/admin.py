@@ -21,8 +21,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, LARGE, RECORD_BYTES_MAX, Topic
 from worker.edges.cluster import BROKER_DEFAULT, TopicSpec
+from worker.stream.config import EngineConfig
 
 INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
 
@@ -31,6 +32,8 @@ RETENTION_MS: Final = "retention.ms"
 RETENTION_BYTES: Final = "retention.bytes"
 MESSAGE_BYTES: Final = "max.message.bytes"
 IN_SYNC: Final = "min.insync.replicas"
+BATCH_BYTES_MAX: Final = EngineConfig.produce_batch_bytes_max
+"""What the worker writes to a topic at once, but for records that are larger by themselves."""
 CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
 
 
@@ -46,7 +49,7 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """A topic and what is wrong with it, each a sentence that says what to do. None: all is well."""
+    """A topic and what is wrong with it, each a sentence that says what to do. Empty: all is well."""
 
     facts: TopicFacts
     problems: Sequence[str]
@@ -154,6 +157,7 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
             f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; "
             f"set it to {INPUT_RECORD_BYTES_MAX} or less"
         )
-    if topic in (Topic.DEAD_LETTERS, Topic.STATE) and bytes_max < RECORD_BYTES_MAX:
-        problems.append(f"{MESSAGE_BYTES} is {bytes_max}: set it to {RECORD_BYTES_MAX}")
+    needed = RECORD_BYTES_MAX if topic in LARGE else 0 if topic in INPUTS else BATCH_BYTES_MAX
+    if bytes_max < needed:
+        problems.append(f"{MESSAGE_BYTES} is {bytes_max}, so its partitions would stop: set it to {needed} or more")
     return problems

@@ -48,7 +48,8 @@ class EngineConfig:
 
     fetch_wait_ms_max: int = 100
     fetch_partition_bytes_max: int = MEBIBYTE
-    produce_batch_bytes_max: int = 2 * MEBIBYTE
+    produce_batch_bytes_max: int = MEBIBYTE
+    """What a topic takes unless it is told otherwise (`max.message.bytes`). One record may be more."""
     request_timeout_ms: int = 5000
     metadata_age_ms_max: int = 5000
     retry_backoff_ms: int = 10

@@ -94,6 +94,9 @@ def test_a_state_built_for_several_counts_is_told() -> None:
         facts(Topic.DEAD_LETTERS, retention_bytes="1000000"),
         facts(Topic.DEAD_LETTERS, max_message_bytes="1048588"),
         facts(Topic.STATE, max_message_bytes="1048588"),
+        facts(Topic.STATUS, max_message_bytes="1048588"),
+        facts(Topic.ELIGIBILITY, max_message_bytes="1048588"),
+        facts(Topic.MOVEMENTS, max_message_bytes="1000000"),
         facts(Topic.ORDERS, max_message_bytes=str(INPUT_RECORD_BYTES_MAX + 1)),
     ],
     ids=lambda wrong: f"{wrong.topic}",
@@ -106,9 +109,16 @@ def test_a_configuration_that_loses_records_is_told_with_the_value_to_set(wrong:
 
 
 @pytest.mark.parametrize(
-    "right", [facts(Topic.ORDERS, retention_ms="604800000"), facts(Topic.ALERTS, retention_ms="1")]
+    "right",
+    [
+        facts(Topic.ORDERS, retention_ms="604800000"),
+        facts(Topic.ALERTS, retention_ms="1"),
+        facts(Topic.ORDERS, max_message_bytes="1000"),
+        facts(Topic.LEVELS, max_message_bytes="1048588"),
+        facts(Topic.MOVEMENTS, max_message_bytes="1048588"),
+    ],
 )
-def test_inputs_and_the_lesser_outputs_may_be_kept_for_a_time_only(right: TopicFacts) -> None:
+def test_inputs_may_be_kept_for_a_time_and_small_outputs_have_the_brokers_own_bound(right: TopicFacts) -> None:
     assert problems(right) == {}
 
 
