@@ -67,10 +67,8 @@ async def _why(
     async with asked(settings) as system:
         partition = system.partition_of(account)
         ledger = (await system.state_of(partition)).ledger
-        level = next(
-            (view for view in ledger.stock_of(account) if (view.warehouse_id, view.sku) == (warehouse, sku)), None
-        )
-        if level is None:
+        levels = ledger.stock_of(account, warehouse, sku)
+        if not levels:
             return None, [], []
         moved = await last_movements(
             system,
@@ -78,4 +76,4 @@ async def _why(
             lambda movement: (movement.account_id, movement.warehouse_id, movement.sku) == key,
             movements,
         )
-        return level, ledger.holders_of(account, warehouse, sku), moved
+        return levels[0], ledger.holders_of(account, warehouse, sku), moved

@@ -7,6 +7,7 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final
 
 from schemas.encoding import key_of
@@ -257,10 +258,22 @@ class Books:
 
     # Views
 
-    def stock_of(self, account_id: str) -> list[StockView]:
-        """The levels of an account, by warehouse and SKU; empty for one that nothing is known of."""
+    def stock_of(
+        self, account_id: str, warehouse_id: str | None, sku: str | None, levels_max: int | None
+    ) -> list[StockView] | None:
+        """The levels of an account, of one warehouse, SKU or both where given, in that order; no more than `levels_max`
+        of them, whichever. None: nothing is known of its stock.
+        """
         account = self.accounts.get(account_id)
-        views = [] if account is None else [_stock_view(account, stock) for stock in account.all_stock()]
+        if account is None or not account.stock:
+            return None
+        by_warehouse = account.stock.values() if warehouse_id is None else [account.stock.get(warehouse_id, {})]
+        found = (
+            stock
+            for by_sku in by_warehouse
+            for stock in (by_sku.values() if sku is None else [by_sku[sku]] if sku in by_sku else ())
+        )
+        views = [_stock_view(account, stock) for stock in islice(found, levels_max)]
         return sorted(views, key=lambda view: (view.warehouse_id, view.sku))
 
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
@@ -344,13 +357,8 @@ def retires_at(account: Account, order: OrderState | OrderHead) -> int:
 
 def dropped_at(account: Account, kept: AdjustmentState) -> int:
     """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept."""
-    forgotten_at = kept.seen_at + account.rules.retention_ms
-    folded_at = (
-        max((at for _, _, at, _ in kept.flows), default=forgotten_at)
-        + account.rules.retention_ms
-        + KEPT_AFTER_RETENTION_MS
-    )
-    return max(forgotten_at, folded_at if kept.flows else forgotten_at)
+    kept_ms = account.rules.retention_ms + KEPT_AFTER_RETENTION_MS
+    return max([kept.seen_at + account.rules.retention_ms, *(at + kept_ms for _, _, at, _ in kept.flows)])
 
 
 def _flows_of(order: OrderState) -> list[Flow]:

@@ -88,9 +88,18 @@ class Ledger:
 
     # Reading, for those who ask
 
-    def stock_of(self, account_id: str) -> list[StockView]:
-        """The levels of an account, by warehouse and SKU; empty for one that nothing is known of."""
-        return self._books.stock_of(account_id)
+    def stock_of(
+        self,
+        account_id: str,
+        warehouse_id: str | None = None,
+        sku: str | None = None,
+        *,
+        levels_max: int | None = None,
+    ) -> list[StockView] | None:
+        """The levels of an account, of one warehouse, SKU or both where given, in that order; no more than `levels_max`
+        of them, whichever. None: nothing is known of its stock.
+        """
+        return self._books.stock_of(account_id, warehouse_id, sku, levels_max)
 
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
         """The order, None where nothing is known of it or it has left by retention."""

@@ -21,6 +21,7 @@ from mode import Service
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
+from schemas.topics import Topic
 from worker.domain.ledger import Ledger
 from worker.domain.views import OrderView
 from worker.edges.partitioning import partition_of
@@ -30,6 +31,8 @@ from worker.stream.status import EngineStatus, PartitionState
 
 READ_S_MAX = 5.0
 """A transaction may be in hand; it ends, one way or the other, not much later."""
+LEVELS_MAX = 10_000
+"""Of an answer: while it is put together, some 75 ms, no partition of this worker goes on."""
 RETRY_AFTER_S = 1
 CLOSE_S_MAX = 0.5
 """How long requests in hand may take when the server closes."""
@@ -146,12 +149,20 @@ class Pages(Service):
             detail = f"There is no parameter {min(unknown)!r}: warehouse_id and sku narrow the levels."
             raise Refused(HTTPStatus.BAD_REQUEST, "unknown_parameter", detail)
         warehouse_id, sku = request.query.get("warehouse_id"), request.query.get("sku")
-        partition, levels = await self._ask(account_id, lambda ledger: ledger.stock_of(account_id))
-        if not levels:
+        partition, levels = await self._ask(
+            account_id, lambda ledger: ledger.stock_of(account_id, warehouse_id, sku, levels_max=LEVELS_MAX + 1)
+        )
+        if levels is None:
             raise Refused(
                 HTTPStatus.NOT_FOUND, "unknown_account", f"Nothing is known of stock of account {account_id!r}."
             )
-        wanted = [
+        if len(levels) > LEVELS_MAX:
+            detail = (
+                f"Account {account_id!r} has more than {LEVELS_MAX} such levels: ask by warehouse_id and sku, or read "
+                f"the topic {Topic.LEVELS}."
+            )
+            raise Refused(HTTPStatus.BAD_REQUEST, "too_many_levels", detail)
+        told = [
             {
                 "warehouse_id": level.warehouse_id,
                 "sku": level.sku,
@@ -162,9 +173,8 @@ class Pages(Service):
                 "as_of": level.as_of,
             }
             for level in levels
-            if warehouse_id in (None, level.warehouse_id) and sku in (None, level.sku)
         ]
-        return _json({"account_id": account_id, "partition": partition, "levels": wanted})
+        return _json({"account_id": account_id, "partition": partition, "levels": told})
 
     async def _order(self, request: web.Request) -> web.Response:
         account_id, order_id = request.match_info["account_id"], request.match_info["order_id"]

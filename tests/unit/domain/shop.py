@@ -188,7 +188,7 @@ class Shop:
 
     def stock(self, sku: str = "k", warehouse_id: str = "w") -> tuple[int | None, int]:
         """on_hand and frozen of a key."""
-        for level in self.processor.ledger.stock_of("a"):
+        for level in self.processor.ledger.stock_of("a") or ():
             if (level.warehouse_id, level.sku) == (warehouse_id, sku):
                 return level.on_hand, level.frozen
         raise AssertionError(f"nothing is known of {sku} in {warehouse_id}")

@@ -131,7 +131,22 @@ async def test_the_stock_of_an_account_can_be_narrowed_to_a_warehouse_and_a_sku(
     skus = [level["sku"] for level in (await site.json("/accounts/shop/stock?sku=s%2F1"))[1]["levels"]]
     assert skus == ["s/1"]
     assert len((await site.json("/accounts/shop/stock?warehouse_id=default"))[1]["levels"]) == 2
+    assert len((await site.json("/accounts/shop/stock?warehouse_id=default&sku=s2"))[1]["levels"]) == 1
     assert (await site.json("/accounts/shop/stock?warehouse_id=other"))[1]["levels"] == []
+    assert (await site.json("/accounts/shop/stock?sku=other"))[1]["levels"] == []
+
+
+async def test_more_levels_than_would_hold_up_the_worker_are_refused_with_a_way_out(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages_module, "LEVELS_MAX", 1)
+    site.engine.apply(Topic.ORDERS, order("shop", "o1", "s1"))
+    assert (await site.json("/accounts/shop/stock"))[0] == 200
+    site.engine.apply(Topic.ORDERS, order("shop", "o2", "s2") | {"event_id": "e2"})
+    status, told = await site.json("/accounts/shop/stock")
+    assert (status, told["error"]) == (400, "too_many_levels")
+    assert "stock.levels.v1" in told["detail"]
+    assert (await site.json("/accounts/shop/stock?sku=s2"))[0] == 200
 
 
 async def test_an_order_is_told_with_its_units(site: Site) -> None:
