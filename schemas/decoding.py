@@ -231,6 +231,8 @@ def _check_further(event: InputEvent) -> int:
             _refuse_field("delta", "is 0")
         case SubOrderSplit():
             _check_split(event)
+        case _:
+            pass  # of the others each field stands for itself
     return 0
 
 

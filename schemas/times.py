@@ -68,6 +68,11 @@ def time_text(ms: int) -> str:
     return (_EPOCH_WITHOUT_ZONE + timedelta(0, 0, 0, ms)).isoformat("T", "milliseconds") + "Z"
 
 
+def timestamp_text(timestamp_ms: int) -> str:
+    """Returns the normal spelling of a record's timestamp, which may be any number: the nearest from 1970 to 9999."""
+    return time_text(min(max(timestamp_ms, 0), _MS_MAX))
+
+
 def _read_any(text: str) -> tuple[str, int]:
     if _RFC3339.fullmatch(text) is None:
         raise ValueError("is not an RFC 3339 time with an offset, such as 2026-01-31T09:30:00Z")

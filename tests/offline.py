@@ -18,7 +18,7 @@ from tests.named import named
 from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
-from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Ledger, begun_at, encode_format, encode_positions
+from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, InputProgress, begun_at, encode_format, encode_positions
 from worker.stream.records import Headers, InputRecord, OutputRecord
 
 NOW_MS = 1_767_225_600_000
@@ -114,7 +114,7 @@ class OfflinePartition:
     prefix: str = ""
     rules: Rules = field(default_factory=Rules)
     processor: PartitionProcessor = field(init=False)
-    positions: Ledger = field(init=False)
+    positions: InputProgress = field(init=False)
     is_new: bool = True
 
     def __post_init__(self) -> None:
@@ -122,7 +122,7 @@ class OfflinePartition:
             partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, rules=self.rules
         )
         self.processor.restored(-1)
-        self.positions = Ledger.of({f"{self.prefix}{topic}": begun_at(0) for topic in INPUTS}, -1)
+        self.positions = InputProgress.of({f"{self.prefix}{topic}": begun_at(0) for topic in INPUTS}, -1)
 
     def process(self, records: Iterable[InputRecord]) -> Transaction:
         """The records of the transaction that has these inputs."""

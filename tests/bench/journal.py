@@ -21,7 +21,7 @@ from tests.bench.load import accounts, open_orders
 from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
 from worker.edges.partitioning import partition_of
-from worker.stream.positions import NO_STREAM_TIME, Ledger, Position
+from worker.stream.positions import NO_STREAM_TIME, InputProgress, Position
 from worker.stream.records import OutputRecord
 
 SKUS: Final = 500
@@ -177,7 +177,7 @@ def _present(
     worker = OfflinePartition(partition, PARTITIONS, system.topic_prefix)
     orders = system.topic(Topic.ORDERS)
     positions = {system.topic(topic): Position(0) for topic in INPUTS}
-    worker.positions = Ledger.of({**positions, orders: Position(past, applied=past)}, NO_STREAM_TIME)
+    worker.positions = InputProgress.of({**positions, orders: Position(past, applied=past)}, NO_STREAM_TIME)
     loaded = (load for load in open_orders(OPEN_ORDERS, NOW_MS) if load.key.decode() in own)
     given = [record(orders, partition, past + n, load.key, load.value) for n, load in enumerate(loaded)]
     written = worker.process(given)

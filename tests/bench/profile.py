@@ -39,7 +39,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.open_batches import OpenBatches
-from worker.stream.positions import Ledger, begun_at
+from worker.stream.positions import InputProgress, begun_at
 from worker.stream.records import InputRecord
 
 EVENTS: Final = 40_000
@@ -71,7 +71,7 @@ class Line:
         self._clock = Clock()
         self._processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
         self._merge = Merge(topics, lambda _: False)
-        self._ledger = Ledger.of({topic: begun_at(0) for topic in topics}, -1)
+        self._progress = InputProgress.of({topic: begun_at(0) for topic in topics}, -1)
         self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
         self._batches = OpenBatches(self._config.produce_batch_bytes_max, self._clock.now_ms)
         self._offsets: Counter[str] = Counter()
@@ -115,7 +115,7 @@ class Line:
 
         self._put(records)
         while chunk := self._merge.take(self._config.chunk_records_max):
-            batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
+            batch = Batch(self._config, self._clock, 0, self._processor, self._progress, self._breaker)
             note("decide")
             tick()
             while chunk:
@@ -137,7 +137,7 @@ class Line:
             return answer
 
         taken = timed("merge", lambda: self._merged(records))
-        batch = Batch(self._config, self._clock, 0, self._processor, self._ledger, self._breaker)
+        batch = Batch(self._config, self._clock, 0, self._processor, self._progress, self._breaker)
         began = time.process_time()
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)

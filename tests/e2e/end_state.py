@@ -47,6 +47,8 @@ class EndState:
                     self.eligible.add(order)
                 case "archive.revoked":
                     self.eligible.discard(order)
+                case _:
+                    pass  # a rejection changes nothing
         else:
             assert key is not None
             if topic is Topic.STATUS:

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.apache
 INVOICES = 150
 PER_SECOND = 250
 """Slow enough that everything happens while there is work."""
-LONG_SESSION_MS = 40_000
+LONG_SESSION_MS = 300_000
 
 
 @pytest.fixture(scope="module")
@@ -86,18 +86,15 @@ async def test_workers_that_are_killed_under_load_lose_and_double_nothing(
 async def test_a_worker_that_is_told_to_stop_leaves_its_partitions_at_once_and_in_good_order(
     system: System, start_worker: StartWorker, deliveries: list[Delivery]
 ) -> None:
-    # With such a session only a worker that left the group can have its partitions taken over in time.
+    # With such a session only of a worker that left the group are the partitions taken over while anybody here waits.
     settings = {"SESSION_TIMEOUT_MS": str(LONG_SESSION_MS)}
     first, second = start_worker(**settings), start_worker(**settings)
     await shared(first, second)
 
     async with fed(system, deliveries):
         await system.until_processed(len(deliveries) // 4)
-        asked_at = time.monotonic()
-        assert await first.terminate() == 0
-        assert time.monotonic() - asked_at < 10
+        assert await first.terminate() == 0, "the watchdog ends with 1"
         await shared(second)
-        assert time.monotonic() - asked_at < LONG_SESSION_MS / 2000
         first.start()
         await shared(first, second)
 

@@ -15,7 +15,7 @@ Choices where the contract leaves room:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -363,7 +363,3 @@ class _Before:
 
 def _is_short(sums: Sums) -> bool:
     return sums.available is not None and sums.available < 0
-
-
-def feed_all(model: Model, records: Sequence[Record]) -> list[Step]:
-    return [model.feed(record) for record in records]

@@ -116,6 +116,8 @@ class _Assembly:
                     "dead_letter_id": replay_of.decode(),
                 }
                 self._put(COMMANDS, command["account_id"].encode(), json.dumps(command).encode(), None)
+            case _:
+                pass  # there is nothing in the record that it could be about
 
     def _id(self, record: Record) -> str:
         return f"{PREFIX}{record.topic}/{record.partition}/{record.offset}"

@@ -37,8 +37,8 @@ BREAKER_MUTANTS = (
         (
             Edit(
                 TASK,
-                "self.processor, ledger, breaker)\n",
-                "self.processor, ledger, Breaker(breaker._bad_max, breaker._window))\n",
+                "self.processor, progress, breaker)\n",
+                "self.processor, progress, Breaker(breaker._bad_max, breaker._window))\n",
             ),
         ),
     ),

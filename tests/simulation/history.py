@@ -89,8 +89,9 @@ class _Teller:
                 self._say(drafted)
             case "settle":
                 self._settle((drafted.body or {})["order_id"])
-            case _ if self.entries:
-                self._about(drafted)
+            case _:
+                if self.entries:
+                    self._about(drafted)
 
     def _say(self, drafted: Draft) -> None:
         body = dict(drafted.body or {})
@@ -150,6 +151,8 @@ class _Teller:
                     {**command, "event_id": event_id, "order_id": order_id, "dead_letter_id": "@ID@"},
                     discards=first,
                 )
+            case _:
+                pass  # there is nothing in the entry that it could be about
 
     def _spoil(self, topic: str, body: dict[str, Any], fault: str, base_ms: int) -> None:
         key: bytes | None = body["account_id"].encode()

@@ -32,10 +32,10 @@ _FENCE = """\
             fence_offset = await writer.fence()
 """
 _KEPT = """\
-            await self._process(writer, ledger)
+            await self._process(writer, progress)
             if self._state_offset >= 0:
                 self._surroundings.memories[self.partition] = Memory(
-                    self.processor, ledger, self._state_offset, self._partition_count
+                    self.processor, progress, self._state_offset, self._partition_count
                 )
 """
 
@@ -260,11 +260,11 @@ MUTANTS = (
                 _KEPT,
                 """\
             try:
-                await self._process(writer, ledger)
+                await self._process(writer, progress)
             finally:
                 if self._state_offset >= 0:
                     self._surroundings.memories[self.partition] = Memory(
-                        self.processor, ledger, self._state_offset, self._partition_count
+                        self.processor, progress, self._state_offset, self._partition_count
                     )
 """,
             ),
@@ -351,7 +351,7 @@ MUTANTS = (
                     self._state_offset = await writer.commit(offsets)
                 except Exception:
                     self._surroundings.memories[self.partition] = Memory(
-                        self.processor, ledger, 1 << 40, self._partition_count
+                        self.processor, progress, 1 << 40, self._partition_count
                     )
                     raise
 """,

@@ -53,7 +53,7 @@ READING_MUTANTS = (
         "end-not-committed",
         "Markers and aborted records behind the last record are left until another one comes.",
         (
-            Edit(TASK, "and ledger.is_behind(read_to):", "and False:"),
+            Edit(TASK, "and progress.is_behind(read_to):", "and False:"),
             Edit(TASK, "if not batch.tripped:", "if False:"),
         ),
     ),

@@ -23,7 +23,7 @@ from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
-from worker.stream.positions import FORMAT_KEY, Ledger, Position, begun_at, encode_format, encode_positions
+from worker.stream.positions import FORMAT_KEY, InputProgress, Position, begun_at, encode_format, encode_positions
 from worker.stream.records import InputRecord
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
@@ -54,14 +54,14 @@ class Written:
             poisoned=(),
         )
         processor.restored(-1)
-        self.ledger = Ledger.of({PREFIX + topic: begun_at(0) for topic in INPUTS}, -1)
+        self.progress = InputProgress.of({PREFIX + topic: begun_at(0) for topic in INPUTS}, -1)
         self.transactions.append(
             {STATE: [(FORMAT_KEY, encode_format(1), ()), (POSITIONS_KEY, self._positions(), ())]},
         )
         while records:
             size = r.randint(1, records_max)
             for record in records[:size]:
-                self.ledger.count(record, processor.process(record))
+                self.progress.count(record, processor.process(record))
             del records[:size]
             blocks: dict[str, Block] = {}
             for output in named(processor.flush()):
@@ -107,13 +107,13 @@ class Written:
         return list(heapq.merge(*of_topic.values(), key=lambda record: record.timestamp))
 
     def _positions(self) -> bytes:
-        return encode_positions(self.ledger.positions(), self.ledger.stream_time_ms)
+        return encode_positions(self.progress.positions(), self.progress.stream_time_ms)
 
     def _read(self, topic: str, _partition: int, begin: int) -> list[SimRecord]:
         return [record for record in self._logs.get(topic.removeprefix(PREFIX), []) if record.offset >= begin]
 
     def _group_offset(self, topic: str, _partition: int) -> int:
-        return self.ledger.positions()[PREFIX + topic].next_offset
+        return self.progress.positions()[PREFIX + topic].next_offset
 
 
 @pytest.mark.parametrize("seed", range(8))

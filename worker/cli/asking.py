@@ -19,7 +19,7 @@ from worker.cli.context import Refusal
 
 if TYPE_CHECKING:
     from worker.edges.cluster import Cluster
-    from worker.edges.state_reader import NewProcessor, PartitionState
+    from worker.edges.state_reader import NewProcessor, StateAtOffset
     from worker.edges.topic_reader import ReadProgress, TopicReader
     from worker.settings import Settings
 
@@ -65,7 +65,7 @@ class Asked:
 
         return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
 
-    async def state_of(self, partition: int) -> PartitionState:
+    async def state_of(self, partition: int) -> StateAtOffset:
         """The state of a partition as it is now."""
         from worker.edges.state_reader import read_state
 

@@ -39,7 +39,6 @@ class Tally:
         self.statuses: dict[tuple[str, str], str] = {}
         self.eligible: set[tuple[str, str]] = set()
         self.movements: Counter[str] = Counter()
-        self.units: Counter[str] = Counter()
         self.latest_movements: deque[dict[str, Any]] = deque(maxlen=LATEST)
         self.levels: dict[StockKey, SeenLevel] = {}
         self.eligibility: Counter[str] = Counter()
@@ -59,7 +58,6 @@ class Tally:
         event = orjson.loads(value or b"")
         if topic is Topic.MOVEMENTS:
             self.movements[event["movement"]] += 1
-            self.units[event["movement"]] += abs(event["quantity"])
             self.latest_movements.append(event)
         elif topic is Topic.LEVELS:
             key = StockKey(event["account_id"], event["warehouse_id"], event["sku"])

@@ -1,7 +1,8 @@
 """The ledger of one partition: the one way in.
 
-`apply` takes an event and decides everything about it, `dead_lettered` tells it of dead letters, and `flush` hands over
-what was decided. What facts come to is found in the modules beside it; here is what an event is told apart by.
+`apply` takes an event and decides everything about it, `refused` tells it of records that were dead-lettered, and
+`flush` hands over what was decided. What facts come to is found in the modules beside it; here is what an event is told
+apart by.
 """
 
 from __future__ import annotations
@@ -69,6 +70,21 @@ class DeadLetterOfOrder(NamedTuple):
     account_id: str
     order_id: str
     dead_letter_id: str
+
+
+class RefusedRecord(NamedTuple):
+    """What can be read of a record that is dead-lettered, as far as anything follows from it.
+
+    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
+    """
+
+    account_id: str
+    source: str
+    recorded_at: int
+    occurred_at: str
+    event_id: str | None
+    order_id: str | None
+    sub_order_id: str | None
 
 
 class Ledger:
@@ -146,10 +162,6 @@ class Ledger:
         if recorded_at > self._books.stream_time_ms:
             self._books.advance(recorded_at)
 
-    def account(self, account_id: str) -> Account:
-        """The account, made when first asked for."""
-        return self._books.account(account_id)
-
     def apply(self, decoded: Decoded, source: str, recorded_at: int, replay: DeadLetterOfOrder | None = None) -> Effect:
         """Apply an event.
 
@@ -201,10 +213,24 @@ class Ledger:
             case _:
                 raise InvariantViolation(f"nothing is known of what to do with a {type(event).__name__}")
 
-    def dead_lettered(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
-        """A dead letter of an order was written: it holds the order back until its replay is accepted or it is
-        discarded.
+    def refused(self, record: RefusedRecord, conflict: str | None, dead_letter: DeadLetterOfOrder | None) -> None:
+        """A record was dead-lettered.
+
+        `conflict` says what came again with other content, if that is why. A dead letter of an order holds it back
+        until its replay is accepted or it is discarded.
         """
+        cause = Cause(self._books.account(record.account_id), *record[1:])
+        if conflict is not None:
+            self._out.alert(cause, "conflict", conflict, sub_order_id=cause.sub_order_id)
+        if dead_letter is not None:
+            self._hold_back(cause, dead_letter)
+
+    def flush(self) -> Iterator[list[Record]]:
+        """All records decided since the last flush, outputs and dirty state, a few at a time."""
+        self.finish()
+        return self._books.flush()
+
+    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
         account, order_id = cause.account, dead_letter.order_id
         order = self._books.open_order(account, order_id)
         if order is None:
@@ -215,15 +241,6 @@ class Ledger:
             order.dead_letters.append(dead_letter.dead_letter_id)
             order.changed = True
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
-
-    def conflicted(self, cause: Cause, detail: str) -> None:
-        """An event came again with other content."""
-        self._out.alert(cause, "conflict", detail, sub_order_id=cause.sub_order_id)
-
-    def flush(self) -> Iterator[list[Record]]:
-        """All records decided since the last flush, outputs and dirty state, a few at a time."""
-        self.finish()
-        return self._books.flush()
 
     # Orders
 

@@ -34,8 +34,7 @@ class Drift(NamedTuple):
 class Finding(NamedTuple):
     """What a count of one key came to.
 
-    compared: there was something to compare with. unknown: the key had no count before. greater: the count was greater
-    than the key's.
+    compared: there was something to compare with. unknown: the key had no count before.
     """
 
     posting: Posting | None
@@ -43,7 +42,6 @@ class Finding(NamedTuple):
     drifts: tuple[Drift, ...]
     compared: bool
     unknown: bool
-    greater: bool
 
 
 def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Finding:
@@ -69,7 +67,7 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
             drifts.append(Drift("reserved", frozen, reserved, adopted=False))
     if adopted:
         posting = stock.adopt(rank, on_hand)
-    return Finding(posting, adopted, tuple(drifts), compared, counted is None, greater)
+    return Finding(posting, adopted, tuple(drifts), compared, counted is None)
 
 
 def is_greater(count: StockState | None, rank: Rank) -> bool:

@@ -19,7 +19,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from schemas.decoding import order_of
 from schemas.inputs import DeadLetterDiscarded
-from schemas.times import time_text
+from schemas.times import time_text, timestamp_text
 from schemas.topics import RECORD_BYTES_MAX
 from worker.edges import connecting
 from worker.edges.processor import ERROR_HEADERS, REPLAY_HEADER
@@ -97,12 +97,12 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
         source_topic=source.topic,
         source_partition=source.partition,
         source_offset=source.offset,
-        source_timestamp=_time(source_timestamp),
+        source_timestamp=timestamp_text(source_timestamp),
         account_id=None if record.key is None else record.key.decode(errors="replace"),
         order_id=None if order is None else order[1],
         partition=record.partition,
         offset=record.offset,
-        written_at=_time(record.timestamp),
+        written_at=timestamp_text(record.timestamp),
         is_replay=headers.get(REPLAY_HEADER) == str(source),
     )
 
@@ -200,7 +200,7 @@ class Sender:
         command = DeadLetterDiscarded(
             event_id=f"discard-{uuid.uuid4()}",
             account_id=account_id,
-            occurred_at=_time(int(datetime.now(UTC).timestamp() * 1000)),
+            occurred_at=time_text(int(datetime.now(UTC).timestamp() * 1000)),
             order_id=order_id,
             dead_letter_id=dead_letter.id,
         )
@@ -208,7 +208,3 @@ class Sender:
         await self._producer.send_and_wait(
             commands_topic, key=account_id.encode(), value=msgspec.json.encode(command), partition=dead_letter.partition
         )
-
-
-def _time(timestamp_ms: int) -> str:
-    return time_text(min(max(timestamp_ms, 0), 253_402_300_799_999))

@@ -7,6 +7,7 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 
+# The hash is in Python, and asked for with every record.
 @lru_cache(maxsize=65_536)
 def partition_of(account_id: str, partition_count: int) -> int:
     """The partition of an account's records.

@@ -12,11 +12,10 @@ from typing import Final, NamedTuple
 
 from schemas import decoding
 from schemas.decoding import Decoded, Refused
-from schemas.times import time_text
+from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.cause import Cause
-from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger
+from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger, RefusedRecord
 from worker.domain.outbox import Record
 from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
@@ -27,15 +26,11 @@ from worker.edges.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
 
-PLACED_MAX = 100_000
-"""So many account ids are remembered to lie in the right partition: anybody may send any number of them."""
-
 REPLAY_HEADER: Final = "replay-of"
 
 _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
-_TIMESTAMP_MS_MAX: Final = 253_402_300_799_999  # the last millisecond of the year 9999
 _DEAD_LETTER_ID: Final = re.compile(
     r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>[0-9]{1,10})/(?P<offset>0|[1-9][0-9]{0,18})"
 )
@@ -67,7 +62,6 @@ class PartitionProcessor:
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
-        self._placed: set[str] = set()
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -136,8 +130,6 @@ class PartitionProcessor:
             yield self._outputs(records)
         dead_letters, self._dead_letters = self._dead_letters, []
         yield from in_slices(dead_letters, RECORDS_PER_STEP)
-        if len(self._placed) > PLACED_MAX:
-            self._placed.clear()
 
     def _outputs(self, records: list[Record]) -> list[Output]:
         names = self._names
@@ -146,8 +138,6 @@ class PartitionProcessor:
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
             raise RuleRefusal("key_mismatch", "The record's key is not its field account_id.")
-        if account_id in self._placed:
-            return
         expected = partition_of(account_id, self._partition_count)
         if expected != self._partition:
             raise RuleRefusal(
@@ -155,7 +145,6 @@ class PartitionProcessor:
                 f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
                 f" the record lies in {self._partition}.",
             )
-        self._placed.add(account_id)
 
     def _replay_of(self, record: InputRecord) -> Origin | None:
         """The dead letter that a record says to be the replay of; None where it says nothing that could be one.
@@ -201,25 +190,21 @@ class PartitionProcessor:
         tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
         dead_letter = None if refused.code == "too_late" else self._of_order(topic, record, origin)
         if dead_letter is not None or refused.code == "conflict":
-            cause = self._cause(record, decoded, dead_letter)
-            if refused.code == "conflict":
-                self.ledger.conflicted(cause, refused.message)
-            if dead_letter is not None:
-                self.ledger.dead_lettered(cause, dead_letter)
+            conflict = refused.message if refused.code == "conflict" else None
+            self.ledger.refused(self._legible(record, decoded, dead_letter), conflict, dead_letter)
 
-    def _cause(self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None) -> Cause:
-        """What a refused record is the cause of: as far as it can be read."""
-        source = f"{self._sources[record.topic]}{record.offset}"
+    def _legible(
+        self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None
+    ) -> RefusedRecord:
+        """What can be read of a refused record."""
+        at = (f"{self._sources[record.topic]}{record.offset}", record.timestamp)
         order_id = None if dead_letter is None else dead_letter.order_id
         if decoded is not None:
             event = decoded.event
-            account = self.ledger.account(event.account_id)
             sub_order_id = getattr(event, "sub_order_id", None)
-            return Cause(account, source, record.timestamp, event.occurred_at, event.event_id, order_id, sub_order_id)
+            return RefusedRecord(event.account_id, *at, event.occurred_at, event.event_id, order_id, sub_order_id)
         if dead_letter is None:
-            raise InvariantViolation("only a decoded record or one of an order is the cause of anything")
-        account = self.ledger.account(dead_letter.account_id)
-        event_id, occurred_at = decoding.id_and_time_of(record.value)
-        if occurred_at is None:
-            occurred_at = time_text(min(max(record.timestamp, 0), _TIMESTAMP_MS_MAX))
-        return Cause(account, source, record.timestamp, occurred_at, event_id, order_id)
+            raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
+        event_id, told_at = decoding.id_and_time_of(record.value)
+        occurred_at = told_at or timestamp_text(record.timestamp)
+        return RefusedRecord(dead_letter.account_id, *at, occurred_at, event_id, order_id, None)

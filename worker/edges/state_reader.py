@@ -17,11 +17,11 @@ from worker.stream.positions import (
     ENGINE_KEYS,
     FORMAT_KEY,
     POSITIONS_KEY,
-    Position,
     decode_format,
     decode_positions,
 )
 from worker.stream.processor import StateVersionError
+from worker.stream.restore import Restored
 
 NewProcessor = Callable[[int], PartitionProcessor]
 """Makes the processor of a partition."""
@@ -32,23 +32,18 @@ class StateUnreadable(Exception):
 
 
 @dataclass(slots=True)
-class PartitionState:
-    """The state of a partition at offset `end` of the state topic.
-
-    `partition_count` is the recorded one (None: nothing recorded yet); `stream_time_ms` -1: nothing was ever processed.
-    """
+class StateAtOffset:
+    """The state of a partition at offset `end` of the state topic; `said`: what the engine's own records say."""
 
     ledger: Ledger
     end: int
     records: int = 0
-    positions: dict[str, Position] = field(default_factory=dict)
-    stream_time_ms: int = -1
-    partition_count: int | None = None
+    said: Restored = field(default_factory=Restored)
 
     @property
     def cut(self) -> dict[str, int]:
         """The next offset of each input topic."""
-        return {topic: position.next_offset for topic, position in self.positions.items()}
+        return {topic: position.next_offset for topic, position in self.said.positions.items()}
 
 
 def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
@@ -58,11 +53,11 @@ def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
     )
 
 
-async def read_state(reader: TopicReader, topic: str, partition: int, new_processor: NewProcessor) -> PartitionState:
+async def read_state(reader: TopicReader, topic: str, partition: int, new_processor: NewProcessor) -> StateAtOffset:
     """Read the committed state of a partition as it is now. Raises StateUnreadable."""
     bounds = await reader.bounds(topic, partition)
     processor = new_processor(partition)
-    state = PartitionState(processor.ledger, bounds.stable_end)
+    state = StateAtOffset(processor.ledger, bounds.stable_end)
 
     def take(records: Sequence[Record]) -> None:
         for record in records:
@@ -75,7 +70,7 @@ async def read_state(reader: TopicReader, topic: str, partition: int, new_proces
         state.records += len(records)
 
     await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
-    processor.restored(state.stream_time_ms)
+    processor.restored(state.said.stream_time_ms)
     return state
 
 
@@ -109,13 +104,11 @@ async def read_recorded_partition_count(reader: TopicReader, topic: str, partiti
     return decode_format(found[-1]) if found else None
 
 
-def _take(record: Record, processor: PartitionProcessor, state: PartitionState) -> None:
+def _take(record: Record, processor: PartitionProcessor, state: StateAtOffset) -> None:
     key, value = record.key, record.value
     if key is None:
         raise ValueError("a state record must have a key")
-    if not key.startswith(ENGINE_KEYS):
+    if key.startswith(ENGINE_KEYS):
+        state.said.take(key, value)
+    else:
         processor.restore(key, value)
-    elif value is not None and key == POSITIONS_KEY:
-        state.positions, state.stream_time_ms = decode_positions(value)
-    elif value is not None and key == FORMAT_KEY:
-        state.partition_count = decode_format(value)

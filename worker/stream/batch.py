@@ -9,25 +9,31 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
-from worker.stream.positions import POSITIONS_KEY, Ledger, encode_positions, outcomes_between
+from worker.stream.positions import POSITIONS_KEY, InputProgress, encode_positions, outcomes_between
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output, OutputRecord
 from worker.stream.steps import take_steps
 
 
 class Batch:
-    """What one transaction decides. Made anew for each; the ledger and the breaker go on."""
+    """What one transaction decides. Made anew for each; progress and breaker go on."""
 
     def __init__(
-        self, config: EngineConfig, clock: Clock, partition: int, processor: Processor, ledger: Ledger, breaker: Breaker
+        self,
+        config: EngineConfig,
+        clock: Clock,
+        partition: int,
+        processor: Processor,
+        progress: InputProgress,
+        breaker: Breaker,
     ) -> None:
         self._config = config
         self._clock = clock
         self._partition = partition
         self._processor = processor
-        self._ledger = ledger
+        self._progress = progress
         self._breaker = breaker
-        self._before = ledger.positions()
+        self._before = progress.positions()
         self._timestamps_ms: list[int] = []
         self._bytes = 0
         self._outputs = 0
@@ -38,7 +44,7 @@ class Batch:
     async def decide(self, chunk: Sequence[InputRecord]) -> None:
         """Process records in order, giving the event loop back in between. Raises Halt when the processor fails."""
         processor = self._processor
-        process, count, monotonic = processor.process, self._ledger.count, self._clock.monotonic
+        process, count, monotonic = processor.process, self._progress.count, self._clock.monotonic
         bad = Outcome.DEAD_LETTERED  # looked up once: an enum's member costs a method in Python
         slice_ms = self._config.chunk_time_ms_max
         slice_seconds = slice_ms / 1000
@@ -75,7 +81,7 @@ class Batch:
     async def flush(self, append: Callable[[Sequence[Output]], None]) -> None:
         """Append what the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does."""
         await take_steps(self._appended(append), self._clock, self._config.chunk_time_ms_max)
-        value = encode_positions(self._ledger.positions(), self._ledger.stream_time_ms)
+        value = encode_positions(self._progress.positions(), self._progress.stream_time_ms)
         append([OutputRecord(self._config.state_topic, POSITIONS_KEY, value)])
         self._outputs += 1
 
@@ -95,7 +101,7 @@ class Batch:
         """What to tell once it is committed."""
         return BatchReport(
             partition=self._partition,
-            outcomes=outcomes_between(self._before, self._ledger.positions()),
+            outcomes=outcomes_between(self._before, self._progress.positions()),
             timestamps_ms=self._timestamps_ms,
             committed_at_ms=self._clock.now_ms(),
             transaction_seconds=self._clock.monotonic() - self._began_at,

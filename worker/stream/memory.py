@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.stream.positions import Ledger
+from worker.stream.positions import InputProgress
 from worker.stream.processor import Processor
 
 
@@ -19,7 +19,7 @@ class Memory:
     """The state of a partition after a transaction that was committed for sure."""
 
     processor: Processor
-    ledger: Ledger
+    progress: InputProgress
     state_offset: int
     """Of the last record this process wrote to the state topic."""
     partition_count: int

@@ -46,14 +46,14 @@ _GAPS: Final = Position._fields.index("gaps")
 
 
 @dataclass
-class Ledger:
+class InputProgress:
     """The positions of a partition while it is being processed: mutable, thrown away with the state on any error."""
 
     _columns: dict[str, list[int]] = field(default_factory=dict)
     stream_time_ms: int = NO_STREAM_TIME
 
     @classmethod
-    def of(cls, positions: dict[str, Position], stream_time_ms: int) -> Ledger:
+    def of(cls, positions: dict[str, Position], stream_time_ms: int) -> InputProgress:
         """The running form of `positions`."""
         return cls({topic: list(position) for topic, position in positions.items()}, stream_time_ms)
 

@@ -22,7 +22,7 @@ from worker.stream.merge import Merge
 from worker.stream.positions import (
     FORMAT_KEY,
     POSITIONS_KEY,
-    Ledger,
+    InputProgress,
     begun_at,
     encode_format,
     encode_positions,
@@ -163,20 +163,20 @@ class PartitionTask:
             fence_offset = await writer.fence()
             log.info("partition fenced", extra={"partition": self.partition, "fence_offset": fence_offset})
             self._state_offset = fence_offset
-            ledger = await self._resume(memory, fence_offset)
-            if ledger is None:
+            progress = await self._resume(memory, fence_offset)
+            if progress is None:
                 restored = await self._restore(fence_offset)
-                ledger = await self._positions(restored, writer)
-            await self._process(writer, ledger)
+                progress = await self._positions(restored, writer)
+            await self._process(writer, progress)
             if self._state_offset >= 0:
                 self._surroundings.memories[self.partition] = Memory(
-                    self.processor, ledger, self._state_offset, self._partition_count
+                    self.processor, progress, self._state_offset, self._partition_count
                 )
         finally:
             self._feed.close(self.partition)
             await writer.discard()
 
-    async def _resume(self, memory: Memory | None, fence_offset: int) -> Ledger | None:
+    async def _resume(self, memory: Memory | None, fence_offset: int) -> InputProgress | None:
         """Go on with a state that this process still has, if it is still the state."""
         if memory is None or memory.partition_count != self._partition_count:
             return None
@@ -186,7 +186,7 @@ class PartitionTask:
             return None
         self.processor = memory.processor
         log.info("partition resumed from memory", extra={"partition": self.partition})
-        return memory.ledger
+        return memory.progress
 
     async def _restore(self, fence_offset: int) -> Restored:
         self.state = PartitionState.RESTORING
@@ -233,7 +233,7 @@ class PartitionTask:
                 },
             )
 
-    async def _positions(self, restored: Restored, writer: TransactionWriter) -> Ledger:
+    async def _positions(self, restored: Restored, writer: TransactionWriter) -> InputProgress:
         """Where processing begins: what the state says; the beginning of inputs it does not know is made part of it."""
         positions = restored.positions
         unknown = [topic for topic in self._config.inputs if topic not in positions]
@@ -250,12 +250,12 @@ class PartitionTask:
             )
             offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
             self._state_offset = await writer.commit(offsets)
-        return Ledger.of(positions, restored.stream_time_ms)
+        return InputProgress.of(positions, restored.stream_time_ms)
 
-    async def _process(self, writer: TransactionWriter, ledger: Ledger) -> None:
+    async def _process(self, writer: TransactionWriter, progress: InputProgress) -> None:
         merge = Merge(self._config.inputs, self.processor.waits)
         breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
-        positions = ledger.positions()
+        positions = progress.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
         self._offsets = offsets
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
@@ -270,14 +270,14 @@ class PartitionTask:
             chunk = merge.take(self._config.chunk_records_max)
             if chunk:
                 patient_until = None
-                await self._transact(writer, merge, chunk, ledger, breaker)
+                await self._transact(writer, merge, chunk, progress, breaker)
             elif merge.empty:
                 patient_until = None
                 read_to = merge.read_to
                 await self._wake.wait()
-                if merge.read_to == read_to and ledger.is_behind(read_to):
+                if merge.read_to == read_to and progress.is_behind(read_to):
                     # Nothing but markers, and nothing has come since: the group's offsets must not stay before them.
-                    await self._transact(writer, merge, chunk, ledger, breaker)
+                    await self._transact(writer, merge, chunk, progress, breaker)
             else:
                 now = self._clock.monotonic()
                 patient_until = patient_until or now + self._config.fetch_patience_ms / 1000
@@ -290,13 +290,13 @@ class PartitionTask:
         writer: TransactionWriter,
         merge: Merge,
         chunk: Sequence[InputRecord],
-        ledger: Ledger,
+        progress: InputProgress,
         breaker: Breaker,
     ) -> None:
         """One transaction, begun with `chunk`, and with what else can be taken meanwhile; it may be of gaps alone."""
         async with self._between:
             try:
-                batch = Batch(self._config, self._clock, self.partition, self.processor, ledger, breaker)
+                batch = Batch(self._config, self._clock, self.partition, self.processor, progress, breaker)
                 while chunk:
                     await batch.decide(chunk)
                     room = 0 if self._stopping.is_set() else batch.room
@@ -304,9 +304,9 @@ class PartitionTask:
                         await self._feed.observe(self.partition)
                     chunk = merge.take(room)
                 if not batch.tripped:  # then what was taken is not decided to its end
-                    ledger.pass_over(merge.read_to)
+                    progress.pass_over(merge.read_to)
                 await batch.flush(writer.append)
-                offsets = {topic: position.next_offset for topic, position in ledger.positions().items()}
+                offsets = {topic: position.next_offset for topic, position in progress.positions().items()}
                 await asyncio.sleep(0)
                 self._state_offset = await writer.commit(offsets)
                 self._offsets = offsets

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -94,9 +93,7 @@ async def test_a_worker_processes_an_order_shows_it_and_ends_in_good_order(
     assert "stockfreeze_ready 1.0" in metrics.body
 
     await logged(worker, "ready")
-    asked_at = time.monotonic()
-    assert await worker.terminate() == 0
-    assert time.monotonic() - asked_at < 10
+    assert await worker.terminate() == 0, "the watchdog ends with 1"
     events = [record["event"] for record in worker.log_records]
     life = ("started", "ready", "stopping", "stopped")
     assert tuple(event for event in events if event in life) == life

@@ -269,7 +269,8 @@ def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said(
             fields = {"lines": lines_of(long, 1)}
         body = body_of("sub_order.created", at, warehouse_id=next(long), **fields)
         event = told(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
-        order = shop.processor.ledger._books.open_order(shop.processor.ledger.account("a"), "o")
+        books = shop.processor.ledger._books
+        order = books.open_order(books.account("a"), "o")
         assert order is not None
         assert is_small(event)  # type: ignore[arg-type]  # one of an order
         assert bytes_max_after(order, event, "default") < ORDER_BYTES_MAX / 2  # type: ignore[arg-type]  # likewise

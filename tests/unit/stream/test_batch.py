@@ -12,7 +12,7 @@ from worker.stream import Outcome, OutputRecord
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
 from worker.stream.errors import Halt
-from worker.stream.positions import POSITIONS_KEY, Ledger, Position, begun_at, decode_positions
+from worker.stream.positions import POSITIONS_KEY, InputProgress, Position, begun_at, decode_positions
 from worker.stream.records import Output
 
 APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
@@ -23,8 +23,8 @@ class _Rig:
     def __init__(self, bad_max: int = 0) -> None:
         self.time = Time()
         self.processor = Obedient()
-        self.ledger = Ledger.of({"a": begun_at(0), "b": begun_at(0)}, -1)
-        self.batch = Batch(CONFIG, self.time.clock, 7, self.processor, self.ledger, Breaker(bad_max, 10))
+        self.progress = InputProgress.of({"a": begun_at(0), "b": begun_at(0)}, -1)
+        self.batch = Batch(CONFIG, self.time.clock, 7, self.processor, self.progress, Breaker(bad_max, 10))
 
     def steps(self, *, boom: bool = False) -> Iterator[None]:
         """Each as long as a slice."""
@@ -54,7 +54,7 @@ class _Others:
 
     def _go_on(self) -> None:
         self.turns += 1
-        self.counted_meanwhile = max(self.counted_meanwhile, self._rig.ledger.positions()["a"].next_offset)
+        self.counted_meanwhile = max(self.counted_meanwhile, self._rig.progress.positions()["a"].next_offset)
         if self.turns < STEPS:
             asyncio.get_running_loop().call_soon(self._go_on)
 
@@ -73,8 +73,8 @@ async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -
 
 async def test_a_report_tells_this_batch_alone() -> None:
     rig = _Rig()
-    rig.ledger.count(record("b", 0, 50), Outcome.STALE)
-    rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.ledger, Breaker(0, 10))
+    rig.progress.count(record("b", 0, 50), Outcome.STALE)
+    rig.batch = Batch(CONFIG, rig.time.clock, 7, rig.processor, rig.progress, Breaker(0, 10))
     await rig.decide(APPLIED, APPLIED)
     await rig.flush()
     rig.time.seconds += 0.25
@@ -106,7 +106,7 @@ async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_o
     assert next(rig.processor.rest, "done") == "done"
     assert others.turns >= STEPS
     assert others.counted_meanwhile == 0, "a record that is half done is not counted"
-    assert rig.ledger.positions()["a"] == Position(1, applied=1)
+    assert rig.progress.positions()["a"] == Position(1, applied=1)
 
 
 async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
@@ -114,7 +114,7 @@ async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
     rig.processor.rest = rig.steps(boom=True)
     with pytest.raises(Halt, match="partition 7 stopped at a/0/0: ValueError: the last key does not add up"):
         await rig.decide(APPLIED)
-    assert rig.ledger.positions()["a"] == Position(0)
+    assert rig.progress.positions()["a"] == Position(0)
 
 
 async def test_a_flush_lets_others_go_on_between_its_steps() -> None:
@@ -138,7 +138,7 @@ async def test_nothing_is_decided_after_the_breaker_opened() -> None:
     await rig.decide(BAD, BAD, APPLIED)
     assert rig.batch.tripped
     assert rig.batch.room == 0
-    assert rig.ledger.positions()["a"] == Position(2, dead_lettered=2)
+    assert rig.progress.positions()["a"] == Position(2, dead_lettered=2)
 
 
 async def test_a_batch_is_bounded_in_records_bytes_and_time() -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.unit.stream.records import record
 from worker.stream import Outcome, StateVersionError
 from worker.stream.positions import (
-    Ledger,
+    InputProgress,
     Position,
     begun_at,
     decode_format,
@@ -18,34 +18,34 @@ from worker.stream.positions import (
 
 
 def test_every_offset_is_counted_once_as_an_outcome_or_as_a_gap() -> None:
-    ledger = Ledger.of({"a": begun_at(10), "b": begun_at(0)}, -1)
-    ledger.count(record("a", 10, 500), Outcome.APPLIED)
-    ledger.count(record("a", 14, 400), Outcome.DUPLICATE)
-    ledger.count(record("a", 15, 300), Outcome.STALE)
-    ledger.count(record("a", 20, 600), Outcome.DEAD_LETTERED)
-    position = ledger.positions()["a"]
+    progress = InputProgress.of({"a": begun_at(10), "b": begun_at(0)}, -1)
+    progress.count(record("a", 10, 500), Outcome.APPLIED)
+    progress.count(record("a", 14, 400), Outcome.DUPLICATE)
+    progress.count(record("a", 15, 300), Outcome.STALE)
+    progress.count(record("a", 20, 600), Outcome.DEAD_LETTERED)
+    position = progress.positions()["a"]
     assert position == Position(21, applied=1, duplicate=1, stale=1, dead_lettered=1, gaps=17)
     assert sum(position[1:]) == position.next_offset
-    assert ledger.positions()["b"] == Position(0)
+    assert progress.positions()["b"] == Position(0)
 
 
 def test_what_was_read_and_holds_no_record_is_a_gap() -> None:
-    ledger = Ledger.of({"a": begun_at(0), "b": begun_at(7)}, -1)
-    ledger.count(record("a", 0, 500), Outcome.APPLIED)
-    assert ledger.is_behind({"a": 3, "b": 7})
-    ledger.pass_over({"a": 3, "b": 5})
-    assert ledger.positions() == {"a": Position(3, applied=1, gaps=2), "b": Position(7, gaps=7)}
-    assert not ledger.is_behind({"a": 3, "b": 5})
-    ledger.count(record("a", 4, 600), Outcome.STALE)
-    assert ledger.positions()["a"] == Position(5, applied=1, stale=1, gaps=3)
+    progress = InputProgress.of({"a": begun_at(0), "b": begun_at(7)}, -1)
+    progress.count(record("a", 0, 500), Outcome.APPLIED)
+    assert progress.is_behind({"a": 3, "b": 7})
+    progress.pass_over({"a": 3, "b": 5})
+    assert progress.positions() == {"a": Position(3, applied=1, gaps=2), "b": Position(7, gaps=7)}
+    assert not progress.is_behind({"a": 3, "b": 5})
+    progress.count(record("a", 4, 600), Outcome.STALE)
+    assert progress.positions()["a"] == Position(5, applied=1, stale=1, gaps=3)
 
 
 def test_stream_time_is_the_greatest_timestamp_and_never_goes_back() -> None:
-    ledger = Ledger.of({"a": begun_at(0)}, 700)
-    ledger.count(record("a", 0, 600), Outcome.APPLIED)
-    assert ledger.stream_time_ms == 700
-    ledger.count(record("a", 1, 800), Outcome.APPLIED)
-    assert ledger.stream_time_ms == 800
+    progress = InputProgress.of({"a": begun_at(0)}, 700)
+    progress.count(record("a", 0, 600), Outcome.APPLIED)
+    assert progress.stream_time_ms == 700
+    progress.count(record("a", 1, 800), Outcome.APPLIED)
+    assert progress.stream_time_ms == 800
 
 
 def test_outcomes_between_two_moments_are_the_differences() -> None:

@@ -34,7 +34,6 @@ class Levels:
     def __init__(self, topic: str, partition: int, cut: Cut) -> None:
         self.topic = topic
         self.findings = Findings(partition)
-        self.records = 0
         self.stocks: dict[StockKey, Stock] = {}
         self._sources = Sources(partition, cut)
         self._newer: set[StockKey] = set()
@@ -60,7 +59,6 @@ class Levels:
             except (msgspec.DecodeError, ValueError) as error:
                 self._add(Check.FORMAT, text_of(record.key), f"not a level: {error}", record)
                 continue
-            self.records += 1
             key = (level.account_id, level.warehouse_id, level.sku)
             if not self._sources.is_before_cut(source, offset):
                 self._newer.add(key)

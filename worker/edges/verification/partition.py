@@ -17,7 +17,7 @@ from schemas.topics import INPUTS, Topic
 from worker.domain.views import OrderView
 from worker.edges.cluster import Cluster
 from worker.edges.partitioning import partition_of
-from worker.edges.state_reader import NewProcessor, PartitionState, StateUnreadable, read_cut, read_state
+from worker.edges.state_reader import NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
 from worker.edges.topic_reader import Bounds, Take, TopicReader
 from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input
 from worker.edges.verification.findings import Check, Findings
@@ -150,7 +150,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     journal.end(await reading.read_to_end(Topic.MOVEMENTS, journal.take, journal.next_offset))
 
     report.unread = await _check_inputs(reading, state, committed_before, committed_after, findings)
-    dead_letters.check(sum(position.dead_lettered for position in state.positions.values()))
+    dead_letters.check(sum(position.dead_lettered for position in state.said.positions.values()))
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
     statuses.conclude(state.ledger.order_of)
     _check_placement(system, statuses, levels, journal, findings)
@@ -165,20 +165,19 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     return report
 
 
-def _check_format(system: System, state: PartitionState, findings: Findings) -> None:
+def _check_format(system: System, state: StateAtOffset, findings: Findings) -> None:
     subject = system.topic(Topic.STATE)
-    if state.partition_count is None and (state.positions or state.records):
+    if state.said.partition_count is None and (state.said.positions or state.records):
         findings.add(Check.FORMAT, subject, "the state has not recorded the partition count it was built with")
-    elif state.partition_count not in (None, system.partition_count):
-        message = (
-            f"the state was built with {state.partition_count} partitions, but the topics have {system.partition_count}"
-        )
+    elif state.said.partition_count not in (None, system.partition_count):
+        count = state.said.partition_count
+        message = f"the state was built with {count} partitions, but the topics have {system.partition_count}"
         findings.add(Check.FORMAT, subject, message)
 
 
 async def _check_inputs(
     reading: _Reading,
-    state: PartitionState,
+    state: StateAtOffset,
     committed_before: dict[str, int],
     committed_after: dict[str, int],
     findings: Findings,
@@ -189,7 +188,7 @@ async def _check_inputs(
         name = reading.system.topic(topic)
         facts = InputFacts(
             topic=name,
-            position=state.positions.get(name),
+            position=state.said.positions.get(name),
             committed_before=committed_before.get(name),
             committed_after=committed_after.get(name),
             bounds=await reading.bounds(topic),
@@ -210,7 +209,7 @@ def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> It
 
 
 def _check_stock(
-    journal: Journal, levels: Levels, state: PartitionState, open_units: dict[StockKey, int], findings: Findings
+    journal: Journal, levels: Levels, state: StateAtOffset, open_units: dict[StockKey, int], findings: Findings
 ) -> int:
     in_state = {
         (view.account_id, view.warehouse_id, view.sku): Stock(view.on_hand, view.frozen)
@@ -235,7 +234,7 @@ def _check_placement(system: System, statuses: Statuses, levels: Levels, journal
                 findings.add(Check.PLACEMENT, account_id, message)
 
 
-async def _check_sources(reading: _Reading, state: PartitionState, beyond: Cut, findings: Findings) -> None:
+async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, findings: Findings) -> None:
     if not beyond:
         return
     topic = reading.system.topic(Topic.STATE)
@@ -265,6 +264,6 @@ def _newest(*parts: Cut) -> Cut:
     return newest
 
 
-def _outcomes(state: PartitionState) -> dict[str, int]:
+def _outcomes(state: StateAtOffset) -> dict[str, int]:
     names = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
-    return {name: sum(getattr(position, name) for position in state.positions.values()) for name in names}
+    return {name: sum(getattr(position, name) for position in state.said.positions.values()) for name in names}

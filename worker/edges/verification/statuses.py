@@ -74,7 +74,6 @@ class Statuses:
     def __init__(self, topic: str, partition: int, cut: Cut, orders: Iterable[OrderView]) -> None:
         self.topic = topic
         self.findings = Findings(partition)
-        self.records = 0
         self._sources = Sources(partition, cut)
         self._expected = {
             key_of(view.account_id, view.order_id): _fingerprint(_written(view)) for view in orders if view.known
@@ -111,7 +110,6 @@ class Statuses:
             except (msgspec.DecodeError, ValueError) as error:
                 self._add(Check.FORMAT, text_of(record.key), f"not a status: {error}", record)
                 continue
-            self.records += 1
             key = key_of(entry.account_id, entry.order_id)
             if not self._sources.is_before_cut(source, offset):
                 self._newer.add(key)
