@@ -13,9 +13,9 @@ from schemas.topics import Topic
 from tests.bench.figures import Figure, at_most
 from tests.bench.load import counted, events, trickle
 from tests.bench.processes import cpu_seconds
+from tests.bench.steady_load import LoadRecord
 from tests.bench.system import PARTITION_COUNTS, Bench, BenchFailed, new_system, through
 from worker.demo.children import child_process
-from worker.demo.load import LoadRecord
 
 READER_STOP_SECONDS: Final = 30.0
 

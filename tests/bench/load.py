@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaProducer
 from confluent_kafka import KafkaError, Producer
 
 from schemas.topics import Topic
+from tests.bench.steady_load import LoadRecord, opening_counts, steady_load
 from tests.bench.system import PARTITIONS, BenchFailed, System
 from tests.e2e.worker_process import WorkerProcess
 from worker.demo.events import rfc3339
-from worker.demo.load import LoadRecord, opening_counts, steady_load
 from worker.demo.retail import WAREHOUSES
 from worker.edges.partitioning import partition_of
 

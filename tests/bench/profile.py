@@ -30,7 +30,7 @@ from schemas.decoding import decode
 from schemas.identity import identity_of
 from schemas.topics import INPUTS, Topic
 from tests.bench.load import counts, events
-from worker.demo.load import LoadRecord
+from tests.bench.steady_load import LoadRecord
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_seldom, set_apart

@@ -18,9 +18,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from schemas.topics import RECORD_BYTES_MAX, Topic
+from tests.bench.steady_load import steady_load
 from tests.e2e.system import System
 from worker.demo.disturbance import Delivery, disturb
-from worker.demo.load import steady_load
 from worker.demo.retail import read_invoices
 from worker.demo.scenario import scenario_of
 from worker.edges.partitioning import partition_of

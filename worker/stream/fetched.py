@@ -11,7 +11,7 @@ And a batch that cannot be read (its checksum is wrong, it does not decompress) 
 client would raise it after it has taken out what came of other partitions, and past that it goes on: they would be lost
 to whoever takes its positions for what was read. So it is handed out, in its place.
 
-The other places are `worker.stream.open_batches` and, for one number, `worker.stream.transaction`.
+The other places are `worker.stream.open_batches` and `worker.stream.producer`, with its requests.
 """
 
 from __future__ import annotations

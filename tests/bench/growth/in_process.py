@@ -18,7 +18,7 @@ from tests.bench.growth.loads import holders, order_of
 from tests.bench.growth.series import NOTHING_MORE, Point, Series
 from tests.bench.load import SKUS, open_orders
 from tests.bench.profile import START_MS, Line
-from worker.demo.load import LoadRecord, opening_counts, steady_load
+from tests.bench.steady_load import LoadRecord, opening_counts, steady_load
 from worker.ops.garbage import collect_seldom, set_apart
 
 TRANSACTION_RECORDS: Final = 200

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from schemas.topics import Topic
+from tests.bench.steady_load import LoadRecord
 from worker.demo.events import rfc3339
-from worker.demo.load import LoadRecord
 
 COUNTS_MAX: Final = 5000
 """Of a part, as the contract has it."""

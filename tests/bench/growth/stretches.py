@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from tests.bench.growth.loads import order_of, record, snapshot
 from tests.bench.growth.series import Stretch
 from tests.bench.profile import START_MS, Line
-from worker.demo.load import LoadRecord
+from tests.bench.steady_load import LoadRecord
 from worker.ops.garbage import collect_seldom, set_apart
 from worker.stream.config import EngineConfig
 

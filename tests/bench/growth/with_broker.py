@@ -11,8 +11,8 @@ from tests.bench.backlog import shared, work_off
 from tests.bench.growth.series import NOTHING_MORE, Point, Series
 from tests.bench.load import SKUS, accounts, preload
 from tests.bench.processes import cpu_seconds
+from tests.bench.steady_load import steady_load
 from tests.bench.system import Bench, BenchFailed, new_system
-from worker.demo.load import steady_load
 
 EVENTS: Final = 1_000_000
 """With 200,000 of them a worker was through in three seconds, and 64 partitions had no backlog worth the name."""

@@ -13,8 +13,8 @@ import msgspec
 from schemas.topics import Topic
 from tests.bench.load import events
 from tests.bench.peers.kernel import DEFAULT_WAREHOUSE, KERNEL_TYPES
+from tests.bench.steady_load import LoadRecord
 from tests.bench.system import PARTITIONS, System
-from worker.demo.load import LoadRecord
 from worker.edges.topic_reader import Record, TopicReader
 
 ENDLESS: Final = 1 << 40

@@ -23,10 +23,10 @@ from tests.bench.peers.levels import difference, expected_levels, read_levels
 from tests.bench.peers.roster import Contender, Place
 from tests.bench.processes import cpu_seconds, resident_bytes
 from tests.bench.reader import READY_SUFFIX
+from tests.bench.steady_load import LoadRecord
 from tests.bench.system import POLL_SECONDS, WORK_SECONDS_MAX, Bench, BenchFailed, System, new_system
 from tests.e2e.worker_process import WorkerProcess
 from worker.demo.children import child_process
-from worker.demo.load import LoadRecord
 
 PER_SECOND: Final = 1000
 WARM_UP_SECONDS: Final = 5

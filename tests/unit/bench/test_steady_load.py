@@ -7,7 +7,7 @@ from collections import Counter
 from itertools import islice
 
 from schemas.decoding import decode
-from worker.demo.load import opening_counts, steady_load
+from tests.bench.steady_load import opening_counts, steady_load
 
 ACCOUNTS = [f"account-{number}" for number in range(8)]
 START_MS = 1_790_000_000_000
