@@ -155,12 +155,7 @@ class Host:
         self._release = release
 
     async def run(self) -> int:
-        """Run until a signal, and return the exit code.
-
-        Raises:
-            AddressInUse: the pages cannot listen.
-
-        """
+        """Run until a signal; gives the exit code. Raises AddressInUse where the pages cannot listen."""
         stopping = asyncio.Event()
         self._listen(stopping, asyncio.get_running_loop())
         app = self._make_app()
@@ -246,9 +241,7 @@ def _ours(processor: Processor) -> PartitionProcessor:
 def run_worker(settings: Settings) -> int:
     """Run a worker in this process until SIGTERM or SIGINT, and return its exit code: 0, or 1 when a part of it failed.
 
-    Raises:
-        AddressInUse: the pages cannot listen on their address.
-
+    Raises AddressInUse where the pages cannot listen.
     """
     configure_logging(settings.log_format, settings.log_level)
     collect_seldom()

@@ -207,12 +207,7 @@ class Settings(BaseSettings):
         return self
 
     def client_options(self) -> dict[str, object]:
-        """Make the connection arguments of an aiokafka client.
-
-        Raises:
-            SettingsError: the certificate files cannot be loaded.
-
-        """
+        """The connection arguments of an aiokafka client. Raises SettingsError where certificates cannot be loaded."""
         options: dict[str, object] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -313,9 +308,7 @@ def _row(name: str, field: FieldInfo) -> SettingRow:
 def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the file, if one is given, and the environment over it, and check everything.
 
-    Raises:
-        SettingsError: a file that cannot be read, a name that nobody knows, or a value that is refused.
-
+    Raises SettingsError for a file that cannot be read, a name that nobody knows, and a value that is refused.
     """
     from_file = {} if config is None else _read_file(config)
     from_environment = _read_environment(environ)

@@ -57,12 +57,7 @@ def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> C
 
 
 def load() -> Settings:
-    """Load the settings of the running command: `--config` and the environment.
-
-    Raises:
-        Refusal: a setting is wrong.
-
-    """
+    """The settings of the running command: `--config` and the environment. Raises Refusal where one is wrong."""
     # Imported here, as it takes a good part of a second that `--help` need not wait for.
     from worker.settings import SettingsError, load_settings
 

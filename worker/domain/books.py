@@ -346,7 +346,7 @@ def _stock_view(account: Account, stock: Stock) -> StockView:
         frozen=stock.frozen,
         available=available,
         publishable=None if available is None else max(0, available - account.rules.buffer),
-        as_of=stock.as_of,
+        as_of=stock.as_of_text,
     )
 
 

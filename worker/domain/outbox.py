@@ -253,7 +253,7 @@ class Outbox:
             stock.frozen,
             available,
             None if available is None else max(0, available - cause.account.rules.buffer),
-            stock.as_of,
+            stock.as_of_text,
         )
         self._records.append((_LEVELS, stock.key, value))
 

@@ -91,7 +91,7 @@ class Stock:
         "_last_at",
         "_moves",
         "_times",
-        "as_of",
+        "as_of_text",
         "count",
         "dirty",
         "fragment",
@@ -111,7 +111,7 @@ class Stock:
         self.key = key
         self.fragment = fragment
         self.count: StockState | None = None
-        self.as_of: str | None = None
+        self.as_of_text: str | None = None
         self.on_hand: int | None = None
         self.frozen = 0
         self.dirty = False
@@ -171,7 +171,7 @@ class Stock:
             self._drop_touches()
         if self.count is not None:
             self.on_hand = self.count.on_hand + sum(self._deltas)
-            self.as_of = time_text(self.count.as_of)
+            self.as_of_text = time_text(self.count.as_of)
 
     def flow(self, at: int, delta: int) -> int:
         """Units that came (or left, negative) at a time.
@@ -255,7 +255,7 @@ class Stock:
         as_of, origin, snapshot_id, part = rank
         self._drop_flows(bisect_right(self._times, as_of))
         self.base(StockState(VERSION, as_of, origin, snapshot_id, part, on_hand, None))
-        self.as_of = time_text(as_of)
+        self.as_of_text = time_text(as_of)
         self.dirty = True
         before = self.on_hand or 0
         self.on_hand = on_hand + sum(self._deltas)

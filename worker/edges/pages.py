@@ -91,12 +91,7 @@ class Pages(Service):
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S_MAX)
 
     async def on_start(self) -> None:
-        """Begin to listen.
-
-        Raises:
-            AddressInUse: the address cannot be listened on.
-
-        """
+        """Begin to listen. Raises AddressInUse where the address cannot be listened on."""
         await self._runner.setup()
         try:
             await web.TCPSite(self._runner, self._host, self._port).start()
