@@ -37,9 +37,9 @@ from worker.stream import Engine, NotAssigned
 from worker.stream.processor import Processor
 from worker.stream.status import EngineStatus
 
-STOP_S_MAX = 9.0
+STOP_SECONDS_MAX = 9.0
 """A stop that takes longer is cut off, so that the process is gone within 10 seconds."""
-TICK_S = 0.5
+TICK_SECONDS = 0.5
 
 Answer = TypeVar("Answer")
 log = structlog.get_logger("worker.app")
@@ -196,8 +196,8 @@ class Host:
     async def _watch(self) -> None:
         """Measure how late the event loop is, and tell the log how things go."""
         while True:
-            due = time.monotonic() + TICK_S
-            await asyncio.sleep(TICK_S)
+            due = time.monotonic() + TICK_SECONDS
+            await asyncio.sleep(TICK_SECONDS)
             self._metrics.loop_was_late(max(0.0, time.monotonic() - due))
             self._progress.tell()
 
@@ -209,7 +209,7 @@ class Host:
 
         def stop(number: int, _frame: object) -> None:
             if not stopping.is_set():
-                deadline = threading.Timer(STOP_S_MAX, self._end_now)
+                deadline = threading.Timer(STOP_SECONDS_MAX, self._end_now)
                 deadline.daemon = True
                 deadline.start()
                 loop.call_soon_threadsafe(self._begin_stop, stopping, signal.Signals(number).name)
@@ -219,7 +219,7 @@ class Host:
 
     @staticmethod
     def _begin_stop(stopping: asyncio.Event, name: str) -> None:
-        log.info("stopping", signal=name, seconds_max=STOP_S_MAX)
+        log.info("stopping", signal=name, seconds_max=STOP_SECONDS_MAX)
         stopping.set()
 
     def _end_now(self) -> None:

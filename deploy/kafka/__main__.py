@@ -12,7 +12,7 @@ from types import FrameType
 from deploy.kafka.jars import CACHE, KafkaUnavailable, kafka_version
 from deploy.kafka.local import KafkaCluster, KafkaStartError
 
-_WATCH_INTERVAL_S = 0.5
+_WATCH_INTERVAL_SECONDS = 0.5
 
 
 def main() -> int:
@@ -48,7 +48,7 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 
 def _watch(cluster: KafkaCluster) -> None:
     while True:
-        time.sleep(_WATCH_INTERVAL_S)
+        time.sleep(_WATCH_INTERVAL_SECONDS)
         for node in cluster.nodes:
             if not node.running:
                 raise KafkaStartError(f"node {node.node_id} ended by itself; see {node.log_path}")

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "kafka"
 POM = HERE / "pom.xml"
 JAVA_VERSION_MIN = 17
-FETCH_TIMEOUT_S = 600
+FETCH_TIMEOUT_SECONDS = 600
 
 
 class KafkaUnavailable(Exception):
@@ -90,13 +90,18 @@ def _fetch(folder: Path) -> None:
     command = [_require_maven(), "-B", "-q", "-f", str(POM), *goal]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=FETCH_TIMEOUT_S, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=FETCH_TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
             said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
             raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}")
         half_done.rename(folder)
     except subprocess.TimeoutExpired as error:
-        raise KafkaUnavailable(f"Maven did not fetch Kafka {kafka_version()} in {FETCH_TIMEOUT_S} s") from error
+        raise KafkaUnavailable(f"Maven did not fetch Kafka {kafka_version()} in {FETCH_TIMEOUT_SECONDS} s") from error
     finally:
         shutil.rmtree(half_done, ignore_errors=True)

@@ -30,10 +30,10 @@ from worker.demo.children import child_process
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
 TRANSACTION_VERSION = 2
 """The transactions that a new cluster agrees on: those of Kafka 4."""
-START_TIMEOUT_S = 120.0
-STOP_TIMEOUT_S = 30.0
-_PROBE_TIMEOUT_S = 2.0
-_PROBE_INTERVAL_S = 0.1
+START_TIMEOUT_SECONDS = 120.0
+STOP_TIMEOUT_SECONDS = 30.0
+_PROBE_TIMEOUT_SECONDS = 2.0
+_PROBE_INTERVAL_SECONDS = 0.1
 _LOG_LINES_SHOWN = 20
 SHORT_LIVED = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
 """Options of Java for a process that ends before a better compiler or collector could pay."""
@@ -109,8 +109,8 @@ def freeze(process: subprocess.Popen[bytes]) -> None:
 def _asked(port: int, request: bytes, size: int) -> bytes:
     """The first bytes of the answer to a request, its size included; fewer or none if they do not come."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_S) as connection:
-            connection.settimeout(_PROBE_TIMEOUT_S)
+        with socket.create_connection(("127.0.0.1", port), timeout=_PROBE_TIMEOUT_SECONDS) as connection:
+            connection.settimeout(_PROBE_TIMEOUT_SECONDS)
             connection.sendall(struct.pack(">i", len(request)) + request)
             with connection.makefile("rb") as stream:
                 return stream.read(size)
@@ -166,15 +166,17 @@ class KafkaNode:
         command = self._java("kafka.Kafka", str(self._settings_path), options=self._java_options)
         self._process = self._running.enter_context(child_process(command, log=self.log_path))
 
-    def await_ready(self, brokers: int = 1, timeout_s: float = START_TIMEOUT_S) -> None:
+    def await_ready(self, brokers: int = 1, timeout_seconds: float = START_TIMEOUT_SECONDS) -> None:
         """Wait until the node answers and lists that many brokers. Raises `KafkaStartError`: ended, or too late."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_seconds
         while brokers_known_to(self.ports.clients) < brokers:
             if not self.running:
                 raise KafkaStartError(self.failure("ended while starting"))
             if time.monotonic() > deadline:
-                raise KafkaStartError(self.failure(f"did not answer at port {self.ports.clients} in {timeout_s} s"))
-            time.sleep(_PROBE_INTERVAL_S)
+                raise KafkaStartError(
+                    self.failure(f"did not answer at port {self.ports.clients} in {timeout_seconds} s")
+                )
+            time.sleep(_PROBE_INTERVAL_SECONDS)
 
     def start(self) -> None:
         """Start and wait until the node answers; used to bring back one that was stopped or killed."""
@@ -182,12 +184,12 @@ class KafkaNode:
         self.await_ready()
 
     def stop(self) -> None:
-        """Shut down in order (SIGTERM); kill after `STOP_TIMEOUT_S`."""
+        """Shut down in order (SIGTERM); kill after `STOP_TIMEOUT_SECONDS`."""
         if self._process is not None:
             self.resume()
             self._process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self._process.wait(STOP_TIMEOUT_S)
+                self._process.wait(STOP_TIMEOUT_SECONDS)
         self.kill()
 
     def kill(self) -> None:
@@ -210,7 +212,12 @@ class KafkaNode:
         arguments = ["format", "-t", CLUSTER_ID, "-c", str(self._settings_path), "--feature", feature]
         command = self._java("kafka.tools.StorageTool", *arguments, options=("-Xmx256m", *SHORT_LIVED))
         done = subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=START_TIMEOUT_S, stdin=subprocess.DEVNULL
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=START_TIMEOUT_SECONDS,
+            stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
             said = (done.stdout + done.stderr).strip()

@@ -145,7 +145,7 @@ def compared(found: Books, expected: Books) -> Verdict:
 
 async def _calm_run(system: System, folder: Path, copies: int) -> System:
     """One worker processes a copy of the inputs, undisturbed; its system, when it has."""
-    calm = System(system.broker, unique_names(), system.partitions, system.wait_s_max)
+    calm = System(system.broker, unique_names(), system.partitions, system.wait_seconds_max)
     said = await calm.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
     assert said.code == 0, said
     for topic in INPUTS:

@@ -92,7 +92,7 @@ class Load:
     def __init__(self, system: System, per_second: float, *, seed: int, rounds: int, now_ms: int) -> None:
         """`per_second` is the pace of all partitions together; `rounds` are days of the shop."""
         self._system = system
-        self._interval_s = system.partitions / per_second
+        self._interval_seconds = system.partitions / per_second
         days = shop_days(system.partitions, now_ms=now_ms, seed=seed, rounds=rounds)
         self._items = [
             mixed(marketplace(partition, system.partitions, start_ms=now_ms, seed=seed), of_it, seed=seed)
@@ -134,7 +134,7 @@ class Load:
         )
         async with producer:
             while not stopping.is_set():
-                due = max(due + self._interval_s, clock() - _BEHIND_SECONDS_MAX)
+                due = max(due + self._interval_seconds, clock() - _BEHIND_SECONDS_MAX)
                 with suppress(TimeoutError):
                     async with asyncio.timeout(max(0.0, due - clock())):
                         await stopping.wait()

@@ -21,7 +21,7 @@ class _Chunk(NamedTuple):
 class Weather:
     """What happens to everything that passes, in both directions of every connection."""
 
-    delay_s: float = 0.0
+    delay_seconds: float = 0.0
     bytes_per_second: float | None = None
     """Of each direction of each connection."""
 
@@ -119,7 +119,7 @@ class Proxy:
     async def _take(self, reader: asyncio.StreamReader, under_way: asyncio.Queue[_Chunk]) -> None:
         clock = asyncio.get_running_loop().time
         while data := await reader.read(CHUNK_BYTES):
-            await under_way.put(_Chunk(clock() + self.weather.delay_s, data))
+            await under_way.put(_Chunk(clock() + self.weather.delay_seconds, data))
 
     async def _give(self, under_way: asyncio.Queue[_Chunk], writer: asyncio.StreamWriter) -> None:
         clock = asyncio.get_running_loop().time

@@ -134,7 +134,7 @@ async def _under_load(
     async with watch.watching():
         async with load.flowing(watch.acknowledged):
             take_overs = await takeover.measure(
-                fleet, watch, times=options.take_overs, session_s=SESSION_SECONDS, tell=progress.tell
+                fleet, watch, times=options.take_overs, session_seconds=SESSION_SECONDS, tell=progress.tell
             )
             for worker in fleet.slots[: options.workers]:
                 worker.start()

@@ -158,14 +158,14 @@ class Storm:
         if code != 0 and not (code == -signal.SIGTERM and not worker.listens):
             self.unclean.append(f"worker {worker.number} ended with {code} {seconds:.1f} s after SIGTERM")
 
-    async def _restart(self, worker: Worker, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _restart(self, worker: Worker, after_seconds: float) -> None:
+        await asyncio.sleep(after_seconds)
         if worker.number <= self._workers:
             worker.start()
         worker.busy = False
 
-    async def _thaw(self, worker: Worker, after_s: float) -> None:
-        await asyncio.sleep(after_s)
+    async def _thaw(self, worker: Worker, after_seconds: float) -> None:
+        await asyncio.sleep(after_seconds)
         worker.process.resume()
         if worker.number > self._workers:
             await self._stop(worker)
@@ -255,8 +255,8 @@ class Storm:
                 self._later(self._hold(proxies, seconds))
                 return f"to {whose}, for {seconds:.1f} s"
             case Kind.CONNECTIONS_DELAYED:
-                weather = Weather(delay_s=0.02 + fault.strength * DELAY_SECONDS_MAX)
-                what = f"to {whose}, by {weather.delay_s * 1000:.0f} ms"
+                weather = Weather(delay_seconds=0.02 + fault.strength * DELAY_SECONDS_MAX)
+                what = f"to {whose}, by {weather.delay_seconds * 1000:.0f} ms"
             case _:
                 weather = Weather(bytes_per_second=2.0 ** (12 + 4 * fault.strength))
                 what = f"to {whose}, to {weather.bytes_per_second:.0f} bytes/s"

@@ -39,12 +39,12 @@ class TakeOver:
 
 
 async def measure(
-    fleet: Fleet, watch: Watch, *, times: int, session_s: float, tell: Callable[[str], None]
+    fleet: Fleet, watch: Watch, *, times: int, session_seconds: float, tell: Callable[[str], None]
 ) -> list[TakeOver]:
     """Kill, then stop, each of two workers in turn, `times` in all. The others must not run. Raises TimeoutError."""
     clock = asyncio.get_running_loop().time
     measured = [
-        TakeOver(signal.SIGKILL, session_s + AFTER_KILL_SECONDS_MAX),
+        TakeOver(signal.SIGKILL, session_seconds + AFTER_KILL_SECONDS_MAX),
         TakeOver(signal.SIGTERM, AFTER_STOP_SECONDS_MAX),
     ]
     for take_over in measured:

@@ -53,7 +53,7 @@ async def test_what_is_sent_passes_in_both_directions(proxy: Proxy) -> None:
 
 
 async def test_a_delay_comes_in_both_directions_and_adds_up_once(proxy: Proxy) -> None:
-    proxy.weather = Weather(delay_s=0.1)
+    proxy.weather = Weather(delay_seconds=0.1)
     text = TEXT * CHUNK_BYTES  # many chunks, which are under way together
     got, seconds = await echoed(proxy, text)
     assert got == text

@@ -27,9 +27,9 @@ from worker.stream.records import InputRecord
 Record = InputRecord
 
 COMMAND = str(Path(sys.executable).with_name("stockfreeze"))
-WAIT_S_MAX = 90.0
+WAIT_SECONDS_MAX = 90.0
 """Anything that is waited for comes within this time, on a busy machine too."""
-_POLL_S = 0.1
+_POLL_SECONDS = 0.1
 _IN_FLIGHT_MAX = 500
 
 
@@ -75,7 +75,7 @@ class System:
     broker: Broker
     names: Names
     partitions: int
-    wait_s_max: float = WAIT_S_MAX
+    wait_seconds_max: float = WAIT_SECONDS_MAX
 
     def topic(self, topic: Topic) -> str:
         return f"{self.names.prefix}{topic}"
@@ -87,7 +87,7 @@ class System:
         """Run the command as a user does, with this system's settings and `settings` over them."""
         return await run_stockfreeze(
             *arguments,
-            wait_s_max=self.wait_s_max,
+            wait_seconds_max=self.wait_seconds_max,
             **{
                 "BOOTSTRAP_SERVERS": self.broker.bootstrap_servers,
                 "APP_ID": self.names.app_id,
@@ -151,7 +151,7 @@ class System:
             max_partition_fetch_bytes=RECORD_BYTES_MAX,
         )
         records: list[Record] = []
-        async with consumer, asyncio.timeout(self.wait_s_max):
+        async with consumer, asyncio.timeout(self.wait_seconds_max):
             consumer.assign(places)
             ends = await consumer.end_offsets(places)
             while unread := [place for place in places if await consumer.position(place) < ends[place]]:
@@ -181,7 +181,7 @@ class System:
             async def enough() -> bool:
                 return sum((await self._committed(admin)).values()) >= records
 
-            await until(enough, self.wait_s_max)
+            await until(enough, self.wait_seconds_max)
 
     async def settled(self) -> None:
         """Wait until everything that was sent has been processed, as a lag tool sees it."""
@@ -191,7 +191,7 @@ class System:
             async def all_read() -> bool:
                 return await self._committed(admin) == ends
 
-            await until(all_read, self.wait_s_max)
+            await until(all_read, self.wait_seconds_max)
 
     async def commit(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Overwrite what the group has committed, as an operator's tool would; it must have no members."""
@@ -234,14 +234,14 @@ class System:
             await admin.close()
 
 
-async def until(condition: Callable[[], Awaitable[bool]], wait_s_max: float = WAIT_S_MAX) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], wait_seconds_max: float = WAIT_SECONDS_MAX) -> None:
     """Wait for a condition of another process."""
-    async with asyncio.timeout(wait_s_max):
+    async with asyncio.timeout(wait_seconds_max):
         while not await condition():  # noqa: ASYNC110 - another process sets no event of ours
-            await asyncio.sleep(_POLL_S)
+            await asyncio.sleep(_POLL_SECONDS)
 
 
-async def run_stockfreeze(*arguments: str, wait_s_max: float = WAIT_S_MAX, **settings: str) -> Said:
+async def run_stockfreeze(*arguments: str, wait_seconds_max: float = WAIT_SECONDS_MAX, **settings: str) -> Said:
     """Run the command in a process of its own, with these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     own = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in settings.items()}
@@ -254,7 +254,7 @@ async def run_stockfreeze(*arguments: str, wait_s_max: float = WAIT_S_MAX, **set
         stderr=asyncio.subprocess.PIPE,
     )
     try:
-        async with asyncio.timeout(wait_s_max):
+        async with asyncio.timeout(wait_seconds_max):
             out, err = await process.communicate()
     finally:
         if process.returncode is None:

@@ -17,7 +17,7 @@ from schemas.topics import Topic
 from tests.brokers import Broker, BrokerKind, Names
 from tests.e2e.conftest import PARTITIONS
 from tests.e2e.messages import order
-from tests.e2e.system import WAIT_S_MAX, Message, System, run_stockfreeze
+from tests.e2e.system import WAIT_SECONDS_MAX, Message, System, run_stockfreeze
 from tests.e2e.worker_process import Answer, StartWorker, WorkerProcess, workers
 from tests.offline import account_in
 
@@ -27,17 +27,17 @@ ACCOUNT = "shop-1"
 
 async def says(worker: WorkerProcess, part: str) -> Answer:
     """The answer of `/health/ready`, once it is no and speaks of `part`."""
-    return await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", WAIT_S_MAX)
+    return await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", WAIT_SECONDS_MAX)
 
 
 async def becomes_ready(worker: WorkerProcess) -> None:
-    await worker.ready(WAIT_S_MAX)
+    await worker.ready(WAIT_SECONDS_MAX)
 
 
 async def assert_works(system: System, worker: WorkerProcess, order_id: str) -> None:
     """An order that is sent now is processed."""
     await system.send([order("created", ACCOUNT, "e1", order_id, lines=LINES)])
-    await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/{order_id}", WAIT_S_MAX)
+    await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/{order_id}", WAIT_SECONDS_MAX)
 
 
 async def test_topics_that_are_missing_or_of_different_counts_are_named_and_waited_for(
@@ -196,7 +196,7 @@ async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_wi
     unbroken = start_worker(BREAKER_BAD_MAX="0")
     await becomes_ready(unbroken)
     await unbroken.until(
-        lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/behind%20the%20flood", WAIT_S_MAX
+        lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/behind%20the%20flood", WAIT_SECONDS_MAX
     )
     assert len(await system.read(Topic.DEAD_LETTERS)) == 100
     await system.assert_sound()

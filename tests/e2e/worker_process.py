@@ -22,11 +22,11 @@ from worker.demo.children import child_process
 from worker.settings import ENVIRONMENT_PREFIX
 
 COMMAND = (str(Path(sys.executable).with_name("stockfreeze")), "run")
-READY_TIMEOUT_S = 30.0
+READY_TIMEOUT_SECONDS = 30.0
 # The contract gives it 10 s; a busy machine gets a little more before a test calls it hung.
-EXIT_TIMEOUT_S = 15.0
-POLL_INTERVAL_S = 0.05
-_HTTP_TIMEOUT_S = 2.0
+EXIT_TIMEOUT_SECONDS = 15.0
+POLL_INTERVAL_SECONDS = 0.05
+_HTTP_TIMEOUT_SECONDS = 2.0
 _LOG_LINES_SHOWN = 40
 
 
@@ -87,13 +87,13 @@ class WorkerProcess:
             child_process(COMMAND, log=self.log_path, env={**inherited, **self._imports_from, **own})
         )
 
-    async def ready(self, timeout_s: float = READY_TIMEOUT_S) -> None:
+    async def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
         """Wait until `/health/ready` says yes. Raises `WorkerNotReadyError` with the end of the log."""
-        await self.until(lambda answer: answer.status == 200, "/health/ready", timeout_s)
+        await self.until(lambda answer: answer.status == 200, "/health/ready", timeout_seconds)
 
-    async def until(self, wanted: Callable[[Answer], bool], path: str, timeout_s: float) -> Answer:
+    async def until(self, wanted: Callable[[Answer], bool], path: str, timeout_seconds: float) -> Answer:
         """Ask for a page until its answer is as wanted, and give that. Raises `WorkerNotReadyError`."""
-        deadline = time.monotonic() + timeout_s
+        deadline = time.monotonic() + timeout_seconds
         last: Answer | None = None
         while True:
             if self.exit_code is not None:
@@ -102,8 +102,8 @@ class WorkerProcess:
             if last is not None and wanted(last):
                 return last
             if time.monotonic() > deadline:
-                raise WorkerNotReadyError(f"{path} said {last} for {timeout_s} s\n{self.log_end()}")
-            await asyncio.sleep(POLL_INTERVAL_S)
+                raise WorkerNotReadyError(f"{path} said {last} for {timeout_seconds} s\n{self.log_end()}")
+            await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
     async def get(self, path: str) -> Answer | None:
         """The page at this path, whatever its status; None when nothing answers."""
@@ -127,12 +127,12 @@ class WorkerProcess:
         self._started().terminate()
         return await self.exited()
 
-    async def exited(self, timeout_s: float = EXIT_TIMEOUT_S) -> int:
+    async def exited(self, timeout_seconds: float = EXIT_TIMEOUT_SECONDS) -> int:
         """Wait for its end and give the exit code. Raises `WorkerNotReadyError` if it hangs."""
         try:
-            return await asyncio.to_thread(self._started().wait, timeout_s)
+            return await asyncio.to_thread(self._started().wait, timeout_seconds)
         except subprocess.TimeoutExpired as error:
-            raise WorkerNotReadyError(f"the worker still runs after {timeout_s} s\n{self.log_end()}") from error
+            raise WorkerNotReadyError(f"the worker still runs after {timeout_seconds} s\n{self.log_end()}") from error
 
     @property
     def log(self) -> str:
@@ -182,7 +182,7 @@ _opener = build_opener(ProxyHandler({}))
 
 def _get(url: str) -> Answer | None:
     try:
-        with _opener.open(url, timeout=_HTTP_TIMEOUT_S) as answer:
+        with _opener.open(url, timeout=_HTTP_TIMEOUT_SECONDS) as answer:
             return Answer(answer.status, answer.read().decode())
     except HTTPError as error:
         with error:

@@ -27,7 +27,7 @@ from worker.settings import Settings
 async def hang(_self):
     await asyncio.Event().wait()
 
-app.STOP_S_MAX = 0.5
+app.STOP_SECONDS_MAX = 0.5
 app.{service}.on_stop = hang
 settings = Settings(bootstrap_servers="127.0.0.1:1", web_port=0)
 

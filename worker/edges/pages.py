@@ -29,12 +29,12 @@ from worker.ops.health import readiness
 from worker.stream import NotAssigned
 from worker.stream.status import EngineStatus, PartitionState
 
-READ_S_MAX = 5.0
+READ_SECONDS_MAX = 5.0
 """A transaction may be in hand; it ends, one way or the other, not much later."""
 LEVELS_MAX = 10_000
 """Of an answer: while it is put together, some 75 ms, no partition of this worker goes on."""
-RETRY_AFTER_S = 1
-CLOSE_S_MAX = 0.5
+RETRY_AFTER_SECONDS = 1
+CLOSE_SECONDS_MAX = 0.5
 """How long requests in hand may take when the server closes."""
 
 Answer = TypeVar("Answer")
@@ -88,7 +88,7 @@ class Pages(Service):
         application.router.add_get("/metrics", self._metrics)
         application.router.add_get("/accounts/{account_id}/stock", self._stock)
         application.router.add_get("/accounts/{account_id}/orders/{order_id}", self._order)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S_MAX)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_SECONDS_MAX)
 
     async def on_start(self) -> None:
         """Begin to listen. Raises AddressInUse where the address cannot be listened on."""
@@ -200,7 +200,7 @@ class Pages(Service):
             reason = f": {own.reason}" if own.reason else "."
             raise _unavailable(f"Partition {partition} is {own.state.value}{reason}", partition=partition)
         try:
-            async with asyncio.timeout(READ_S_MAX):
+            async with asyncio.timeout(READ_SECONDS_MAX):
                 return partition, await self._ledgers.read(partition, question)
         except (TimeoutError, NotAssigned) as error:
             raise _unavailable(f"Partition {partition} is busy or moving away.", partition=partition) from error
@@ -213,7 +213,7 @@ async def _refusals_as_json(request: web.Request, handler: Callable[[web.Request
     except Refused as refused:
         response = _json(refused.body, refused.status)
         if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
-            response.headers["Retry-After"] = str(RETRY_AFTER_S)
+            response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     except web.HTTPException as error:
         code = error.reason.lower().replace(" ", "_")
         response = _json({"error": code, "detail": f"{request.method} {request.path}: {error.reason}."}, error.status)

@@ -31,10 +31,10 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # the library's only 
 
 MS_PER_S = 1000
 
-LATENCY_EDGES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
-TRANSACTION_EDGES_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-RESTORE_EDGES_S = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-LOOP_EDGES_S = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+LATENCY_EDGES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+TRANSACTION_EDGES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+RESTORE_EDGES_SECONDS = (0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
+LOOP_EDGES_SECONDS = (0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 BATCH_EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
@@ -161,11 +161,11 @@ class Counted(Protocol):
 class AgeHistogram(Collector):
     """A histogram that takes a whole batch of timestamps at a fraction of the cost of observing each."""
 
-    def __init__(self, spec: Spec, edges_s: Sequence[float]) -> None:
+    def __init__(self, spec: Spec, edges_seconds: Sequence[float]) -> None:
         """Start empty, with these upper bounds in seconds."""
         self._spec = spec
-        self._edges_s = tuple(edges_s)
-        self._at_most = [0] * len(self._edges_s)
+        self._edges_seconds = tuple(edges_seconds)
+        self._at_most = [0] * len(self._edges_seconds)
         self._count = 0
         self._sum_ms = 0
 
@@ -174,15 +174,15 @@ class AgeHistogram(Collector):
         ordered = sorted(timestamps_ms)
         count = len(ordered)
         past = bisect_right(ordered, now_ms)
-        for position, edge_s in enumerate(self._edges_s):
-            older = bisect_right(ordered, now_ms - edge_s * MS_PER_S - 0.5)
+        for position, edge_seconds in enumerate(self._edges_seconds):
+            older = bisect_right(ordered, now_ms - edge_seconds * MS_PER_S - 0.5)
             self._at_most[position] += count - older
         self._count += count
         self._sum_ms += past * now_ms - sum(ordered[:past])
 
     def collect(self) -> Iterator[Metric]:
         """Expose the buckets."""
-        buckets = [(str(edge), float(count)) for edge, count in zip(self._edges_s, self._at_most, strict=True)]
+        buckets = [(str(edge), float(count)) for edge, count in zip(self._edges_seconds, self._at_most, strict=True)]
         buckets.append(("+Inf", float(self._count)))
         yield HistogramMetricFamily(
             self._spec.name, self._spec.help, buckets=buckets, sum_value=self._sum_ms / MS_PER_S
@@ -247,16 +247,16 @@ class Metrics:
                 self._records.labels(topic, outcome.value)
         self._outputs = self._counter(OUTPUTS)
         self._tallies = {kind: self._counter(spec) for kind, spec in TALLIES.items()}
-        self._end_to_end = AgeHistogram(END_TO_END, LATENCY_EDGES_S)
+        self._end_to_end = AgeHistogram(END_TO_END, LATENCY_EDGES_SECONDS)
         self.registry.register(self._end_to_end)
-        self._transaction = self._histogram(TRANSACTION, TRANSACTION_EDGES_S)
+        self._transaction = self._histogram(TRANSACTION, TRANSACTION_EDGES_SECONDS)
         self._transaction_records = self._histogram(TRANSACTION_RECORDS, BATCH_EDGES)
-        self._restore = self._histogram(RESTORE, RESTORE_EDGES_S)
+        self._restore = self._histogram(RESTORE, RESTORE_EDGES_SECONDS)
         self._restore_records = self._counter(RESTORE_RECORDS)
         self._restarts = self._counter(RESTARTS)
         self._halts = self._counter(HALTS)
         self._rebalances = self._counter(REBALANCES)
-        self._loop_lag = self._histogram(LOOP_LAG, LOOP_EDGES_S)
+        self._loop_lag = self._histogram(LOOP_LAG, LOOP_EDGES_SECONDS)
         Gauge(BUILD.name, BUILD.help, BUILD.labels, registry=self.registry).labels(version).set(1)
         self.registry.register(LiveCollector(status, processors))
         ProcessCollector(registry=self.registry)

@@ -12,9 +12,9 @@ import structlog
 from worker.ops.health import is_ready
 from worker.stream.status import EngineStatus, PartitionState
 
-INTERVAL_S = 10.0
+INTERVAL_SECONDS = 10.0
 """Rate and dead letters are told so often, unless nothing happened."""
-REMINDER_S = 60.0
+REMINDER_SECONDS = 60.0
 """What keeps a worker from being ready is told again so often, and sooner where it has changed."""
 
 log = structlog.get_logger("worker.progress")
@@ -39,10 +39,10 @@ class Progress:
         self._started_at = self._told_at = monotonic()
         self._told_records = 0
         self._told_dead: Mapping[str, int] = {}
-        self._told_dead_at = -INTERVAL_S
+        self._told_dead_at = -INTERVAL_SECONDS
         self._ready = False
         self._obstacle: object = None
-        self._told_obstacle_at = -REMINDER_S
+        self._told_obstacle_at = -REMINDER_SECONDS
 
     def tell(self) -> None:
         """Log what changed; call it about once a second."""
@@ -69,9 +69,9 @@ class Progress:
         # Reasons count the seconds.
         obstacle = re.sub(r"\d+", "", problem or ""), {number: one.state for number, one in waiting.items()}
         now = self._monotonic()
-        quiet_s = REMINDER_S if obstacle == self._obstacle else INTERVAL_S
+        quiet_seconds = REMINDER_SECONDS if obstacle == self._obstacle else INTERVAL_SECONDS
         has_reason = problem is not None or any(one.reason for one in waiting.values())
-        if not was_ready and (not has_reason or now - self._told_obstacle_at < quiet_s):
+        if not was_ready and (not has_reason or now - self._told_obstacle_at < quiet_seconds):
             return
         self._obstacle, self._told_obstacle_at = obstacle, now
         reasons = {number: partition.reason or partition.state.value for number, partition in waiting.items()}
@@ -79,7 +79,7 @@ class Progress:
 
     def _tell_dead_letters(self) -> None:
         now = self._monotonic()
-        if now - self._told_dead_at < INTERVAL_S:
+        if now - self._told_dead_at < INTERVAL_SECONDS:
             return
         new = Counter(self._dead_lettered()) - Counter(self._told_dead)
         if new:
@@ -88,7 +88,7 @@ class Progress:
 
     def _tell_rate(self, status: EngineStatus | None) -> None:
         now = self._monotonic()
-        if now - self._told_at < INTERVAL_S:
+        if now - self._told_at < INTERVAL_SECONDS:
             return
         records = self._records_committed()
         if records > self._told_records:

@@ -22,7 +22,7 @@ from worker.demo.broker import embedded_broker, embedded_broker_installed
 from worker.edges.partitioning import partition_of
 
 PARTITIONS = 2
-NO_SIGN_S = 20.0
+NO_SIGN_SECONDS = 20.0
 """How long a sign of the worker may take to appear on a busy machine."""
 StartWorker = Callable[..., WorkerProcess]
 
@@ -57,7 +57,7 @@ async def send_order(broker: Broker, names: Names) -> None:
 
 
 async def logged(worker: WorkerProcess, event: str) -> None:
-    async with asyncio.timeout(NO_SIGN_S):
+    async with asyncio.timeout(NO_SIGN_SECONDS):
         while all(record["event"] != event for record in worker.log_records):  # noqa: ASYNC110 - a file has no event
             await asyncio.sleep(0.05)
 
@@ -80,15 +80,15 @@ async def test_a_worker_processes_an_order_shows_it_and_ends_in_good_order(
     await worker.ready()
     await send_order(broker, names)
 
-    order = await worker.until(lambda answer: answer.status == 200, "/accounts/shop%2F1/orders/o%251", NO_SIGN_S)
+    order = await worker.until(lambda answer: answer.status == 200, "/accounts/shop%2F1/orders/o%251", NO_SIGN_SECONDS)
     assert order.json()["units"] == [
         {"sub_order_id": None, "warehouse_id": "default", "sku": "s", "open": 3, "shipped": 0, "cancelled": 0}
     ]
-    stock = await worker.until(lambda answer: answer.status == 200, "/accounts/shop%2F1/stock", NO_SIGN_S)
+    stock = await worker.until(lambda answer: answer.status == 200, "/accounts/shop%2F1/stock", NO_SIGN_SECONDS)
     assert stock.json()["levels"][0]["frozen"] == 3
     topic = f"{names.prefix}{Topic.ORDERS.value}"
     counted = f'stockfreeze_records_total{{outcome="applied",topic="{topic}"}} 1.0'
-    metrics = await worker.until(lambda answer: counted in answer.body, "/metrics", NO_SIGN_S)
+    metrics = await worker.until(lambda answer: counted in answer.body, "/metrics", NO_SIGN_SECONDS)
     assert 'stockfreeze_movements_total{movement="freeze"} 1.0' in metrics.body
     assert "stockfreeze_ready 1.0" in metrics.body
 
@@ -117,10 +117,12 @@ async def test_of_two_workers_the_one_without_an_account_says_so(
     second = start_worker(BOOTSTRAP_SERVERS=broker.bootstrap_servers)
     path, answers = "/accounts/shop%2F1/stock", {}
     for worker in (first, second):
-        answers[worker.port] = (await worker.until(lambda told: told.status in (200, 421), path, NO_SIGN_S)).status
+        answers[worker.port] = (
+            await worker.until(lambda told: told.status in (200, 421), path, NO_SIGN_SECONDS)
+        ).status
     if answers[first.port] == answers[second.port]:
         # The first was asked before the second had joined.
-        await first.until(lambda told: told.status == 421, path, NO_SIGN_S)
+        await first.until(lambda told: told.status == 421, path, NO_SIGN_SECONDS)
         answers[first.port] = 421
     assert sorted(answers.values()) == [200, 421]
 
@@ -129,8 +131,8 @@ async def test_a_worker_without_a_broker_lives_says_why_it_is_not_ready_and_ends
     start_worker: StartWorker,
 ) -> None:
     worker = start_worker(BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")
-    await worker.until(lambda answer: answer.status == 200, "/health/live", NO_SIGN_S)
-    ready = await worker.until(lambda answer: "cannot be reached" in answer.body, "/health/ready", NO_SIGN_S)
+    await worker.until(lambda answer: answer.status == 200, "/health/live", NO_SIGN_SECONDS)
+    ready = await worker.until(lambda answer: "cannot be reached" in answer.body, "/health/ready", NO_SIGN_SECONDS)
     assert ready.status == 503
     assert await worker.terminate() == 0
 
@@ -140,9 +142,9 @@ async def test_a_worker_begins_its_work_when_the_broker_comes(start_worker: Star
         pytest.skip("noida-db is not installed")
     port = free_port()
     worker = start_worker(BOOTSTRAP_SERVERS=f"127.0.0.1:{port}")
-    await worker.until(lambda answer: "cannot be reached" in answer.body, "/health/ready", NO_SIGN_S)
+    await worker.until(lambda answer: "cannot be reached" in answer.body, "/health/ready", NO_SIGN_SECONDS)
     with embedded_broker(port) as servers:
-        await worker.until(lambda answer: "missing" in answer.body, "/health/ready", NO_SIGN_S)
+        await worker.until(lambda answer: "missing" in answer.body, "/health/ready", NO_SIGN_SECONDS)
         await create_topics(Broker(BrokerKind.EMBEDDED, servers), names)
         await worker.ready()
         assert await worker.terminate() == 0

@@ -220,7 +220,7 @@ async def test_a_partition_that_is_here_but_not_running_is_503_with_the_reason(s
 async def test_a_transaction_that_does_not_end_keeps_no_question_waiting(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages_module, "READ_S_MAX", 0.05)
+    monkeypatch.setattr(pages_module, "READ_SECONDS_MAX", 0.05)
     site.engine.apply(Topic.ORDERS, order("shop", "o1"))
     site.engine.busy = True
     assert (await site.json("/accounts/shop/stock"))[0] == 503

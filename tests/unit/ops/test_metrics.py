@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
-from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_S, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
+from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_SECONDS, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
 from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
@@ -184,15 +184,15 @@ def test_every_tally_has_one_label() -> None:
 def test_a_batch_of_ages_makes_the_same_histogram_as_each_of_them(batches: list[list[int]]) -> None:
     registry = CollectorRegistry()
     fast, slow = (
-        AgeHistogram(END_TO_END, LATENCY_EDGES_S),
-        Histogram("slow", "Each observed.", buckets=LATENCY_EDGES_S, registry=registry),
+        AgeHistogram(END_TO_END, LATENCY_EDGES_SECONDS),
+        Histogram("slow", "Each observed.", buckets=LATENCY_EDGES_SECONDS, registry=registry),
     )
     registry.register(fast)
     for ages_ms in batches:
         fast.observe([NOW_MS - age_ms for age_ms in ages_ms], NOW_MS)
         for age_ms in ages_ms:
             slow.observe(max(0, age_ms) / 1000)
-    for edge in [*map(str, LATENCY_EDGES_S), "+Inf"]:
+    for edge in [*map(str, LATENCY_EDGES_SECONDS), "+Inf"]:
         expected = registry.get_sample_value("slow_bucket", {"le": edge})
         assert registry.get_sample_value(f"{END_TO_END.name}_bucket", {"le": edge}) == expected
     expected_sum = registry.get_sample_value("slow_sum")

@@ -9,22 +9,22 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from worker.ops.progress import INTERVAL_S, REMINDER_S, Progress
+from worker.ops.progress import INTERVAL_SECONDS, REMINDER_SECONDS, Progress
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus
 
 
 class Scene:
     def __init__(self) -> None:
-        self.now_s = 100.0
+        self.now_seconds = 100.0
         self.records = 0
         self.dead: Counter[str] = Counter()
         self.status: EngineStatus | None = None
         self.progress = Progress(
-            lambda: self.status, lambda: self.records, lambda: self.dead, monotonic=lambda: self.now_s
+            lambda: self.status, lambda: self.records, lambda: self.dead, monotonic=lambda: self.now_seconds
         )
 
-    def tell(self, *, after_s: float = 1.0) -> list[Mapping[str, Any]]:
-        self.now_s += after_s
+    def tell(self, *, after_seconds: float = 1.0) -> list[Mapping[str, Any]]:
+        self.now_seconds += after_seconds
         with capture_logs() as logged:
             self.progress.tell()
         return list(logged)
@@ -58,15 +58,15 @@ def test_what_keeps_a_worker_from_being_ready_is_told_when_it_changes_and_again_
     (told,) = scene.tell()
     assert (told["event"], told["problem"]) == ("not ready", "no fetch was answered for 9 s")
     scene.status = status(PartitionState.STARTING, problem="no fetch was answered for 10 s")
-    assert scene.tell(after_s=INTERVAL_S) == []
+    assert scene.tell(after_seconds=INTERVAL_SECONDS) == []
     scene.status = status(PartitionState.HALTED)
     (told,) = scene.tell()
     assert told["partitions"] == {2: "the breaker is open"}
     scene.status = status(PartitionState.HALTED, problem="topics are missing")
     assert scene.tell() == [], "what changes all the time does not fill the log"
-    (told,) = scene.tell(after_s=INTERVAL_S)
+    (told,) = scene.tell(after_seconds=INTERVAL_SECONDS)
     assert told["problem"] == "topics are missing"
-    assert scene.tell(after_s=REMINDER_S - 1) == []
+    assert scene.tell(after_seconds=REMINDER_SECONDS - 1) == []
     assert len(scene.tell()) == 1
 
 
@@ -82,19 +82,19 @@ def test_dead_letters_are_told_by_their_code_at_once_and_then_once_an_interval(s
     assert (told["event"], told["log_level"], told["codes"]) == ("dead-lettered", "warning", {"invalid": 2})
     scene.dead.update(["invalid", "conflict"])
     assert scene.tell() == []
-    (told,) = scene.tell(after_s=INTERVAL_S)
+    (told,) = scene.tell(after_seconds=INTERVAL_SECONDS)
     assert told["codes"] == {"invalid": 1, "conflict": 1}
-    assert scene.tell(after_s=INTERVAL_S) == []
+    assert scene.tell(after_seconds=INTERVAL_SECONDS) == []
 
 
 def test_the_rate_is_told_once_an_interval_while_records_are_processed(scene: Scene) -> None:
     scene.status = status(PartitionState.RUNNING)
     scene.tell()
     scene.records = 500
-    (told,) = scene.tell(after_s=INTERVAL_S - 1)
+    (told,) = scene.tell(after_seconds=INTERVAL_SECONDS - 1)
     assert told["event"] == "progress"
     assert told["records_per_second"] == 50
     assert told["records_since_start"] == 500
     assert told["lag_records"] == 7
     assert scene.tell() == []
-    assert scene.tell(after_s=INTERVAL_S) == []
+    assert scene.tell(after_seconds=INTERVAL_SECONDS) == []
