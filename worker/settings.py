@@ -316,8 +316,21 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
         settings = Settings(**{**from_file, **from_environment})
     except ValidationError as error:
         raise SettingsError(_sentence(error.errors(include_url=False)[0], config, from_environment)) from None
+    _check_overridden(from_file, from_environment, config)
     settings.client_options()
     return settings
+
+
+def _check_overridden(from_file: Mapping[str, Any], from_environment: Mapping[str, str], config: Path | None) -> None:
+    """What the environment overrides must be right in the file too: the next run may be without that variable."""
+    try:
+        Settings(**from_file)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False):
+            if detail["loc"] and detail["loc"][0] in from_environment:
+                raise SettingsError(_sentence(detail, config, {})) from None
+    except SettingsError:
+        return  # whether all fits together is judged with the environment
 
 
 def _read_file(path: Path) -> dict[str, Any]:
@@ -368,6 +381,8 @@ def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mappin
     name, *inner = (str(part) for part in error["loc"])
     if name in from_environment:
         where = f"setting {name.upper()} (environment variable {ENVIRONMENT_PREFIX}{name.upper()})"
+    elif inner[-1:] == ["[key]"]:
+        where = f'the account id of [accounts."{inner[0]}"] in {config}'
     elif inner:
         where = f"setting {'.'.join([name, *inner])} in {config}"
         if error["type"] == "extra_forbidden":

@@ -8,6 +8,6 @@ OF_ALERT = {
     "over_allocated": ("order_id", "sku"),
     "over_returned": ("order_id", "sub_order_id", "sku"),
     "superseded_shipped": ("order_id", "sub_order_id"),
-    "conflict": ("order_id",),
+    "conflict": ("order_id", "warehouse_id", "sku"),
 }
 ALERT_FIELDS = ("order_id", "sub_order_id", "warehouse_id", "sku")

@@ -272,7 +272,9 @@ class Model:
     def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None) -> None:
         step.event = _as_far_as_read(record)
         if step.code == "conflict":
-            step.alerts.append(("conflict", named[1] if named else None, None, None, None))
+            stock = step.event if step.event is not None and "order_id" not in step.event else {}
+            where = (stock.get("warehouse_id"), stock.get("sku"))
+            step.alerts.append(("conflict", named[1] if named else None, None, *where))
         if named is None or step.code == "too_late" or step.dead_letter_id is None:
             return
         account_id, order_id = named

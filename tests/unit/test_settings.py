@@ -147,6 +147,26 @@ def test_a_value_of_an_account_is_refused_with_the_account(tmp_path: Path) -> No
     assert "retention_days" in sentence
 
 
+def test_an_account_without_an_id_is_refused_as_it_stands(tmp_path: Path) -> None:
+    sentence = refusal({}, file_with(tmp_path, '[accounts.""]\nbuffer = 1\n'))
+    assert sentence.startswith('the account id of [accounts.""] in ')
+
+
+@pytest.mark.parametrize("text", ["web_port = 99999\n", "web_port = 'x'\n"])
+def test_a_value_in_the_file_is_refused_also_where_the_environment_goes_before_it(tmp_path: Path, text: str) -> None:
+    environ = {"STOCKFREEZE_WEB_PORT": "7000", "STOCKFREEZE_BUFFER": "1"}
+    sentence = refusal(environ, file_with(tmp_path, text))
+    assert sentence.startswith("setting WEB_PORT (web_port in ")
+
+
+def test_a_login_may_stand_half_in_the_file_and_half_in_the_environment(tmp_path: Path) -> None:
+    config = file_with(
+        tmp_path, "security_protocol = 'SASL_PLAINTEXT'\nsasl_mechanism = 'PLAIN'\nsasl_username = 'u'\n"
+    )
+    settings = load_settings(config, {"STOCKFREEZE_SASL_PASSWORD": "p", "STOCKFREEZE_SASL_USERNAME": "v"})
+    assert settings.sasl_username == "v"
+
+
 def test_an_unknown_name_is_refused_with_the_name_that_was_meant(tmp_path: Path) -> None:
     assert "STOCKFREEZE_WEB_PROT (did you mean STOCKFREEZE_WEB_PORT)" in refusal({"STOCKFREEZE_WEB_PROT": "1"})
     assert "web_prot" in refusal({}, file_with(tmp_path, "web_prot = 1\n"))

@@ -82,9 +82,12 @@ class Account:
             by_sku = self.stock[warehouse] = {}
         stock = by_sku.get(sku)
         if stock is None:
-            fragment = stock_json(warehouse, sku)
-            stock = by_sku[sku] = Stock(warehouse, sku, key_of(self.id, warehouse, sku), fragment)
+            stock = by_sku[sku] = self.unknown_stock(warehouse, sku)
         return stock
+
+    def unknown_stock(self, warehouse: str, sku: str) -> Stock:
+        """A stock key of which nothing is known, and which is not kept."""
+        return Stock(warehouse, sku, key_of(self.id, warehouse, sku), stock_json(warehouse, sku))
 
     def all_stock(self) -> Iterator[Stock]:
         """Every stock key of the account, in no order."""

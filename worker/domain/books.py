@@ -126,7 +126,8 @@ class Books:
             if available is not None and available < 0 and (available_before is None or available_before >= 0):
                 what = f"{-available} units of SKU {stock.sku} more are frozen"
                 detail = f"{what} in warehouse {stock.warehouse} than are on hand."
-                self.out.alert(cause, "oversold", detail, stock=stock, sub_order_id=cause.sub_order_id)
+                where = {"sub_order_id": cause.sub_order_id, "warehouse_id": stock.warehouse, "sku": stock.sku}
+                self.out.alert(cause, "oversold", detail, **where)
         if stock.dirty:
             self._dirty_stock[stock] = None
 

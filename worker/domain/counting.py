@@ -136,10 +136,15 @@ def _take_counts(
     rank = _rank(event, as_of)
     for counts in in_slices(event.counts, KEYS_PER_STEP):
         for count in counts:
-            stock = account.stock_at(event.warehouse_id, count.sku)
+            stock = account.stock.get(event.warehouse_id, _NO_STOCK).get(count.sku)
+            is_known = stock is not None
+            if stock is None:
+                stock = account.unknown_stock(event.warehouse_id, count.sku)
             books.fold(account, stock)
             available = stock.available
             finding = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            if finding.adopted and not is_known:  # one that is only compared says nothing that is kept
+                account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
             taken.append(_Taken(count.sku, stock, finding, available))
         yield
     return taken
@@ -239,3 +244,4 @@ def _forget_superseded(
 
 
 _sku_of = attrgetter("sku")
+_NO_STOCK: Final[dict[str, Stock]] = {}

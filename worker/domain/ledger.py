@@ -84,7 +84,10 @@ class RefusedRecord(NamedTuple):
     occurred_at: str
     event_id: str | None
     order_id: str | None
-    sub_order_id: str | None
+    sub_order_id: str | None = None
+    warehouse_id: str | None = None
+    sku: str | None = None
+    """Warehouse and SKU are those of an event of stock."""
 
 
 class Ledger:
@@ -219,9 +222,18 @@ class Ledger:
         `conflict` says what came again with other content, if that is why. A dead letter of an order holds it back
         until its replay is accepted or it is discarded.
         """
-        cause = Cause(self._books.account(record.account_id), *record[1:])
+        cause = Cause(
+            self._books.account(record.account_id),
+            record.source,
+            record.recorded_at,
+            record.occurred_at,
+            record.event_id,
+            record.order_id,
+            record.sub_order_id,
+        )
         if conflict is not None:
-            self._out.alert(cause, "conflict", conflict, sub_order_id=cause.sub_order_id)
+            where = {"sub_order_id": record.sub_order_id, "warehouse_id": record.warehouse_id, "sku": record.sku}
+            self._out.alert(cause, "conflict", conflict, **where)
         if dead_letter is not None:
             self._hold_back(cause, dead_letter)
 

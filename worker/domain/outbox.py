@@ -136,18 +136,18 @@ class Outbox:
         detail: str,
         *,
         sub_order_id: str | None = None,
-        stock: Stock | None = None,
+        warehouse_id: str | None = None,
         sku: str | None = None,
     ) -> None:
-        """A condition began; `stock` and `sku` say where, as far as the condition is about one."""
+        """A condition began; what it is not about is None."""
         event = AlertRaised(**self._envelope(cause), alert=alert, severity=SEVERITIES[alert], detail=detail)
         if cause.order_id is not None:
             event.order_id = cause.order_id
         if sub_order_id is not None:
             event.sub_order_id = sub_order_id
-        if stock is not None:
-            event.warehouse_id, event.sku = stock.warehouse, stock.sku
-        elif sku is not None:
+        if warehouse_id is not None:
+            event.warehouse_id = warehouse_id
+        if sku is not None:
             event.sku = sku
         self._say(Topic.ALERTS, cause, event)
         self.count("alert", alert)

@@ -65,7 +65,8 @@ class DeadLetter:
     source_topic: str
     source_partition: int
     source_offset: int
-    source_timestamp: str
+    source_timestamp: str | None
+    """None: the record had none."""
     account_id: str | None
     order_id: str | None
     partition: int
@@ -97,7 +98,7 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
         source_topic=source.topic,
         source_partition=source.partition,
         source_offset=source.offset,
-        source_timestamp=timestamp_text(source_timestamp),
+        source_timestamp=None if source_timestamp < 0 else timestamp_text(source_timestamp),
         account_id=None if record.key is None else record.key.decode(errors="replace"),
         order_id=None if order is None else order[1],
         partition=record.partition,

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from schemas import decoding
 from schemas.decoding import Decoded, Refused
+from schemas.inputs import StockAdjusted, StockCounted
 from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
@@ -99,9 +100,12 @@ class PartitionProcessor:
     def waits(self, record: InputRecord) -> bool:
         """A count must not run ahead of the orders it is compared with.
 
-        A record that merely looks like one waits too, which does no harm.
+        A record that merely looks like one waits too, which does no harm: so does one with a backslash, as its type
+        may be written with escapes.
         """
-        return self._inputs[record.topic] is _STOCK and record.value is not None and _WAITING_TYPE in record.value
+        if self._inputs[record.topic] is not _STOCK or record.value is None:
+            return False
+        return _WAITING_TYPE in record.value or b"\\" in record.value
 
     def process(self, record: InputRecord) -> Outcome:
         """Apply a record, or make it a dead letter. Raises InvariantViolation where the program is wrong.
@@ -197,14 +201,29 @@ class PartitionProcessor:
         self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None
     ) -> RefusedRecord:
         """What can be read of a refused record."""
-        at = (f"{self._sources[record.topic]}{record.offset}", record.timestamp)
+        source = f"{self._sources[record.topic]}{record.offset}"
         order_id = None if dead_letter is None else dead_letter.order_id
         if decoded is not None:
             event = decoded.event
-            sub_order_id = getattr(event, "sub_order_id", None)
-            return RefusedRecord(event.account_id, *at, event.occurred_at, event.event_id, order_id, sub_order_id)
+            return RefusedRecord(
+                account_id=event.account_id,
+                source=source,
+                recorded_at=record.timestamp,
+                occurred_at=event.occurred_at,
+                event_id=event.event_id,
+                order_id=order_id,
+                sub_order_id=getattr(event, "sub_order_id", None),
+                warehouse_id=event.warehouse_id if isinstance(event, StockCounted | StockAdjusted) else None,
+                sku=getattr(event, "sku", None),
+            )
         if dead_letter is None:
             raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
-        event_id, told_at = decoding.id_and_time_of(record.value)
-        occurred_at = told_at or timestamp_text(record.timestamp)
-        return RefusedRecord(dead_letter.account_id, *at, occurred_at, event_id, order_id, None)
+        event_id, occurred_at = decoding.id_and_time_of(record.value)
+        return RefusedRecord(
+            account_id=dead_letter.account_id,
+            source=source,
+            recorded_at=record.timestamp,
+            occurred_at=occurred_at or timestamp_text(record.timestamp),
+            event_id=event_id,
+            order_id=order_id,
+        )

@@ -170,8 +170,8 @@ class AgeHistogram(Collector):
         self._sum_ms = 0
 
     def observe(self, timestamps_ms: Sequence[int], now_ms: int) -> None:
-        """Count how old each timestamp is now; one of the future counts as 0 seconds old."""
-        ordered = sorted(timestamps_ms)
+        """Count how old each timestamp is now; one of the future counts as 0 seconds old. -1: the record has none."""
+        ordered = sorted(at_ms for at_ms in timestamps_ms if at_ms >= 0)
         count = len(ordered)
         past = bisect_right(ordered, now_ms)
         for position, edge_seconds in enumerate(self._edges_seconds):

@@ -36,6 +36,13 @@ def test_a_dead_letter_says_where_it_came_from_and_whose_it_is() -> None:
     assert letter.source_timestamp == "2026-01-01T00:00:00.000Z"
 
 
+def test_a_record_without_a_timestamp_has_none() -> None:
+    headers = [*HEADERS[:-1], ("source-timestamp", b"-1")]
+    letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
+    assert letter is not None
+    assert letter.source_timestamp is None
+
+
 @pytest.mark.parametrize(
     ("key", "value", "code"),
     [(b"other", VALUE, b"key_mismatch"), (b"acme", b"x", b"undecodable"), (b"acme", VALUE, b"too_late")],

@@ -250,13 +250,19 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
 # What the engine asks.
 
 
+ESCAPED = rb'{"type": "stock\u002ecounted"}'
+
+
 def test_only_counts_wait_for_the_other_inputs(partition: Partition) -> None:
     waits = {
         (topic, raw): partition.processor.waits(InputRecord(PREFIX + topic, HOME, 0, 0, b"a", raw, ()))
         for topic in INPUTS
-        for raw in (b'{"type": "stock.counted"}', b'{"type":"stock.adjusted"}', None)
+        for raw in (b'{"type": "stock.counted"}', ESCAPED, b'{"type":"stock.adjusted"}', None)
     }
-    assert [place for place, waiting in waits.items() if waiting] == [(Topic.STOCK, b'{"type": "stock.counted"}')]
+    assert [place for place, waiting in waits.items() if waiting] == [
+        (Topic.STOCK, b'{"type": "stock.counted"}'),
+        (Topic.STOCK, ESCAPED),
+    ]
 
 
 def test_outputs_go_to_the_topics_with_the_prefix(partition: Partition) -> None:
@@ -277,6 +283,17 @@ def test_an_alert_of_a_conflict_says_what_it_is_about(partition: Partition) -> N
     alerts = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ALERTS]
     (alert,) = [json.loads(record.value or b"") for record in alerts]
     assert (alert["alert"], alert["order_id"], alert["sub_order_id"], alert["cause"]) == ("conflict", "o", "s", "same")
+
+
+def test_an_alert_of_a_conflict_about_stock_says_where(partition: Partition) -> None:
+    for delta in (1, 2):
+        partition.process(body_of("stock.adjusted", event_id="same", delta=delta), topic=Topic.STOCK)
+    for on_hand in (1, 2):
+        partition.process(body_of("stock.counted", **counted(on_hand, 0)), topic=Topic.STOCK)
+    alerts = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ALERTS]
+    of_adjustment, of_count = [json.loads(record.value or b"") for record in alerts]
+    assert (of_adjustment["warehouse_id"], of_adjustment["sku"]) == ("w", "k")
+    assert (of_count["warehouse_id"], "sku" in of_count) == ("w", False)
 
 
 @pytest.mark.parametrize(

@@ -26,8 +26,12 @@ class Sources:
 
     def parse(self, event_id: str) -> tuple[str, int, int]:
         """Topic, offset and number of an output's source. Raises ValueError if it is not one of this partition."""
-        place, offset, number = event_id.rsplit("/", 2)
-        return self._topics.get(place) or self._topic_of(place), int(offset), int(number)
+        try:
+            place, offset, number = event_id.rsplit("/", 2)
+            at, running = int(offset), int(number)
+        except ValueError as error:
+            raise ValueError(f"its event_id {event_id!r} is not topic/partition/offset/number") from error
+        return self._topics.get(place) or self._topic_of(place), at, running
 
     def _topic_of(self, place: str) -> str:
         """The topic of a `topic/partition` that is met for the first time."""
