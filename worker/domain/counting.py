@@ -18,7 +18,7 @@ from worker.domain.accounts import Account, Snapshot
 from worker.domain.books import Books
 from worker.domain.cause import Cause
 from worker.domain.reconcile import (
-    Finding,
+    Comparison,
     compares_reserved,
     is_forgotten,
     is_greater,
@@ -50,7 +50,7 @@ class _Taken(NamedTuple):
 
     sku: str
     stock: Stock
-    finding: Finding
+    comparison: Comparison
     available: int | None
 
 
@@ -142,10 +142,10 @@ def _take_counts(
                 stock = account.unknown_stock(event.warehouse_id, count.sku)
             books.fold(account, stock)
             available = stock.available
-            finding = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
-            if finding.adopted and not is_known:  # one that is only compared says nothing that is kept
+            comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            if comparison.adopted and not is_known:  # one that is only compared says nothing that is kept
                 account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
-            taken.append(_Taken(count.sku, stock, finding, available))
+            taken.append(_Taken(count.sku, stock, comparison, available))
         yield
     return taken
 
@@ -172,11 +172,11 @@ def _take_absent(
                 continue
             books.fold(account, stock)
             available = stock.available
-            finding = take_count(stock, rank, 0, None, account.rules)
-            taken.append(_Taken(stock.sku, stock, finding, available))
-            if finding.compared:
+            comparison = take_count(stock, rank, 0, None, account.rules)
+            taken.append(_Taken(stock.sku, stock, comparison, available))
+            if comparison.compared:
                 snapshot.checked.add(stock.sku)
-            if finding.drifts:
+            if comparison.drifts:
                 snapshot.drifted.add(stock.sku)
         yield
     return taken
@@ -192,9 +192,9 @@ def _record_part(
         parts=snapshot.parts,
         absent_zero=snapshot.absent_zero,
         skus=[entry.sku for entry in taken],
-        checked=[i for i, entry in enumerate(taken) if entry.finding.compared],
-        drifted=[i for i, entry in enumerate(taken) if entry.finding.drifts],
-        unknown=[i for i, entry in enumerate(taken) if entry.finding.unknown],
+        checked=[i for i, entry in enumerate(taken) if entry.comparison.compared],
+        drifted=[i for i, entry in enumerate(taken) if entry.comparison.drifts],
+        unknown=[i for i, entry in enumerate(taken) if entry.comparison.unknown],
     )
     add_part(snapshot, event.part, state)
     books.out.keep(state, *_part_key(account, event.warehouse_id, event.origin, event.snapshot_id, event.part))
@@ -222,11 +222,11 @@ def _write(
         ordered.append(sorted(entries, key=_sku_of))
         yield
     for entries in in_slices(merge(*ordered, key=_sku_of), KEYS_PER_STEP):
-        for _, stock, finding, available in entries:
-            books.post(stock, [finding.posting] if finding.posting else [], available, cause)
-            if finding.adopted and finding.posting is None:
+        for _, stock, comparison, available in entries:
+            books.post(stock, [comparison.posting] if comparison.posting else [], available, cause)
+            if comparison.adopted and comparison.posting is None:
                 books.out.level_changed(cause, stock)  # its as_of did
-            for drift in finding.drifts:
+            for drift in comparison.drifts:
                 books.out.drifted(cause, stock, event.origin, event.snapshot_id, as_of, drift)
         yield
 

@@ -31,7 +31,7 @@ class Drift(NamedTuple):
     adopted: bool
 
 
-class Finding(NamedTuple):
+class Comparison(NamedTuple):
     """What a count of one key came to.
 
     compared: there was something to compare with. unknown: the key had no count before.
@@ -44,7 +44,7 @@ class Finding(NamedTuple):
     unknown: bool
 
 
-def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Finding:
+def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Comparison:
     """Compare a count with the key, and adopt it where it is greater and the rules say so.
 
     `reserved` is None where it is not to be compared.
@@ -67,7 +67,7 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
             drifts.append(Drift("reserved", frozen, reserved, adopted=False))
     if adopted:
         posting = stock.adopt(rank, on_hand)
-    return Finding(posting, adopted, tuple(drifts), compared, counted is None)
+    return Comparison(posting, adopted, tuple(drifts), compared, counted is None)
 
 
 def is_greater(count: StockState | None, rank: Rank) -> bool:

@@ -22,7 +22,7 @@ class BrokerUnreachable(Exception):
     """No broker could be talked to; the message is one sentence that names the address and the reason."""
 
 
-class Client(Protocol):
+class Connecting(Protocol):
     """What starts by connecting: an aiokafka consumer, producer or admin client."""
 
     async def start(self) -> None:
@@ -64,7 +64,7 @@ def address_of(client_options: Mapping[str, object]) -> str:
     )
 
 
-async def start(client: Client, client_options: Mapping[str, object]) -> None:
+async def start(client: Connecting, client_options: Mapping[str, object]) -> None:
     """Start `client`.
 
     Raises BrokerUnreachable after at most CONNECT_SECONDS_MAX; the caller closes the client in any case.

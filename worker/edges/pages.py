@@ -58,7 +58,7 @@ class AddressInUse(Exception):
     """The pages cannot listen on their address. The text is one sentence that names the settings."""
 
 
-class Refused(Exception):
+class RequestRefused(Exception):
     """A question that cannot be answered: the HTTP status, a code for programs and a sentence."""
 
     def __init__(self, status: HTTPStatus, code: str, detail: str, **more: object) -> None:
@@ -142,13 +142,13 @@ class Pages(Service):
         account_id = request.match_info["account_id"]
         if unknown := request.query.keys() - {"warehouse_id", "sku"}:
             detail = f"There is no parameter {min(unknown)!r}: warehouse_id and sku narrow the levels."
-            raise Refused(HTTPStatus.BAD_REQUEST, "unknown_parameter", detail)
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "unknown_parameter", detail)
         warehouse_id, sku = request.query.get("warehouse_id"), request.query.get("sku")
         partition, levels = await self._ask(
             account_id, lambda ledger: ledger.stock_of(account_id, warehouse_id, sku, levels_max=LEVELS_MAX + 1)
         )
         if levels is None:
-            raise Refused(
+            raise RequestRefused(
                 HTTPStatus.NOT_FOUND, "unknown_account", f"Nothing is known of stock of account {account_id!r}."
             )
         if len(levels) > LEVELS_MAX:
@@ -156,7 +156,7 @@ class Pages(Service):
                 f"Account {account_id!r} has more than {LEVELS_MAX} such levels: ask by warehouse_id and sku, or read "
                 f"the topic {Topic.LEVELS}."
             )
-            raise Refused(HTTPStatus.BAD_REQUEST, "too_many_levels", detail)
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, "too_many_levels", detail)
         told = [
             {
                 "warehouse_id": level.warehouse_id,
@@ -176,7 +176,7 @@ class Pages(Service):
         partition, order = await self._ask(account_id, lambda ledger: ledger.order_of(account_id, order_id))
         if order is None:
             detail = f"Nothing is known of order {order_id!r} of account {account_id!r}."
-            raise Refused(HTTPStatus.NOT_FOUND, "unknown_order", detail)
+            raise RequestRefused(HTTPStatus.NOT_FOUND, "unknown_order", detail)
         return _json(_told(order, partition))
 
     async def _ask(self, account_id: str, question: Callable[[Ledger], Answer]) -> tuple[int, Answer]:
@@ -190,7 +190,7 @@ class Pages(Service):
             if status.problem is not None or not status.joined:
                 # Out of the group for the moment: whoever has the partition then, it may be this worker again.
                 raise _unavailable(status.problem or "The worker is joining its consumer group.", partition=partition)
-            raise Refused(
+            raise RequestRefused(
                 HTTPStatus.MISDIRECTED_REQUEST,
                 "other_worker",
                 f"Account {account_id!r} lies in partition {partition}, which another worker has: ask that one.",
@@ -210,7 +210,7 @@ class Pages(Service):
 async def _refusals_as_json(request: web.Request, handler: Callable[[web.Request], Any]) -> web.StreamResponse:
     try:
         response: web.StreamResponse = await handler(request)
-    except Refused as refused:
+    except RequestRefused as refused:
         response = _json(refused.body, refused.status)
         if refused.status is HTTPStatus.SERVICE_UNAVAILABLE:
             response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -222,8 +222,8 @@ async def _refusals_as_json(request: web.Request, handler: Callable[[web.Request
     return response
 
 
-def _unavailable(detail: str, **more: object) -> Refused:
-    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, **more)
+def _unavailable(detail: str, **more: object) -> RequestRefused:
+    return RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, "unavailable", detail, **more)
 
 
 def _told(order: OrderView, partition: int) -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 
-class Client(Protocol):
+class Stoppable(Protocol):
     """A consumer or a producer."""
 
     async def stop(self) -> None:
@@ -22,7 +22,7 @@ class Reaper:
     def __init__(self) -> None:
         self._endings: set[asyncio.Task[None]] = set()
 
-    def bury(self, client: Client) -> None:
+    def bury(self, client: Stoppable) -> None:
         """Begin to end a client."""
         ending = asyncio.get_running_loop().create_task(self._end(client), name="end of a client")
         self._endings.add(ending)
@@ -34,7 +34,7 @@ class Reaper:
             await asyncio.wait(set(self._endings), timeout=max(0.0, seconds_max))
         return not self._endings
 
-    async def _end(self, client: Client) -> None:
+    async def _end(self, client: Stoppable) -> None:
         try:
             await client.stop()
         except Exception as error:  # noqa: BLE001 - it is given up, whatever it says

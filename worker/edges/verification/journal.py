@@ -15,7 +15,7 @@ import msgspec
 from worker.edges.topic_reader import Record
 from worker.edges.verification.findings import Check, Findings, text_of
 from worker.edges.verification.sources import Cut, Sources
-from worker.edges.verification.stock import Stock, StockKey, path_of
+from worker.edges.verification.stock import Balance, StockKey, path_of
 
 
 class JournalEntry(msgspec.Struct, gc=False):
@@ -31,7 +31,7 @@ class JournalEntry(msgspec.Struct, gc=False):
     on_hand: int | None
 
 
-class _Balance(msgspec.Struct, gc=False):
+class _Running(msgspec.Struct, gc=False):
     """The balance that the last movement stated (null as 0), and how much of it no movement's delta tells."""
 
     frozen: int = 0
@@ -40,9 +40,9 @@ class _Balance(msgspec.Struct, gc=False):
     on_hand_gap: int = 0
 
     @property
-    def sums(self) -> Stock:
+    def sums(self) -> Balance:
         """The sums of all deltas."""
-        return Stock(self.on_hand - self.on_hand_gap, self.frozen - self.frozen_gap)
+        return Balance(self.on_hand - self.on_hand_gap, self.frozen - self.frozen_gap)
 
 
 _BEFORE_ALL = (-1, -1)
@@ -58,7 +58,7 @@ class Journal:
         self.movements = 0
         self.next_offset = 0
         """Where the next go must start: the first record beyond the last cut, or the end."""
-        self._balances: dict[StockKey, _Balance] = {}
+        self._balances: dict[StockKey, _Running] = {}
         self._last_sources: dict[str, tuple[int, int]] = {}
         self._sources = Sources(partition, {})
         self._is_beyond = False
@@ -108,7 +108,7 @@ class Journal:
             key = (entry.account_id, entry.warehouse_id, entry.sku)
             balance = balances.get(key)
             if balance is None:
-                balance = balances[key] = _Balance()
+                balance = balances[key] = _Running()
                 self._check_key(entry, record)
             frozen, on_hand = entry.frozen, entry.on_hand or 0
             if balance.frozen + entry.frozen_delta != frozen or balance.on_hand + entry.on_hand_delta != on_hand:
@@ -119,7 +119,7 @@ class Journal:
             balance.frozen, balance.on_hand = frozen, on_hand
         self.movements += movements
 
-    def stocks(self) -> dict[StockKey, Stock]:
+    def stocks(self) -> dict[StockKey, Balance]:
         """The sums of all keys."""
         return {key: balance.sums for key, balance in self._balances.items()}
 
@@ -135,7 +135,7 @@ def _name(entry: JournalEntry) -> str:
     return path_of((entry.account_id, entry.warehouse_id, entry.sku))
 
 
-def _broken(balance: _Balance, entry: JournalEntry) -> str:
+def _broken(balance: _Running, entry: JournalEntry) -> str:
     frozen = _sum("frozen", balance.frozen, entry.frozen_delta, entry.frozen)
     on_hand = _sum("on_hand", balance.on_hand, entry.on_hand_delta, entry.on_hand)
     return f"event {entry.event_id}: {frozen}; {on_hand}"

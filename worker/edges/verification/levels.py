@@ -10,7 +10,7 @@ from schemas.encoding import key_of
 from worker.edges.topic_reader import Record
 from worker.edges.verification.findings import Check, Findings, text_of
 from worker.edges.verification.sources import Cut, Sources
-from worker.edges.verification.stock import Stock, StockKey, path_of
+from worker.edges.verification.stock import Balance, StockKey, path_of
 
 
 class _Level(msgspec.Struct, gc=False):
@@ -34,7 +34,7 @@ class Levels:
     def __init__(self, topic: str, partition: int, cut: Cut) -> None:
         self.topic = topic
         self.findings = Findings(partition)
-        self.stocks: dict[StockKey, Stock] = {}
+        self.stocks: dict[StockKey, Balance] = {}
         self._sources = Sources(partition, cut)
         self._newer: set[StockKey] = set()
 
@@ -68,7 +68,7 @@ class Levels:
             if level.available != (None if level.on_hand is None else level.on_hand - level.frozen):
                 message = f"available is {level.available}, with {level.on_hand} on hand and {level.frozen} frozen"
                 self._add(Check.STOCK, path_of(key), message, record)
-            self.stocks[key] = Stock(level.on_hand, level.frozen)
+            self.stocks[key] = Balance(level.on_hand, level.frozen)
 
     def _add(self, check: Check, subject: str, message: str, record: Record) -> None:
         self.findings.add(check, subject, message, f"{self.topic}/{self.findings.partition}/{record.offset}")

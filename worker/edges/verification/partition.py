@@ -25,7 +25,7 @@ from worker.edges.verification.journal import Journal
 from worker.edges.verification.levels import Levels
 from worker.edges.verification.sources import Cut, unknown_sources
 from worker.edges.verification.statuses import Statuses
-from worker.edges.verification.stock import Stock, StockKey, compare_stock
+from worker.edges.verification.stock import Balance, StockKey, compare_stock
 
 TOPICS_READ = (Topic.STATE, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS, Topic.MOVEMENTS)
 """Every round reads all of these, the last one from where the round before met its cut."""
@@ -212,7 +212,7 @@ def _check_stock(
     journal: Journal, levels: Levels, state: StateAtOffset, open_units: dict[StockKey, int], findings: Findings
 ) -> int:
     in_state = {
-        (view.account_id, view.warehouse_id, view.sku): Stock(view.on_hand, view.frozen)
+        (view.account_id, view.warehouse_id, view.sku): Balance(view.on_hand, view.frozen)
         for view in state.ledger.levels()
     }
     return compare_stock(journal.stocks(), levels.stocks, in_state, open_units, levels.unsettled(), findings)

@@ -14,14 +14,14 @@ StockKey = tuple[str, str, str]
 """Account, warehouse, SKU."""
 
 
-class Stock(NamedTuple):
+class Balance(NamedTuple):
     """One telling of a key's stock, in units; `on_hand` None: never counted."""
 
     on_hand: int | None = None
     frozen: int = 0
 
 
-NOTHING = Stock()
+NOTHING = Balance()
 
 
 def path_of(parts: Iterable[str]) -> str:
@@ -30,9 +30,9 @@ def path_of(parts: Iterable[str]) -> str:
 
 
 def compare_stock(
-    journal: Mapping[StockKey, Stock],
-    levels: Mapping[StockKey, Stock],
-    state: Mapping[StockKey, Stock],
+    journal: Mapping[StockKey, Balance],
+    levels: Mapping[StockKey, Balance],
+    state: Mapping[StockKey, Balance],
     open_units: Mapping[StockKey, int],
     unsettled: frozenset[StockKey] | set[StockKey],
     findings: Findings,
