@@ -41,6 +41,10 @@ class OffsetLost(Exception):
     """An input cannot be read at the offset that a task goes on at, by what the task knows. The text is a sentence."""
 
 
+class StateTaken(Exception):
+    """Somebody else writes the state of a partition, under another transactional id. The text is a sentence."""
+
+
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
     """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
     return Halt(
@@ -103,7 +107,7 @@ async def bounded(step: Awaitable[T], ms_max: int, what: str) -> T:
 
 def cause_of(error: BaseException) -> str:
     """The kind of failure, for logs, metrics and the choice of a back-off; never for deciding what was committed."""
-    if isinstance(error, ProducerFenced):
+    if isinstance(error, ProducerFenced | StateTaken):
         return "fenced"
     if isinstance(error, StepTimeout):
         return "timeout"
@@ -119,10 +123,15 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
     # An answer of a broker, and what the engine itself found, tell all there is.
-    says_all = isinstance(error, NotReady | OffsetLost) or _is_refusal(error)
+    says_all = isinstance(error, NotReady | OffsetLost | StateTaken | ProducerFenced) or _is_refusal(error)
     seen = error if detail is None or says_all else detail
-    if isinstance(seen, NotReady | OffsetLost):
+    if isinstance(seen, NotReady | OffsetLost | StateTaken):
         return str(seen)
+    if isinstance(seen, ProducerFenced):
+        return (
+            "another worker has taken the partition over; if that goes on, another system on these brokers has the "
+            "same APP_ID: give each its own"
+        )
     if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
         return (
             f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "

@@ -3,17 +3,21 @@
 The stable transactional id is the fence: the group's metadata is not passed with offsets, so only the epoch of the id
 tells a zombie from the rightful owner. A writer is never shared, and never used again after an error: the sequence
 numbers of a failed produce are unusable, and a commit without an answer is decided by the state topic alone.
+
+Who has another transactional id is not fenced by that: a system that was given another name on the same topics. So each
+commit also sees whether anybody else has written to the partition's state since the last one.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from aiokafka.errors import KafkaError
 
 from worker.stream.config import Clock, EngineConfig
-from worker.stream.errors import bounded
+from worker.stream.errors import StateTaken, bounded
 from worker.stream.open_batches import OpenBatches
 from worker.stream.positions import FENCE_KEY, encode_fence
 from worker.stream.producer import TransactionalProducer
@@ -21,6 +25,9 @@ from worker.stream.reaper import Reaper
 from worker.stream.records import Output, OutputRecord
 
 log = logging.getLogger(__name__)
+
+MARKERS: Final = 1
+"""How many offsets the end of a transaction takes in each partition."""
 
 
 class TransactionWriter:
@@ -33,6 +40,8 @@ class TransactionWriter:
         self._reaper = reaper
         self._producer = TransactionalProducer(config, partition)
         self._batches = OpenBatches(config.produce_batch_bytes_max, clock.now_ms)
+        self._state_end = -1
+        """Where the last record that this writer committed to the state lies; -1: not known."""
 
     async def start(self) -> None:
         """Connect, fence whoever wrote for this partition before, and have the broker end what they left open."""
@@ -59,7 +68,7 @@ class TransactionWriter:
         """Write what was appended and the next offsets by input topic, and commit them together.
 
         Gives the offset of the last record in the state topic (-1 when the broker did not tell): nothing of this
-        partition's state lies behind it.
+        partition's state lies behind it. Raises StateTaken where somebody else has written to the state.
         """
         step_ms = self._config.step_ms_max
         rounds = self._batches.take()
@@ -67,8 +76,21 @@ class TransactionWriter:
         beginning = self._producer.begin(topics, with_offsets=bool(offsets))
         await bounded(beginning, step_ms, "beginning a transaction")
         ends = await bounded(self._producer.write(rounds, offsets), step_ms, "writing records and offsets")
+        state_topic = self._config.state_topic
+        end = ends.get(state_topic, -1)
+        self._check_alone(end, sum(count for batches in rounds for topic, _, count in batches if topic == state_topic))
         await bounded(self._producer.end(commit=True), step_ms, "committing")
-        return ends.get(self._config.state_topic, -1)
+        self._state_end = end
+        return end
+
+    def _check_alone(self, end: int, record_count: int) -> None:
+        """Between the state's records of two transactions lies the marker of the first, and nothing else."""
+        if min(end, self._state_end) >= 0 and end - record_count > self._state_end + MARKERS:
+            raise StateTaken(
+                f"somebody else writes to partition {self._partition} of {self._config.state_topic}: a worker with "
+                f"another APP_ID than {self._config.app_id} reads the same topics; stop it, or give it topics of its "
+                "own (TOPIC_PREFIX)"
+            )
 
     async def discard(self) -> None:
         """Abort what is open, if that can be done quickly, and let the producer end in the background."""

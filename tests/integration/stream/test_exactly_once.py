@@ -36,6 +36,29 @@ async def test_an_engine_goes_on_from_the_state_alone(broker: Broker, names: Nam
     await check_once(world, 3 * len(NUMBERS))
 
 
+async def test_a_system_of_another_name_on_the_same_topics_doubles_nothing_and_is_told(
+    broker: Broker, names: Names
+) -> None:
+    world = await World(broker, names, partitions=1).create()
+    namesake = f"{names.app_id}-other"
+    async with world.running() as engine, world.running(app_id=namesake, ready=False) as other:
+        told: set[str] = set()
+
+        def is_told() -> bool:
+            states = (each.status().partitions.get(0) for each in (engine, other))
+            told.update(state.reason for state in states if state is not None and state.reason is not None)
+            return any("another APP_ID" in reason for reason in told)
+
+        for round_ in range(1, 4):
+            await world.send(world.a, NUMBERS)
+            await world.processed(round_ * len(NUMBERS), engine)
+        await world.send(world.b, NUMBERS)
+        await until(is_told, engine)
+        await world.processed(4 * len(NUMBERS), engine)
+    assert await world.sums() == expected(*4 * [NUMBERS])
+    await check_once(world, 4 * len(NUMBERS))
+
+
 async def test_committed_state_can_be_read_between_transactions(broker: Broker, names: Names) -> None:
     world = await World(broker, names).create()
     await world.send(world.a, [(b"key", b"7")], partition=1)

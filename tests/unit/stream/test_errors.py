@@ -14,7 +14,7 @@ from aiokafka.errors import (
     TopicAuthorizationFailedError,
 )
 
-from worker.stream.errors import CAUSES, NotReady, OffsetLost, StepTimeout, bounded, cause_of, sentence_of
+from worker.stream.errors import CAUSES, NotReady, OffsetLost, StateTaken, StepTimeout, bounded, cause_of, sentence_of
 
 
 async def test_a_step_that_takes_too_long_is_named() -> None:
@@ -57,6 +57,12 @@ def test_what_took_too_long_is_told_by_what_the_client_said(error: Exception) ->
     assert "committing did not end" in sentence_of(StepTimeout("committing did not end"), "k:1", None)
 
 
+def test_a_fence_is_not_blamed_on_the_broker() -> None:
+    sentence = sentence_of(ProducerFenced(), "kafka:9092", ConnectionRefusedError("refused"))
+    assert sentence.startswith("another worker has taken the partition over")
+    assert "APP_ID" in sentence
+
+
 def test_what_is_not_of_the_broker_is_told_as_it_is() -> None:
     assert sentence_of(NotReady("topics are missing"), "kafka:9092", OSError("old")) == "topics are missing"
 
@@ -73,6 +79,7 @@ def test_a_defect_is_not_blamed_on_the_broker() -> None:
         (ProducerFenced(), "fenced"),
         (StepTimeout(), "timeout"),
         (OffsetLost(), "lost"),
+        (StateTaken(), "fenced"),
         (TypeError(), "defect"),
         (KeyError(), "defect"),
         (AssertionError(), "broker"),

@@ -23,7 +23,7 @@ from tests.unit.stream.brokers import (
 )
 from tests.unit.stream.fakes import CONFIG, Time
 from worker.stream import OutputRecord
-from worker.stream.errors import StepTimeout
+from worker.stream.errors import StateTaken, StepTimeout
 from worker.stream.positions import FENCE_KEY
 from worker.stream.reaper import Reaper
 from worker.stream.transaction import TransactionWriter
@@ -63,6 +63,30 @@ async def test_a_commit_gives_the_place_of_the_last_record_of_the_state(
     writer.append(RECORDS[:1])
     assert await writer.commit({"a": 6}) == -1
     assert _ends(brokers) == [True, True]
+
+
+async def test_whoever_else_writes_to_the_state_is_found_before_the_commit(
+    writer: TransactionWriter, brokers: Brokers
+) -> None:
+    brokers.base_offset = 10
+    assert await writer.fence() == 10
+    brokers.base_offset = 12  # behind the marker of the fence
+    writer.append(RECORDS)
+    assert await writer.commit({"a": 5}) == 13
+    brokers.base_offset = 16  # a record and a marker are in between
+    writer.append(RECORDS)
+    with pytest.raises(StateTaken, match="another APP_ID than app"):
+        await writer.commit({"a": 6})
+    assert _ends(brokers) == [True, True]
+    await writer.discard()
+    assert _ends(brokers) == [True, True, False]
+
+
+async def test_where_the_place_is_not_told_nobody_is_suspected(writer: TransactionWriter, brokers: Brokers) -> None:
+    for brokers.base_offset in (10, -1, 40):
+        writer.append(RECORDS)
+        await writer.commit({"a": 5})
+    assert _ends(brokers) == [True, True, True]
 
 
 async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(
