@@ -57,6 +57,15 @@ def test_returns_beyond_what_shipped_are_raised_per_sub_order_and_sku_once_until
     assert named(shop.sub_order(4, 6)) == [("over_returned", "o", "s", "k")]
 
 
+def test_alerts_of_one_event_come_in_ascending_order_so_their_ids_are_the_same_after_a_crash(shop: Shop) -> None:
+    skus = [f"k{number}" for number in range(9)]
+    shop.say("order.created", lines=ordered(1))
+    held = shop.say("sub_order.created", lines=[line for sku in reversed(skus) for line in lines(1, sku)])
+    assert named(held) == [("over_allocated", "o", None, sku) for sku in skus]
+    twice = [line for sku in reversed(skus) for line in lines(2, sku)]
+    assert named(shop.say("sub_order.returned", 1, lines=twice)) == [("over_returned", "o", "s", sku) for sku in skus]
+
+
 def test_returns_of_a_sku_that_never_shipped_are_over_returned(shop: Shop) -> None:
     shop.sub_order(3)
     assert named(shop.say("sub_order.returned", 2, lines=lines(1, "other"))) == [("over_returned", "o", "s", "other")]

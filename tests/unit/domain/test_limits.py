@@ -12,7 +12,7 @@ import pytest
 
 from schemas.encoding import key_of
 from schemas.topics import RECORD_BYTES_MAX, Topic
-from tests.unit.domain.shop import APPLIED, DEAD_LETTERED, Fields, Said, Shop, body_of, told
+from tests.unit.domain.shop import APPLIED, DAY, DEAD_LETTERED, Fields, Said, Shop, body_of, ordered, told
 from worker.domain.limits import (
     _FIXED_BYTES,
     DEAD_LETTERS_MAX,
@@ -214,6 +214,31 @@ def test_no_record_is_larger_than_the_bound_said_before_the_event(seed: int) -> 
         bound += _FIXED_BYTES
         assert largest(shop.send(body)) <= bound
         assert largest(shop.say("archive.requested")) <= bound
+
+
+def test_no_record_is_larger_than_the_bound_where_names_are_short_and_many_sub_orders_share_their_skus() -> None:
+    shop = Shop(now=600)
+    for number in range(5):
+        fields = {"sub_order_id": f"s{number}", "lines": lines_of(names("", 6))}
+        event = told("sub_order.created", number, **fields).event
+        bound = bytes_max_after(_Known(shop).order, event, "default")  # type: ignore[arg-type]  # one of an order
+        assert largest(shop.say("sub_order.created", number, **fields)) <= bound + _FIXED_BYTES
+
+
+def test_what_is_kept_of_an_order_that_left_names_the_warehouses_of_returns_within_the_bound() -> None:
+    shop = Shop(now=600)
+    shop.say("sub_order.created", lines=lines_of(names("", 6)))
+    shop.say("sub_order.shipped", 1)
+    shop.say("sub_order.returned", 2, warehouse_id=BYTES_OF_FOUR * ID_LENGTH)
+    placed = ordered(1, sku="000000")
+    last = told("order.created", 3, lines=placed)
+    bound = bytes_max_after(_Known(shop).order, last.event, "default")  # type: ignore[arg-type]  # one of an order
+    assert shop.say("order.created", 3, lines=placed).archive == ["archive.eligible"]
+    shop.now += 91 * DAY
+    said = shop.say("archive.requested", 91 * DAY, order_id="another")
+    (kept,) = (record for record in said.of(Topic.STATE) if record.value is not None)
+    assert (kept.key or b"").startswith(b"retired/")
+    assert len(kept.value or b"") <= bound
 
 
 def _any_event(chance: random.Random, owners: list[str], skus: list[str], warehouses: list[str]) -> Fields:

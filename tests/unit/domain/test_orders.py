@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.domain.shop import Shop, child, lines, ordered
+from tests.unit.domain.shop import DAY, Shop, child, lines, ms, ordered
+from worker.domain.order_state import thaw
 
 
 def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:
@@ -20,6 +21,18 @@ def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
     said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
     assert said.moves == []
     assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
+
+
+def test_a_split_that_deals_shipped_units_out_anew_is_told_although_only_the_times_of_shipments_move(
+    shop: Shop,
+) -> None:
+    shop.sub_order(5)
+    shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
+    shop.say("sub_order.shipped", 10, sub_order_id="c")
+    shop.say("sub_order.shipped", 20, sub_order_id="d")
+    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert said.moves == []
+    assert [unit["shipped"] for unit in said.statuses[0]["units"]] == [2, 3]
 
 
 def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
@@ -67,3 +80,12 @@ def test_cancelled_units_dealt_out_anew_are_told_although_no_stock_moves(shop: S
     shop.sub_order(3, 2)
     said = shop.sub_order(2, 3)
     assert (said.moves, said.statuses[0]["units"][0]["cancelled"]) == ([], 2)
+
+
+def test_what_an_order_moved_longer_ago_than_the_retention_leaves_its_record_when_it_moves_again(shop: Shop) -> None:
+    shop.order(5)
+    shop.now = 20 * DAY
+    shop.say("order.amended", 20 * DAY, revision=1, lines=ordered(6))
+    shop.now = 100 * DAY
+    shop.say("order.amended", 99 * DAY, revision=2, lines=ordered(8))
+    assert thaw(shop.state[b"order/a/o"] or b"").claims["w"]["k"].moves == [ms(20 * DAY), 1, ms(99 * DAY), 2]

@@ -232,6 +232,18 @@ def test_after_a_restart_suspects_are_what_orders_did_and_nothing_else(shop: Sho
     ]
 
 
+def test_how_much_left_and_came_back_is_told_of_suspects_after_a_restart(shop: Shop) -> None:
+    shop.count(100, 1)
+    shop.delivered_order(4)
+    shop.say("sub_order.returned", 22, lines=lines(3))
+    for on_hand, reason in (
+        (95, f"release of 4 at {iso(10)}, 900 s before the count: just the drift"),
+        (96, f"restock of 3 at {iso(22)}, 180 s before the count: just the drift"),
+    ):
+        (drift,) = shop.restarted().count(on_hand, 25).events(Topic.DRIFT)[:1]
+        assert [suspect["reason"] for suspect in drift["suspects"]] == [reason]
+
+
 def test_the_latest_movements_are_suspects_after_a_restart_in_whatever_order_they_were_told(shop: Shop) -> None:
     shop.count(100, 1)
     for minute in (*range(100, 100 - 2 * TOUCHES_MAX, -1), *range(101, 101 + 3 * TOUCHES_MAX)):

@@ -83,7 +83,9 @@ LONG_AFTER = 600 * DAY
     [((1,), 1, 10), ((1, 1), 2, 10), ((2,), 1, 11), ((1,), 2, 9)],
     ids=["they cancel out", "three cancel out", "more came", "more left"],
 )
-@pytest.mark.parametrize("earlier", [0, 5], ids=["nothing else", "a flow before them"])
+@pytest.mark.parametrize(
+    "earlier", [0, 5, -5], ids=["nothing else", "a flow before them", "one that stays before them"]
+)
 def test_a_flow_whose_time_another_shared_is_not_counted_again_when_the_other_has_left_the_state(
     adjusted: tuple[int, ...], shipped: int, on_hand: int, earlier: int
 ) -> None:
@@ -93,8 +95,11 @@ def test_a_flow_whose_time_another_shared_is_not_counted_again_when_the_other_ha
     shop.say("sub_order.shipped", DAY)  # its order is never placed, so it stays
     for delta in adjusted:
         shop.say("stock.adjusted", DAY, delta=delta)
-    if earlier:
+    if earlier > 0:
         shop.say("stock.adjusted", DAY - 1, delta=earlier)
+    if earlier < 0:
+        shop.sub_order(-earlier, order_id="earlier")
+        shop.say("sub_order.shipped", DAY - 1, order_id="earlier")
     shop.now = LONG_AFTER
     shop.say("archive.requested", LONG_AFTER, order_id="another")
     assert [key for key, value in shop.state.items() if key.startswith(b"adjustment/") and value is not None] == []

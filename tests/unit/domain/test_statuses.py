@@ -64,6 +64,16 @@ def test_a_sub_order_has_the_first_status_that_holds(shop: Shop, events: Events,
     assert shop.restarted().status() == status
 
 
+@pytest.mark.parametrize(("at", "holds"), [(4, True), (5, True), (6, False)])
+def test_a_hold_ends_when_its_order_is_cancelled_later_and_not_at_its_own_time(
+    shop: Shop, at: int, *, holds: bool
+) -> None:
+    shop.sub_order(3)
+    shop.say("sub_order.on_hold", 5)
+    shop.say("order.cancelled", at)
+    assert (shop.status() == "on_hold") is holds
+
+
 def test_a_sub_order_that_is_named_by_a_split_alone_has_a_status(shop: Shop) -> None:
     shop.say("sub_order.split", 1, children=[child("c", 3)])
     assert shop.view().sub_orders == {"c": "processing", "s": "superseded"}

@@ -10,6 +10,7 @@ from worker.edges.admin import (
     TopicFacts,
     TopicsMissing,
     common_partition_count,
+    expected_partition_count,
     judge_topics,
     other_partition_counts,
     spec_of,
@@ -72,6 +73,10 @@ def test_a_topic_with_another_partition_count_than_the_others_is_told() -> None:
 
     assert topic is Topic.LEVELS
     assert "5 partitions, but the other topics have 4" in problem
+
+
+def test_of_two_counts_that_as_many_topics_have_the_smaller_is_expected() -> None:
+    assert expected_partition_count([facts(Topic.LEVELS, 8), facts(Topic.STATUS, 1)], {}) == 1
 
 
 def test_the_count_that_the_state_was_built_with_decides() -> None:

@@ -106,6 +106,15 @@ async def test_whole_records_are_read_back_by_their_letters() -> None:
     assert len(records) == 2
 
 
+async def test_what_lies_between_the_letters_that_are_read_back_is_left_out() -> None:
+    records = [record("dead", 2, offset, b"acme", VALUE, HEADERS) for offset in (1, 4, 6)]
+    letters = [read_dead_letter(records[number], "p.commands.v1") for number in (0, 2)]
+
+    found = await read_records(MemoryReader({"dead": records}), "dead", [letter for letter in letters if letter])
+
+    assert [entry.offset for entry in found] == [1, 6]
+
+
 async def test_a_dead_letter_that_is_gone_is_told() -> None:
     letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, HEADERS), "p.commands.v1")
     assert letter is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.times import read_time, time_text
+from schemas.times import read_time, time_text, timestamp_text
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,9 @@ def test_milliseconds_count_from_1970_in_utc(text: str, ms: int) -> None:
 def test_what_is_not_an_rfc_3339_time_within_the_years_1_to_9999_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|names|lies) "):
         read_time(text)
+
+
+def test_a_timestamp_that_is_no_time_is_told_as_the_nearest_one() -> None:
+    assert timestamp_text(-1) == "1970-01-01T00:00:00.000Z"
+    assert timestamp_text(1_767_225_600_000) == "2026-01-01T00:00:00.000Z"
+    assert timestamp_text(2**62) == "9999-12-31T23:59:59.999Z"

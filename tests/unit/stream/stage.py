@@ -45,13 +45,17 @@ class _Impatience(Chance):
 
 
 class _Eye(SilentObserver):
-    def __init__(self) -> None:
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
         self.causes: list[str] = []
+        self.reasons: list[str | None] = []
+        """What the status said when the task began to start again, each time."""
         self.halted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 
     def task_restarted(self, partition: int, cause: str) -> None:
         assert partition == 3
         self.causes.append(cause)
+        self.reasons.append(self._stage.task.status().reason)
 
     def partition_halted(self, partition: int, reason: str) -> None:
         assert partition == 3
@@ -88,6 +92,9 @@ class _Writer:
 
     async def start(self) -> None:
         """Nobody is fenced."""
+        self._stage.writers += 1
+        if self._stage.starts:
+            raise self._stage.starts.popleft()
 
     async def fence(self) -> int:
         return 7
@@ -106,6 +113,7 @@ class _Writer:
 
     async def discard(self) -> None:
         """Nothing was open."""
+        self._stage.discarded += 1
 
 
 class _Reader:
@@ -113,6 +121,7 @@ class _Reader:
         self._stage = stage
 
     async def restore(self, _processor: Processor, _fence_offset: int, _progressed: object) -> Restored:
+        await self._stage.may_restore.wait()
         restored = Restored()
         restored.partition_count = PARTITIONS
         restored.positions = {topic: begun_at(offset) for topic, offset in self._stage.state.items()}
@@ -131,13 +140,19 @@ class Stage:
         """What happens when reading begins."""
         self.look: Callable[[], None] = lambda: None
         """What happens when the task looks for more."""
+        self.starts: deque[Exception] = deque()
+        """Why the next producers do not start."""
         self.commits: deque[Exception | None] = deque()
         """What becomes of the next transactions: committed, or an error."""
         self.committed = asyncio.Event()
+        self.may_restore = asyncio.Event()
+        self.may_restore.set()
+        self.writers = 0
+        self.discarded = 0
         self.make: Callable[[], Processor] = Obedient
         """Makes the processor."""
         self.time = Time()
-        self.eye = _Eye()
+        self.eye = _Eye(self)
         self._chance = _Impatience()
         doubles: dict[str, Any] = {"TransactionWriter": _Writer, "StateReader": _Reader}
         for name, double in doubles.items():

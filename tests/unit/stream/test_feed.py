@@ -27,6 +27,7 @@ class _Consumer:
     def __init__(self) -> None:
         self.positions: dict[TopicPartition, int] = {}
         self.paused: set[TopicPartition] = set()
+        self.revoked: set[TopicPartition] = set()
         self.batches: Batches = {}
         self.further: dict[TopicPartition, int] = {}
         self.error: Exception | None = None
@@ -48,6 +49,9 @@ class _Consumer:
 
     def last_poll_timestamp(self, _source: TopicPartition) -> int:
         return 1
+
+    def assignment(self) -> set[TopicPartition]:
+        return self.positions.keys() - self.revoked
 
     async def position(self, source: TopicPartition) -> int:
         return self.positions[source]
@@ -111,3 +115,28 @@ async def test_an_offset_out_of_range_is_told_to_its_partition_alone() -> None:
     assert reading.lost == [(1, "a", 7, error)]
     assert reading.consumer.paused == {reading.source(1)}
     assert await reading.read_to() == [{"a": 0}, {"a": 0}]
+
+
+async def test_a_partition_that_is_closed_is_fetched_no_more_if_it_is_still_assigned() -> None:
+    reading = _Reading()
+    reading.consumer.revoked = {reading.source(1)}
+    for partition in (0, 1, 7):
+        reading.feed.close(partition)
+    assert reading.consumer.paused == {reading.source(0)}
+    reading.consumer.batches = {reading.source(0): [record("a", 0, 1)]}
+    await reading.feed.poll()
+    assert [merge.records_of("a") for merge in reading.merges] == [0, 0]
+
+
+async def test_the_lag_is_what_the_client_has_not_handed_over_and_what_is_not_taken_yet() -> None:
+    reading = _Reading()
+    reading.consumer.batches = {reading.source(0): [record("a", 0, 1), record("a", 1, 2)]}
+    reading.consumer.further = {reading.source(0): 40}
+    await reading.feed.poll()
+    assert await reading.feed.lags(0) == {"a": 62}
+    reading.consumer.further = {reading.source(0): 130}
+    await reading.feed.poll()
+    assert await reading.feed.lags(0) == {"a": 4}, "the client may be further than its last answer told"
+    reading.consumer.revoked = {reading.source(0)}
+    assert await reading.feed.lags(0) == {}
+    assert await reading.feed.lags(7) == {}

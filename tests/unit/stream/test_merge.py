@@ -41,6 +41,15 @@ def test_records_are_taken_by_timestamp_across_inputs() -> None:
     assert merge.empty
 
 
+def test_a_run_of_one_input_ends_where_the_earliest_of_several_others_has_its_turn() -> None:
+    for first, second in (("b", "c"), ("c", "b")):
+        merge = _merge("a", "b", "c")
+        merge.put("a", [record("a", 0, 10), record("a", 1, 12), record("a", 2, 40)])
+        merge.put(first, [record(first, 0, 11)])
+        merge.put(second, [record(second, 0, 30)])
+        assert _taken(merge) == [("a", 0), (first, 0), ("a", 1), (second, 0), ("a", 2)]
+
+
 def test_records_of_one_timestamp_are_taken_in_the_order_of_the_inputs() -> None:
     merge = _merge("a", "b")
     merge.put("b", [record("b", 0, 10)])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
@@ -13,20 +15,38 @@ from tests.unit.stream.fakes import CONFIG, Obedient, Time
 from worker.stream import Chance
 from worker.stream import session as module
 from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.errors import NotReady
+from worker.stream.feed import Lane
+from worker.stream.merge import Merge
 from worker.stream.reaper import Reaper
-from worker.stream.session import Session
+from worker.stream.session import DUPLICATE_REBALANCES, Session
 from worker.stream.status import PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 from worker.stream.topics import TopicCheck
 
+SECONDS_MAX = 5
+"""Nothing here waits for anything."""
+
 
 class _Consumer:
     """Is told what to hold, and ends."""
 
-    def __init__(self, **_settings: object) -> None:
+    def __init__(self, **settings: object) -> None:
+        self.settings = settings
         self.paused: set[TopicPartition] = set()
         self.stopped = False
+        self.answered_at_ms: int | None = None
+        self.known: dict[str, set[int] | None] = {}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        return self.known[topic]
+
+    def last_poll_timestamp(self, _source: TopicPartition) -> int | None:
+        return self.answered_at_ms
+
+    def resume(self, source: TopicPartition) -> None:
+        self.paused.discard(source)
 
     def pause(self, source: TopicPartition) -> None:
         self.paused.add(source)
@@ -59,7 +79,7 @@ class _Scene:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "AIOKafkaConsumer", _Consumer)
         monkeypatch.setattr(module, "PartitionTask", _Task)
-        time = Time()
+        time = self.time = Time()
         self.halted: dict[int, PartitionTask] = {}
         self.reaper = Reaper()
         self.surroundings = Surroundings(
@@ -90,6 +110,14 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> _Scene:
 
 def sources(*partitions: int, topics: Collection[str] = CONFIG.inputs) -> list[TopicPartition]:
     return [TopicPartition(topic, partition) for topic in topics for partition in partitions]
+
+
+async def test_the_client_reads_what_is_committed_from_where_the_state_says_and_commits_nothing_itself(
+    scene: _Scene,
+) -> None:
+    settings = scene.session._consumer.settings
+    asked = {name: settings[name] for name in ("isolation_level", "auto_offset_reset", "enable_auto_commit")}
+    assert asked == {"isolation_level": "read_committed", "auto_offset_reset": "none", "enable_auto_commit": False}
 
 
 async def test_a_partition_whose_topics_are_all_here_is_started(scene: _Scene) -> None:
@@ -128,6 +156,21 @@ async def test_a_halted_partition_stays_so_when_it_comes_back(scene: _Scene) -> 
     assert task.state is PartitionState.HALTED
 
 
+@pytest.mark.parametrize(
+    ("member", "seconds", "told"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
+)
+async def test_a_member_id_that_two_workers_use_is_told_by_rebalances_without_end(
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, told: bool
+) -> None:
+    monkeypatch.setattr(scene.session, "_config", replace(CONFIG, group_instance_id=member))
+    for _ in range(DUPLICATE_REBALANCES):
+        assert scene.session.problem is None
+        scene.time.seconds += seconds
+        await scene.session.on_partitions_assigned(sources(1))
+        await scene.session.on_partitions_revoked(sources(1))
+    assert ("used by two workers" in (scene.session.problem or "")) is told
+
+
 async def test_what_a_rebalance_assigns_after_the_end_is_not_started(scene: _Scene) -> None:
     await scene.session.on_partitions_assigned(sources(1))
     await scene.session.close()
@@ -143,3 +186,63 @@ async def test_the_group_is_left_once_the_tasks_have_stopped(scene: _Scene) -> N
     assert task.state is PartitionState.STOPPED
     assert await scene.reaper.wait(1)
     assert consumer.stopped
+
+
+async def test_fetches_that_nobody_answers_are_told_and_then_end_the_session(scene: _Scene) -> None:
+    merge = Merge(CONFIG.inputs, lambda _record: False)
+    lane = Lane(merge, asyncio.Event(), lambda *_what: None)
+    session = scene.session
+    await session.on_partitions_assigned(sources(1))
+    session._feed.open(1, lane, dict.fromkeys(CONFIG.inputs, 0))
+    seconds = CONFIG.silence_ms_max / 1000
+    told: list[str | None] = []
+    for answered_at_ms, later in ((None, 1000), (1, 1000), (2, 1000), (2, seconds), (2, 1), (2, 3 * seconds - 1)):
+        session._consumer.answered_at_ms = answered_at_ms
+        scene.time.seconds += later
+        session._note_silence()
+        told.append(session.problem)
+    assert told == [None] * 4 + ["no fetch was answered for 9 s"] * 2
+    scene.time.seconds += 1
+    with pytest.raises(NotReady, match="no fetch was answered for 33 s; connecting anew"):
+        session._note_silence()
+
+
+@pytest.mark.parametrize("known", [None, {0, 1, 2}])
+async def test_topics_whose_partitions_the_client_does_not_know_end_the_session(
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch, known: set[int] | None
+) -> None:
+    count = 8
+
+    async def partition_count() -> int:
+        return count
+
+    monkeypatch.setattr(scene.session._check, "partition_count", partition_count)
+    scene.session._consumer.known = {"a": set(range(8)), "b": set(range(8))}
+    await scene.session._check_count()
+    scene.session._consumer.known["b"] = known
+    with pytest.raises(NotReady, match="the client does not learn of the partitions of b; connecting anew"):
+        await scene.session._check_count()
+    count = 9
+    with pytest.raises(NotReady, match="the topics had 8 partitions and now have 9"):
+        await scene.session._check_count()
+
+
+async def test_topics_that_are_found_wrong_twice_in_a_row_end_the_session(
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    problems: list[str | None] = []
+    found = iter([NotReady("a is missing"), None, NotReady("b is missing"), OSError("gone"), NotReady("c is missing")])
+
+    async def check_count() -> None:
+        problems.append(scene.session.problem)
+        error = next(found)
+        if error is not None:
+            raise error
+
+    monkeypatch.setattr(scene.session, "_config", replace(CONFIG, topic_check_interval_ms=0))
+    monkeypatch.setattr(scene.session, "_check_count", check_count)
+    with pytest.raises(NotReady, match="c is missing"):
+        await asyncio.wait_for(scene.session._watch(), SECONDS_MAX)
+    assert problems[:4] == [None, "a is missing", None, "b is missing"]
+    assert "OSError: gone" in (problems[4] or "")
+    assert scene.session.problem == "c is missing"

@@ -198,6 +198,15 @@ async def test_a_transaction_that_fails_again_and_again_is_tried_ever_more_seldo
     assert stage.waits_ms == [100, 200, 400, 800, 1600, 3200, CONFIG.backoff_ms_max, CONFIG.backoff_ms_max]
 
 
+async def test_a_producer_that_does_not_start_is_made_anew_ever_more_seldom(stage: Stage) -> None:
+    stage.scene = _a_record_comes
+    stage.starts.extend([KafkaConnectionError("there is no broker"), StepTimeout("starting the producer")])
+    stage.commits.append(None)
+    await stage.until(stage.committed)
+    assert (stage.eye.causes, stage.waits_ms) == (["broker", "timeout"], [100, 200])
+    assert (stage.writers, stage.discarded) == (3, 3)
+
+
 async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
     failed_again = asyncio.Event()
 
@@ -293,6 +302,48 @@ async def test_a_processor_that_cannot_be_made_halts_its_partition(stage: Stage)
     reason = await stage.until_halted()
     assert reason.startswith("partition 3 stopped at the making of its processor: TypeError: the program is wrong")
     assert stage.eye.causes == []
+
+
+@pytest.mark.parametrize("halts", [False, True])
+async def test_every_writer_is_discarded_however_the_task_ends(stage: Stage, *, halts: bool) -> None:
+    if halts:
+        stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+        await stage.until_halted()
+    else:
+        stage.scene = _a_record_comes
+        stage.commits.extend([StepTimeout("committing"), None])
+        await stage.until(stage.committed)
+    assert (stage.writers, stage.discarded) == (2, 2)
+
+
+async def test_a_task_that_is_stopped_before_it_reads_ends_at_once(stage: Stage) -> None:
+    stage.may_restore.clear()
+    stage.task.start()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert stage.task.status().state is PartitionState.RESTORING
+    await stage.task.stop()
+    assert stage.task.status().state is PartitionState.STOPPED
+    assert (stage.writers, stage.discarded) == (1, 1)
+
+
+async def test_what_piles_up_before_a_partition_that_halted_before_its_first_commit_is_told(stage: Stage) -> None:
+    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+    await stage.until_halted()
+    feed = _Feed()
+    feed.told_ends = {"a": 15, "b": 10}
+    await stage.task.measure(feed)
+    assert stage.task.status().lag == {"a": 5, "b": 0}
+
+
+async def test_a_partition_that_starts_again_says_why(stage: Stage) -> None:
+    stage.scene = _a_record_comes
+    stage.commits.extend([StepTimeout("committing did not end within 9 ms"), None])
+    await stage.until(stage.committed)
+    (reason,) = stage.eye.reasons
+    assert reason is not None
+    assert reason.startswith("partition 3 starts again: ")
+    assert "committing did not end within 9 ms" in reason
 
 
 async def test_a_defect_of_the_task_itself_is_not_blamed_on_the_broker(stage: Stage) -> None:

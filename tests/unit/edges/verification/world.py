@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 from tests.offline import Corrupt, OfflinePartition, Transaction, account_in, as_written, input_records, story
@@ -10,6 +11,7 @@ from worker.domain.rules import Rules
 from worker.edges.state_reader import processors
 from worker.edges.verification.findings import Check
 from worker.edges.verification.partition import PartitionReport, System, verify_partition
+from worker.stream.records import OutputRecord
 
 PARTITION = 1
 COUNT = 2
@@ -49,3 +51,9 @@ def world(corrupt: Corrupt = lambda _, records: records, transactions: int = 3) 
 
 def found(report: PartitionReport) -> set[Check]:
     return set(report.findings.counts)
+
+
+def changed(record: OutputRecord, **fields: object) -> OutputRecord:
+    """A record whose value has other fields."""
+    assert record.value is not None
+    return record._replace(value=json.dumps(json.loads(record.value) | fields).encode())
