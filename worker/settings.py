@@ -103,10 +103,10 @@ class Settings(BaseSettings):
         "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, separated by commas."
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="How to speak to the brokers."
+        "PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`: how to speak to the brokers."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="How to log in, with a `SASL_…` security protocol."
+        "PLAIN", description="How to log in, if so: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`."
     )
     sasl_username: str | None = Field(None, min_length=1, description="User name to log in with.")
     sasl_password: SecretStr | None = Field(None, min_length=1, description="Password to log in with. Never printed.")
@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     )
     app_id: Annotated[KafkaName, Field(min_length=1)] = Field(
         "stockfreeze",
-        description="Name of the consumer group, and prefix of the transactional ids. One for all workers of a system.",
+        description="Consumer group, and prefix of transactional ids: one for all workers of a system, for them alone.",
     )
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
@@ -164,10 +164,10 @@ class Settings(BaseSettings):
         15_000, description="Milliseconds that a partition may stand still with lag before the worker is not ready."
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`auto`: readable on a terminal, else JSON lines."
+        "auto", description="`json` lines, readable `console` ones, or `auto`: those on a terminal, else JSON."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="The least severe message that is logged."
+        "info", description="The least severe message in the log: `debug`, `info`, `warning` or `error`."
     )
     accounts: dict[Id, AccountSettings] = Field(
         default_factory=dict,

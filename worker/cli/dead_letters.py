@@ -202,7 +202,10 @@ def discard(settings: Settings, *, ids: tuple[str, ...], yes: bool, as_json: boo
     else:
         for id_ in refused:
             click.echo(f"dead-letters: {id_} holds no order back, so there is nothing to discard.", err=True)
-        click.echo(f"dead-letters: {len(sent)} discarded.")
+        click.echo(
+            f"dead-letters: {len(sent)} given up; a worker must read that from {settings.topic(Topic.COMMANDS)} before "
+            "`dead-letters list --pending` shows it."
+        )
     return _unknown([] if as_json else unknown) or int(bool(refused or unknown))
 
 
@@ -331,7 +334,11 @@ def _inputs_of(settings: Settings) -> set[str]:
 
 def _unknown(ids: Sequence[str]) -> int:
     for id_ in ids:
-        click.echo(f"stockfreeze: there is no dead letter {id_}.", err=True)
+        click.echo(
+            f"stockfreeze: there is no dead letter {id_}. If its record was deleted, a dead_letter.discarded with that "
+            "id in the commands topic gives it up.",
+            err=True,
+        )
     return int(bool(ids))
 
 

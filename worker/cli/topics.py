@@ -44,6 +44,8 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
             )
             return 1
         found = ", ".join(f"{name} has {count}" for name, count in other.items())
+        if len(other) == len(Topic) and len(set(other.values())) == 1:
+            found = f"all topics have {next(iter(other.values()))}"
         click.echo(
             f"stockfreeze: PARTITIONS is {settings.partitions}, but {found}: "
             "set PARTITIONS to that count, or choose another TOPIC_PREFIX.",

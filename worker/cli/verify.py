@@ -106,7 +106,7 @@ def _sentence(data: dict[str, Any]) -> str:
         count = sum(data["found"].values())
         kinds = ", ".join(f"{number} of {check}" for check, number in data["found"].items())
         shown = "" if count == len(data["findings"]) else f"; {len(data['findings'])} of them are shown"
-        return f"verify: {count} differences ({kinds}){shown}."
+        return f"verify: {count} difference{'s' if count > 1 else ''} ({kinds}){shown}."
     notes = [
         f"; {data[name]} {meaning}"
         for name, meaning in (

@@ -90,7 +90,8 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     except (KeyError, ValueError):
         return None
     code = headers.get("error-code", "")
-    order = None if source.topic == commands_topic or code == "too_late" else order_of(record.value, record.key)
+    is_of_none = source.topic == commands_topic or code in {"too_late", "wrong_partition"}
+    order = None if is_of_none else order_of(record.value, record.key)
     return DeadLetter(
         id=str(source),
         code=code,

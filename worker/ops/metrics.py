@@ -80,7 +80,12 @@ RESTORE_PROGRESS = Spec(
     ("partition",),
     "How far a restore that is going on has come, 0 to 1.",
 )
-LAG = Spec("stockfreeze_lag_records", "gauge", ("topic", "partition"), "Input records that are not yet processed.")
+LAG = Spec(
+    "stockfreeze_lag_records",
+    "gauge",
+    ("topic", "partition"),
+    "Input records that are not yet processed, as the broker told last.",
+)
 PARTITIONS = Spec("stockfreeze_partitions", "gauge", ("state",), "Partitions of this worker, by state.")
 READY = Spec("stockfreeze_ready", "gauge", (), "1 if `/health/ready` answers 200, else 0.")
 RESTARTS = Spec(
@@ -89,7 +94,12 @@ RESTARTS = Spec(
     ("cause",),
     "Partitions that started again: fenced, timeout, lost (an offset that cannot be read), defect or broker.",
 )
-HALTS = Spec("stockfreeze_partition_halts", "counter", (), "Partitions that stopped until the worker is restarted.")
+HALTS = Spec(
+    "stockfreeze_partition_halts",
+    "counter",
+    (),
+    "How often a partition halted here; `stockfreeze_partitions` tells whether one is now.",
+)
 REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")
 ACCOUNTS = Spec("stockfreeze_state_accounts", "gauge", ("partition",), "State size: accounts.")
 ORDERS = Spec("stockfreeze_state_orders", "gauge", ("partition",), "State size: orders, open and eligible.")

@@ -321,7 +321,7 @@ class PartitionTask:
             raise Halt(
                 f"partition {self.partition}: {bad_max} of its last {window} records were dead-lettered, so it was "
                 "stopped rather than dead-letter the topic; look at the dead letters, correct the cause, and restart "
-                "(breaker_bad_max sets the number, 0 switches this off)"
+                "(BREAKER_BAD_MAX sets the number, 0 switches this off)"
             )
 
     async def _wait_a_little(self) -> None:

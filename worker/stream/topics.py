@@ -53,6 +53,10 @@ class TopicCheck:
         names = dict.fromkeys((*self._config.inputs, *self._config.outputs, self._config.state_topic))
         missing = [name for name in names if name not in counts]
         if missing:
+            if len(missing) == len(names):
+                raise NotReady(
+                    f"none of the topics is there, such as {missing[0]}: look at their prefix, or create them"
+                )
             raise NotReady(f"topics are missing: {', '.join(missing)}; create them, all with the same partition count")
         by_count: dict[int, list[str]] = {}
         for name in names:

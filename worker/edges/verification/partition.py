@@ -85,10 +85,10 @@ class _Reading:
     async def bounds(self, topic: Topic) -> Bounds:
         return await self.reader.bounds(self.system.topic(topic), self.partition)
 
-    async def read_to_end(self, topic: Topic, take: Take, start: int | None = None) -> int:
-        """Read all there is, open transactions included. Returns the end."""
+    async def read_to_end(self, topic: Topic, take: Take, start: int = 0) -> int:
+        """Read all there is from `start` on, open transactions included. Returns the end."""
         bounds = await self.bounds(topic)
-        first = bounds.start if start is None else start
+        first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` tells
         await self.reader.read(self.system.topic(topic), self.partition, start=first, end=bounds.end, take=take)
         return bounds.end
 
