@@ -206,7 +206,8 @@ def discard(settings: Settings, *, ids: tuple[str, ...], yes: bool, as_json: boo
             f"dead-letters: {len(sent)} given up; a worker must read that from {settings.topic(Topic.COMMANDS)} before "
             "`dead-letters list --pending` shows it."
         )
-    return _unknown([] if as_json else unknown) or int(bool(refused or unknown))
+    way_out = " If its record was deleted, a dead_letter.discarded with that id in the commands topic gives it up."
+    return _unknown([] if as_json else unknown, way_out) or int(bool(refused or unknown))
 
 
 async def _list(settings: Settings) -> list[Entry]:
@@ -332,13 +333,9 @@ def _inputs_of(settings: Settings) -> set[str]:
     return {settings.topic(topic) for topic in INPUTS}
 
 
-def _unknown(ids: Sequence[str]) -> int:
+def _unknown(ids: Sequence[str], way_out: str = "") -> int:
     for id_ in ids:
-        click.echo(
-            f"stockfreeze: there is no dead letter {id_}. If its record was deleted, a dead_letter.discarded with that "
-            "id in the commands topic gives it up.",
-            err=True,
-        )
+        click.echo(f"stockfreeze: there is no dead letter {id_}.{way_out}", err=True)
     return int(bool(ids))
 
 

@@ -54,9 +54,7 @@ class TopicCheck:
         missing = [name for name in names if name not in counts]
         if missing:
             if len(missing) == len(names):
-                raise NotReady(
-                    f"none of the topics is there, such as {missing[0]}: look at their prefix, or create them"
-                )
+                raise NotReady(f"all topics are missing, such as {missing[0]}: look at their prefix, or create them")
             raise NotReady(f"topics are missing: {', '.join(missing)}; create them, all with the same partition count")
         by_count: dict[int, list[str]] = {}
         for name in names:
