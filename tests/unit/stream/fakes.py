@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
 
-from worker.stream import Clock, EngineConfig, InputRecord, Outcome, OutputRecord
+from tests.observer import SilentObserver
+from worker.stream import Chance, Clock, EngineConfig, InputRecord, Outcome, OutputRecord
+from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.reaper import Reaper
+from worker.stream.surroundings import Surroundings
 
 CONFIG = EngineConfig(
     app_id="app",
@@ -59,3 +64,17 @@ class Obedient:
             yield [record]
         for _ in self.flushing:
             yield []
+
+
+def surroundings_at(time: Time) -> Surroundings:
+    """Those of a task or a session whom nobody watches, with processors that do as they are told."""
+    return Surroundings(
+        config=CONFIG,
+        processors=lambda _partition, _count: Obedient(),
+        observer=SilentObserver(),
+        clock=time.clock,
+        chance=Chance(random.Random(1)),
+        reaper=Reaper(),
+        client_log=ClientLog(5000, time.clock.monotonic),
+        complaints=RateLimit(5000, time.clock.monotonic),
+    )

@@ -8,22 +8,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pytest
 
 from tests.observer import SilentObserver
-from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
 from worker.stream import Chance, Processor
 from worker.stream import task as module
-from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.feed import Feed, Lane
 from worker.stream.merge import Reading
 from worker.stream.positions import begun_at
-from worker.stream.reaper import Reaper
 from worker.stream.restore import Restored
-from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 
 PARTITIONS = 8
@@ -157,15 +154,8 @@ class Stage:
         doubles: dict[str, Any] = {"TransactionWriter": _Writer, "StateReader": _Reader}
         for name, double in doubles.items():
             monkeypatch.setattr(module, name, lambda *_arguments, double=double: double(self))
-        surroundings = Surroundings(
-            config=CONFIG,
-            processors=self._made,
-            observer=self.eye,
-            clock=self.time.clock,
-            chance=self._chance,
-            reaper=Reaper(),
-            client_log=ClientLog(5000, self.time.clock.monotonic),
-            complaints=RateLimit(5000, self.time.clock.monotonic),
+        surroundings = replace(
+            surroundings_at(self.time), processors=self._made, observer=self.eye, chance=self._chance
         )
         self.task = PartitionTask(surroundings, _Feed(self), 3, PARTITIONS)
 

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pytest
 from aiokafka import TopicPartition
 
-from tests.observer import SilentObserver
-from tests.unit.stream.fakes import CONFIG, Obedient, Time
-from worker.stream import Chance
+from tests.unit.stream.fakes import CONFIG, Time, surroundings_at
 from worker.stream import session as module
-from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.errors import NotReady
 from worker.stream.feed import Lane
 from worker.stream.merge import Merge
-from worker.stream.reaper import Reaper
 from worker.stream.session import DUPLICATE_REBALANCES, Session
 from worker.stream.status import PartitionState
-from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 from worker.stream.topics import TopicCheck
 
@@ -81,17 +75,7 @@ class _Scene:
         monkeypatch.setattr(module, "PartitionTask", _Task)
         time = self.time = Time()
         self.halted: dict[int, PartitionTask] = {}
-        self.reaper = Reaper()
-        self.surroundings = Surroundings(
-            config=CONFIG,
-            processors=lambda _partition, _count: Obedient(),
-            observer=SilentObserver(),
-            clock=time.clock,
-            chance=Chance(random.Random(1)),
-            reaper=self.reaper,
-            client_log=ClientLog(5000, time.clock.monotonic),
-            complaints=RateLimit(5000, time.clock.monotonic),
-        )
+        self.surroundings = surroundings_at(time)
         self.session = self.begin()
 
     def begin(self) -> Session:
@@ -184,7 +168,7 @@ async def test_the_group_is_left_once_the_tasks_have_stopped(scene: _Scene) -> N
     task, consumer = scene.session.tasks[1], scene.session._consumer
     await scene.session.close()
     assert task.state is PartitionState.STOPPED
-    assert await scene.reaper.wait(1)
+    assert await scene.surroundings.reaper.wait(1)
     assert consumer.stopped
 
 

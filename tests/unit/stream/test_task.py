@@ -7,16 +7,12 @@ from collections.abc import Iterator, Mapping
 import pytest
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError, OffsetOutOfRangeError
 
-from tests.observer import SilentObserver
-from tests.unit.stream.fakes import CONFIG, Obedient, Time
+from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
 from tests.unit.stream.records import record
 from tests.unit.stream.stage import Stage
 from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor
-from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
-from worker.stream.reaper import Reaper
-from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
 
 GONE = OffsetOutOfRangeError()
@@ -42,16 +38,7 @@ class _Feed(Feed):
 
 def _running(time: Time) -> tuple[PartitionTask, _Feed]:
     feed = _Feed()
-    surroundings = Surroundings(
-        config=CONFIG,
-        processors=lambda _partition, _count: Obedient(),
-        observer=SilentObserver(),
-        clock=time.clock,
-        chance=Chance(random.Random(1)),
-        reaper=Reaper(),
-        client_log=ClientLog(5000, time.clock.monotonic),
-        complaints=RateLimit(5000, time.clock.monotonic),
-    )
+    surroundings = surroundings_at(time)
     task = PartitionTask(surroundings, feed, 3, 8)
     task.state = PartitionState.RUNNING
     return task, feed
