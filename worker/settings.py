@@ -325,12 +325,12 @@ def _check_overridden(from_file: Mapping[str, Any], from_environment: Mapping[st
     """What the environment overrides must be right in the file too: the next run may be without that variable."""
     try:
         Settings(**from_file)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False):
-            if detail["loc"] and detail["loc"][0] in from_environment:
-                raise SettingsError(_sentence(detail, config, {})) from None
     except SettingsError:
         return  # whether all fits together is judged with the environment
+    except ValidationError as error:
+        overridden = [detail for detail in error.errors(include_url=False) if detail["loc"][0] in from_environment]
+        if overridden:
+            raise SettingsError(_sentence(overridden[0], config, {})) from None
 
 
 def _read_file(path: Path) -> dict[str, Any]:

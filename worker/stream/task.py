@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, Loss, NotAssigned, OffsetLost, StepTimeout, cause_of, halt_at
+from worker.stream.errors import Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of, halt_at
 from worker.stream.feed import Feed, Lane
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
@@ -380,7 +380,7 @@ class PartitionTask:
             log.warning(
                 "partition starts again",
                 extra={"partition": self.partition, "cause": cause, "error": repr(error), "wait_ms": wait_ms},
-                exc_info=error if not isinstance(error, KafkaError | StepTimeout | OffsetLost) else None,
+                exc_info=error if not isinstance(error, KafkaError | StepTimeout | OffsetLost | StateTaken) else None,
             )
         try:
             async with asyncio.timeout(self._surroundings.chance.spread(wait_ms)):
