@@ -59,7 +59,8 @@ def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> C
 def load() -> Settings:
     """The settings of the running command: `--config` and the environment. Raises Refusal where one is wrong."""
     # Imported here, as it takes a good part of a second that `--help` need not wait for.
-    from worker.settings import SettingsError, load_settings
+    from worker.configuration import load_settings
+    from worker.settings import SettingsError
 
     try:
         return load_settings(click.get_current_context().meta.get(_CONFIG_KEY), os.environ)

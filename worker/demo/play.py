@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.live import Live
 
 from schemas.topics import Topic
+from worker.configuration import load_settings
 from worker.demo.broker import embedded_broker
 from worker.demo.disturbance import Delivery, Injected, calm, disturb, injected
 from worker.demo.feed import feed
@@ -37,7 +38,6 @@ from worker.demo.system import PARTITIONS, DemoFailed, System, Worker
 from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
 from worker.edges import connecting
-from worker.settings import load_settings
 
 PACE_SECONDS_MAX = 24.0
 PACE_PER_SECOND = 210.0
