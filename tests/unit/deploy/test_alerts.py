@@ -1,0 +1,41 @@
+"""The rules for Prometheus speak of what a worker really tells."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from worker.ops.metrics import LABELS, METRICS
+from worker.stream.status import PartitionState
+
+PATH = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
+RULES: list[dict[str, Any]] = yaml.safe_load(PATH.read_text())["groups"][0]["rules"]
+_SERIES = re.compile(r'(stockfreeze_\w+)(?:\{(\w+)="(\w+)"\})?')
+_LABELS = re.compile(r"by \(([a-z, ]+)\)|\$labels\.(\w+)")
+
+
+def told_by(name: str) -> tuple[str, tuple[str, ...]]:
+    """A metric's own name and its labels, by the name of one of its series."""
+    for metric in METRICS:
+        if name == (f"{metric.name}_total" if metric.kind == "counter" else metric.name):
+            return metric.name, metric.labels
+    raise AssertionError(f"no metric is called {name}")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_an_alert_is_about_metrics_labels_and_values_that_there_are(rule: dict[str, Any]) -> None:
+    series = _SERIES.findall(rule["expr"])
+    assert series
+    known = {"instance"}
+    for name, label, value in series:
+        metric, labels = told_by(name)
+        known |= set(labels)
+        if label:
+            assert label in labels
+            assert value in (*LABELS.get(metric, ()), *(state.value for state in PartitionState))
+    named = {group for groups in _LABELS.findall(rule["expr"] + rule["annotations"]["summary"]) for group in groups}
+    assert named - {""} <= known
