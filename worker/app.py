@@ -27,7 +27,7 @@ from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
 from worker.edges.pages import Pages
 from worker.edges.processor import PartitionProcessor
-from worker.ops.garbage import collect_seldom, set_apart
+from worker.ops.garbage import collect_little, set_apart
 from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
 from worker.ops.metrics import Metrics
@@ -109,11 +109,18 @@ class EngineService(Service):
 
 
 class WorkerMetrics(Metrics):
-    """The metrics of the process; where a state is complete, it is also set apart from the garbage collector."""
+    """The metrics of the process; what is kept for long, like a state that is complete, is also set apart from the
+    garbage collector.
+    """
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:
         """Count a restore that ended, and let the collector look at its state no more."""
         super().restore_finished(partition, records, seconds)
+        set_apart()
+
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+        """Count a rebalance, and let the collector find what ended with it, or with the session before."""
+        super().partitions_assigned(partitions)
         set_apart()
 
 
@@ -244,7 +251,7 @@ def run_worker(settings: Settings) -> int:
     Raises AddressInUse where the pages cannot listen.
     """
     configure_logging(settings.log_format, settings.log_level)
-    collect_seldom()
+    collect_little()
     keep_freed()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(Host(settings).run())

@@ -33,7 +33,7 @@ from tests.bench.load import counts, events
 from tests.bench.steady_load import LoadRecord
 from worker.domain.rules import Rules
 from worker.edges.processor import PartitionProcessor
-from worker.ops.garbage import collect_seldom, set_apart
+from worker.ops.garbage import collect_little, set_apart
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
@@ -253,7 +253,7 @@ def main() -> int:
     parser.add_argument("--top", type=int, default=FUNCTIONS_SHOWN, help="functions to show (default %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
-    collect_seldom()
+    collect_little()
     found = asyncio.run(profile(options.events, options.records))
     if options.json:
         print(json.dumps(_as_data(found), indent=2))

@@ -6,7 +6,9 @@ import asyncio
 import gc
 import subprocess
 import sys
+import weakref
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
@@ -131,5 +133,20 @@ async def test_a_restored_state_is_set_apart_from_the_garbage_collector() -> Non
     try:
         metrics.restore_finished(0, records=1, seconds=0.1)
         assert not any(thing is processor.ledger for thing in gc.get_objects())
+    finally:
+        gc.unfreeze()
+
+
+async def test_what_ended_with_a_rebalance_is_found_though_it_was_set_apart() -> None:
+    metrics = app_module.WorkerMetrics(version="1", inputs=[], processors=dict, status=lambda: None)
+    session = asyncio.Future[None]()
+    session.add_done_callback(partial(print, session))  # a knot that only the collector unties
+    alive = weakref.ref(session)
+    try:
+        metrics.partitions_assigned(frozenset({0}))
+        del session
+        assert alive() is not None
+        metrics.partitions_assigned(frozenset({0, 1}))
+        assert alive() is None
     finally:
         gc.unfreeze()

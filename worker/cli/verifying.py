@@ -25,7 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal
 from worker.edges.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
-from worker.ops.garbage import collect_seldom
+from worker.ops.garbage import collect_little
 from worker.settings import Settings
 
 OFFSETS_PER_PROCESS_MIN: Final = 200_000
@@ -178,7 +178,7 @@ def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connec
 
 
 async def _tell(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
-    collect_seldom()
+    collect_little()
     unsaid, said_at = 0, time.monotonic()
 
     def advanced(offsets: int) -> None:

@@ -19,7 +19,7 @@ from tests.bench.growth.series import NOTHING_MORE, Point, Series
 from tests.bench.load import SKUS, open_orders
 from tests.bench.profile import START_MS, Line
 from tests.bench.steady_load import LoadRecord, opening_counts, steady_load
-from worker.ops.garbage import collect_seldom, set_apart
+from worker.ops.garbage import collect_little, set_apart
 
 TRANSACTION_RECORDS: Final = 200
 MEASURED_EVENTS: Final = 10_000
@@ -141,7 +141,7 @@ def measure(name: str, tell: Callable[[str], None], *, quick: bool) -> Series:
 
 
 def _cost(name: str, size: int) -> float:
-    collect_seldom()
+    collect_little()
     return asyncio.run(_measured(QUESTIONS[name].make(size)))
 
 

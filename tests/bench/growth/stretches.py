@@ -15,7 +15,7 @@ from tests.bench.growth.loads import order_of, record, snapshot
 from tests.bench.growth.series import Stretch
 from tests.bench.profile import START_MS, Line
 from tests.bench.steady_load import LoadRecord
-from worker.ops.garbage import collect_seldom, set_apart
+from worker.ops.garbage import collect_little, set_apart
 from worker.stream.config import EngineConfig
 
 HELD_UP_MS_MAX: Final = 200.0
@@ -28,7 +28,7 @@ _ACCOUNT: Final = "account-0"
 
 async def measure(tell: Callable[[str], None], *, quick: bool) -> list[Stretch]:
     """Every stretch of a snapshot of many SKUs, first and repeated, and of orders of a thousand lines."""
-    collect_seldom()
+    collect_little()
     line = Line(chunk_time_ms_max=EngineConfig.chunk_time_ms_max)
     found: list[Stretch] = []
     skus = [f"sku-{number:06d}" for number in range(SKUS_QUICK if quick else SKUS)]

@@ -15,7 +15,7 @@ from worker.domain.claims import Difference, Settlement
 from worker.domain.facts import Touch
 from worker.domain.order_state import Claim, ReturnFacts, SubOrderFacts
 from worker.domain.stock import Posting, Touched
-from worker.ops.garbage import NEW_OBJECTS_MAX, collect_seldom, set_apart
+from worker.ops.garbage import NEW_OBJECTS_MAX, collect_little, set_apart
 from worker.stream.records import InputRecord
 
 COMPILED = not str(worker.domain.stock.__file__).endswith(".py")
@@ -31,9 +31,10 @@ class Knot:
 @pytest.fixture(autouse=True)
 def collector() -> Iterator[None]:
     """Leaves the collector as the other tests expect it."""
-    before = gc.get_threshold()
+    threshold, callbacks = gc.get_threshold(), list(gc.callbacks)
     yield
-    gc.set_threshold(*before)
+    gc.set_threshold(*threshold)
+    gc.callbacks[:] = callbacks
     gc.unfreeze()
     gc.collect()
 
@@ -62,10 +63,26 @@ def test_what_died_after_it_was_set_apart_is_freed_the_next_time() -> None:
     assert seen() is None
 
 
-def test_new_objects_are_looked_at_seldom_and_old_ones_as_before() -> None:
-    old = gc.get_threshold()[1:]
-    collect_seldom()
-    assert gc.get_threshold() == (NEW_OBJECTS_MAX, *old)
+def test_new_objects_are_looked_at_seldom_and_not_too_many_at_once() -> None:
+    collect_little()
+    assert gc.get_threshold()[0] == NEW_OBJECTS_MAX
+
+
+def test_what_was_looked_at_once_is_not_looked_at_again() -> None:
+    collect_little()
+    state = [{"order": number} for number in range(1000)]
+    dead, alive = weakref.ref(Knot()), Knot()
+    gc.collect(0)
+    looked_at = {id(thing) for thing in gc.get_objects()}
+    assert dead() is None
+    assert not any(id(thing) in looked_at for thing in (*state, alive))
+
+
+def test_however_often_it_is_asked_for_survivors_are_set_apart_once() -> None:
+    before = len(gc.callbacks)
+    collect_little()
+    collect_little()
+    assert len(gc.callbacks) == before + 1
 
 
 @pytest.mark.parametrize(
