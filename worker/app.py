@@ -109,14 +109,7 @@ class EngineService(Service):
 
 
 class WorkerMetrics(Metrics):
-    """The metrics of the process; what is kept for long, like a state that is complete, is also set apart from the
-    garbage collector.
-    """
-
-    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
-        """Count a restore that ended, and let the collector look at its state no more."""
-        super().restore_finished(partition, records, seconds)
-        set_apart()
+    """The metrics of the process; with a rebalance, the garbage collector looks at everything once."""
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """Count a rebalance, and let the collector find what ended with it, or with the session before."""

@@ -126,17 +126,6 @@ def test_a_stop_that_hangs_is_cut_off_with_a_code_that_says_whether_the_engine_c
     assert '"stopped"' not in ended.stderr
 
 
-async def test_a_restored_state_is_set_apart_from_the_garbage_collector() -> None:
-    partitions = Partitions(prefix="", rules=Rules())
-    metrics = app_module.WorkerMetrics(version="1", inputs=[], processors=dict, status=lambda: None)
-    processor = partitions.make(0, 1)
-    try:
-        metrics.restore_finished(0, records=1, seconds=0.1)
-        assert not any(thing is processor.ledger for thing in gc.get_objects())
-    finally:
-        gc.unfreeze()
-
-
 async def test_what_ended_with_a_rebalance_is_found_though_it_was_set_apart() -> None:
     metrics = app_module.WorkerMetrics(version="1", inputs=[], processors=dict, status=lambda: None)
     session = asyncio.Future[None]()
