@@ -143,9 +143,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             for topic in topics
         )
         log.info("partitions assigned", extra={"partitions": sorted(paired), "unpaired": self._unpaired})
-        self._surroundings.observer.partitions_assigned(frozenset(paired))
         for partition in self._surroundings.memories.keys() - paired:
             del self._surroundings.memories[partition]
+        self._surroundings.observer.partitions_assigned(frozenset(paired))
         self._start_tasks(paired)
         self._rebalances.append(self._clock.monotonic())
         self.joined = True
