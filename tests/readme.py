@@ -33,7 +33,7 @@ def tables() -> dict[str, str]:
             ("name", "kind", "labels", "meaning"),
             (
                 (
-                    _code(spec.name + ("_total" if spec.kind == "counter" else "")),
+                    _code(spec.exposed_name),
                     spec.kind,
                     ", ".join(_code(label) for label in spec.labels),
                     spec.help,

@@ -9,6 +9,8 @@ import pytest
 from worker.configuration import load_settings
 from worker.settings import SettingsError
 
+PASSWORD = "correct horse"  # noqa: S105 - nobody's
+
 
 def refusal(environ: dict[str, str], config: Path | None = None) -> str:
     """The one sentence with which they are refused."""

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.refused_settings import file_with, refusal
+from tests.unit.refused_settings import PASSWORD, file_with, refusal
 from worker.configuration import load_settings
 from worker.settings import Settings
-
-PASSWORD = "correct horse"  # noqa: S105 - nobody's
 
 
 def test_the_environment_goes_before_the_file_and_the_file_before_the_default(tmp_path: Path) -> None:

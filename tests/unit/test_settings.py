@@ -9,12 +9,10 @@ from pathlib import Path
 import pytest
 
 from schemas.topics import Topic
-from tests.unit.refused_settings import file_with, refusal
+from tests.unit.refused_settings import PASSWORD, file_with, refusal
 from worker.configuration import load_settings
 from worker.domain.rules import AccountRules
 from worker.settings import Settings, settings_table
-
-PASSWORD = "correct horse"  # noqa: S105 - nobody's
 
 
 def test_without_file_and_environment_the_defaults_of_the_contract_hold() -> None:

@@ -39,12 +39,17 @@ BATCH_EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
 
 
 class Spec(NamedTuple):
-    """A metric as it is documented and exposed (a counter's name gets `_total`)."""
+    """A metric as it is documented and made."""
 
     name: str
     kind: Literal["counter", "gauge", "histogram"]
     labels: tuple[str, ...]
     help: str
+
+    @property
+    def exposed_name(self) -> str:
+        """What it is called where it is read: the client adds `_total` to a counter's name."""
+        return f"{self.name}_total" if self.kind == "counter" else self.name
 
 
 RECORDS = Spec(

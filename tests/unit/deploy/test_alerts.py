@@ -9,21 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from worker.ops.metrics import LABELS, METRICS
+from worker.ops.metrics import LABELS, METRICS, PARTITIONS
 from worker.stream.status import PartitionState
 
 PATH = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
 RULES: list[dict[str, Any]] = yaml.safe_load(PATH.read_text())["groups"][0]["rules"]
 _SERIES = re.compile(r'(stockfreeze_\w+)(?:\{(\w+)="(\w+)"\})?')
 _LABELS = re.compile(r"by \(([a-z, ]+)\)|\$labels\.(\w+)")
-
-
-def told_by(name: str) -> tuple[str, tuple[str, ...]]:
-    """A metric's own name and its labels, by the name of one of its series."""
-    for metric in METRICS:
-        if name == (f"{metric.name}_total" if metric.kind == "counter" else metric.name):
-            return metric.name, metric.labels
-    raise AssertionError(f"no metric is called {name}")
+METRIC_OF = {metric.exposed_name: metric for metric in METRICS}
+VALUES = {**LABELS, PARTITIONS.name: [state.value for state in PartitionState]}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
@@ -32,10 +26,11 @@ def test_an_alert_is_about_metrics_labels_and_values_that_there_are(rule: dict[s
     assert series
     known = {"instance"}
     for name, label, value in series:
-        metric, labels = told_by(name)
-        known |= set(labels)
+        assert name in METRIC_OF
+        metric = METRIC_OF[name]
+        known |= set(metric.labels)
         if label:
-            assert label in labels
-            assert value in (*LABELS.get(metric, ()), *(state.value for state in PartitionState))
+            assert label in metric.labels
+            assert value in VALUES[metric.name]
     named = {group for groups in _LABELS.findall(rule["expr"] + rule["annotations"]["summary"]) for group in groups}
     assert named - {""} <= known

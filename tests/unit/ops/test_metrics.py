@@ -111,7 +111,7 @@ def test_what_has_not_happened_yet_is_counted_as_0_so_that_its_first_time_is_an_
     labelled = [spec for spec in METRICS if spec.kind == "counter" and len(spec.labels) == 1]
     for spec in labelled:
         assert LABELS[spec.name], spec.name
-        assert all(worker.sample(f"{spec.name}_total", **{spec.labels[0]: value}) == 0 for value in LABELS[spec.name])
+        assert all(worker.sample(spec.exposed_name, **{spec.labels[0]: value}) == 0 for value in LABELS[spec.name])
 
 
 def test_a_transaction_of_gaps_alone_does_not_make_the_others_look_quick(worker: Worker) -> None:
