@@ -20,5 +20,8 @@ class SilentObserver:
     def partition_halted(self, partition: int, reason: str) -> None:
         """Nothing."""
 
+    def topic_made_anew(self, partition: int, topic: str) -> None:
+        """Nothing."""
+
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """Nothing."""

@@ -18,7 +18,16 @@ from tests.named import named
 from worker.domain.rules import Rules
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
-from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, InputProgress, begun_at, encode_format, encode_positions
+from worker.stream.positions import (
+    FORMAT_KEY,
+    POSITIONS_KEY,
+    Checkpoint,
+    InputProgress,
+    JournalEnd,
+    begun_at,
+    encode_checkpoint,
+    encode_format,
+)
 from worker.stream.records import Headers, InputRecord, OutputRecord
 
 NOW_MS = 1_767_225_600_000
@@ -105,6 +114,9 @@ def story(account_id: str) -> list[Input]:
     ]
 
 
+NO_JOURNAL = JournalEnd(next_offset=0)
+
+
 @dataclass
 class OfflinePartition:
     """One partition: what the engine keeps of it, and the processor."""
@@ -116,6 +128,7 @@ class OfflinePartition:
     processor: PartitionProcessor = field(init=False)
     positions: InputProgress = field(init=False)
     is_new: bool = True
+    journal: JournalEnd = NO_JOURNAL
 
     def __post_init__(self) -> None:
         self.processor = PartitionProcessor(
@@ -133,12 +146,21 @@ class OfflinePartition:
         if self.is_new:
             outputs.append(OutputRecord(state, FORMAT_KEY, encode_format(self.partition_count)))
             self.is_new = False
-        positions = encode_positions(self.positions.positions(), self.positions.stream_time_ms)
-        return [*outputs, OutputRecord(state, POSITIONS_KEY, positions)]
+        self.journal = journal_end(self.journal, outputs, f"{self.prefix}{Topic.MOVEMENTS}")
+        checkpoint = Checkpoint(
+            self.positions.positions(), self.positions.stream_time_ms, self.journal, self.processor.state_records
+        )
+        return [*outputs, OutputRecord(state, POSITIONS_KEY, encode_checkpoint(checkpoint))]
 
     def committed(self) -> dict[str, int]:
         """The offsets that the group commits with it."""
-        return {topic: position.next_offset for topic, position in self.positions.positions().items()}
+        return self.positions.next_offsets()
+
+
+def journal_end(before: JournalEnd, outputs: Iterable[OutputRecord], journal: str) -> JournalEnd:
+    """Where the journal ends with a transaction: it takes an offset for each record, and one for its marker."""
+    count = sum(output.topic == journal for output in outputs)
+    return JournalEnd(before.next_offset + count - 1, before.next_offset + count + 1) if count else before
 
 
 def input_records(

@@ -242,6 +242,7 @@ class Settings(BaseSettings):
             client=self.client_options(),
             inputs=tuple(self.topic(topic) for topic in INPUTS),
             outputs=tuple(self.topic(topic) for topic in OUTPUTS),
+            journal_topic=self.topic(Topic.MOVEMENTS),
             state_topic=self.topic(Topic.STATE),
             group_instance_id=self.group_instance_id,
             breaker_bad_max=self.breaker_bad_max,

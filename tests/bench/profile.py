@@ -39,7 +39,7 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.open_batches import OpenBatches
-from worker.stream.positions import InputProgress, begun_at
+from worker.stream.positions import InputProgress, JournalEnd, begun_at
 from worker.stream.records import InputRecord
 
 EVENTS: Final = 40_000
@@ -64,6 +64,7 @@ class Line:
             client={},
             inputs=topics,
             outputs=(),
+            journal_topic=Topic.MOVEMENTS,
             state_topic=Topic.STATE,
             batch_time_ms_max=1_000_000,
             chunk_time_ms_max=chunk_time_ms_max,
@@ -122,7 +123,7 @@ class Line:
                 await batch.decide(chunk)
                 chunk = self._merge.take(batch.room)
             note("flush")
-            await batch.flush(self._batches.append)
+            await batch.flush(self._batches.append, JournalEnd)
             self._batches.take()
             note("")
             await asyncio.sleep(0)
@@ -142,7 +143,7 @@ class Line:
         await batch.decide(taken)
         times["decide"].append(time.process_time() - began)
         began = time.process_time()
-        await batch.flush(self._batches.append)
+        await batch.flush(self._batches.append, JournalEnd)
         times["flush"].append(time.process_time() - began)
         self._batches.take()
         timed("report", batch.report)

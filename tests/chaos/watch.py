@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import Topic
 from tests.e2e.system import System
-from worker.stream.positions import FENCE_KEY, POSITIONS_KEY, decode_positions
+from worker.stream.positions import FENCE_KEY, POSITIONS_KEY, decode_checkpoint
 
 FRESH_SECONDS: Final = 1.0
 """Records that wait no longer than this are processed as they come."""
@@ -139,7 +139,7 @@ class Watch:
     def _commit(self, partition: int, value: bytes, now: float) -> None:
         of_it = self._partitions[partition]
         moved = False
-        for topic, position in decode_positions(value)[0].items():
+        for topic, position in decode_checkpoint(value).positions.items():
             moved |= position.next_offset > of_it.next_offsets.get(topic, 0)
             of_it.next_offsets[topic] = position.next_offset
             waiting = of_it.waiting.get(topic, deque())

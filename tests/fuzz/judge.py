@@ -146,7 +146,7 @@ class Partition:
 
     def _judge_end(self) -> None:
         for position in self.worker.positions.positions().values():
-            assert sum(position[1:]) == position.next_offset
+            assert sum(position.counts[1:]) == position.next_offset
         ledger = self.worker.processor.ledger
         for key, sums in self.sums.items():
             assert self.levels[key] == tuple(sums), key

@@ -56,6 +56,7 @@ class Real:
         for key, value in self.state.items():
             self.processor.restore(key, value)
         self.processor.restored(stream_time)
+        assert self.processor.state_records == len(self.live_state())
 
     def process(self, record: Record) -> Outcome:
         self.stream_time = max(self.stream_time, record.timestamp)
@@ -66,6 +67,7 @@ class Real:
         for record in written.of(Topic.STATE):
             assert record.key is not None
             self.state[record.key] = record.value
+        assert self.processor.state_records == len(self.live_state())
         return written
 
     def feed(self, record: Record) -> tuple[Outcome, Written]:

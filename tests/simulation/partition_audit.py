@@ -24,6 +24,7 @@ from tests.simulation.testimony import Attempt, Decided
 
 INPUTS = (ORDERS, SUB_ORDERS, STOCK, COMMANDS)
 STATE = "stockfreeze.state.v1"
+JOURNAL = "stock.movements.v1"
 POSITIONS_KEY = b"stream/positions"
 FENCE_KEY = b"stream/fence"
 FORMAT_KEY = b"stream/format"

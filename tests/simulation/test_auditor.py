@@ -23,7 +23,15 @@ from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
-from worker.stream.positions import FORMAT_KEY, InputProgress, Position, begun_at, encode_format, encode_positions
+from worker.stream.positions import (
+    FORMAT_KEY,
+    Checkpoint,
+    InputProgress,
+    Position,
+    begun_at,
+    encode_checkpoint,
+    encode_format,
+)
 from worker.stream.records import InputRecord
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
@@ -107,7 +115,7 @@ class Written:
         return list(heapq.merge(*of_topic.values(), key=lambda record: record.timestamp))
 
     def _positions(self) -> bytes:
-        return encode_positions(self.progress.positions(), self.progress.stream_time_ms)
+        return encode_checkpoint(Checkpoint(self.progress.positions(), self.progress.stream_time_ms))
 
     def _read(self, topic: str, _partition: int, begin: int) -> list[SimRecord]:
         return [record for record in self._logs.get(topic.removeprefix(PREFIX), []) if record.offset >= begin]

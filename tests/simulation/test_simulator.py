@@ -29,7 +29,12 @@ def _engines(simulation: Simulation, names: tuple[str, ...]) -> dict[str, Engine
         simulation.create_topic(topic, 2)
     simulation.create_topic("state", 2, compact=True)
     config = EngineConfig(
-        app_id="app", client=simulation.client_options, inputs=("a",), outputs=("out", "bad"), state_topic="state"
+        app_id="app",
+        client=simulation.client_options,
+        inputs=("a",),
+        outputs=("out", "bad"),
+        journal_topic="out",
+        state_topic="state",
     )
     engines = {}
     for name in names:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from tests.model.run import AccountRules
 from tests.simulation.expected import OUTPUTS
-from tests.simulation.partition_audit import INPUTS, STATE
+from tests.simulation.partition_audit import INPUTS, JOURNAL, STATE
 from tests.simulation.scenario import Plan
 from tests.simulation.world import Simulation
 from worker.domain.rules import AccountRules as WorkerRules
@@ -41,6 +41,7 @@ def config_of(plan: Plan, simulation: Simulation, worker: str) -> EngineConfig:
         client=simulation.client_options,
         inputs=tuple(PREFIX + topic for topic in INPUTS),
         outputs=tuple(PREFIX + topic for topic in OUTPUTS),
+        journal_topic=PREFIX + JOURNAL,
         state_topic=PREFIX + STATE,
         breaker_bad_max=plan.breaker_bad_max,
         breaker_window=plan.breaker_window,

@@ -19,7 +19,7 @@ from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
 from worker.stream import Engine, EngineConfig, NotAssigned
 
-CONFIG = EngineConfig(app_id="test", client={}, inputs=(), outputs=(), state_topic="state")
+CONFIG = EngineConfig(app_id="test", client={}, inputs=(), outputs=(), journal_topic="", state_topic="state")
 
 HOST = """
 import asyncio, os, signal, sys

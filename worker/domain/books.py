@@ -46,6 +46,8 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
         self.orders_eligible = 0
+        self.state_records = 0
+        """How many records the state has once all is flushed."""
         self._rules = rules
         self._opened: list[Account] = []
         self._touched: list[tuple[Account, str, OrderState]] = []
@@ -91,12 +93,14 @@ class Books:
     def new_order(self, account: Account, order_id: str) -> OrderState:
         """An order of which nothing is known yet, to be filled in at once."""
         order = account.orders[order_id] = OrderState(PROCESSING)
+        self.state_records += 1
         self._touched.append((account, order_id, order))
         return order
 
     def remove_order(self, account: Account, order_id: str) -> None:
         """Forget an order and delete its record."""
         del account.orders[order_id]
+        self.state_records -= 1
         self.out.drop("order", account.id, order_id)
 
     def became_eligible(self, account: Account, order_id: str, order: OrderState) -> None:
@@ -148,6 +152,8 @@ class Books:
         before = account.adjustments.get(event_hash)
         flows = [] if before is None else before.flows
         kept = AdjustmentState(VERSION, content, recorded_at, flows if flow is None else [*flows, flow])
+        if before is None:
+            self.state_records += 1
         account.adjustments[event_hash] = kept
         self.out.keep(kept, "adjustment", account.id, event_hash.hex())
         self.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
@@ -182,6 +188,7 @@ class Books:
         if retired.retired_at + KEPT_AFTER_RETENTION_MS > self.stream_time_ms:
             return retired
         del account.retired[order_id]
+        self.state_records -= 1
         self.out.drop("retired", account.id, order_id)
         self._fold_all(account, retired.flows)
         return None
@@ -196,6 +203,8 @@ class Books:
         self.remove_order(account, order_id)
         self.ceased_to_be_eligible()
         retired = RetiredOrder(VERSION, order.occurred_at_max, retires_at(account, order), _flows_of(order))
+        if order_id not in account.retired:
+            self.state_records += 1
         account.retired[order_id] = encode(retired)
         self.out.keep(retired, "retired", account.id, order_id)
         self.deadlines.add(Deadline(retired.retired_at + KEPT_AFTER_RETENTION_MS, "retired", account.id, order_id))
@@ -204,6 +213,7 @@ class Books:
         kept = account.adjustments.get(event_hash)
         if kept is not None and dropped_at(account, kept) <= self.stream_time_ms:
             del account.adjustments[event_hash]
+            self.state_records -= 1
             self.out.drop("adjustment", account.id, event_hash.hex())
             self._fold_all(account, kept.flows)
 

@@ -143,6 +143,8 @@ def _take_counts(
             books.fold(account, stock)
             available = stock.available
             comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            if comparison.adopted and comparison.unknown:
+                books.state_records += 1
             if comparison.adopted and not is_known:  # one that is only compared says nothing that is kept
                 account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
             taken.append(_Taken(count.sku, stock, comparison, available))
@@ -197,6 +199,7 @@ def _record_part(
         unknown=[i for i, entry in enumerate(taken) if entry.comparison.unknown],
     )
     add_part(snapshot, event.part, state)
+    books.state_records += 1
     books.out.keep(state, *_part_key(account, event.warehouse_id, event.origin, event.snapshot_id, event.part))
 
 
@@ -239,6 +242,7 @@ def _forget_superseded(
         del named[other.snapshot_id]
         for parts in in_slices(other.received, KEYS_SEEN_PER_STEP):
             for part in parts:
+                books.state_records -= 1
                 books.out.drop(*_part_key(account, event.warehouse_id, event.origin, other.snapshot_id, part))
             yield
 

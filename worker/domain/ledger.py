@@ -156,6 +156,11 @@ class Ledger:
         yield from self._restoration.finish(stream_time_ms)
         self._restoration = Restoration(self._books)  # lets go of what it held
 
+    @property
+    def state_records(self) -> int:
+        """How many records the state has once all that was decided is flushed."""
+        return self._books.state_records
+
     # Writing
 
     def advance(self, recorded_at: int) -> None:
@@ -304,6 +309,7 @@ class Ledger:
         """The account's default warehouse, fixed when first needed."""
         if facts.needs_default_warehouse(event):
             account.default_warehouse = account.rules.default_warehouse
+            self._books.state_records += 1
             self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
         return account.rules.default_warehouse
 

@@ -84,6 +84,7 @@ class Restoration:
                 stock.restored()
                 if number % STEP == 0:
                     yield
+        self._books.state_records = len(self._parts) + sum(map(_records_of, accounts.values()))
 
     def _derive(self) -> Iterator[None]:
         """One record after the other."""
@@ -131,6 +132,13 @@ class Restoration:
         if snapshot_id not in named:
             named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
         add_part(named[snapshot_id], int(part), state)
+
+
+def _records_of(account: Account) -> int:
+    """How many records of the state an account has, parts of snapshots aside."""
+    counted = sum(stock.count is not None for stock in account.all_stock())
+    named = int(account.default_warehouse is not None)
+    return named + counted + len(account.orders) + len(account.retired) + len(account.adjustments)
 
 
 def _restore_touches(stock: Stock, order_id: str, claim: Claim) -> None:

@@ -22,7 +22,7 @@ from schemas.inputs import DeadLetterDiscarded
 from schemas.times import time_text, timestamp_text
 from schemas.topics import RECORD_BYTES_MAX
 from worker.edges import connecting
-from worker.edges.processor import ERROR_HEADERS, REPLAY_HEADER
+from worker.edges.processor import ERROR_HEADERS, REPLAY_HEADER, topic_of_source
 from worker.edges.topic_reader import Record, TopicReader
 
 _ID = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})")
@@ -34,7 +34,7 @@ class DeadLetterGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterId:
-    """`source-topic/partition/offset`, the topic by its full name."""
+    """`source-topic/partition/offset`, the topic by its full name, with its generation where it was accepted anew."""
 
     topic: str
     partition: int
@@ -90,13 +90,14 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     except (KeyError, ValueError):
         return None
     code = headers.get("error-code", "")
-    is_of_none = source.topic == commands_topic or code in {"too_late", "wrong_partition"}
+    topic = topic_of_source(source.topic)
+    is_of_none = topic == commands_topic or code in {"too_late", "wrong_partition"}
     order = None if is_of_none else order_of(record.value, record.key)
     return DeadLetter(
         id=str(source),
         code=code,
         error=headers.get("error", ""),
-        source_topic=source.topic,
+        source_topic=topic,
         source_partition=source.partition,
         source_offset=source.offset,
         source_timestamp=None if source_timestamp < 0 else timestamp_text(source_timestamp),

@@ -7,7 +7,7 @@ is refused into a dead letter, and tells the ledger of those that belong to an o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple
 
 from schemas import decoding
@@ -24,16 +24,20 @@ from worker.domain.rules import Rules
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
 from worker.edges.partitioning import partition_of
+from worker.stream.positions import FIRST_GENERATION
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
 
 REPLAY_HEADER: Final = "replay-of"
+GENERATION_MARK: Final = "~"
+"""Stands before the generation of a topic that was accepted anew; no topic's name has it."""
+NO_GENERATIONS: Final[Mapping[str, int]] = {}
 
 _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
 _DEAD_LETTER_ID: Final = re.compile(
-    r"(?P<topic>[A-Za-z0-9._-]{1,249})/(?P<partition>[0-9]{1,10})/(?P<offset>0|[1-9][0-9]{0,18})"
+    r"(?P<topic>[A-Za-z0-9._-]{1,249})(?P<generation>~[1-9][0-9]{0,9})?/(?P<partition>[0-9]{1,10})/(?P<offset>0|[1-9][0-9]{0,18})"
 )
 ERROR_HEADERS: Final = ("error-code", "error", "source-topic", "source-partition", "source-offset", "source-timestamp")
 """What a dead letter has besides the record's own. Those of these names are not kept, so nothing is ambiguous."""
@@ -43,6 +47,7 @@ class Origin(NamedTuple):
     """Where a dead letter's record first lay: for a replay, what its header says."""
 
     topic: str
+    """With its generation, where it was accepted anew."""
     partition: str
     offset: str
 
@@ -50,6 +55,16 @@ class Origin(NamedTuple):
     def dead_letter_id(self) -> str:
         """`source-topic/partition/offset`."""
         return "/".join(self)
+
+
+def source_name(topic: str, generation: int) -> str:
+    """What outputs call an input by: its full name, with the generation where it was accepted anew (`topic~2`)."""
+    return topic if generation == FIRST_GENERATION else f"{topic}{GENERATION_MARK}{generation}"
+
+
+def topic_of_source(source: str) -> str:
+    """The full name of the topic that outputs call so."""
+    return source.partition(GENERATION_MARK)[0]
 
 
 class PartitionProcessor:
@@ -85,12 +100,21 @@ class PartitionProcessor:
         except UnknownStateVersion as error:
             raise StateVersionError(str(error)) from error
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    def finish_restore(self, stream_time_ms: int, generations: Mapping[str, int] = NO_GENERATIONS) -> Iterator[None]:
         """Derive what is not stored, in small steps.
 
-        `stream_time_ms` is the greatest record timestamp read before (-1: none).
+        `stream_time_ms` is the greatest record timestamp read before (-1: none); `generations` are those of the inputs
+        (1 where none is given).
         """
+        for name in self._inputs:
+            source = source_name(name, generations.get(name, FIRST_GENERATION))
+            self._sources[name] = f"{source}/{self._partition}/"
         return self.ledger.finish_restore(stream_time_ms)
+
+    @property
+    def state_records(self) -> int:
+        """How many records the state has, once what was decided is flushed."""
+        return self.ledger.state_records
 
     def restored(self, stream_time_ms: int) -> None:
         """Take all steps of `finish_restore` at once, where nothing else has to go on meanwhile."""
@@ -161,7 +185,7 @@ class PartitionProcessor:
                 match = _DEAD_LETTER_ID.fullmatch((value or b"").decode(errors="replace"))
                 if match is None or match["topic"] not in self._inputs or match["partition"] != str(record.partition):
                     return None
-                return Origin(match["topic"], match["partition"], match["offset"])
+                return Origin(match["topic"] + (match["generation"] or ""), match["partition"], match["offset"])
         return None
 
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
@@ -179,7 +203,7 @@ class PartitionProcessor:
         replay: Origin | None,
         refused: Refused | RuleRefusal,
     ) -> None:
-        origin = replay or Origin(record.topic, str(record.partition), str(record.offset))
+        origin = replay or Origin(*f"{self._sources[record.topic]}{record.offset}".split("/"))
         headers: list[tuple[str, bytes | None]] = [
             ("error-code", refused.code.encode()),
             ("error", refused.message.encode()),

@@ -4,25 +4,30 @@ the state topic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
 from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
-from worker.edges.processor import PartitionProcessor
+from worker.edges.processor import PartitionProcessor, source_name
 from worker.edges.topic_reader import Record, TopicReader
 from worker.stream.positions import (
     ENGINE_KEYS,
+    FIRST_GENERATION,
     FORMAT_KEY,
     POSITIONS_KEY,
+    Position,
+    decode_checkpoint,
     decode_format,
-    decode_positions,
 )
 from worker.stream.processor import StateVersionError
 from worker.stream.restore import Restored
 
+ALL: Final = 1 << 63
+"""Beyond every offset."""
 NewProcessor = Callable[[int], PartitionProcessor]
 """Makes the processor of a partition."""
 
@@ -42,8 +47,20 @@ class StateAtOffset:
 
     @property
     def cut(self) -> dict[str, int]:
-        """The next offset of each input topic."""
-        return {topic: position.next_offset for topic, position in self.said.positions.items()}
+        """The next offset of each source: see `cut_of`."""
+        return cut_of(self.said.positions)
+
+
+def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
+    """The next offset of each source, by the name that outputs call it by: the topic with its generation.
+
+    Of an earlier generation all is behind the state.
+    """
+    cut: dict[str, int] = {}
+    for topic, position in positions.items():
+        cut |= {source_name(topic, number): ALL for number in range(FIRST_GENERATION, position.generation)}
+        cut[source_name(topic, position.generation)] = position.next_offset
+    return cut
 
 
 def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
@@ -88,8 +105,7 @@ async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) 
     await reader.read(topic, partition, start=max(start, bounds.start), end=bounds.end, take=take)
     if not last:
         return None
-    positions, _ = decode_positions(last[0])
-    return {name: position.next_offset for name, position in positions.items()}
+    return cut_of(decode_checkpoint(last[0]).positions)
 
 
 async def read_recorded_partition_count(reader: TopicReader, topic: str, partition: int) -> int | None:

@@ -97,13 +97,20 @@ RESTARTS = Spec(
     "stockfreeze_partition_restarts",
     "counter",
     ("cause",),
-    "Partitions that started again: fenced, timeout, lost (an offset that cannot be read), defect or broker.",
+    "Partitions that started again: fenced, timeout, lost (an offset that cannot be read), breach (state and topics do "
+    "not belong together), defect or broker.",
 )
 HALTS = Spec(
     "stockfreeze_partition_halts",
     "counter",
     (),
     "How often a partition halted here; `stockfreeze_partitions` tells whether one is now.",
+)
+MADE_ANEW = Spec(
+    "stockfreeze_topics_made_anew",
+    "counter",
+    (),
+    "Topics that were deleted and made anew, once for each partition that goes on; the log names them.",
 )
 REBALANCES = Spec("stockfreeze_rebalances", "counter", (), "Rebalances of the consumer group that gave us partitions.")
 ACCOUNTS = Spec("stockfreeze_state_accounts", "gauge", ("partition",), "State size: accounts.")
@@ -124,7 +131,7 @@ BUILD = Spec("stockfreeze_build_info", "gauge", ("version",), "1; the version th
 METRICS = (
     *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
     *(END_TO_END, TRANSACTION, TRANSACTION_RECORDS, LAG, READY, PARTITIONS),
-    *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, REBALANCES),
+    *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, MADE_ANEW, REBALANCES),
     *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
 )
 """All of them, in the order of the README."""
@@ -270,6 +277,7 @@ class Metrics:
         self._restore_records = self._counter(RESTORE_RECORDS)
         self._restarts = self._counter(RESTARTS)
         self._halts = self._counter(HALTS)
+        self._made_anew = self._counter(MADE_ANEW)
         self._rebalances = self._counter(REBALANCES)
         self._loop_lag = self._histogram(LOOP_LAG, LOOP_EDGES_SECONDS)
         Gauge(BUILD.name, BUILD.help, BUILD.labels, registry=self.registry).labels(version).set(1)
@@ -309,6 +317,10 @@ class Metrics:
     def partition_halted(self, partition: int, reason: str) -> None:  # noqa: ARG002 - see above
         """Count a partition that stopped for good."""
         self._halts.inc()
+
+    def topic_made_anew(self, partition: int, topic: str) -> None:  # noqa: ARG002 - see above
+        """Count a topic that is another one than the state of a partition knew."""
+        self._made_anew.inc()
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:  # noqa: ARG002 - see above
         """Count a rebalance."""

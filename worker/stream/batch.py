@@ -9,7 +9,14 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
-from worker.stream.positions import POSITIONS_KEY, InputProgress, encode_positions, outcomes_between
+from worker.stream.positions import (
+    POSITIONS_KEY,
+    Checkpoint,
+    InputProgress,
+    JournalEnd,
+    encode_checkpoint,
+    outcomes_between,
+)
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output, OutputRecord
 from worker.stream.steps import take_steps
@@ -78,10 +85,17 @@ class Batch:
         left = self._config.batch_records_max - len(self._timestamps_ms)
         return min(left, self._config.chunk_records_max)
 
-    async def flush(self, append: Callable[[Sequence[Output]], None]) -> None:
-        """Append what the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does."""
+    async def flush(self, append: Callable[[Sequence[Output]], None], journal_end: Callable[[], JournalEnd]) -> None:
+        """Append what the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does.
+
+        `journal_end` gives where the journal ends with what was appended.
+        """
         await take_steps(self._appended(append), self._clock, self._config.chunk_time_ms_max)
-        value = encode_positions(self._progress.positions(), self._progress.stream_time_ms)
+        progress = self._progress
+        checkpoint = Checkpoint(
+            progress.positions(), progress.stream_time_ms, journal_end(), self._processor.state_records
+        )
+        value = encode_checkpoint(checkpoint)
         append([OutputRecord(self._config.state_topic, POSITIONS_KEY, value)])
         self._outputs += 1
 

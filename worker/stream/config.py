@@ -24,6 +24,8 @@ class EngineConfig:
     """Connection options of every aiokafka client: bootstrap_servers, security_protocol, sasl_*, ssl_context."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    journal_topic: str
+    """The output that is kept for ever, and must never lose a record: one of `outputs`."""
     state_topic: str
     group_instance_id: str | None = None
     """Static membership: only for names that are stable and unique, such as a StatefulSet's."""

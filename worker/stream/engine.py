@@ -63,6 +63,7 @@ class Engine:
         self._session: Session | None = None
         self._problem: str | None = None
         self._halted: dict[int, PartitionTask] = {}
+        self._unreadable_policies: set[str] = set()
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -132,12 +133,13 @@ class Engine:
                 await self._back_off(_first_of(error), failures)
 
     async def _run_session(self) -> None:
-        check = TopicCheck(self._config, self._surroundings.reaper)
+        check = TopicCheck(self._config, self._surroundings.reaper, self._unreadable_policies)
         try:
             await check.start()
-            partition_count = await check.partition_count()
-            await check.check_recorded(partition_count)
-            session = Session(self._surroundings, check, partition_count, self._halted)
+            topics = await check.look()
+            await check.check_policies()
+            await check.check_recorded(topics.partition_count)
+            session = Session(self._surroundings, check, topics, self._halted)
             self._session, self._problem = session, None
             try:
                 await session.run()

@@ -23,7 +23,7 @@ from aiokafka.errors import (
 
 T = TypeVar("T")
 
-CAUSES = ("fenced", "timeout", "lost", "defect", "broker")
+CAUSES = ("fenced", "timeout", "lost", "breach", "defect", "broker")
 """What `cause_of` may say."""
 DEFECTS = (NameError, AttributeError, TypeError, LookupError)
 """What no broker can bring about. Whatever else comes out of the client may be the broker's doing."""
@@ -42,7 +42,18 @@ class OffsetLost(Exception):
 
 
 class StateTaken(Exception):
-    """Somebody else writes the state of a partition, under another transactional id. The text is a sentence."""
+    """The state or the journal of a partition does not go on where its last transaction ended: somebody else writes
+    there, under another transactional id, or the topic was made anew. The text is a sentence.
+    """
+
+
+class Breached(Exception):
+    """State and topics do not belong together, by one look at them. The text is a sentence with the way out."""
+
+    def __init__(self, topic: str, sentence: str) -> None:
+        super().__init__(sentence)
+        self.topic = topic
+        """Which topic does not fit."""
 
 
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
@@ -75,7 +86,10 @@ class Loss(NamedTuple):
         """It is so."""
         if self.is_gone:
             why = "which the topic does not have (any more, or yet)"
-            way_out = "restore the topic, or begin a new system, under other names, with what it has"
+            way_out = (
+                "restore the topic, or stop all workers and run "
+                f"`stockfreeze topics accept {self.topic} --from beginning`, which reads what it has"
+            )
         else:
             why = f"which cannot be read ({_text(self.error)})"
             way_out = "look after the brokers' disks, restore the topic, and restart the worker"
@@ -113,6 +127,8 @@ def cause_of(error: BaseException) -> str:
         return "timeout"
     if isinstance(error, OffsetLost):
         return "lost"
+    if isinstance(error, Breached):
+        return "breach"
     if isinstance(error, DEFECTS):
         return "defect"
     return "broker"
@@ -123,9 +139,9 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
     # An answer of a broker, and what the engine itself found, tell all there is.
-    says_all = isinstance(error, NotReady | OffsetLost | StateTaken | ProducerFenced) or _is_refusal(error)
+    says_all = isinstance(error, NotReady | OffsetLost | Breached | StateTaken | ProducerFenced) or _is_refusal(error)
     seen = error if detail is None or says_all else detail
-    if isinstance(seen, NotReady | OffsetLost | StateTaken):
+    if isinstance(seen, NotReady | OffsetLost | Breached | StateTaken):
         return str(seen)
     if isinstance(seen, ProducerFenced):
         return (

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from worker.stream.clients import Consumer
@@ -19,7 +19,6 @@ from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
 from worker.stream.fetched import Unreadable
 from worker.stream.merge import Merge, Reading
-from worker.stream.reaper import Reaper
 
 POLL_MS = 100
 CROWDED_POLL_MS = 5
@@ -41,9 +40,8 @@ class Lane(NamedTuple):
 class Feed:
     """Takes records from the consumer and puts them where they belong."""
 
-    def __init__(self, config: EngineConfig, consumer: Consumer, reaper: Reaper) -> None:
+    def __init__(self, config: EngineConfig, consumer: Consumer) -> None:
         self._config = config
-        self._reaper = reaper
         self._consumer = consumer
         self._lanes: dict[int, Lane] = {}
 
@@ -53,30 +51,6 @@ class Feed:
             self._consumer.pause(source)
             # With a position, the client does not look for one that was committed.
             self._consumer.seek(source, 0)
-
-    async def beginnings(self, partition: int, topics: Iterable[str]) -> dict[str, int]:
-        """The first offsets that the inputs still have.
-
-        Asked for on a connection of its own: one that died without a sign would never be given up for this question.
-        """
-        sources = [TopicPartition(topic, partition) for topic in topics]
-        if not sources:
-            return {}
-        config = self._config
-        consumer: Consumer = AIOKafkaConsumer(
-            **config.client,
-            client_id=f"{config.app_id}-beginnings-{partition}",
-            enable_auto_commit=False,
-            request_timeout_ms=config.request_timeout_ms,
-            metadata_max_age_ms=config.metadata_age_ms_max,
-        )
-        try:
-            await bounded(consumer.start(), config.step_ms_max, "connecting")
-            asked = consumer.beginning_offsets(sources)
-            offsets = await bounded(asked, config.step_ms_max, "finding the inputs' beginning")
-        finally:
-            self._reaper.bury(consumer)
-        return {source.topic: offset for source, offset in offsets.items()}
 
     def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
         """Begin to read a partition at `offsets`."""

@@ -3,14 +3,15 @@
 It may be used again only if nothing was written to the state topic since. That is known from the topic: a commit of
 ours that was answered means that no successor had begun by then, whatever a successor commits comes later in the log
 and has its positions record with it, and compaction keeps the latest of those. So no record between our last one and
-our next fence means that nothing happened.
+our next fence means that nothing happened, if the fence lies behind it and the topic is the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.stream.positions import InputProgress
+from worker.stream.known_topics import KnownTopics
+from worker.stream.positions import InputProgress, JournalEnd
 from worker.stream.processor import Processor
 
 
@@ -20,6 +21,9 @@ class Memory:
 
     processor: Processor
     progress: InputProgress
+    known_topics: KnownTopics
+    journal: JournalEnd
+    """Where the journal ended with that transaction."""
     state_offset: int
     """Of the last record this process wrote to the state topic."""
     partition_count: int

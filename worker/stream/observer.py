@@ -40,11 +40,15 @@ class Observer(Protocol):
     def task_restarted(self, partition: int, cause: str) -> None:
         """A partition lost its producer and its state, and starts again.
 
-        `cause` is "fenced", "timeout", "lost" (an offset of an input that cannot be read), "defect" or "broker".
+        `cause` is "fenced", "timeout", "lost" (an offset of an input that cannot be read), "breach" (state and topics
+        do not belong together), "defect" or "broker".
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:
         """A partition stopped for good (in this process)."""
+
+    def topic_made_anew(self, partition: int, topic: str) -> None:
+        """A topic has another id than the state of a partition knew, and the partition goes on with it."""
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """A rebalance ended: these are the partitions of this worker."""

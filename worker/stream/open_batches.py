@@ -69,6 +69,10 @@ class OpenBatches:
                 filling.encode(0, now_ms, key, value, tags)
             filling.record_count += 1
 
+    def count(self, topic: str) -> int:
+        """How many records are waiting for a topic."""
+        return sum(filling.record_count for filling in self._of_topics.get(topic, ()))
+
     def take(self) -> list[list[Filled]]:
         """All batches, in the rounds in which they are sent: the first one of each topic, then the next ones."""
         of_topics, self._of_topics = self._of_topics, {}

@@ -6,7 +6,7 @@ awaits, throw the whole object away when a transaction fails, and build another 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
@@ -31,11 +31,20 @@ class Processor(Protocol):
         Records of the engine itself are not passed. Raises StateVersionError for a record of a newer version.
         """
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    def finish_restore(self, stream_time_ms: int, generations: Mapping[str, int]) -> Iterator[None]:
         """All records of the state are in: derive what is not stored, in steps of a few milliseconds.
 
         The engine takes all steps, and lets others go on between them: a large state must not hold the group's poll up.
-        `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none).
+        `stream_time_ms` is the greatest record timestamp ever processed in the partition (-1: none). `generations` has,
+        by input, how many topics of its name were read one after the other: offsets are unique within one only.
+        """
+        ...
+
+    @property
+    def state_records(self) -> int:
+        """How many records its state has in the topic, once what it decided is flushed and written.
+
+        Asked after a restore too: another number than at the last flush means that records are lost.
         """
         ...
 

@@ -39,6 +39,7 @@ from aiokafka.errors import (
     RequestTimedOutError,
     for_code,
 )
+from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.protocol.transaction import (
     AddOffsetsToTxnRequest,
@@ -183,6 +184,12 @@ class TransactionalProducer:
                 CoordinationType.GROUP, TxnOffsetCommitRequest(*own, topics), _codes_of_partitions, again=False
             )
 
+    async def committed_offsets(self) -> dict[str, int]:
+        """What the group has committed of this partition, by input topic."""
+        request = OffsetFetchRequest(self._config.app_id, [(topic, [self._partition]) for topic in self._config.inputs])
+        answer = await self._ask(CoordinationType.GROUP, request, _codes_of_offsets)
+        return {topic: offset for topic, ((_, offset, *_),) in answer.topics if offset >= 0}
+
     # -- records
 
     async def _write_batches(self, rounds: Sequence[Sequence[Filled]], ends: dict[str, int]) -> None:
@@ -324,6 +331,11 @@ def _name(request: object) -> str:
 
 def _error_code(answer: Answer) -> Iterable[tuple[str, int]]:
     return (("", answer.error_code),)
+
+
+def _codes_of_offsets(answer: Answer) -> Iterable[tuple[str, int]]:
+    partitions = [(topic, code) for topic, entries in answer.topics for *_, code in entries]
+    return [("", getattr(answer, "error_code", NoError.errno)), *partitions]
 
 
 def _codes_of_partitions(answer: Answer) -> Iterable[tuple[str, int]]:

@@ -17,10 +17,11 @@ from worker.stream.assignor import KnowingRangeAssignor
 from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
+from worker.stream.known_topics import KnownTopics
 from worker.stream.status import PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicCheck
+from worker.stream.topics import TopicCheck, TopicsSeen
 
 log = logging.getLogger(__name__)
 
@@ -35,14 +36,15 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
     """Membership in the group, once. `halted` outlives it: a halted partition stays so in this process."""
 
     def __init__(
-        self, surroundings: Surroundings, check: TopicCheck, partition_count: int, halted: dict[int, PartitionTask]
+        self, surroundings: Surroundings, check: TopicCheck, topics: TopicsSeen, halted: dict[int, PartitionTask]
     ) -> None:
         config = surroundings.config
         self._surroundings = surroundings
         self._config = config
         self._clock = surroundings.clock
         self._check = check
-        self._partition_count = partition_count
+        self._partition_count = topics.partition_count
+        self._ids = topics.ids
         self._halted = halted
         self._consumer: Consumer = AIOKafkaConsumer(
             **config.client,
@@ -62,7 +64,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             rebalance_timeout_ms=config.rebalance_timeout_ms,
             max_poll_interval_ms=config.poll_interval_ms_max,
         )
-        self._feed = Feed(config, self._consumer, surroundings.reaper)
+        self._feed = Feed(config, self._consumer)
         self._unpaired: list[str] = []
         self._broker_problem: str | None = None
         self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
@@ -155,7 +157,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             if partition in self._halted:
                 self.tasks[partition] = self._halted[partition]
                 continue
-            task = PartitionTask(self._surroundings, self._feed, partition, self._partition_count)
+            task = PartitionTask(self._surroundings, self._feed, partition, self._partition_count, self._ids)
             self.tasks[partition] = task
             task.start()
 
@@ -199,7 +201,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         while True:
             await asyncio.sleep(self._config.topic_check_interval_ms / 1000)
             try:
-                await self._check_count()
+                await self._check_topics()
             except NotReady as error:
                 failed += 1
                 self._complain(str(error))
@@ -211,8 +213,17 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
                 failed = 0
                 self._broker_problem = None
 
-    async def _check_count(self) -> None:
-        count = await self._check.partition_count()
+    async def _check_topics(self) -> None:
+        count, ids = await self._check.look()
+        changed = KnownTopics(self._ids).changed(ids)
+        if changed:
+            raise NotReady(
+                f"{', '.join(changed)} was deleted and made anew: every partition starts again, and compares what its "
+                "state says with what the topics hold"
+            )
+        for task in self.tasks.values():
+            task.confirm_topics()
+        await self._check.check_policies()
         if count != self._partition_count:
             raise NotReady(f"the topics had {self._partition_count} partitions and now have {count}")
         known = {topic: self._consumer.partitions_for_topic(topic) or () for topic in self._config.inputs}

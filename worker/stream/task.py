@@ -9,29 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
-from worker.stream.errors import Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of, halt_at
+from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
+from worker.stream.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
-from worker.stream.positions import (
-    FORMAT_KEY,
-    POSITIONS_KEY,
-    InputProgress,
-    begun_at,
-    encode_format,
-    encode_positions,
-)
+from worker.stream.positions import TOPICS_KEY, InputProgress, LastRecord, last_records
 from worker.stream.processor import Processor
 from worker.stream.records import InputRecord, OutputRecord
-from worker.stream.restore import Restored, StateReader
+from worker.stream.starting import PartitionStart, Standing
 from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
-from worker.stream.steps import take_steps
 from worker.stream.surroundings import Surroundings
 from worker.stream.transaction import TransactionWriter
 
@@ -41,6 +35,9 @@ T = TypeVar("T")
 
 WAIT_SECONDS = 0.01
 """How often a task that holds records back looks at the client again."""
+EXPECTED = (KafkaError, StepTimeout, OffsetLost, Breached, StateTaken)
+"""Errors whose sentence says all there is: their trace is not logged."""
+NO_IDS: Final[Mapping[str, bytes]] = {}
 RUN_MS_LONG = 30_000
 """A task that ran so long worked, though it may have had nothing to commit: what ended it is a new failure."""
 
@@ -48,13 +45,22 @@ RUN_MS_LONG = 30_000
 class PartitionTask:
     """Processes one partition from `start` to `stop`."""
 
-    def __init__(self, surroundings: Surroundings, feed: Feed, partition: int, partition_count: int) -> None:
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        feed: Feed,
+        partition: int,
+        partition_count: int,
+        ids: Mapping[str, bytes] = NO_IDS,
+    ) -> None:
         self.partition = partition
         self._surroundings = surroundings
         self._config = surroundings.config
         self._clock = surroundings.clock
         self._feed = feed
         self._partition_count = partition_count
+        self._ids = ids
+        """Of the topics, as they were when the session began."""
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
@@ -79,6 +85,15 @@ class PartitionTask:
         self._ran_at: float | None = None
         """Since when it reads; None: it does not yet."""
         self._state_offset = -1
+        self._breached_topic: str | None = None
+        """The topic that did not fit at the start before this one."""
+        self._topics = KnownTopics()
+        """As they are in the state, with the transaction in hand."""
+        self._anchors: Mapping[str, LastRecord] = NO_ANCHORS
+        """What was read last when the ids were confirmed for the last time but one, for the next transaction."""
+        self._candidates: Mapping[str, LastRecord] = NO_ANCHORS
+        """What was read last when they were confirmed for the last time."""
+        self._progress: InputProgress | None = None
 
     # -- from outside
 
@@ -128,6 +143,15 @@ class PartitionTask:
             return  # what was found last stands
         self.lags = {topic: max(0, ends[topic] - offset) for topic, offset in self._offsets.items()}
 
+    def confirm_topics(self) -> None:
+        """The topics still have the ids that this task began with: what was read before can be relied on.
+
+        An answer about ids may be a little old, so it is taken to confirm what was read at the answer before it.
+        """
+        if self.state is PartitionState.RUNNING and self._progress is not None:
+            self._anchors = self._candidates
+            self._candidates = last_records(self._progress.positions())
+
     def status(self) -> PartitionStatus:
         """What is told to the outside."""
         state, reason = self.state, self.reason
@@ -159,66 +183,38 @@ class PartitionTask:
         memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
-            await writer.start()
-            fence_offset = await writer.fence()
-            log.info("partition fenced", extra={"partition": self.partition, "fence_offset": fence_offset})
-            self._state_offset = fence_offset
-            progress = await self._resume(memory, fence_offset)
-            if progress is None:
-                restored = await self._restore(fence_offset)
-                progress = await self._positions(restored, writer)
-            await self._process(writer, progress)
+            standing = await self._start(writer, memory)
+            self.processor, self._topics = standing.processor, standing.known_topics
+            self._state_offset = standing.state_offset
+            await self._process(writer, standing.progress)
             if self._state_offset >= 0:
                 self._surroundings.memories[self.partition] = Memory(
-                    self.processor, progress, self._state_offset, self._partition_count
+                    self.processor,
+                    standing.progress,
+                    self._topics,
+                    writer.journal_end(),
+                    self._state_offset,
+                    self._partition_count,
                 )
         finally:
             self._feed.close(self.partition)
             await writer.discard()
 
-    async def _resume(self, memory: Memory | None, fence_offset: int) -> InputProgress | None:
-        """Go on with a state that this process still has, if it is still the state."""
-        if memory is None or memory.partition_count != self._partition_count:
-            return None
-        self.state = PartitionState.RESTORING
-        reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
-        if not await reader.unchanged(memory.state_offset, fence_offset):
-            return None
-        self.processor = memory.processor
-        log.info("partition resumed from memory", extra={"partition": self.partition})
-        return memory.progress
-
-    async def _restore(self, fence_offset: int) -> Restored:
+    async def _start(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+        """Find out where to go on. Raises Halt where state and topics do not belong together, by two looks."""
+        start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
+        await start.fence(writer)
         self.state = PartitionState.RESTORING
         try:
-            self.processor = self._surroundings.processors(self.partition, self._partition_count)
-        except Exception as error:
-            raise halt_at(self.partition, "the making of its processor", error) from error
-        reader = StateReader(self._config, self.partition, self._clock, self._surroundings.reaper)
-        began_at = self._clock.monotonic()
-        restored = await reader.restore(self.processor, fence_offset, self._progressed)
-        if restored.partition_count not in (None, self._partition_count):
-            raise Halt(
-                f"the state of partition {self.partition} was begun with {restored.partition_count} partitions, the "
-                f"topics have {self._partition_count}: give every topic {restored.partition_count} partitions again"
-            )
-        await self._finish_restore(restored.stream_time_ms)
-        seconds = self._clock.monotonic() - began_at
-        records = self.restore_progress.records if self.restore_progress is not None else 0
-        self._surroundings.observer.restore_finished(self.partition, records, seconds)
-        log.info(
-            "partition restored",
-            extra={"partition": self.partition, "records": records, "seconds": round(seconds, 3)},
-        )
-        return restored
-
-    async def _finish_restore(self, stream_time_ms: int) -> None:
-        """Let the processor derive what is not stored, giving the event loop back in between."""
-        try:
-            steps = self.processor.finish_restore(stream_time_ms)
-            await take_steps(steps, self._clock, self._config.chunk_time_ms_max)
-        except Exception as error:
-            raise halt_at(self.partition, "the end of its restore", error) from error
+            standing = await start.run(writer, memory)
+        except Breached as breach:
+            # A node that slept may have answered as things were: what it said is believed when it is said again.
+            if self._breached_topic == breach.topic:
+                raise Halt(str(breach)) from None
+            self._breached_topic = breach.topic
+            raise
+        self._breached_topic = None
+        return standing
 
     def _progressed(self, progress: RestoreProgress) -> None:
         self.restore_progress = progress
@@ -233,30 +229,13 @@ class PartitionTask:
                 },
             )
 
-    async def _positions(self, restored: Restored, writer: TransactionWriter) -> InputProgress:
-        """Where processing begins: what the state says; the beginning of inputs it does not know is made part of it."""
-        positions = restored.positions
-        unknown = [topic for topic in self._config.inputs if topic not in positions]
-        for topic, offset in (await self._feed.beginnings(self.partition, unknown)).items():
-            positions[topic] = begun_at(offset)
-        if unknown or restored.partition_count is None:
-            state_topic = self._config.state_topic
-            value = encode_positions(positions, restored.stream_time_ms)
-            writer.append(
-                [
-                    OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)),
-                    OutputRecord(state_topic, POSITIONS_KEY, value),
-                ]
-            )
-            offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
-            self._state_offset = await writer.commit(offsets)
-        return InputProgress.of(positions, restored.stream_time_ms)
-
     async def _process(self, writer: TransactionWriter, progress: InputProgress) -> None:
         merge = Merge(self._config.inputs, self.processor.waits)
         breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
-        positions = progress.positions()
-        offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
+        self._progress = progress
+        self._anchors, self._candidates = self._topics.anchors, last_records(progress.positions())
+        next_offsets = progress.next_offsets()
+        offsets = {topic: next_offsets[topic] for topic in self._config.inputs}
         self._offsets = offsets
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
         self.state = PartitionState.RUNNING
@@ -305,11 +284,12 @@ class PartitionTask:
                     chunk = merge.take(room)
                 if not batch.tripped:  # then what was taken is not decided to its end
                     progress.pass_over(merge.read_to)
-                await batch.flush(writer.append)
-                offsets = {topic: position.next_offset for topic, position in progress.positions().items()}
+                topics = self._anchor(writer)
+                await batch.flush(writer.append, writer.journal_end)
+                offsets = progress.next_offsets()
                 await asyncio.sleep(0)
                 self._state_offset = await writer.commit(offsets)
-                self._offsets = offsets
+                self._offsets, self._topics = offsets, topics
             except BaseException:
                 # Before the lock is given back: what the processor holds now was not committed.
                 self.state = PartitionState.BACKING_OFF
@@ -323,6 +303,14 @@ class PartitionTask:
                 "stopped rather than dead-letter the topic; look at the dead letters, correct the cause, and restart "
                 "(BREAKER_BAD_MAX sets the number, 0 switches this off)"
             )
+
+    def _anchor(self, writer: TransactionWriter) -> KnownTopics:
+        """Write what was read by topics whose ids were confirmed since; gives what the state says then."""
+        if self._anchors == self._topics.anchors:
+            return self._topics
+        topics = replace(self._topics, anchors=self._anchors)
+        writer.append([OutputRecord(self._config.state_topic, TOPICS_KEY, encode_known_topics(topics))])
+        return topics
 
     async def _wait_a_little(self) -> None:
         """Until records come, or the client may know more."""
@@ -370,7 +358,7 @@ class PartitionTask:
         self._surroundings.observer.task_restarted(self.partition, cause)
         if self._ran_at is not None and (self._clock.monotonic() - self._ran_at) * 1000 > RUN_MS_LONG:
             self._failures = 0
-        if cause in ("fenced", "lost"):
+        if cause in ("fenced", "lost", "breach"):
             # The rightful owner may be another worker, which is not to be fenced before the group tells.
             wait_ms = self._config.fenced_backoff_ms
         else:
@@ -380,7 +368,7 @@ class PartitionTask:
             log.warning(
                 "partition starts again",
                 extra={"partition": self.partition, "cause": cause, "error": repr(error), "wait_ms": wait_ms},
-                exc_info=error if not isinstance(error, KafkaError | StepTimeout | OffsetLost | StateTaken) else None,
+                exc_info=None if isinstance(error, EXPECTED) else error,
             )
         try:
             async with asyncio.timeout(self._surroundings.chance.spread(wait_ms)):

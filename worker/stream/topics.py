@@ -1,20 +1,35 @@
 """Checks of the topics, before joining and while running: all there, all of one partition count, the recorded one.
 
-With another count, accounts lie in other partitions than their state: nothing may be processed then.
+With another count, accounts lie in other partitions than their state: nothing may be processed then. Nor may anything
+where the state or the journal would lose records by age.
 """
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import LeaderNotAvailableError
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import (
+    IncompatibleBrokerVersion,
+    LeaderNotAvailableError,
+    TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 
-from worker.stream.clients import Admin, Consumer
+from worker.stream.clients import Admin, Client, Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import NotReady, StepTimeout, bounded
+from worker.stream.metadata_requests import DescribedTopic, described, metadata_request
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
 from worker.stream.reaper import Reaper
+
+log = logging.getLogger(__name__)
 
 PROBE_WAIT_MS = 20
 PROBE_POLLS_MAX = 100
@@ -24,12 +39,21 @@ PROBE_RECORDS_MAX = 1000
 NO_ERROR = 0
 
 
+class TopicsSeen(NamedTuple):
+    """All topics at one moment: how many partitions each has, and the ids of those that have one."""
+
+    partition_count: int
+    ids: Mapping[str, bytes]
+
+
 class TopicCheck:
     """Asks the broker about the engine's topics. To be started before use, and closed."""
 
-    def __init__(self, config: EngineConfig, reaper: Reaper) -> None:
+    def __init__(self, config: EngineConfig, reaper: Reaper, unreadable_policies: set[str]) -> None:
+        """`unreadable_policies` has the topics that a warning was logged of: it outlives this object."""
         self._config = config
         self._reaper = reaper
+        self._unreadable_policies = unreadable_policies
         self._admin: Admin = AIOKafkaAdminClient(
             **config.client, client_id=f"{config.app_id}-topics", request_timeout_ms=config.request_timeout_ms
         )
@@ -42,27 +66,79 @@ class TopicCheck:
         """Disconnect, in the background."""
         self._reaper.bury(_Closing(self._admin))
 
-    async def partition_count(self) -> int:
-        """The partition count of all topics.
+    async def look(self) -> TopicsSeen:
+        """The partition count of all topics, and their ids.
 
         Raises NotReady when a topic is missing or the counts differ, and errors of the broker.
         """
-        # Asked by name, a broker may create what it does not have.
-        described = await bounded(self._admin.describe_topics(), self._config.step_ms_max, "looking at the topics")
-        counts = {topic["topic"]: len(topic["partitions"]) for topic in described if topic["error_code"] == NO_ERROR}
-        names = dict.fromkeys((*self._config.inputs, *self._config.outputs, self._config.state_topic))
-        missing = [name for name in names if name not in counts]
+        config = self._config
+        names = list(dict.fromkeys((*config.inputs, *config.outputs, config.state_topic)))
+        described = await bounded(self._describe(names), config.step_ms_max, "looking at the topics")
+        refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
+        if refused:
+            raise NotReady(f"this worker may not describe {', '.join(refused)}: grant it DESCRIBE on all its topics")
+        missing = [name for name in names if described[name].error_code != NO_ERROR]
         if missing:
-            if len(missing) == len(names):
-                raise NotReady(f"all topics are missing, such as {missing[0]}: look at their prefix, or create them")
-            raise NotReady(f"topics are missing: {', '.join(missing)}; create them, all with the same partition count")
+            raise NotReady(_missing(missing, names, config))
         by_count: dict[int, list[str]] = {}
         for name in names:
-            by_count.setdefault(counts[name], []).append(name)
+            by_count.setdefault(described[name].partition_count, []).append(name)
         if len(by_count) > 1:
             told = "; ".join(f"{count}: {', '.join(topics)}" for count, topics in sorted(by_count.items()))
             raise NotReady(f"the topics do not have the same partition count ({told}): all must have the same")
-        return next(iter(by_count))
+        ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
+        return TopicsSeen(next(iter(by_count)), ids)
+
+    async def _describe(self, names: list[str]) -> dict[str, DescribedTopic]:
+        client: Client = self._admin._client  # noqa: SLF001 - the admin client asks for no ids
+        try:
+            return described(await client.send(client.get_random_node(), metadata_request(names)))
+        except IncompatibleBrokerVersion:
+            # An older broker. Asked by name in its way, it may create what it does not have.
+            all_topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
+        return {
+            name: DescribedTopic(all_topics[name]["error_code"], len(all_topics[name]["partitions"]), None)
+            if name in all_topics
+            else DescribedTopic(UnknownTopicOrPartitionError.errno, 0, None)
+            for name in names
+        }
+
+    async def check_policies(self) -> None:
+        """Look whether state and journal keep what they must: the state by key alone, the journal for ever.
+
+        Raises NotReady where they do not, and errors of the broker. Where this may not be asked, a warning is logged.
+        """
+        config = self._config
+        wanted = {
+            config.state_topic: {"cleanup.policy": "compact"},
+            config.journal_topic: {"cleanup.policy": "delete", "retention.ms": "-1", "retention.bytes": "-1"},
+        }
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, topic, dict.fromkeys(values, ""))
+            for topic, values in wanted.items()
+        ]
+        asked = self._admin.describe_configs(resources)
+        for answer in await bounded(asked, config.step_ms_max, "looking at the topics' configuration"):
+            for code, _, _, topic, entries in answer.resources:
+                if code == TopicAuthorizationFailedError.errno:
+                    self._warn_once(topic)
+                elif code != NO_ERROR:
+                    raise for_code(code)(topic)
+                values = {entry[0]: entry[1] for entry in entries}
+                for name, value in wanted.get(topic, {}).items():
+                    if values.get(name, value) != value:
+                        raise NotReady(
+                            f"{name} of {topic} is {values[name]}, so it would lose records that the books need: set "
+                            f"it to {value} (`stockfreeze topics check` shows all); nothing is processed before that"
+                        )
+
+    def _warn_once(self, topic: str) -> None:
+        if topic not in self._unreadable_policies:
+            self._unreadable_policies.add(topic)
+            log.warning(
+                "the configuration of a topic may not be read, so whether it loses records is not known",
+                extra={"topic": topic, "needed": "DESCRIBE_CONFIGS"},
+            )
 
     async def check_recorded(self, partition_count: int) -> None:
         """Compare with the partition count that the state was begun with.
@@ -128,6 +204,19 @@ def _format_of(value: bytes) -> int:
         return decode_format(value)
     except StateVersionError as error:
         raise NotReady(f"{error}: run the version that wrote it, or a newer one") from error
+
+
+def _missing(missing: Sequence[str], names: Sequence[str], config: EngineConfig) -> str:
+    if len(missing) == len(names):
+        return f"all topics are missing, such as {missing[0]}: look at their prefix, or create them"
+    sentence = f"topics are missing: {', '.join(missing)}; create them, all with the same partition count"
+    if config.state_topic in missing or config.journal_topic in missing:
+        # Made anew it would be empty, and the partitions would halt: there is another way out.
+        return (
+            f"topics are missing: {', '.join(missing)}; if this system has worked before, what they held is needed: "
+            "restore them from a backup, or stop all workers and run `stockfreeze begin-anew`"
+        )
+    return sentence
 
 
 class _Closing:

@@ -45,8 +45,8 @@ NO_TAGS: Final[dict[int, bytes]] = {}
 UNKNOWN_EPOCH: Final = Int64.encode(-1)
 
 TEXT: Final = CompactString("utf-8")
-_TAGS: Final = ("tags", TaggedFields)
-FEATURES: Final = CompactArray(("name", TEXT), ("version_max", Int16), ("version_min", Int16), _TAGS)
+TAGS: Final = ("tags", TaggedFields)
+FEATURES: Final = CompactArray(("name", TEXT), ("version_max", Int16), ("version_min", Int16), TAGS)
 
 Versions = Mapping[int, tuple[int, int]]
 """By API key: the oldest and the newest version that a broker takes."""
@@ -54,11 +54,11 @@ Versions = Mapping[int, tuple[int, int]]
 
 def _by_topic(name: str, *fields: tuple[str, Any]) -> tuple[str, CompactArray]:
     """A field that has, for each topic, `fields` of some of its partitions."""
-    partitions = CompactArray(("partition", Int32), *fields, _TAGS)
-    return name, CompactArray(("topic", TEXT), ("partitions", partitions), _TAGS)
+    partitions = CompactArray(("partition", Int32), *fields, TAGS)
+    return name, CompactArray(("topic", TEXT), ("partitions", partitions), TAGS)
 
 
-class _OfOneVersion:
+class OfOneVersion:
     """A request and what aiokafka's connections ask a request for, in one: there is nothing to choose from."""
 
     API_KEY: ClassVar[int]
@@ -89,15 +89,15 @@ class ProduceResponse_v12(Response):  # noqa: N801 - as aiokafka names them
             ("offset", Int64),
             ("timestamp", Int64),
             ("log_start_offset", Int64),
-            ("record_errors", CompactArray(("batch_index", Int32), ("error_message", TEXT), _TAGS)),
+            ("record_errors", CompactArray(("batch_index", Int32), ("error_message", TEXT), TAGS)),
             ("error_message", TEXT),
         ),
         ("throttle_time_ms", Int32),
-        _TAGS,
+        TAGS,
     )
 
 
-class ProduceRequest_v12(_OfOneVersion, RequestStruct):  # noqa: N801
+class ProduceRequest_v12(OfOneVersion, RequestStruct):  # noqa: N801
     """Batches by topic and partition; what is not part of the transaction yet becomes so."""
 
     API_KEY = 0
@@ -109,7 +109,7 @@ class ProduceRequest_v12(_OfOneVersion, RequestStruct):  # noqa: N801
         ("required_acks", Int16),
         ("timeout", Int32),
         _by_topic("topics", ("messages", CompactBytes)),
-        _TAGS,
+        TAGS,
     )
 
 
@@ -121,11 +121,11 @@ class TxnOffsetCommitResponse_v5(Response):  # noqa: N801
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         _by_topic("errors", ("error_code", Int16)),
-        _TAGS,
+        TAGS,
     )
 
 
-class TxnOffsetCommitRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
+class TxnOffsetCommitRequest_v5(OfOneVersion, RequestStruct):  # noqa: N801
     """Offsets of a group by topic and partition; the group becomes part of the transaction."""
 
     API_KEY = 28
@@ -141,7 +141,7 @@ class TxnOffsetCommitRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
         ("member_id", TEXT),
         ("group_instance_id", TEXT),
         _by_topic("topics", ("offset", Int64), ("leader_epoch", Int32), ("metadata", TEXT)),
-        _TAGS,
+        TAGS,
     )
 
 
@@ -155,11 +155,11 @@ class EndTxnResponse_v5(Response):  # noqa: N801
         ("error_code", Int16),
         ("producer_id", Int64),
         ("producer_epoch", Int16),
-        _TAGS,
+        TAGS,
     )
 
 
-class EndTxnRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
+class EndTxnRequest_v5(OfOneVersion, RequestStruct):  # noqa: N801
     """Commits or aborts."""
 
     API_KEY = 26
@@ -171,7 +171,7 @@ class EndTxnRequest_v5(_OfOneVersion, RequestStruct):  # noqa: N801
         ("producer_id", Int64),
         ("producer_epoch", Int16),
         ("transaction_result", Boolean),
-        _TAGS,
+        TAGS,
     )
 
 
@@ -182,9 +182,9 @@ class ApiVersionsResponse_v3(Response):  # noqa: N801
     API_VERSION = 3
     SCHEMA = Schema(
         ("error_code", Int16),
-        ("api_versions", CompactArray(("api_key", Int16), ("min_version", Int16), ("max_version", Int16), _TAGS)),
+        ("api_versions", CompactArray(("api_key", Int16), ("min_version", Int16), ("max_version", Int16), TAGS)),
         ("throttle_time_ms", Int32),
-        _TAGS,
+        TAGS,
     )
 
 
@@ -195,7 +195,7 @@ class ApiVersionsRequest_v3(RequestStruct):  # noqa: N801
     API_VERSION = 3
     FLEXIBLE_VERSION = True
     RESPONSE_TYPE = ApiVersionsResponse_v3
-    SCHEMA = Schema(("client_software_name", TEXT), ("client_software_version", TEXT), _TAGS)
+    SCHEMA = Schema(("client_software_name", TEXT), ("client_software_version", TEXT), TAGS)
 
     def prepare(self, versions: Versions) -> RequestStruct:
         """An old broker is asked for no more than it can tell."""

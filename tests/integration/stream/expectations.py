@@ -31,4 +31,4 @@ async def check_once(world: World, records: int) -> None:
     assert len(outputs) == len(told) == records
     for positions in (await world.positions()).values():
         for position in positions.values():
-            assert sum(position[1:]) == position.next_offset
+            assert sum(position.counts[1:]) == position.next_offset

@@ -9,7 +9,7 @@ from tests.integration.stream.expectations import expected, numbers
 from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, InputRecord, NotAssigned, PartitionState
-from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Position, encode_format, encode_positions
+from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Checkpoint, Position, encode_checkpoint, encode_format
 
 NUMBERS = numbers(100)
 
@@ -105,11 +105,13 @@ async def test_an_offset_beyond_the_end_of_its_topic_halts_the_partition(broker:
     world = await World(broker, names, partitions=1).create()
     await world.send(world.a, NUMBERS)
     ahead = {world.a: Position(5000, gaps=5000), world.b: Position(0), world.counts: Position(0)}
-    await _write_state(world, [(FORMAT_KEY, encode_format(1)), (POSITIONS_KEY, encode_positions(ahead, -1))])
+    await _write_state(
+        world, [(FORMAT_KEY, encode_format(1)), (POSITIONS_KEY, encode_checkpoint(Checkpoint(ahead, -1)))]
+    )
     async with world.running(ready=False) as engine:
         reason = await _halted(engine, 0)
-    assert f"offset 5000 of {world.a}" in reason
-    assert "begin a new system" in reason
+    assert f"{world.a}/0 ends at offset 100, but was read up to 5000" in reason
+    assert f"`stockfreeze topics accept {world.a} --from beginning`" in reason
     assert await world.outputs() == []
 
 
@@ -122,7 +124,7 @@ async def test_an_offset_that_was_deleted_halts_the_partition(broker: Broker, na
     await world.send(world.a, NUMBERS)
     await world.delete_before(world.a, 50)
     async with world.running(ready=False) as engine:
-        assert f"offset 10 of {world.a}" in await _halted(engine, 0)
+        assert f"{world.a}/0 begins at offset 50, but was read up to 10 only" in await _halted(engine, 0)
 
 
 async def test_a_state_of_a_newer_version_halts_the_partition(broker: Broker, names: Names) -> None:

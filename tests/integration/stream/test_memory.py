@@ -9,6 +9,7 @@ from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, until
 from worker.stream.config import Clock
+from worker.stream.partition_reader import PartitionReader
 from worker.stream.reaper import Reaper
 from worker.stream.restore import StateReader
 
@@ -44,11 +45,14 @@ async def test_a_partition_that_stays_through_a_rebalance_goes_on_from_memory(br
 async def test_a_state_topic_that_was_written_to_meanwhile_counts_as_changed(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
     reaper = Reaper()
-    reader = StateReader(world.config, 0, Clock(), reaper)
+    topics = PartitionReader(world.config, 0, Clock(), reaper)
+    await topics.start()
+    reader = StateReader(world.config, 0, topics)
     await world.send(world.topics.state, [(b"key", b"1"), (b"stream/fence", b"2")])
     assert await reader.unchanged(0, 1)
     await world.send(world.topics.state, [(b"key", b"2"), (b"stream/fence", b"3")])
     assert not await reader.unchanged(0, 3)
     assert not await reader.unchanged(1, 3)
     assert await reader.unchanged(2, 3)
+    topics.close()
     assert await reaper.wait(5)

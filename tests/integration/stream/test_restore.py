@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, expected, numbers
@@ -22,12 +22,12 @@ class Slow(Toy):
     restores = 0
     enough = False
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    def finish_restore(self, stream_time_ms: int, generations: Mapping[str, int]) -> Iterator[None]:
         Slow.restores += 1
         while not Slow.enough:
             time.sleep(STEP_SECONDS)  # it computes: the event loop does not get a turn meanwhile
             yield
-        yield from super().finish_restore(stream_time_ms)
+        yield from super().finish_restore(stream_time_ms, generations)
 
 
 async def test_a_restore_that_outlasts_the_session_holds_up_neither_the_group_nor_other_partitions(

@@ -6,7 +6,7 @@ number is dead-lettered. `poison` raises. Records of a topic called `…counts` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from worker.stream import InputRecord, Outcome, OutputRecord, StateVersionError
@@ -43,7 +43,11 @@ class Toy:
             raise StateVersionError("a record of version 2")
         self.sums[key] = int(value)
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    @property
+    def state_records(self) -> int:
+        return len(self.sums)
+
+    def finish_restore(self, stream_time_ms: int, _generations: Mapping[str, int]) -> Iterator[None]:
         self.restored_at_ms = stream_time_ms
         yield
 

@@ -16,7 +16,7 @@ from tests.brokers import Broker, Names
 from tests.integration.stream.toy import Toy, ToyTopics
 from tests.observer import SilentObserver
 from worker.stream import Engine, EngineConfig, EngineStatus, PartitionState
-from worker.stream.positions import POSITIONS_KEY, Position, decode_positions
+from worker.stream.positions import POSITIONS_KEY, Position, decode_checkpoint
 
 WAIT_SECONDS = 30.0
 Record = tuple[int, bytes | None, bytes | None, int]
@@ -37,6 +37,7 @@ class World:
             client={"bootstrap_servers": broker.bootstrap_servers},
             inputs=(self.a, self.b, self.counts),
             outputs=(self.topics.out, self.topics.bad),
+            journal_topic=self.topics.out,
             state_topic=self.topics.state,
             fenced_backoff_ms=300,
             topic_check_interval_ms=500,
@@ -45,7 +46,9 @@ class World:
     async def create(self) -> World:
         """Make the topics."""
         inputs = (self.a, self.b, self.counts)
-        await self.broker.create_topics([*inputs, self.topics.out, self.topics.bad], partitions=self.partitions)
+        await self.broker.create_topics([*inputs, self.topics.bad], partitions=self.partitions)
+        kept = {"retention.ms": "-1"}
+        await self.broker.create_topics([self.topics.out], partitions=self.partitions, config=kept)
         compacted = {"cleanup.policy": "compact"}
         await self.broker.create_topics([self.topics.state], partitions=self.partitions, config=compacted)
         return self
@@ -140,7 +143,7 @@ class World:
         positions = {}
         for partition, key, value, _ in await self.read(self.topics.state):
             if key == POSITIONS_KEY and value is not None:
-                positions[partition] = decode_positions(value)[0]
+                positions[partition] = decode_checkpoint(value).positions
         return positions
 
     async def outputs(self) -> list[bytes]:
@@ -157,9 +160,8 @@ class World:
 
     async def decided(self) -> int:
         """How many records in all have an outcome."""
-        return sum(
-            sum(position[1:5]) for positions in (await self.positions()).values() for position in positions.values()
-        )
+        by_partition = (await self.positions()).values()
+        return sum(sum(position.counts[1:5]) for positions in by_partition for position in positions.values())
 
 
 async def until(condition: Callable[[], bool], engine: Engine, seconds_max: float = WAIT_SECONDS) -> None:

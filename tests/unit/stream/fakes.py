@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from tests.observer import SilentObserver
 from worker.stream import Chance, Clock, EngineConfig, InputRecord, Outcome, OutputRecord
@@ -16,6 +16,7 @@ CONFIG = EngineConfig(
     client={"bootstrap_servers": "nowhere:1"},
     inputs=("a", "b"),
     outputs=("out",),
+    journal_topic="out",
     state_topic="state",
     batch_records_max=5,
     batch_bytes_max=100,
@@ -40,11 +41,12 @@ class Obedient:
         self.flushed: list[OutputRecord] | Exception = []
         self.rest: Iterator[None] | None = None
         self.flushing: Iterator[None] = iter(())
+        self.state_records = 0
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Nothing."""
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    def finish_restore(self, stream_time_ms: int, _generations: Mapping[str, int]) -> Iterator[None]:
         """Nothing but that it is complete."""
         assert stream_time_ms >= -1
         yield

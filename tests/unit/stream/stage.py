@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -15,11 +15,11 @@ import pytest
 
 from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
-from worker.stream import Chance, Processor
-from worker.stream import task as module
+from worker.stream import Chance, Processor, starting, task
 from worker.stream.feed import Feed, Lane
+from worker.stream.guards import Bounds
 from worker.stream.merge import Reading
-from worker.stream.positions import begun_at
+from worker.stream.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, begun_at
 from worker.stream.restore import Restored
 from worker.stream.task import PartitionTask
 
@@ -86,6 +86,7 @@ class _Writer:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
         self._appended = 0
+        self._journal = JournalEnd()
 
     async def start(self) -> None:
         """Nobody is fenced."""
@@ -108,20 +109,43 @@ class _Writer:
         self._stage.committed.set()
         return 8
 
+    def journal_ends(self, end: JournalEnd) -> None:
+        self._journal = end
+
+    def journal_end(self) -> JournalEnd:
+        return self._journal
+
     async def discard(self) -> None:
         """Nothing was open."""
         self._stage.discarded += 1
+
+
+class _Topics:
+    """The topics as they are when a partition starts."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+
+    async def start(self) -> None:
+        """Nothing to connect to."""
+
+    async def bounds(self, topics: Iterable[str]) -> dict[str, Bounds]:
+        return {topic: Bounds(0, self._stage.ends.get(topic, 1000)) for topic in topics}
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class _Reader:
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
 
-    async def restore(self, _processor: Processor, _fence_offset: int, _progressed: object) -> Restored:
+    async def restore(self, *_arguments: object) -> Restored:
         await self._stage.may_restore.wait()
         restored = Restored()
         restored.partition_count = PARTITIONS
-        restored.positions = {topic: begun_at(offset) for topic, offset in self._stage.state.items()}
+        positions = {topic: begun_at(offset) for topic, offset in self._stage.state.items()}
+        restored.checkpoint = Checkpoint(positions, NO_STREAM_TIME, JournalEnd(next_offset=1000), state_records=0)
         return restored
 
 
@@ -131,6 +155,8 @@ class Stage:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.state = {"a": 10, "b": 10}
         """Where the state topic says that reading goes on."""
+        self.ends: dict[str, int] = {}
+        """Where topics end; those that are not in it at 1000."""
         self.opened: list[dict[str, int]] = []
         """The offsets that reading began at, each time."""
         self.scene: Callable[[Lane, Mapping[str, int]], None] = lambda _lane, _offsets: None
@@ -151,8 +177,12 @@ class Stage:
         self.time = Time()
         self.eye = _Eye(self)
         self._chance = _Impatience()
-        doubles: dict[str, Any] = {"TransactionWriter": _Writer, "StateReader": _Reader}
-        for name, double in doubles.items():
+        doubles: tuple[tuple[Any, str, Any], ...] = (
+            (task, "TransactionWriter", _Writer),
+            (starting, "PartitionReader", _Topics),
+            (starting, "StateReader", _Reader),
+        )
+        for module, name, double in doubles:
             monkeypatch.setattr(module, name, lambda *_arguments, double=double: double(self))
         surroundings = replace(
             surroundings_at(self.time), processors=self._made, observer=self.eye, chance=self._chance

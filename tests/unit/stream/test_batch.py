@@ -12,7 +12,15 @@ from worker.stream import Outcome, OutputRecord
 from worker.stream.batch import Batch
 from worker.stream.breaker import Breaker
 from worker.stream.errors import Halt
-from worker.stream.positions import POSITIONS_KEY, InputProgress, Position, begun_at, decode_positions
+from worker.stream.positions import (
+    POSITIONS_KEY,
+    InputProgress,
+    JournalEnd,
+    LastRecord,
+    Position,
+    begun_at,
+    decode_checkpoint,
+)
 from worker.stream.records import Output
 
 APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
@@ -36,7 +44,7 @@ class _Rig:
 
     async def flush(self) -> list[OutputRecord]:
         parts: list[Sequence[Output]] = []
-        await self.batch.flush(parts.append)
+        await self.batch.flush(parts.append, lambda: JournalEnd(28, 30))
         return named(parts)
 
     async def decide(self, *values: bytes) -> None:
@@ -62,13 +70,16 @@ class _Others:
 async def test_a_batch_writes_what_the_processor_says_and_then_the_positions() -> None:
     rig = _Rig()
     rig.processor.flushed = [OutputRecord("out", b"key", b"value")]
+    rig.processor.state_records = 4
     await rig.decide(APPLIED, BAD)
     first, last = await rig.flush()
     assert first == OutputRecord("out", b"key", b"value")
     assert (last.topic, last.key) == ("state", POSITIONS_KEY)
-    positions, stream_time_ms = decode_positions(last.value or b"")
-    assert positions == {"a": Position(2, applied=1, dead_lettered=1), "b": Position(0)}
-    assert stream_time_ms == 101
+    checkpoint = decode_checkpoint(last.value or b"")
+    assert checkpoint.positions["a"].counts == Position(2, applied=1, dead_lettered=1).counts
+    assert checkpoint.positions["a"].last == LastRecord.of(record("a", 1, 101, BAD))
+    assert checkpoint.positions["b"] == Position(0)
+    assert checkpoint[1:] == (101, JournalEnd(28, 30), 4)
 
 
 async def test_a_report_tells_this_batch_alone() -> None:
@@ -106,7 +117,7 @@ async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_o
     assert next(rig.processor.rest, "done") == "done"
     assert others.turns >= STEPS
     assert others.counted_meanwhile == 0, "a record that is half done is not counted"
-    assert rig.progress.positions()["a"] == Position(1, applied=1)
+    assert rig.progress.positions()["a"].counts == Position(1, applied=1).counts
 
 
 async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
@@ -114,7 +125,7 @@ async def test_a_rest_that_raises_halts_and_names_the_record() -> None:
     rig.processor.rest = rig.steps(boom=True)
     with pytest.raises(Halt, match="partition 7 stopped at a/0/0: ValueError: the last key does not add up"):
         await rig.decide(APPLIED)
-    assert rig.progress.positions()["a"] == Position(0)
+    assert rig.progress.positions()["a"].counts == Position(0).counts
 
 
 async def test_a_flush_lets_others_go_on_between_its_steps() -> None:
@@ -138,7 +149,7 @@ async def test_nothing_is_decided_after_the_breaker_opened() -> None:
     await rig.decide(BAD, BAD, APPLIED)
     assert rig.batch.tripped
     assert rig.batch.room == 0
-    assert rig.progress.positions()["a"] == Position(2, dead_lettered=2)
+    assert rig.progress.positions()["a"].counts == Position(2, dead_lettered=2).counts
 
 
 async def test_a_batch_is_bounded_in_records_bytes_and_time() -> None:

@@ -14,6 +14,7 @@ from worker.stream import Chance, Engine, NotAssigned
 from worker.stream import engine as module
 from worker.stream.errors import NotReady
 from worker.stream.task import PartitionTask
+from worker.stream.topics import TopicsSeen
 
 SECONDS_MAX = 5
 """Nothing here waits for anything but what the test itself lets happen."""
@@ -28,8 +29,11 @@ class _Check:
     async def start(self) -> None:
         """Nothing to connect to."""
 
-    async def partition_count(self) -> int:
-        return 8
+    async def look(self) -> TopicsSeen:
+        return TopicsSeen(8, {})
+
+    async def check_policies(self) -> None:
+        """They keep what they must."""
 
     async def check_recorded(self, partition_count: int) -> None:
         assert partition_count == 8

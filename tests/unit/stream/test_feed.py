@@ -15,7 +15,6 @@ from worker.stream import InputRecord
 from worker.stream.feed import Feed, Lane
 from worker.stream.fetched import Unreadable
 from worker.stream.merge import Merge
-from worker.stream.reaper import Reaper
 
 BAD = CorruptRecordException("Invalid CRC")
 Batches = dict[TopicPartition, list[InputRecord | Unreadable]]
@@ -69,7 +68,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self.consumer = _Consumer()
-        self.feed = Feed(replace(CONFIG, inputs=("a",)), self.consumer, Reaper())
+        self.feed = Feed(replace(CONFIG, inputs=("a",)), self.consumer)
         self.merges = [Merge(("a",), lambda _record: False) for _ in range(2)]
         self.lost: list[tuple[int, str, int, Exception]] = []
         for partition, merge in enumerate(self.merges):

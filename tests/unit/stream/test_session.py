@@ -17,7 +17,7 @@ from worker.stream.merge import Merge
 from worker.stream.session import DUPLICATE_REBALANCES, Session
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicCheck
+from worker.stream.topics import TopicCheck, TopicsSeen
 
 SECONDS_MAX = 5
 """Nothing here waits for anything."""
@@ -55,7 +55,7 @@ class _Consumer:
 class _Task:
     """Runs from its start to its stop."""
 
-    def __init__(self, _surroundings: object, _feed: object, partition: int, _count: int) -> None:
+    def __init__(self, _surroundings: object, _feed: object, partition: int, _count: int, _ids: object) -> None:
         self.partition = partition
         self.state = PartitionState.STARTING
 
@@ -80,7 +80,7 @@ class _Scene:
 
     def begin(self) -> Session:
         check = TopicCheck.__new__(TopicCheck)  # it is asked by `run` alone
-        return Session(self.surroundings, check, 8, self.halted)
+        return Session(self.surroundings, check, TopicsSeen(8, {}), self.halted)
 
     @property
     def states(self) -> Mapping[int, PartitionState]:
@@ -197,18 +197,22 @@ async def test_topics_whose_partitions_the_client_does_not_know_end_the_session(
 ) -> None:
     count = 8
 
-    async def partition_count() -> int:
-        return count
+    async def look() -> TopicsSeen:
+        return TopicsSeen(count, {})
 
-    monkeypatch.setattr(scene.session._check, "partition_count", partition_count)
+    async def check_policies() -> None:
+        """They keep what they must."""
+
+    monkeypatch.setattr(scene.session._check, "look", look)
+    monkeypatch.setattr(scene.session._check, "check_policies", check_policies)
     scene.session._consumer.known = {"a": set(range(8)), "b": set(range(8))}
-    await scene.session._check_count()
+    await scene.session._check_topics()
     scene.session._consumer.known["b"] = known
     with pytest.raises(NotReady, match="the client does not learn of the partitions of b; connecting anew"):
-        await scene.session._check_count()
+        await scene.session._check_topics()
     count = 9
     with pytest.raises(NotReady, match="the topics had 8 partitions and now have 9"):
-        await scene.session._check_count()
+        await scene.session._check_topics()
 
 
 async def test_topics_that_are_found_wrong_twice_in_a_row_end_the_session(
@@ -217,14 +221,14 @@ async def test_topics_that_are_found_wrong_twice_in_a_row_end_the_session(
     problems: list[str | None] = []
     found = iter([NotReady("a is missing"), None, NotReady("b is missing"), OSError("gone"), NotReady("c is missing")])
 
-    async def check_count() -> None:
+    async def check_topics() -> None:
         problems.append(scene.session.problem)
         error = next(found)
         if error is not None:
             raise error
 
     monkeypatch.setattr(scene.session, "_config", replace(CONFIG, topic_check_interval_ms=0))
-    monkeypatch.setattr(scene.session, "_check_count", check_count)
+    monkeypatch.setattr(scene.session, "_check_topics", check_topics)
     with pytest.raises(NotReady, match="c is missing"):
         await asyncio.wait_for(scene.session._watch(), SECONDS_MAX)
     assert problems[:4] == [None, "a is missing", None, "b is missing"]

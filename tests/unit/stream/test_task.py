@@ -121,7 +121,7 @@ async def test_an_offset_that_the_state_says_again_and_the_topic_does_not_have_h
     stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
     reason = await stage.until_halted()
     assert reason.startswith("partition 3 must go on at offset 10 of a, which the topic does not have")
-    assert "begin a new system" in reason
+    assert "`stockfreeze topics accept a --from beginning`" in reason
     assert len(stage.opened) == 2
 
 
@@ -238,14 +238,14 @@ class _Failing(Obedient):
         if place == self._place:
             raise TypeError("the program is wrong")
 
-    def finish_restore(self, stream_time_ms: int) -> Iterator[None]:
+    def finish_restore(self, stream_time_ms: int, generations: Mapping[str, int]) -> Iterator[None]:
         self._may_fail("finish_restore")
-        return self._steps(stream_time_ms)
+        return self._steps(stream_time_ms, generations)
 
-    def _steps(self, stream_time_ms: int) -> Iterator[None]:
+    def _steps(self, stream_time_ms: int, generations: Mapping[str, int]) -> Iterator[None]:
         yield
         self._may_fail("a step of finish_restore")
-        yield from super().finish_restore(stream_time_ms)
+        yield from super().finish_restore(stream_time_ms, generations)
 
     def waits(self, record: InputRecord) -> bool:
         self._may_fail("waits")

@@ -24,7 +24,7 @@ from tests.unit.stream.brokers import (
 from tests.unit.stream.fakes import CONFIG, Time
 from worker.stream import OutputRecord
 from worker.stream.errors import StateTaken, StepTimeout
-from worker.stream.positions import FENCE_KEY
+from worker.stream.positions import FENCE_KEY, JournalEnd
 from worker.stream.reaper import Reaper
 from worker.stream.transaction import TransactionWriter
 
@@ -75,18 +75,56 @@ async def test_whoever_else_writes_to_the_state_is_found_before_the_commit(
     assert await writer.commit({"a": 5}) == 13
     brokers.base_offset = 16  # a record and a marker are in between
     writer.append(RECORDS)
-    with pytest.raises(StateTaken, match="another APP_ID than app"):
+    with pytest.raises(StateTaken, match="state/3 does not go on at offset 15: it was made anew, or a worker with"):
         await writer.commit({"a": 6})
     assert _ends(brokers) == [True, True]
     await writer.discard()
     assert _ends(brokers) == [True, True, False]
 
 
+async def test_a_state_that_is_shorter_than_before_was_made_anew(writer: TransactionWriter, brokers: Brokers) -> None:
+    brokers.base_offset = 10
+    await writer.fence()
+    brokers.base_offset = 0
+    writer.append(RECORDS)
+    with pytest.raises(StateTaken, match="state/3 does not go on at offset 12"):
+        await writer.commit({"a": 5})
+
+
 async def test_where_the_place_is_not_told_nobody_is_suspected(writer: TransactionWriter, brokers: Brokers) -> None:
-    for brokers.base_offset in (10, -1, 40):
+    for brokers.base_offset in (10, -1, 16):
         writer.append(RECORDS)
         await writer.commit({"a": 5})
     assert _ends(brokers) == [True, True, True]
+    writer.append(RECORDS)
+    brokers.base_offset = 40
+    with pytest.raises(StateTaken):
+        await writer.commit({"a": 5})
+
+
+@pytest.mark.parametrize(("ends_at", "begins_at"), [(100, 101), (100, 99), (0, 3)])
+async def test_a_journal_that_does_not_go_on_where_it_ended_stops_the_commit(
+    writer: TransactionWriter, brokers: Brokers, ends_at: int, begins_at: int
+) -> None:
+    writer.journal_ends(JournalEnd(next_offset=ends_at))
+    writer.append(RECORDS[:1])
+    brokers.base_offset = begins_at
+    with pytest.raises(StateTaken, match=f"out/3 does not go on at offset {ends_at}"):
+        await writer.commit({"a": 5})
+
+
+async def test_the_journal_goes_on_behind_the_marker_of_a_transaction_that_wrote_to_it(
+    writer: TransactionWriter, brokers: Brokers
+) -> None:
+    brokers.base_offset = 100
+    writer.journal_ends(JournalEnd(95, 100))
+    assert writer.journal_end() == (95, 100)
+    writer.append(RECORDS[:1])
+    assert writer.journal_end() == (100, 102)
+    await writer.commit({"a": 5})
+    assert writer.journal_end() == (100, 102)
+    writer.append(RECORDS[1:])
+    assert writer.journal_end() == (100, 102), "nothing of it is for the journal"
 
 
 async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(

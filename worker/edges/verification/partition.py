@@ -150,7 +150,9 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     journal.end(await reading.read_to_end(Topic.MOVEMENTS, journal.take, journal.next_offset))
 
     report.unread = await _check_inputs(reading, state, committed_before, committed_after, findings)
-    dead_letters.check(sum(position.dead_lettered for position in state.said.positions.values()))
+    dead_letters.check(
+        sum(position.dead_lettered + position.dead_lettered_before for position in state.said.positions.values())
+    )
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
     statuses.conclude(state.ledger.order_of)
     _check_placement(system, statuses, levels, journal, findings)
@@ -194,7 +196,8 @@ async def _check_inputs(
             bounds=await reading.bounds(topic),
         )
         check_input(facts, findings)
-        unread += max(0, facts.bounds.stable_end - max(facts.bounds.start, state.cut.get(name, 0)))
+        next_offset = 0 if facts.position is None else facts.position.next_offset
+        unread += max(0, facts.bounds.stable_end - max(facts.bounds.start, next_offset))
     return unread
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from worker.domain.rules import Rules
 from worker.edges.state_reader import processors
 from worker.edges.verification.findings import Check
 from worker.edges.verification.partition import System, verify_partition
-from worker.stream.positions import POSITIONS_KEY, decode_positions, encode_positions
+from worker.stream.positions import POSITIONS_KEY, decode_checkpoint, encode_checkpoint
 from worker.stream.records import InputRecord, OutputRecord
 
 
@@ -177,13 +178,14 @@ async def test_a_state_and_a_level_that_are_wrong_together_are_found_by_journal_
     assert any("0 in the level, 0 in the state" in message for message in messages)
 
 
-def positions_with(sound: World, **fields: int) -> None:
+def positions_with(sound: World, **fields: Any) -> None:  # noqa: ANN401 - of any kind
     """Alter the last positions of the state for the orders topic."""
     state = sound.topics[Topic.STATE]
     index = max(i for i, record in enumerate(state) if record.key == POSITIONS_KEY)
-    positions, stream_time = decode_positions(state[index].value or b"")
+    checkpoint = decode_checkpoint(state[index].value or b"")
+    positions = checkpoint.positions
     positions[Topic.ORDERS] = positions[Topic.ORDERS]._replace(**fields)
-    state[index] = replaced(state[index], value=encode_positions(positions, stream_time))
+    state[index] = replaced(state[index], value=encode_checkpoint(checkpoint))
 
 
 async def test_outcomes_that_do_not_add_up_are_found() -> None:
