@@ -57,7 +57,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
         print_json({"created": created, "existed": sorted(existed), "partitions": settings.partitions})
         return 0
     rows = [(name, "existed" if name in existed else "created") for topic in Topic for name in [settings.topic(topic)]]
-    print_table(f"Topics with {settings.partitions} partitions", ("topic", ""), rows)
+    print_table(f"Topics with {settings.partitions} partitions", ("topic", "what was done"), rows)
     return 0
 
 
@@ -90,7 +90,7 @@ def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pas
                 report["partitions"],
                 report["configs"].get("cleanup.policy"),
                 report["configs"].get("max.message.bytes"),
-                "; ".join(report["problems"]) or "nothing",
+                "; ".join(report["problems"]) or None,
             )
             for report in reports
         ],
