@@ -15,6 +15,7 @@ from worker.stream.errors import NotReady, StepTimeout, bounded
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
 from worker.stream.reaper import Reaper
+from worker.stream.rights import hidden_sentence, hidden_topics
 
 PROBE_WAIT_MS = 20
 PROBE_POLLS_MAX = 100
@@ -53,6 +54,9 @@ class TopicCheck:
         names = dict.fromkeys((*self._config.inputs, *self._config.outputs, self._config.state_topic))
         missing = [name for name in names if name not in counts]
         if missing:
+            asked = hidden_topics(self._admin, missing)
+            if hidden := await bounded(asked, self._config.step_ms_max, "looking at the topics"):
+                raise NotReady(hidden_sentence(self._config.client.get("sasl_plain_username"), hidden))
             if len(missing) == len(names):
                 raise NotReady(f"all topics are missing, such as {missing[0]}: look at their prefix, or create them")
             raise NotReady(f"topics are missing: {', '.join(missing)}; create them, all with the same partition count")
