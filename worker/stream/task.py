@@ -161,7 +161,7 @@ class PartitionTask:
         try:
             await writer.start()
             fence_offset = await writer.fence()
-            log.info("partition fenced", extra={"partition": self.partition, "fence_offset": fence_offset})
+            log.info("earlier workers fenced off", extra={"partition": self.partition, "fence_offset": fence_offset})
             self._state_offset = fence_offset
             progress = await self._resume(memory, fence_offset)
             if progress is None:
