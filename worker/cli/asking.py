@@ -32,7 +32,7 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
 
     from worker.edges.admin import TopicsMissing
     from worker.edges.cluster import ClusterError
-    from worker.edges.connecting import BrokerUnreachable
+    from worker.edges.connecting import BrokerUnreachable, RightMissing
     from worker.edges.dead_letters import DeadLetterGone
     from worker.edges.state_reader import StateUnreadable
     from worker.edges.topic_reader import ReadStalled
@@ -44,7 +44,15 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     logger.addHandler(logging.NullHandler())
     try:
         return asyncio.run(question)
-    except (BrokerUnreachable, ClusterError, DeadLetterGone, ReadStalled, StateUnreadable, TopicsMissing) as error:
+    except (
+        BrokerUnreachable,
+        ClusterError,
+        DeadLetterGone,
+        ReadStalled,
+        RightMissing,
+        StateUnreadable,
+        TopicsMissing,
+    ) as error:
         raise Refusal(str(error)) from error
     except REFUSALS as error:
         # What a command reads, it is refused as `RightMissing`.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
@@ -21,6 +22,7 @@ from aiokafka.errors import (
 )
 
 from worker.edges import connecting
+from worker.edges.connecting import RightMissing
 from worker.stream.rights import hidden_sentence, hidden_topics, missing_right
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -33,10 +35,6 @@ BROKER_DEFAULT = -1
 
 class ClusterError(Exception):
     """The cluster refused what was asked; the message is one sentence."""
-
-
-class RightMissing(ClusterError):
-    """The user may not do what was asked; the message is a sentence that names the right."""
 
 
 class TopicSpec(NamedTuple):
@@ -117,6 +115,9 @@ class Cluster:
                 if asyncio.get_running_loop().time() > waiting_ends:
                     raise ClusterError(f"the offsets of group {group} cannot be read: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
+            except GroupAuthorizationFailedError as error:
+                refusal = GroupAuthorizationFailedError(group)  # the client leaves out which
+                raise RightMissing(missing_right(refusal, of_group="Describe")) from error
             else:
                 return {
                     (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0

@@ -18,7 +18,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from worker.edges import connecting
-from worker.edges.cluster import RightMissing
+from worker.edges.connecting import RightMissing
 from worker.stream.fetched import read_as_input_records
 from worker.stream.records import InputRecord
 from worker.stream.rights import missing_right

@@ -67,7 +67,8 @@ def missing_right(
         case TransactionalIdAuthorizationFailed():
             lacks = f"Write on transactional id {names[0] if names else ''}".rstrip()
         case _:
-            lacks = "IdempotentWrite on the cluster"
+            # Who may write to some topic may also have a producer that is idempotent.
+            lacks = "Write on the topics that are to be written"
     return f"{user_text(user)} lacks the right {lacks}: grant what the README lists under Rights"
 
 

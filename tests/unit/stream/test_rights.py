@@ -28,7 +28,7 @@ CONFIG = EngineConfig(app_id="app", client={}, inputs=("orders",), outputs=("lev
         (GroupAuthorizationFailedError("app"), "Read on group app"),
         (GroupAuthorizationFailedError(), "Read on group"),
         (TransactionalIdAuthorizationFailed("app-3"), "Write on transactional id app-3"),
-        (ClusterAuthorizationFailedError(), "IdempotentWrite on the cluster"),
+        (ClusterAuthorizationFailedError(), "Write on the topics that are to be written"),
     ],
 )
 def test_the_right_of_a_worker_is_named_with_what_it_is_on(refusal: KafkaError, right: str) -> None:
