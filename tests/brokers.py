@@ -94,12 +94,16 @@ class Brokers:
                 return Broker(kind, self._running.enter_context(embedded_broker(free_port())))
 
 
-def apache_kafka(nodes: int = 1, transaction_version: int = TRANSACTION_VERSION) -> KafkaCluster:
+def apache_kafka(
+    nodes: int = 1, transaction_version: int = TRANSACTION_VERSION, *, authorizes: bool = False
+) -> KafkaCluster:
     """A cluster of the test's own, for a `with` block: its nodes may be killed, paused and restarted.
 
     The test needs the marker `apache`.
     """
-    return KafkaCluster(nodes, heap="512m", short_lived=True, transaction_version=transaction_version)
+    return KafkaCluster(
+        nodes, heap="512m", short_lived=True, transaction_version=transaction_version, authorizes=authorizes
+    )
 
 
 def embedded() -> AbstractContextManager[str]:

@@ -15,7 +15,7 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
@@ -23,7 +23,7 @@ from types import TracebackType
 from typing import Self
 
 from deploy.kafka.jars import HERE, jars, require_java
-from deploy.kafka.settings import Ports, node_settings, properties_text
+from deploy.kafka.settings import AUTHORIZER, Ports, node_settings, properties_text
 from worker.demo.children import child_process
 
 # Any fixed value: the identity of a cluster that nobody else joins.
@@ -128,8 +128,9 @@ class KafkaNode:
         data_dir: Path,
         java_options: Sequence[str],
         transaction_version: int = TRANSACTION_VERSION,
+        more_settings: Mapping[str, str] | None = None,
     ) -> None:
-        """Does nothing yet. `ports` are those of all nodes."""
+        """Does nothing yet. `ports` are those of all nodes; `more_settings` go before those of `node_settings`."""
         self.node_id = node_id
         self.ports = ports[node_id - 1]
         self.log_path = data_dir / "node.log"
@@ -137,7 +138,7 @@ class KafkaNode:
         self._data_dir = data_dir
         self._java_options = tuple(java_options)
         self._transaction_version = transaction_version
-        self._settings = node_settings(node_id, ports, data_dir / "log")
+        self._settings = node_settings(node_id, ports, data_dir / "log") | dict(more_settings or {})
         self._running = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -250,12 +251,14 @@ class KafkaCluster:
         proxied: bool = False,
         short_lived: bool = False,
         transaction_version: int = TRANSACTION_VERSION,
+        authorizes: bool = False,
     ) -> None:
         """`port` is where the first node takes clients (a free one if None); the other ports are free ones.
 
         `heap` is Java's -Xmx of each node. `proxied`: every node also has the ports of `Ports` for clients that come
         through a proxy. `short_lived`: nodes are started again and again, so Java should not spend much on their speed.
         With a `transaction_version` of 1 they agree on transactions as they were before Kafka 4.
+        `authorizes`: `SASL_USER` may do only what is granted to it; who does not log in may do everything.
         """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
@@ -268,7 +271,7 @@ class KafkaCluster:
         folders = [self._data_dir / f"node-{number}" for number in range(1, nodes + 1)]
         options = [f"-Xmx{heap}", *(SHORT_LIVED if short_lived else ())]
         self.nodes = [
-            KafkaNode(number, ports, folder, options, transaction_version)
+            KafkaNode(number, ports, folder, options, transaction_version, AUTHORIZER if authorizes else None)
             for number, folder in enumerate(folders, start=1)
         ]
 

@@ -35,6 +35,14 @@ class Ports(NamedTuple):
         return [port for port in ports if port is not None]
 
 
+AUTHORIZER = {
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    # Who does not log in: the brokers themselves, and a test that grants and revokes.
+    "super.users": "User:ANONYMOUS",
+}
+"""Settings with which `SASL_USER` may do only what is granted."""
+
+
 def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[str, str]:
     """What `server.properties` of node `node_id` (from 1) holds in a cluster of one node per entry of `ports`."""
     own = ports[node_id - 1]

@@ -32,10 +32,11 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
 
     from worker.edges.admin import TopicsMissing
     from worker.edges.cluster import ClusterError
-    from worker.edges.connecting import BrokerUnreachable
+    from worker.edges.connecting import BrokerUnreachable, RightMissing
     from worker.edges.dead_letters import DeadLetterGone
     from worker.edges.state_reader import StateUnreadable
     from worker.edges.topic_reader import ReadStalled
+    from worker.stream.rights import REFUSALS, missing_right
 
     # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
     logger = logging.getLogger("aiokafka")
@@ -43,8 +44,19 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     logger.addHandler(logging.NullHandler())
     try:
         return asyncio.run(question)
-    except (BrokerUnreachable, ClusterError, DeadLetterGone, ReadStalled, StateUnreadable, TopicsMissing) as error:
+    except (
+        BrokerUnreachable,
+        ClusterError,
+        DeadLetterGone,
+        ReadStalled,
+        RightMissing,
+        StateUnreadable,
+        TopicsMissing,
+    ) as error:
         raise Refusal(str(error)) from error
+    except REFUSALS as error:
+        # What a command reads, it is refused as `RightMissing`.
+        raise Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe")) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise Refusal(f"Kafka failed to answer: {error or type(error).__name__}") from error
 
@@ -91,7 +103,9 @@ async def asked(settings: Settings, progress: ReadProgress | None = None) -> Asy
     options = settings.client_options()
     async with open_cluster(options) as cluster:
         names = [settings.topic(topic) for topic in Topic]
-        partition_count = common_partition_count(names, await cluster.partition_counts())
+        found = await cluster.partition_counts()
+        await cluster.require_visible(name for name in names if name not in found)
+        partition_count = common_partition_count(names, found)
         with nullcontext(progress) if progress is not None else ReadingBar() as shown:
             async with TopicReader(options, shown) as reader:
                 yield Asked(settings, cluster, reader, partition_count)

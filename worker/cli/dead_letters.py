@@ -14,7 +14,7 @@ from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import INPUTS, Topic
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
-from worker.cli.showing import examples, print_json, print_table, visible
+from worker.cli.showing import examples, print_fields, print_json, print_table, visible
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,14 +89,14 @@ def list_(
         (
             entry.letter.id,
             entry.letter.code,
-            entry.letter.error,
-            entry.letter.order_id,
-            entry.letter.written_at,
             entry.pending,
+            entry.letter.written_at,
+            entry.letter.order_id,
+            entry.letter.error,
         )
         for entry in shown
     ]
-    print_table("Dead letters", ("id", "code", "error", "order", "written", "pending"), rows)
+    print_table("Dead letters", ("id", "code", "pending", "written", "order", "error"), rows)
     click.echo(f"dead-letters: {len(shown)} of {len(wanted)} shown.")
     return 0
 
@@ -119,9 +119,8 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
         print_json(_as_data(entry) | _content_of(record))
         return 0
     letter = entry.letter
-    print_table(
+    print_fields(
         letter.id,
-        ("", ""),
         [
             ("code", letter.code),
             ("error", letter.error),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,18 @@ if TYPE_CHECKING:
     from worker.edges.topic_reader import Record
 
 SPAN_OFFSETS = 4_000
+COLUMNS = (
+    "occurred at",
+    "movement",
+    "quantity",
+    "frozen",
+    "on hand",
+    "warehouse",
+    "sku",
+    "order",
+    "sub-order",
+    "event id",
+)
 
 _decode = msgspec.json.Decoder(StockMoved).decode
 
@@ -45,35 +57,23 @@ async def last_movements(
     return found[:count]
 
 
-def print_movements(movements: Sequence[StockMoved]) -> None:
-    """Print movements as a table, the newest first."""
-    print_table(
-        "Last movements",
-        (
-            "occurred at",
-            "movement",
-            "warehouse",
-            "sku",
-            "quantity",
-            "frozen",
-            "on hand",
-            "order",
-            "sub-order",
-            "source",
-        ),
-        [
-            (
-                movement.occurred_at,
-                movement.movement,
-                movement.warehouse_id,
-                movement.sku,
-                movement.quantity,
-                f"{movement.frozen_delta:+} = {movement.frozen}",
-                f"{movement.on_hand_delta:+} = {'null' if movement.on_hand is None else movement.on_hand}",
-                movement.order_id or None,
-                movement.sub_order_id or None,
-                movement.event_id,
-            )
-            for movement in movements
-        ],
-    )
+def print_movements(movements: Sequence[StockMoved], *, asked_for: Collection[str]) -> None:
+    """Print movements as a table, the newest first, without the columns that were `asked_for`."""
+    rows = [_row_of(movement) for movement in movements]
+    columns = [name for name in COLUMNS if name not in asked_for]
+    print_table("Last movements", columns, [[row[name] for name in columns] for row in rows])
+
+
+def _row_of(movement: StockMoved) -> dict[str, object]:
+    return {
+        "occurred at": movement.occurred_at,
+        "movement": movement.movement,
+        "quantity": movement.quantity,
+        "frozen": f"{movement.frozen_delta:+} = {movement.frozen}",
+        "on hand": None if movement.on_hand is None else f"{movement.on_hand_delta:+} = {movement.on_hand}",
+        "warehouse": movement.warehouse_id,
+        "sku": movement.sku,
+        "order": movement.order_id or None,
+        "sub-order": movement.sub_order_id or None,
+        "event id": movement.event_id,
+    }

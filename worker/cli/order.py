@@ -53,7 +53,7 @@ def command(settings: Settings, *, account: str, order: str, movements: int, as_
         print_json(asdict(view) | {"units": units, "left_by_retention": has_left, "movements": moved})
         return 0
     _print(view, has_left=has_left)
-    print_movements(moved)
+    print_movements(moved, asked_for=("order",))
     return 0
 
 
@@ -117,8 +117,8 @@ def _print(view: OrderView, *, has_left: bool) -> None:
     print_table("Sub-orders", ("sub-order", "status"), sorted(view.sub_orders.items()))
     print_table(
         "Units",
-        ("sub-order", "warehouse", "sku", "open", "shipped", "cancelled"),
-        [(sub_order or "(not covered)", *row) for sub_order, *row in view.units],
+        ("sub-order", "sku", "open", "shipped", "cancelled", "warehouse"),
+        [(sub_order or "(not covered)", sku, *units, warehouse) for sub_order, warehouse, sku, *units in view.units],
     )
     if view.dead_letters:
         print_table("Pending dead letters", ("id",), [(id_,) for id_ in view.dead_letters])

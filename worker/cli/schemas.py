@@ -35,7 +35,7 @@ def command(*, type_name: str | None, asyncapi: bool, as_json: bool) -> int:
         if as_json:
             print_json([{"type": name, "direction": direction, "topic": topic} for name, direction, topic in rows])
         else:
-            print_table("Event types (topics without the prefix)", ("type", "", "topic"), rows)
+            print_table("Event types (topics without the prefix)", ("type", "direction", "topic"), rows)
     elif type_name in TOPIC_OF:
         print_json(schema_of(type_name))
     else:

@@ -9,11 +9,9 @@ from collections.abc import Iterable, Sequence
 import click
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-PIPED_WIDTH = 200
-"""Columns of a table that does not go to a terminal: what reads it there should not find cells cut."""
+from worker.cli.tables import INDENT, field_lines, table_lines
 
 _CONTROL_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
@@ -28,21 +26,21 @@ def print_json(data: object) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(data), indent=2))
 
 
-def console() -> Console:
-    """Where tables go: stdout, without markup, as wide as the terminal."""
-    return Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else PIPED_WIDTH)
-
-
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under a title. Numbers stand right; None is shown as `-`."""
+    """Print rows under a title. Numbers stand right; None is shown as `-`.
+
+    On a terminal, the columns that have no room there stand below each row: so the first ones should be those that
+    people look for. What does not go to a terminal has a line a row.
+    """
     held = [list(row) for row in rows]
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for index, name in enumerate(columns):
-        is_number = bool(held) and all(isinstance(row[index], int) or row[index] is None for row in held)
-        table.add_column(name, justify="right" if is_number else "left", overflow="fold")
-    for row in held:
-        table.add_row(*(cell if isinstance(cell, Text) else Text(_shown(cell)) for cell in row))
-    console().print(table)
+    right = [_is_number(row[index] for row in held) for index in range(len(columns))]
+    header, *lines = table_lines(columns, [[_shown(cell) for cell in row] for row in held], right=right, width=_width())
+    _print(title, Text(header, "dim"), *map(Text, lines or [f"{INDENT}none"]))
+
+
+def print_fields(title: str, fields: Iterable[tuple[str, object]]) -> None:
+    """Print what is known of one thing under a title: a name and its value a line; None is shown as `-`."""
+    _print(title, *map(Text, field_lines([(name, _shown(value)) for name, value in fields], width=_width())))
 
 
 def visible(text: str) -> str:
@@ -53,9 +51,27 @@ def visible(text: str) -> str:
     return _CONTROL_CHARACTER.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
 
-def _shown(cell: object) -> str:
+def _is_number(column: Iterable[object]) -> bool:
+    values = [value for value in column if value is not None]
+    return bool(values) and all(isinstance(value, int) for value in values)
+
+
+def _width() -> int | None:
+    """Columns of the terminal; None where what is printed goes elsewhere: what reads it there wants a row a line."""
+    return Console().width if sys.stdout.isatty() else None
+
+
+def _print(title: str, *lines: Text) -> None:
+    console = Console(markup=False, highlight=False)
+    # The terminal breaks what is longer than its line: a line end of ours would become a part of an id that is copied.
+    for line in (Text(visible(title), "bold"), *lines):
+        console.print(line, soft_wrap=True)
+    console.print()
+
+
+def _shown(cell: object) -> str | None:
     if cell is None:
-        return "-"
+        return None
     if isinstance(cell, bool):
         return "yes" if cell else "no"
-    return visible(str(cell))
+    return visible(str(cell)).replace("\n", "\\n").replace("\t", "\\t")

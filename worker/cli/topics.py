@@ -57,7 +57,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
         print_json({"created": created, "existed": sorted(existed), "partitions": settings.partitions})
         return 0
     rows = [(name, "existed" if name in existed else "created") for topic in Topic for name in [settings.topic(topic)]]
-    print_table(f"Topics with {settings.partitions} partitions", ("topic", ""), rows)
+    print_table(f"Topics with {settings.partitions} partitions", ("topic", "what was done"), rows)
     return 0
 
 
@@ -90,7 +90,7 @@ def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pas
                 report["partitions"],
                 report["configs"].get("cleanup.policy"),
                 report["configs"].get("max.message.bytes"),
-                "; ".join(report["problems"]) or "nothing",
+                "; ".join(report["problems"]) or None,
             )
             for report in reports
         ],
@@ -107,6 +107,7 @@ async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
     names = {settings.topic(topic): topic for topic in Topic}
     async with open_cluster(settings.client_options()) as cluster:
         found = {name: count for name, count in (await cluster.partition_counts()).items() if name in names}
+        await cluster.require_visible(name for name in names if name not in found)
         if other := other_partition_counts(found, settings.partitions):
             return set(found), other
         specs = [
@@ -125,9 +126,10 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
     async with open_cluster(settings.client_options()) as cluster:
         found = await cluster.partition_counts()
         present = [name for topic in Topic if (name := settings.topic(topic)) in found]
+        hidden = await cluster.hidden(name for topic in Topic if (name := settings.topic(topic)) not in found)
         configs = await cluster.configs(present, CHECKED_CONFIGS)
     facts = [
-        TopicFacts(topic, name, found.get(name), configs.get(name, {}))
+        TopicFacts(topic, name, found.get(name), configs.get(name, {}), is_hidden=name in hidden)
         for topic in Topic
         for name in [settings.topic(topic)]
     ]

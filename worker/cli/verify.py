@@ -81,16 +81,13 @@ def _print(data: dict[str, Any]) -> None:
     shown = [name for name in MEASURES if name != "unsettled" or data["unsettled"]]
     print_table(
         "What was read",
-        ["partition", *(name.replace("_", " ") for name in (*shown, *OUTCOMES)), "wrong"],
-        [
-            (
-                part["partition"],
-                *(part[name] for name in shown),
-                *(part["records"].get(name, 0) for name in OUTCOMES),
-                part["found"],
-            )
-            for part in data["by_partition"]
-        ],
+        ["partition", "wrong", *(name.replace("_", " ") for name in shown)],
+        [(part["partition"], part["found"], *(part[name] for name in shown)) for part in data["by_partition"]],
+    )
+    print_table(
+        "What became of the input records",
+        ["partition", *(name.replace("_", "-") for name in OUTCOMES)],
+        [(part["partition"], *(part["records"].get(name, 0) for name in OUTCOMES)) for part in data["by_partition"]],
     )
     if data["findings"]:
         print_table(

@@ -56,7 +56,7 @@ def command(settings: Settings, *, account: str, warehouse: str, sku: str, movem
         ("order", "sub-order", "units"),
         [(held.order_id, held.sub_order_id or "(not covered)", held.open) for held in holdings],
     )
-    print_movements(moved)
+    print_movements(moved, asked_for=("warehouse", "sku"))
     return 0
 
 

@@ -33,7 +33,7 @@ from worker.demo.feed import feed
 from worker.demo.judgement import Row, judge
 from worker.demo.retail import Invoice, read_invoices
 from worker.demo.scenario import Scenario, scenario_of
-from worker.demo.screen import View, judgement_table, line, screen
+from worker.demo.screen import View, judgement, line, screen
 from worker.demo.system import PARTITIONS, DemoFailed, System, Worker
 from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
@@ -119,11 +119,11 @@ class _Show:
                     raise group.exceptions[0] from None
                 show(self._view)
         rows = judge(self._scenario, self._injected, self._view.outcomes, self._tally)
-        self._console.print(judgement_table(rows))
+        self._console.print(judgement(rows))
         self._console.print(_stock_error(self._scenario, self._tally))
         verdict = await self._system.verify()
         # Its tables are for whoever has to find out what is wrong; that all is well takes a sentence.
-        told = verdict.text.rpartition("┘")[2].strip() if verdict.ok else verdict.text
+        told = verdict.text.splitlines()[-1] if verdict.ok else verdict.text
         self._console.print(f"\nstockfreeze {told}", markup=False)
         ok = verdict.ok and all(row.agrees for row in rows)
         self._console.print(
@@ -305,6 +305,6 @@ def _draw(view: View, rows: Sequence[Row], path: Path) -> None:
         record=True, width=PICTURE_COLUMNS, file=StringIO(), force_terminal=True, color_system="truecolor"
     )
     console.print(screen(view, PICTURE_COLUMNS, PICTURE_LINES))
-    console.print(judgement_table(rows))
+    console.print(judgement(rows))
     picture = console.export_svg(title="stockfreeze demo")
     path.write_text(re.sub(r"@font-face \{.*?\}", "", picture, flags=re.DOTALL), encoding="utf-8")

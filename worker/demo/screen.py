@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
+from typing import Literal
 
-from rich.console import Group, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -39,7 +41,12 @@ MOVEMENT_COLOURS = {
     "unfreeze": "yellow",
     "restock": "blue",
 }
+Kind = Literal["name", "number"]
 WIDE_COLUMNS = 120
+"""From here on the latest movements and the lowest stock stand beside each other, and the counts in four panels."""
+WIDEST_COLUMNS = 150
+BAR_COLUMNS_MAX = 20
+NUMBER_COLUMNS = 5
 
 
 @dataclass
@@ -59,38 +66,44 @@ class View:
 
 
 def screen(view: View, columns: int, lines: int) -> RenderableType:
-    """The live screen, of as many parts as the terminal has lines."""
+    """The live screen, of as many parts as the terminal has room for. A number is never cut; a name may be."""
     tally = view.tally
     wide = columns >= WIDE_COLUMNS
-    statuses = _panel(
-        "orders by status", _bars(Counter(tally.statuses.values()), STATUS_COLOURS, bar_columns=4 if wide else 0)
-    )
-    movements = _panel("movements", _bars(tally.movements, MOVEMENT_COLOURS, bar_columns=10 if wide else 5))
+    panel_columns = columns // (4 if wide else 3)
+    statuses = _panel("orders by status", _bars(Counter(tally.statuses.values()), STATUS_COLOURS, panel_columns))
+    movements = _panel("movements", _bars(tally.movements, MOVEMENT_COLOURS, panel_columns))
     findings = _panel("archive, drift, alerts", _findings(tally))
     events = _panel("events", _outcomes(view))
     upper: list[RenderableType] = [statuses, movements, events, findings]
     if not wide:
         upper = [statuses, Group(movements, findings), events]
-    parts: list[RenderableType] = [_head(view), _beside(upper)]
-    lower = Table.grid(expand=True)
-    lower.add_column(ratio=3)
-    lower.add_column(ratio=2)
-    lower.add_row(
-        _panel("latest movements", _movements(tally.latest_movements)),
-        _panel("lowest available stock", _levels(tally.lowest(LATEST))),
-    )
-    if lines >= 32:
-        parts.append(lower)
-    if lines >= 38:
-        parts.append(_panel("latest alerts and drift", _latest_findings(tally)))
-    return Group(*parts)
+    latest = _panel("latest movements", _movements(tally.latest_movements))
+    lowest = _panel("lowest available stock", _levels(tally.lowest(LATEST), with_frozen=columns >= WIDEST_COLUMNS))
+    parts: list[RenderableType] = [_beside([latest, lowest], ratios=(8, 5))] if wide else [latest, lowest]
+    parts.append(_panel("latest alerts and drift", _latest_findings(tally)))
+    return Group(*_with_room([_head(view), _beside(upper)], parts, columns, lines))
 
 
-def _beside(panels: Sequence[RenderableType]) -> Table:
-    """Panels of equal width beside each other."""
+def _with_room(
+    always: Sequence[RenderableType], more: Sequence[RenderableType], columns: int, lines: int
+) -> list[RenderableType]:
+    """What is always shown, and what else has room below it, the first ones first."""
+    ruler = Console(width=columns, file=StringIO())
+    shown = list(always)
+    left = lines - sum(len(ruler.render_lines(part)) for part in always)
+    for part in more:
+        left -= len(ruler.render_lines(part))
+        if left < 0:
+            break
+        shown.append(part)
+    return shown
+
+
+def _beside(panels: Sequence[RenderableType], ratios: Sequence[int] = ()) -> Table:
+    """Panels beside each other, of equal width where no ratios are given."""
     grid = Table.grid(expand=True)
-    for _ in panels:
-        grid.add_column(ratio=1)
+    for ratio in ratios or [1] * len(panels):
+        grid.add_column(ratio=ratio)
     grid.add_row(*panels)
     return grid
 
@@ -106,17 +119,18 @@ def line(view: View) -> str:
     )
 
 
-def judgement_table(rows: Iterable[Row]) -> Table:
-    """What was injected against what was found."""
+def judgement(rows: Sequence[Row]) -> RenderableType:
+    """What was injected against what was found, and an example of each difference below, with its ids whole."""
     table = Table(title="What was put in, and what was found", title_justify="left", title_style="bold")
     table.add_column("what")
     table.add_column("put in", justify="right")
     table.add_column("found", justify="right")
     table.add_column("")
     for row in rows:
-        mark = Text("✓", "green") if row.agrees else Text(f"✗ {row.where}", "bold red")
+        mark = Text("✓", "green") if row.agrees else Text("✗", "bold red")
         table.add_row(row.what, str(row.injected), str(row.found), mark)
-    return table
+    examples = [Text(f"✗ {row.what}: {row.where}", "bold red") for row in rows if row.where]
+    return Group(table, *examples)
 
 
 def _head(view: View) -> Panel:
@@ -135,17 +149,17 @@ def _panel(title: str, content: RenderableType) -> Panel:
     return Panel(content, title=title, title_align="left", border_style="bright_black")
 
 
-def _bars(counts: Mapping[str, int], colours: Mapping[str, str], *, bar_columns: int) -> Table:
-    """Counts with bars, in the order of the colours, so that rows do not jump about."""
-    grid = Table.grid(padding=(0, 1))
-    grid.add_column(no_wrap=True)
-    grid.add_column(no_wrap=True, justify="right", min_width=4)
-    grid.add_column(no_wrap=True)
+def _bars(counts: Mapping[str, int], colours: Mapping[str, str], panel_columns: int) -> Table:
+    """Counts with bars, in the order of the colours, so that rows do not jump about. The bars take what is left."""
+    names = {name: name.replace("_", " ") for name in colours}
+    taken = max(map(len, names.values())) + NUMBER_COLUMNS + len("│  │  ")
+    bar_columns = max(0, min(BAR_COLUMNS_MAX, panel_columns - taken))
+    grid = _grid("name", "number", "name")
     most = max(counts.values(), default=0) or 1
     for name, colour in colours.items():
         count = counts.get(name, 0)
         bar = "█" * -(-count * bar_columns // most)
-        grid.add_row(Text(name.replace("_", " "), colour if count else "bright_black"), f"{count}", Text(bar, colour))
+        grid.add_row(_name(names[name], colour if count else "bright_black"), f"{count}", _name(bar, colour))
     return grid
 
 
@@ -155,7 +169,7 @@ def _outcomes(view: View) -> Table:
         [(name.replace("_", "-"), view.outcomes[name], "red" if name == "dead_lettered" else "") for name in names]
     )
     for code, count in sorted(view.tally.dead_letters.items()):
-        grid.add_row(Text(f"  {code}", "red"), f"{count}")
+        grid.add_row(_name(f"  {code}", "red"), f"{count}")
     return grid
 
 
@@ -170,50 +184,61 @@ def _findings(tally: Tally) -> Table:
 
 
 def _pairs(rows: Sequence[tuple[str, int, str]]) -> Table:
-    grid = Table.grid(padding=(0, 1), expand=True)
-    grid.add_column(no_wrap=True)
-    grid.add_column(justify="right")
+    grid = _grid("name", "number", expand=True)
     for name, count, colour in rows:
-        grid.add_row(Text(name, colour if count else "bright_black"), f"{count}")
+        grid.add_row(_name(name, colour if count else "bright_black"), f"{count}")
     return grid
 
 
 def _movements(movements: Iterable[Mapping[str, object]]) -> Table:
-    grid = Table.grid(padding=(0, 1), expand=True)
-    for _ in range(6):
-        grid.add_column(no_wrap=True)
+    grid = _grid("name", "number", "name", "name", "number", "number", expand=True)
+    grid.add_row("", "units", "", "", "frozen", "on hand", style="dim")
     for event in reversed(list(movements)):
         kind = str(event["movement"])
         grid.add_row(
-            Text(kind, MOVEMENT_COLOURS[kind]),
-            Text(f"{event['quantity']:>6}", justify="right"),
-            f"{event['account_id']}/{event['warehouse_id']}/{event['sku']}",
-            Text(str(event.get("sub_order_id") or event.get("order_id") or ""), "dim"),
-            Text(f"frozen {event['frozen']}", "cyan"),
-            Text(f"on hand {'?' if event['on_hand'] is None else event['on_hand']}", "dim"),
+            _name(kind, MOVEMENT_COLOURS[kind]),
+            f"{event['quantity']}",
+            _name(f"{event['account_id']}/{event['warehouse_id']}/{event['sku']}"),
+            _name(str(event.get("sub_order_id") or event.get("order_id") or ""), "dim"),
+            Text(f"{event['frozen']}", "cyan"),
+            Text("?" if event["on_hand"] is None else f"{event['on_hand']}", "dim"),
         )
-    return _filled(grid, 6)
+    return _filled(grid)
 
 
-def _levels(levels: Sequence[tuple[StockKey, SeenLevel]]) -> Table:
-    grid = Table.grid(padding=(0, 1), expand=True)
-    for _ in range(3):
-        grid.add_column(no_wrap=True)
+def _levels(levels: Sequence[tuple[StockKey, SeenLevel]], *, with_frozen: bool) -> Table:
+    numbers = ["available", "on hand", *(["frozen"] if with_frozen else [])]
+    kinds: list[Kind] = ["number" for _ in numbers]
+    grid = _grid("name", *kinds, expand=True)
+    grid.add_row("", *numbers, style="dim")
     for key, level in levels:
+        shown = {"available": level.available, "on hand": level.on_hand, "frozen": level.frozen}
         colour = "bold red" if (level.available or 0) < 0 else "green"
-        grid.add_row(
-            "/".join(key),
-            Text(f"{level.available} available", colour),
-            Text(f"of {level.on_hand}, {level.frozen} frozen", "dim"),
-        )
-    return _filled(grid, 3)
+        available, *others = (f"{shown[name]}" for name in numbers)
+        grid.add_row(_name("/".join(key)), Text(available, colour), *(Text(number, "dim") for number in others))
+    return _filled(grid)
 
 
-def _filled(grid: Table, columns: int) -> Table:
+def _filled(grid: Table) -> Table:
     """Pad to the full height: a screen that keeps its shape is easier to watch."""
-    for _ in range(LATEST - grid.row_count):
-        grid.add_row(*[""] * columns)
+    for _ in range(1 + LATEST - grid.row_count):
+        grid.add_row("")
     return grid
+
+
+def _grid(*kinds: Kind, expand: bool = False) -> Table:
+    """Columns without lines. Where there is too little room, names are cut and numbers stay whole."""
+    grid = Table.grid(padding=(0, 1), expand=expand)
+    for kind in kinds:
+        if kind == "number":
+            grid.add_column(no_wrap=True, justify="right")
+        else:
+            grid.add_column()
+    return grid
+
+
+def _name(text: str, style: str = "") -> Text:
+    return Text(text, style, no_wrap=True, overflow="ellipsis")
 
 
 def _latest_findings(tally: Tally) -> Table:

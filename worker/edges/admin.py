@@ -39,12 +39,13 @@ CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What is there of one topic; `partition_count` None: the topic is missing."""
+    """What is there of one topic; `partition_count` None: the topic is missing, or hidden from the user."""
 
     topic: Topic
     name: str
     partition_count: int | None
     configs: Mapping[str, str]
+    is_hidden: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,8 @@ def expected_partition_count(topics: Sequence[TopicFacts], recorded_counts: Mapp
 
 
 def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[int, int]) -> list[str]:
+    if facts.is_hidden:
+        return ["cannot be seen: grant this command's user the right Describe on it, then check again"]
     if facts.partition_count is None:
         return ["missing: run `stockfreeze topics create`"]
     problems = []

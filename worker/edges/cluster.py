@@ -12,14 +12,18 @@ from typing import Any, NamedTuple
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
+    TopicAuthorizationFailedError,
     for_code,
 )
 
 from worker.edges import connecting
+from worker.edges.connecting import RightMissing
+from worker.stream.rights import hidden_sentence, hidden_topics, missing_right
 
 REQUEST_TIMEOUT_MS = 10_000
 CREATED_SECONDS_MAX = 15.0
@@ -52,6 +56,15 @@ class Cluster:
         """All topics and how many partitions they have. Asks for all of them: asking for one by name may create it."""
         return {topic["topic"]: len(topic["partitions"]) for topic in await self._admin.describe_topics()}
 
+    async def hidden(self, names: Iterable[str]) -> list[str]:
+        """Those of topics that are not among `partition_counts`, that the user may not describe."""
+        return await hidden_topics(self._admin, list(names))
+
+    async def require_visible(self, names: Iterable[str]) -> None:
+        """Raise RightMissing where one of these topics, which are not among `partition_counts`, is hidden."""
+        if hidden := await self.hidden(names):
+            raise RightMissing(hidden_sentence(None, hidden))
+
     async def configs(self, topics: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
         """The values of the configurations `names` of existing topics. What a broker does not tell is left out."""
         wanted = dict.fromkeys(names, "")
@@ -59,6 +72,8 @@ class Cluster:
         told: dict[str, dict[str, str]] = {}
         for response in await self._admin.describe_configs(resources) if resources else []:
             for code, message, _, topic, entries in response.resources:
+                if code == TopicAuthorizationFailedError.errno:
+                    raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, _describe_configs))
                 if code:
                     raise ClusterError(
                         f"the configuration of {topic} cannot be read: {message or for_code(code).__name__}"
@@ -79,6 +94,8 @@ class Cluster:
         for topic, code, message in response.topic_errors:
             if code == TopicAlreadyExistsError.errno:
                 existed.add(topic)
+            elif code == TopicAuthorizationFailedError.errno:
+                raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, _create))
             elif code:
                 raise ClusterError(f"{topic} cannot be created: {message or for_code(code).__name__}")
         return existed, await self._counts_once_led({spec.name for spec in specs})
@@ -98,6 +115,9 @@ class Cluster:
                 if asyncio.get_running_loop().time() > waiting_ends:
                     raise ClusterError(f"the offsets of group {group} cannot be read: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
+            except GroupAuthorizationFailedError as error:
+                refusal = GroupAuthorizationFailedError(group)  # the client leaves out which
+                raise RightMissing(missing_right(refusal, of_group="Describe")) from error
             else:
                 return {
                     (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0
@@ -118,6 +138,14 @@ class Cluster:
                 missing = ", ".join(sorted(names - led.keys()))
                 raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _describe_configs(_topic: str) -> str:
+    return "DescribeConfigs"
+
+
+def _create(_topic: str) -> str:
+    return "Create"
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:

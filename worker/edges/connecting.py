@@ -12,7 +12,9 @@ from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Protocol
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import ClusterAuthorizationFailedError, KafkaError
+
+from worker.stream.rights import missing_right
 
 CONNECT_SECONDS_MAX = 10.0
 CLOSE_SECONDS_MAX = 5.0
@@ -20,6 +22,10 @@ CLOSE_SECONDS_MAX = 5.0
 
 class BrokerUnreachable(Exception):
     """No broker could be talked to; the message is one sentence that names the address and the reason."""
+
+
+class RightMissing(Exception):
+    """The user may not do what was asked; the message is a sentence that names the right."""
 
 
 class Connecting(Protocol):
@@ -67,13 +73,17 @@ def address_of(client_options: Mapping[str, object]) -> str:
 async def start(client: Connecting, client_options: Mapping[str, object]) -> None:
     """Start `client`.
 
-    Raises BrokerUnreachable after at most CONNECT_SECONDS_MAX; the caller closes the client in any case.
+    Raises BrokerUnreachable after at most CONNECT_SECONDS_MAX, and RightMissing where a producer may write nowhere; the
+    caller closes the client in any case.
     """
     with _complaints() as complaint:
         try:
             async with asyncio.timeout(CONNECT_SECONDS_MAX):
                 await client.start()
         except (KafkaError, OSError, TimeoutError) as error:
+            # aiokafka raises it as a text in an error that could be anything.
+            if ClusterAuthorizationFailedError.__name__ in str(error):
+                raise RightMissing(missing_right(ClusterAuthorizationFailedError())) from error
             reason = complaint.text or str(error) or f"no answer within {CONNECT_SECONDS_MAX:.0f} s"
             raise BrokerUnreachable(f"Kafka cannot be reached at {address_of(client_options)}: {reason}") from error
 

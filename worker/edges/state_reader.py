@@ -80,7 +80,9 @@ async def read_state(reader: TopicReader, topic: str, partition: int, new_proces
         for record in records:
             try:
                 _take(record, processor, state)
-            except (StateVersionError, msgspec.DecodeError, ValueError, TypeError) as error:
+            except StateVersionError as error:
+                raise _newer(f"{topic}/{partition}/{record.offset}", error) from error
+            except (msgspec.DecodeError, ValueError, TypeError) as error:
                 raise StateUnreadable(
                     f"{topic}/{partition}/{record.offset} (key {record.key!r}) cannot be read: {error}"
                 ) from error
@@ -92,7 +94,10 @@ async def read_state(reader: TopicReader, topic: str, partition: int, new_proces
 
 
 async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) -> dict[str, int] | None:
-    """The last positions written at or after offset `start` of the state topic, None without any."""
+    """The last positions written at or after offset `start` of the state topic, None without any.
+
+    Raises StateUnreadable.
+    """
     last: list[bytes] = []
 
     def take(records: Sequence[Record]) -> None:
@@ -105,11 +110,17 @@ async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) 
     await reader.read(topic, partition, start=max(start, bounds.start), end=bounds.end, take=take)
     if not last:
         return None
-    return cut_of(decode_checkpoint(last[0]).positions)
+    try:
+        return cut_of(decode_checkpoint(last[0]).positions)
+    except StateVersionError as error:
+        raise _newer(f"{topic}/{partition}", error) from error
 
 
 async def read_recorded_partition_count(reader: TopicReader, topic: str, partition: int) -> int | None:
-    """The partition count that a partition of the state was built with, None while it has none."""
+    """The partition count that a partition of the state was built with, None while it has none.
+
+    Raises StateUnreadable.
+    """
     found: list[bytes] = []
 
     def take(records: Sequence[Record]) -> None:
@@ -117,7 +128,16 @@ async def read_recorded_partition_count(reader: TopicReader, topic: str, partiti
 
     bounds = await reader.bounds(topic, partition)
     await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
-    return decode_format(found[-1]) if found else None
+    try:
+        return decode_format(found[-1]) if found else None
+    except StateVersionError as error:
+        raise _newer(f"{topic}/{partition}", error) from error
+
+
+def _newer(place: str, error: StateVersionError) -> StateUnreadable:
+    return StateUnreadable(
+        f"a newer version of stockfreeze wrote {place} ({error}): run that version, or a newer one, for this command"
+    )
 
 
 def _take(record: Record, processor: PartitionProcessor, state: StateAtOffset) -> None:

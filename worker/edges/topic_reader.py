@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import NamedTuple, Protocol, Self
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import TopicAuthorizationFailedError
 
 from worker.edges import connecting
+from worker.edges.connecting import RightMissing
 from worker.stream.fetched import read_as_input_records
 from worker.stream.records import InputRecord
+from worker.stream.rights import missing_right
 
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
@@ -118,7 +121,10 @@ class TopicReader:
         reader.seek(place, start)
         position, moved_at, empty_answers, answered_at = start, time.monotonic(), 0, None
         while position < end:
-            fetched = await reader.getmany(place, timeout_ms=FETCH_WAIT_MS, max_records=CHUNK_RECORDS_MAX)
+            try:
+                fetched = await reader.getmany(place, timeout_ms=FETCH_WAIT_MS, max_records=CHUNK_RECORDS_MAX)
+            except TopicAuthorizationFailedError as error:
+                raise RightMissing(missing_right(error, of_topic=lambda _: "Read")) from error
             records = fetched.get(place, [])
             previous, position = position, await reader.position(place)
             if records:

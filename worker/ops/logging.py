@@ -74,7 +74,7 @@ def _dumps(event: EventDict, **_options: object) -> str:
 
 def _console(stream: IO[str]) -> list[Processor]:
     return [
-        structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False, key="time"),
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S%z", utc=False, key="time"),
         structlog.dev.ConsoleRenderer(
             colors=stream.isatty(),
             timestamp_key="time",

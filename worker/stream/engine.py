@@ -155,6 +155,7 @@ class Engine:
 
     async def _back_off(self, error: BaseException, failures: int) -> None:
         self._problem = self._surroundings.explain(error)
+        self._surroundings.client_log.explained()
         wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(failures, 10))
         if self._surroundings.complaints.passes(("engine", self._problem)) is not None:
             log.warning(

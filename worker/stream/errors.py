@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple, TypeVar
 
 from aiokafka.errors import (
     BrokerResponseError,
     CorruptRecordException,
-    GroupAuthorizationFailedError,
     KafkaError,
     MessageSizeTooLargeError,
     OffsetOutOfRangeError,
     ProducerFenced,
     RequestTimedOutError,
     SaslAuthenticationFailed,
-    TopicAuthorizationFailedError,
-    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
+
+from worker.stream.rights import REFUSALS, missing_right
 
 T = TypeVar("T")
 
@@ -134,8 +133,16 @@ def cause_of(error: BaseException) -> str:
     return "broker"
 
 
-def sentence_of(error: BaseException, servers: object, detail: BaseException | None) -> str:
-    """One sentence for an error met at work; `detail` is what the client logged last, which some errors leave out."""
+def sentence_of(
+    error: BaseException,
+    servers: object,
+    detail: BaseException | None,
+    what_to_grant: Callable[[KafkaError], str] = missing_right,
+) -> str:
+    """One sentence for an error met at work; `detail` is what the client logged last, which some errors leave out.
+
+    `what_to_grant` gives the one for an error of `worker.stream.rights.REFUSALS`.
+    """
     if isinstance(error, DEFECTS):
         return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
     # An answer of a broker, and what the engine itself found, tell all there is.
@@ -153,10 +160,8 @@ def sentence_of(error: BaseException, servers: object, detail: BaseException | N
             f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "
             "the password and the SASL mechanism"
         )
-    if isinstance(
-        seen, TopicAuthorizationFailedError | GroupAuthorizationFailedError | TransactionalIdAuthorizationFailed
-    ):
-        return f"the broker at {servers} does not authorize this worker ({_text(seen)}): check the access rules"
+    if isinstance(seen, REFUSALS):
+        return what_to_grant(seen)
     if isinstance(seen, CorruptRecordException):
         return f"what the broker at {servers} answers cannot be read ({_text(seen)}): look after its disk"
     if isinstance(seen, MessageSizeTooLargeError):

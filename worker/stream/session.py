@@ -235,5 +235,6 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
 
     def _complain(self, problem: str) -> None:
         self._broker_problem = problem
+        self._surroundings.client_log.explained()
         if self._surroundings.complaints.passes(("session", problem.split("(", maxsplit=1)[0])) is not None:
             log.warning("problem", extra={"problem": problem})

@@ -92,7 +92,7 @@ class PartitionStart:
         """Stop the predecessor: from now on only `writer` writes for this partition."""
         await writer.start()
         self._fence_offset = await writer.fence()
-        log.info("partition fenced", extra={"partition": self._partition, "fence_offset": self._fence_offset})
+        log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
 
     async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
         """Restore or resume the state, once fenced, and compare it with the topics.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from aiokafka.errors import KafkaError
+
 from worker.stream.client_log import ClientLog, RateLimit
 from worker.stream.config import Chance, Clock, EngineConfig
 from worker.stream.errors import sentence_of
@@ -12,6 +14,7 @@ from worker.stream.memory import Memory
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
 from worker.stream.reaper import Reaper
+from worker.stream.rights import missing_right, right_of_worker
 
 DETAIL_SECONDS_MAX = 10.0
 """An error the client logged longer ago than this does not explain one that is seen now."""
@@ -36,4 +39,8 @@ class Surroundings:
     def explain(self, error: BaseException) -> str:
         """One sentence for an error of the broker."""
         detail = self.client_log.last_error(DETAIL_SECONDS_MAX)
-        return sentence_of(error, self.config.client.get("bootstrap_servers"), detail)
+        return sentence_of(error, self.config.client.get("bootstrap_servers"), detail, self._what_to_grant)
+
+    def _what_to_grant(self, refusal: KafkaError) -> str:
+        user = self.config.client.get("sasl_plain_username")
+        return missing_right(refusal, user, of_topic=right_of_worker(self.config))

@@ -28,6 +28,7 @@ from worker.stream.metadata_requests import DescribedTopic, described, metadata_
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
 from worker.stream.reaper import Reaper
+from worker.stream.rights import hidden_sentence, hidden_topics
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class TopicCheck:
         described = await bounded(self._describe(names), config.step_ms_max, "looking at the topics")
         refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
         if refused:
-            raise NotReady(f"this worker may not describe {', '.join(refused)}: grant it DESCRIBE on all its topics")
+            raise NotReady(hidden_sentence(config.client.get("sasl_plain_username"), refused))
         missing = [name for name in names if described[name].error_code != NO_ERROR]
         if missing:
             raise NotReady(_missing(missing, names, config))
@@ -95,13 +96,17 @@ class TopicCheck:
             return described(await client.send(client.get_random_node(), metadata_request(names)))
         except IncompatibleBrokerVersion:
             # An older broker. Asked by name in its way, it may create what it does not have.
-            all_topics = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
-        return {
-            name: DescribedTopic(all_topics[name]["error_code"], len(all_topics[name]["partitions"]), None)
-            if name in all_topics
-            else DescribedTopic(UnknownTopicOrPartitionError.errno, 0, None)
-            for name in names
-        }
+            listed = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
+        hidden = set(await hidden_topics(self._admin, [name for name in names if name not in listed]))
+        found = {}
+        for name in names:
+            topic = listed.get(name)
+            if topic is not None:
+                found[name] = DescribedTopic(topic["error_code"], len(topic["partitions"]), None)
+            else:
+                refusal = TopicAuthorizationFailedError if name in hidden else UnknownTopicOrPartitionError
+                found[name] = DescribedTopic(refusal.errno, 0, None)
+        return found
 
     async def check_policies(self) -> None:
         """Look whether state and journal keep what they must: the state by key alone, the journal for ever.

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
 from schemas.topics import Topic
 from tests.brokers import Broker, Names
-from tests.integration.cli.conftest import Command, System
+from tests.integration.cli.conftest import PARTITIONS, Command, System
+from tests.offline import account_in
 from worker.edges.admin import spec_of
 from worker.edges.cluster import open_cluster
+from worker.stream.positions import FORMAT_KEY
+
+ACCOUNT = account_in(0, PARTITIONS)
 
 
 async def test_topics_are_created_once_and_are_all_well(stockfreeze: Command, names: Names) -> None:
@@ -51,6 +57,21 @@ async def test_a_configuration_that_would_lose_records_is_told(
     told = {topic["name"]: topic["problems"] for topic in checked.json()["topics"] if topic["problems"]}
     assert list(told) == [wrong]
     assert "set it to compact" in told[wrong][0]
+
+
+@pytest.mark.parametrize("command", [("topics", "check"), ("order", ACCOUNT, "o1")])
+async def test_a_state_of_a_newer_version_is_one_sentence(
+    stockfreeze: Command, broker: Broker, system: System, command: tuple[str, ...]
+) -> None:
+    await system.process_story()
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        state = system.topic(Topic.STATE)
+        await producer.send_and_wait(state, msgspec.msgpack.encode((99, 2)), key=FORMAT_KEY, partition=0)
+
+    said = await stockfreeze(*command)
+
+    assert (said.code, said.err.count("\n")) == (2, 1)
+    assert f"a newer version of stockfreeze wrote {state}/0" in said.err
 
 
 async def test_a_state_that_was_built_for_another_partition_count_is_told(stockfreeze: Command, system: System) -> None:

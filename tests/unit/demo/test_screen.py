@@ -9,10 +9,11 @@ import orjson
 import pytest
 from rich.console import Console
 
+from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import Topic
 from worker.demo.books import Planted, StockKey
 from worker.demo.judgement import Row
-from worker.demo.screen import View, judgement_table, line, screen
+from worker.demo.screen import MOVEMENT_COLOURS, STATUS_COLOURS, View, judgement, line, screen
 from worker.demo.tally import SeenLevel, Tally
 
 WHERE = {"account_id": "bath", "warehouse_id": "north", "sku": "8512"}
@@ -48,9 +49,45 @@ def view() -> View:
     return View("Stockfreeze", seen(), total=100, sent=50, processed=43, outcomes=outcomes, stage="orders arrive")
 
 
-def drawn(columns: int, lines: int) -> str:
+def full_view() -> View:
+    """A demo near its end, with the longest ids and greater numbers than it has."""
+    tally = Tally()
+    for number in range(8):
+        where = {"account_id": "overseas", "warehouse_id": "central", "sku": f"229{number}"}
+        level = {**where, "on_hand": 12340 + number, "frozen": 16420 + number}
+        movement = {
+            **where,
+            "movement": "unfreeze",
+            "sub_order_id": f"order-53652{number}-10",
+            "quantity": 1110 + number,
+        }
+        tally.see(Topic.MOVEMENTS, orjson.dumps({**level, **movement}), [])
+        tally.see(Topic.LEVELS, orjson.dumps({**level, "available": -4080 - number}), [])
+        detail = "4080 units of SKU 2290 more are frozen in warehouse central than are on hand."
+        tally.see(Topic.ALERTS, orjson.dumps({**where, "alert": "oversold", "detail": detail}), [])
+        drift = {"type": "drift.detected", "measure": "on_hand", "snapshot_id": "day-2-central", "drift": -3}
+        tally.see(Topic.DRIFT, orjson.dumps({**where, **drift}), [])
+    tally.movements.update({kind: 10111 * (number + 1) for number, kind in enumerate(MOVEMENT_COLOURS)})
+    tally.alerts.update({"archived_ineligible": 2345, "superseded_shipped": 3456, "conflict": 4567})
+    tally.dead_letters.update({code: 1500 + number for number, code in enumerate(DEAD_LETTER_CODES)})
+    orders = [(status, 101 + number) for number, status in enumerate(STATUS_COLOURS)]
+    tally.statuses.update({(status, f"o-{n}"): status for status, count in orders for n in range(count)})
+    outcomes = Counter(applied=45678, duplicate=2345, stale=123, dead_lettered=1234)
+    return View(
+        "Stockfreeze · 127.0.0.1:46467 · worker 10316",
+        tally,
+        total=60000,
+        processed=51234,
+        lag=8766,
+        per_second=1234,
+        elapsed_seconds=59,
+        outcomes=outcomes,
+    )
+
+
+def drawn(shown: View, columns: int, lines: int) -> str:
     console = Console(width=columns, file=StringIO(), record=True)
-    console.print(screen(view(), columns, lines))
+    console.print(screen(shown, columns, lines))
     return console.export_text()
 
 
@@ -82,7 +119,7 @@ def test_the_lowest_stock_is_that_with_least_available_among_keys_in_use() -> No
 
 @pytest.mark.parametrize(("columns", "lines"), [(80, 24), (100, 32), (128, 40), (200, 60)])
 def test_the_screen_fits_the_terminal_and_names_everything(columns: int, lines: int) -> None:
-    text = drawn(columns, lines).rstrip("\n").split("\n")
+    text = drawn(view(), columns, lines).rstrip("\n").split("\n")
     assert len(text) <= lines
     assert max(map(len, text)) <= columns
     whole = "\n".join(text)
@@ -90,13 +127,46 @@ def test_the_screen_fits_the_terminal_and_names_everything(columns: int, lines: 
         assert words in whole
 
 
+@pytest.mark.parametrize("columns", [80, 120, 170])
+def test_every_number_is_whole(columns: int) -> None:
+    full = full_view()
+    tally = full.tally
+    numbers = [
+        *full.outcomes.values(),
+        *Counter(tally.statuses.values()).values(),
+        *tally.movements.values(),
+        *tally.dead_letters.values(),
+        *tally.alerts.values(),
+        *(event[name] for event in tally.latest_movements for name in ("quantity", "frozen", "on_hand")),
+        *(number for _, level in tally.lowest(8) for number in (level.available, level.on_hand)),
+    ]
+    text = drawn(full, columns, 60)
+    words = text.split()
+    assert [number for number in numbers if str(number) not in words] == []
+    assert "51234 of 60000 events  1234/s  lag 8766  59 s" in text
+    assert max(map(len, text.splitlines())) <= columns
+
+
+@pytest.mark.parametrize("columns", [80, 120, 170])
+def test_what_a_movement_is_about_is_whole(columns: int) -> None:
+    words = drawn(full_view(), columns, 60).split()
+    for event in full_view().tally.latest_movements:
+        assert "/".join(str(event[name]) for name in ("account_id", "warehouse_id", "sku")) in words
+        assert event["sub_order_id"] in words
+
+
+@pytest.mark.parametrize("columns", [80, 120, 170])
+@pytest.mark.parametrize("lines", [24, 32, 45, 60])
+def test_the_screen_is_not_higher_than_the_terminal(columns: int, lines: int) -> None:
+    assert len(drawn(full_view(), columns, lines).splitlines()) <= lines
+
+
 def test_a_high_terminal_also_shows_the_latest_movements_and_findings() -> None:
-    text = drawn(128, 40)
+    text = drawn(view(), 128, 40)
     assert "bath/north/8512" in text
-    assert "-1 available" in text
-    assert "of 2, 3 frozen" in text
+    assert ["bath/north/8512", "-1", "2"] in [row.split("│")[-2].split() for row in text.splitlines() if "│" in row]
     assert "1 unit more is frozen" in text
-    assert "bath/north/8512" not in drawn(80, 24)
+    assert "bath/north/8512" not in drawn(view(), 80, 24)
 
 
 def test_without_a_terminal_the_same_is_one_line() -> None:
@@ -106,12 +176,14 @@ def test_without_a_terminal_the_same_is_one_line() -> None:
     assert "2 orders" in text
 
 
-def test_the_table_marks_what_differs_and_says_where() -> None:
-    console = Console(width=120, file=StringIO(), record=True)
-    console.print(
-        judgement_table([Row("levels", 5, 5), Row("drift", 2, 2, "bath/north/8512: 1 but 2"), Row("x", 1, 0)])
-    )
-    agreeing, differing, missing = (row for row in console.export_text().splitlines() if row.startswith("│"))
+def test_the_judgement_marks_what_differs_and_says_where_with_ids_whole() -> None:
+    console = Console(width=80, file=StringIO(), record=True)
+    where = "overseas/central/HOODIE-BLACK-XXL-2026: 1 but 2"
+    rows = [Row("levels by plain arithmetic → published levels", 5, 5), Row("drift", 2, 2, where), Row("x", 1, 0)]
+    console.print(judgement(rows))
+    text = console.export_text()
+    agreeing, differing, missing = (row for row in text.splitlines() if row.startswith("│"))
     assert "✓" in agreeing
-    assert "✗ bath/north/8512: 1 but 2" in differing
+    assert "✗" in differing
     assert "✗" in missing
+    assert f"✗ drift: {where}" in text

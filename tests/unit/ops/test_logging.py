@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
@@ -79,6 +80,14 @@ def test_an_exception_is_logged_without_the_values_of_its_variables(log_format: 
         structlog.get_logger("worker.test").exception("broken")
     assert "LookupError" in stream.getvalue()
     assert "hunter2" not in stream.getvalue()
+
+
+def test_a_readable_line_begins_with_date_time_and_zone() -> None:
+    stream = io.StringIO()
+    configure_logging("console", "info", stream=stream)
+    structlog.get_logger("worker.test").info("told")
+    written_at = datetime.strptime(stream.getvalue()[:24], "%Y-%m-%d %H:%M:%S%z")
+    assert abs(datetime.now(UTC) - written_at) < timedelta(minutes=10)
 
 
 def test_auto_is_readable_on_a_terminal_and_json_elsewhere() -> None:

@@ -54,6 +54,72 @@ def test_a_flood_of_the_client_is_thinned_out(
     assert client_log.last_error(10) is None
 
 
+def test_an_outage_is_one_line_an_interval_whatever_the_client_says_of_it(
+    client_log: ClientLog, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    def outage() -> None:
+        for _ in range(50):
+            logging.getLogger("aiokafka").error("Unable connect to node with id %s: %s", 1, OSError("refused"))
+            logging.getLogger("aiokafka").error("Unable to update metadata from %s", [1])
+            logging.getLogger("aiokafka.consumer.fetcher").error("Failed fetch messages from %s: %s", 1, OSError())
+            logging.getLogger("aiokafka.consumer.group_coordinator").error("Heartbeat send request failed: %s", 1)
+
+    outage()
+    clock.now = 5.0
+    outage()
+    assert caplog.messages == [
+        "Unable connect to node with id 1: refused",
+        "Unable connect to node with id 1: refused (and 199 more lines of the client before)",
+    ]
+    assert isinstance(client_log.last_error(1), OSError)
+
+
+def test_the_client_is_silent_while_the_engine_says_what_is_wrong(
+    client_log: ClientLog, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = logging.getLogger("aiokafka.consumer.fetcher")
+    client_log.explained()
+    log.error("Failed fetch messages from %s: %s", 1, OSError("refused"))
+    clock.now = 9.9
+    log.error("Failed fetch messages from %s: %s", 1, OSError("refused"))
+    assert caplog.messages == []
+    assert str(client_log.last_error(1)) == "refused"
+    clock.now = 10.1
+    log.error("Failed fetch messages from %s: %s", 1, OSError("refused"))
+    assert caplog.messages == ["Failed fetch messages from 1: refused"]
+
+
+def test_what_is_raised_too_is_not_logged_by_the_client(
+    client_log: ClientLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = OSError("refused")
+    logging.getLogger("aiokafka").error('Unable connect to "%s:%s": %s', "kafka", 9092, error)
+    assert caplog.messages == []
+    assert client_log.last_error(1) is error
+
+
+def test_a_password_in_the_clear_is_told_once(
+    client_log: ClientLog, clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(3):
+        logging.getLogger("aiokafka.conn").warning("Sending username and password in the clear")
+        clock.now += 60
+    assert len(caplog.messages) == 1
+    assert client_log.last_error(100) is None
+
+
+@pytest.mark.parametrize(("error", "has_trace"), [(OSError("reset"), False), (ValueError("a defect"), True)])
+def test_only_a_defect_has_a_trace(
+    client_log: ClientLog, caplog: pytest.LogCaptureFixture, error: Exception, *, has_trace: bool
+) -> None:
+    try:
+        raise error
+    except type(error):
+        logging.getLogger("aiokafka.consumer.fetcher").exception("Unexpected error in fetcher routine")
+    assert (caplog.records[0].exc_info is not None) is has_trace
+    assert client_log.last_error(1) is None
+
+
 def test_lines_that_are_no_complaint_pass(client_log: ClientLog, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "aiokafka.consumer.group_coordinator")
     for _ in range(3):

@@ -32,8 +32,9 @@ def test_a_refused_password_is_told_although_the_client_only_logs_it() -> None:
     assert "password" in sentence
 
 
-def test_missing_rights_are_told() -> None:
-    assert "does not authorize" in sentence_of(TopicAuthorizationFailedError("orders"), "kafka:9092", None)
+def test_a_missing_right_is_named() -> None:
+    sentence = sentence_of(TopicAuthorizationFailedError("orders"), "kafka:9092", None)
+    assert "lacks the right Read or Write on topic orders" in sentence
 
 
 def test_an_unreachable_broker_is_told_with_what_the_client_said() -> None:

@@ -1,0 +1,184 @@
+"""Brokers with an authorizer: the README's rights suffice for the worker and the commands, and one that is missing is
+named.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.kafka.jars import jars, require_java
+from deploy.kafka.local import SHORT_LIVED, KafkaCluster
+from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
+from schemas.topics import INPUTS, Topic
+from tests.brokers import Broker, BrokerKind, Names, apache_kafka
+from tests.e2e.messages import order
+from tests.e2e.system import WAIT_SECONDS_MAX, Message, System
+from tests.e2e.worker_process import WorkerProcess, workers
+from tests.readme import README
+
+ACCOUNT = "shop-1"
+LINES = [{"sku": "A", "quantity": 1}]
+APP_ID = "stockfreeze"
+PERSON = "User:alice"
+"""Whom the README grants the commands' rights. Here it is the one user who can log in."""
+
+
+@dataclass(frozen=True)
+class Rights:
+    """Grants and takes away, by the README's own commands and `kafka-acls.sh` as Apache Kafka has it."""
+
+    cluster: KafkaCluster
+    granted: list[str]
+
+    def of_readme(self, section: str, verb: str = "--add") -> None:
+        """Run the commands that stand under a comment of the README's block."""
+        block = re.search(r"^### Rights\n.*?^```sh\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
+        assert block is not None
+        names, *parts = re.split(r"^# ", block[1], flags=re.MULTILINE)
+        commands = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
+        person = re.search(r"^person=.*\n", block[1], re.MULTILINE)
+        assert person is not None
+        script = f"set -e\n{names}{person[0]}{commands[section]}".replace("--add", verb).replace(
+            "--bootstrap-server kafka:9092 --command-config admin.properties",
+            f"--bootstrap-server {self.cluster.bootstrap_servers}",
+        )
+        self._run(script.replace(PERSON, f"User:{SASL_USER}"))
+        if verb == "--add":
+            self.granted.append(section)
+
+    def take(self, *right: str) -> None:
+        """Take one right away, such as `--operation Read --group stockfreeze`."""
+        servers, user = self.cluster.bootstrap_servers, f"User:{SASL_USER}"
+        arguments = ["--remove", "--force", "--allow-principal", user, *right]
+        self._run(f"kafka-acls.sh --bootstrap-server {servers} {shlex.join(arguments)}")
+
+    def _run(self, script: str) -> None:
+        java = shlex.join([require_java(), "-Xmx128m", *SHORT_LIVED, "-cp", f"{jars()}/*"])
+        command = f'kafka-acls.sh() {{ {java} org.apache.kafka.tools.AclCommand "$@"; }}\n{script}'
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[KafkaCluster]:
+    """Brokers that let those who log in do only what was granted."""
+    with apache_kafka(authorizes=True) as started:
+        yield started
+
+
+@pytest.fixture
+def rights(cluster: KafkaCluster) -> Iterator[Rights]:
+    """Rights of which nothing is left after the test."""
+    given = Rights(cluster, [])
+    yield given
+    for section in given.granted:
+        given.of_readme(section, "--remove")
+
+
+@pytest.fixture
+async def system(cluster: KafkaCluster) -> System:
+    """The system of the README's names; made, and fed, without logging in."""
+    system = System(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), Names("", APP_ID), 1)
+    await system.create_topics()
+    return system
+
+
+@pytest.fixture
+def login(cluster: KafkaCluster) -> dict[str, str]:
+    return {
+        "BOOTSTRAP_SERVERS": cluster.sasl_bootstrap_servers,
+        "SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "SASL_USERNAME": SASL_USER,
+        "SASL_PASSWORD": SASL_PASSWORD,
+    }
+
+
+async def says(worker: WorkerProcess, part: str) -> None:
+    await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", WAIT_SECONDS_MAX)
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+async def test_a_worker_with_the_rights_of_the_readme_works_and_names_the_one_it_lacks(
+    system: System, rights: Rights, login: dict[str, str], tmp_path: Path
+) -> None:
+    with workers(tmp_path, login) as start_worker:
+        worker = start_worker()
+        await says(worker, f"the Kafka user {SASL_USER} lacks the right Describe on topics orders.events.v1, ")
+
+        rights.of_readme("run")
+        await worker.ready(WAIT_SECONDS_MAX)
+        await system.send([order("created", ACCOUNT, "e1", "o1", lines=LINES)])
+        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o1", WAIT_SECONDS_MAX)
+
+        rights.take("--operation", "Write", "--transactional-id", f"{APP_ID}-", "--resource-pattern-type", "prefixed")
+        await system.send([order("created", ACCOUNT, "e2", "o2", lines=LINES)])
+        await says(worker, f"lacks the right Write on transactional id {APP_ID}-0")
+        rights.take("--operation", "Read", "--group", APP_ID)
+        await worker.terminate()
+        worker.start()
+        await says(worker, f"lacks the right Read on group {APP_ID}")
+        assert "Traceback" not in worker.log
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they_lack(
+    system: System, rights: Rights, login: dict[str, str], tmp_path: Path
+) -> None:
+    with workers(tmp_path, {"BOOTSTRAP_SERVERS": system.broker.bootstrap_servers}) as start_worker:
+        worker = start_worker()
+        await worker.ready(WAIT_SECONDS_MAX)
+        await system.send(
+            [order("created", ACCOUNT, "e3", "o3", lines=LINES), Message(Topic.ORDERS, ACCOUNT.encode(), b"bad")]
+        )
+        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o3", WAIT_SECONDS_MAX)
+        await worker.terminate()
+
+    async def refused(*arguments: str) -> str:
+        said = await system.stockfreeze(*arguments, **login)
+        assert (said.code, said.err.count("\n")) == (2, 1), said
+        return said.err
+
+    commands: list[tuple[str, ...]] = [
+        ("topics", "create"),
+        ("verify",),
+        ("dead-letters", "list"),
+        ("order", ACCOUNT, "o3"),
+    ]
+    for command in commands:
+        assert "lacks the right Describe on topics orders.events.v1, " in await refused(*command)
+    checked = await system.stockfreeze("topics", "check", "--json", **login)
+    assert {problem for topic in checked.json()["topics"] for problem in topic["problems"]} == {
+        "cannot be seen: grant this command's user the right Describe on it, then check again"
+    }
+
+    for section in ("every command", "topics check", "verify", "order", "dead-letters replay"):
+        rights.of_readme(section)
+    more: list[tuple[str, ...]] = [
+        ("topics", "check"),
+        ("why", ACCOUNT, "default", "A"),
+        ("dead-letters", "replay", "--all"),
+    ]
+    for command in [*commands, *more]:
+        said = await system.stockfreeze(*command, **login)
+        assert said.code == 0, said
+
+    rights.take("--operation", "Describe", "--group", APP_ID)
+    assert f"lacks the right Describe on group {APP_ID}" in await refused("verify")
+    rights.take("--operation", "Write", "--topic", Topic.ORDERS)
+    assert f"lacks the right Write on topic {Topic.ORDERS}" in await refused("dead-letters", "replay", "--all")
+    inputs = [part for topic in INPUTS for part in ("--topic", topic)]
+    rights.take("--operation", "Write", *inputs)
+    assert "lacks the right Write on the topics" in await refused("dead-letters", "replay", "--all")
+    rights.take("--operation", "DescribeConfigs", "--topic", Topic.STATE)
+    assert f"lacks the right DescribeConfigs on topic {Topic.STATE}" in await refused("topics", "check")
+    rights.take("--operation", "Read", "--topic", Topic.MOVEMENTS)
+    assert f"lacks the right Read on topic {Topic.MOVEMENTS}" in await refused("why", ACCOUNT, "default", "A")
