@@ -12,6 +12,7 @@ from aiokafka.protocol import admin, commit, coordination, fetch, group, metadat
 from tests.simulation.adding import Adding
 from tests.simulation.cluster import GROUP, HOST, PORT, TRANSACTION, Cluster, Node
 from tests.simulation.codes import Code
+from tests.simulation.describing import Describing
 from tests.simulation.fetching import Answer, Fetching
 from tests.simulation.groups import Join, Joined
 from tests.simulation.network import Reply, Request, Response
@@ -52,7 +53,7 @@ class Api:
             transaction.EndTxnRequest_v0: self._end_txn,
             transaction.TxnOffsetCommitRequest_v0: self._txn_offset_commit,
         }
-        self._handlers = handlers | Adding(self).handlers
+        self._handlers = handlers | Adding(self).handlers | Describing(self).handlers
         self._described: dict[tuple[str, ...] | None, Response] = {}
         """Answers to requests for metadata, by the topics asked for, as of so many changes of the cluster."""
         self._described_at = -1
@@ -207,9 +208,8 @@ class Api:
     def _delete_topics(self, _node: Node, request: Request, reply: Reply) -> None:
         answers = []
         for name in request.topics:
-            gone = self.cluster.logs.pop(name, None)
-            self.cluster.changes += 1
-            answers.append((name, int(Code.UNKNOWN_TOPIC_OR_PARTITION if gone is None else Code.NONE)))
+            is_gone = self.cluster.delete_topic(name)
+            answers.append((name, int(Code.NONE if is_gone else Code.UNKNOWN_TOPIC_OR_PARTITION)))
         reply(admin.DeleteTopicsResponse_v3(0, answers))
 
     def _create_partitions(self, _node: Node, request: Request, reply: Reply) -> None:

@@ -90,6 +90,10 @@ class Cluster:
         self.chance = random.Random(f"cluster/{seed}")
         self.nodes = [Node(number, serve) for number in range(nodes)]
         self.logs: dict[str, list[PartitionLog]] = {}
+        self.ids: dict[str, bytes] = {}
+        """By topic; one that is made anew has another."""
+        self.policies: dict[str, dict[str, str]] = {}
+        """By topic: its configuration, as far as anybody asks for it."""
         self.transaction_version = TRANSACTION_VERSION
         """The feature `transaction.version` that the nodes agree on."""
         self.changes = 0
@@ -175,6 +179,17 @@ class Cluster:
         """Make a topic."""
         self.logs[name] = [PartitionLog(compact=compact) for _ in range(partitions)]
         self.changes += 1
+        self.ids[name] = self.changes.to_bytes(16, "big")
+        self.policies[name] = {"cleanup.policy": "compact" if compact else "delete", "retention.ms": "-1"}
+
+    def delete_topic(self, name: str) -> bool:
+        """Delete a topic, and what groups have committed of it; whether there was one."""
+        if self.logs.pop(name, None) is None:
+            return False
+        self.changes += 1
+        for group in self.groups.values():
+            group.offsets.forget(name)
+        return True
 
     def log(self, topic: str, partition: int) -> PartitionLog | None:
         """The log of a partition, if there is one."""

@@ -48,6 +48,10 @@ class GroupOffsets:
         if commit and pending:
             self.commit(pending)
 
+    def forget(self, topic: str) -> None:
+        """A topic is gone, and its offsets with it."""
+        self.committed = {place: offset for place, offset in self.committed.items() if place[0] != topic}
+
     def answer_old(self, commits_back: int, until_seconds: float) -> None:
         """Until then answer what was committed so many commits ago; nothing, if that is further than is known."""
         known = len(self._before)

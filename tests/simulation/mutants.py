@@ -12,31 +12,40 @@ from tests.simulation.reading_mutants import READING_MUTANTS
 TASK = "worker.stream.task"
 TRANSACTION = "worker.stream.transaction"
 PRODUCER = "worker.stream.producer"
-RESTORE = "worker.stream.restore"
+READER = "worker.stream.partition_reader"
+STARTING = "worker.stream.starting"
 SESSION = "worker.stream.session"
 BATCH = "worker.stream.batch"
 
-_FLUSH = "                await batch.flush(writer.append)\n"
+_FLUSH = "                await batch.flush(writer.append, writer.journal_end)\n"
 _FLUSH_INTO_A_LIST = """\
                 records = []
-                await batch.flush(records.extend)
+                await batch.flush(records.extend, writer.journal_end)
 """
 _COMMIT = "                self._state_offset = await writer.commit(offsets)\n"
 _END_OF_STATE = """\
-            from aiokafka import TopicPartition
-            state = TopicPartition(self._config.state_topic, self.partition)
-            fence_offset = (await self._feed._consumer.end_offsets([state]))[state] - 1
+        from aiokafka import AIOKafkaConsumer, TopicPartition
+        state = TopicPartition(self._config.state_topic, self._partition)
+        async with AIOKafkaConsumer(**self._config.client, enable_auto_commit=False) as looking:
+            self._fence_offset = (await looking.end_offsets([state]))[state] - 1
 """
 _FENCE = """\
-            await writer.start()
-            fence_offset = await writer.fence()
+        await writer.start()
+        self._fence_offset = await writer.fence()
+"""
+_MEMORY = """\
+                self._surroundings.memories[self.partition] = Memory(
+                    self.processor,
+                    standing.progress,
+                    self._topics,
+                    writer.journal_end(),
+                    self._state_offset,
+                    self._partition_count,
+                )
 """
 _KEPT = """\
-            await self._process(writer, progress)
+            await self._process(writer, standing.progress)
             if self._state_offset >= 0:
-                self._surroundings.memories[self.partition] = Memory(
-                    self.processor, progress, self._state_offset, self._partition_count
-                )
 """
 
 MUTANTS = (
@@ -99,22 +108,22 @@ MUTANTS = (
         (
             Edit(
                 TASK,
-                _FENCE,
+                "        await start.fence(writer)\n",
                 """\
-            from aiokafka import TopicPartition
-            in_group = {}
-            for topic in self._config.inputs:
-                source = TopicPartition(topic, self.partition)
-                in_group[topic] = await self._feed._consumer.committed(source)
-            self.__dict__["_in_group"] = in_group
-"""
-                + _FENCE,
+        from aiokafka import TopicPartition
+        in_group = {}
+        for topic in self._config.inputs:
+            source = TopicPartition(topic, self.partition)
+            in_group[topic] = await self._feed._consumer.committed(source)
+        self.__dict__["_in_group"] = in_group
+        await start.fence(writer)
+""",
             ),
             Edit(
                 TASK,
                 "        self._feed.open(",
                 """\
-        offsets = {topic: self.__dict__["_in_group"][topic] or positions[topic].gaps for topic in offsets}
+        offsets = {topic: self.__dict__["_in_group"][topic] or progress.positions()[topic].gaps for topic in offsets}
         self._feed.open(""",
             ),
         ),
@@ -123,14 +132,14 @@ MUTANTS = (
         "restore-before-fence",
         "The state is restored first, and the predecessor is fenced afterwards.",
         (
-            Edit(TASK, _FENCE, _END_OF_STATE),
+            Edit(STARTING, _FENCE, _END_OF_STATE),
             Edit(
-                TASK,
-                "                restored = await self._restore(fence_offset)\n",
-                "                restored = await self._restore(fence_offset)\n                await writer.start()\n",
+                STARTING,
+                "            await self._check(state, bounds, writer)\n",
+                "            await writer.start()\n            await self._check(state, bounds, writer)\n",
             ),
             Edit(
-                TASK,
+                STARTING,
                 "        if memory is None or memory.partition_count != self._partition_count:\n",
                 "        if True:\n",
             ),
@@ -139,14 +148,14 @@ MUTANTS = (
     Mutant(
         "no-fence-record",
         "The restore goes to the end that the state topic had before the predecessor was fenced; no record is written.",
-        (Edit(TASK, _FENCE, _END_OF_STATE + "            await writer.start()\n"),),
+        (Edit(STARTING, _FENCE, _END_OF_STATE + "        await writer.start()\n"),),
     ),
     Mutant(
         "restore-uncommitted",
         "The state is restored up to the high watermark: what was aborted is restored, too.",
         (
             Edit(
-                RESTORE,
+                READER,
                 'isolation_level="read_committed"',
                 'isolation_level="read_uncommitted"',
             ),
@@ -156,13 +165,13 @@ MUTANTS = (
         "restore-to-silence",
         "A restore that reads nothing in one short poll is taken to be complete.",
         (
-            Edit(RESTORE, "POLL_MS = 500", "POLL_MS = 1"),
+            Edit(READER, "POLL_MS = 500", "POLL_MS = 1"),
             Edit(
-                RESTORE,
-                "                elif now - moved_at > config.restore_silence_ms_max / 1000:\n"
-                "                    raise StepTimeout"
-                '(f"the restore read nothing for {config.restore_silence_ms_max} ms")\n',
-                "                else:\n                    break\n",
+                READER,
+                "            elif now - moved_at > self._config.restore_silence_ms_max / 1000:\n"
+                "                raise StepTimeout"
+                '(f"the restore read nothing for {self._config.restore_silence_ms_max} ms")\n',
+                "            else:\n                break\n",
             ),
         ),
     ),
@@ -234,7 +243,7 @@ MUTANTS = (
             await writer.start()
 """,
             ),
-            Edit(TASK, "            await writer.start()\n            fence_offset", "            fence_offset"),
+            Edit(STARTING, "        await writer.start()\n", ""),
             Edit(
                 TASK,
                 "            await writer.discard()\n",
@@ -248,7 +257,11 @@ MUTANTS = (
                     pass
 """,
             ),
-            Edit(TASK, "from worker.stream.errors import Halt,", "from worker.stream.errors import bounded, Halt,"),
+            Edit(
+                TASK,
+                "from worker.stream.errors import Breached,",
+                "from worker.stream.errors import bounded, Breached,",
+            ),
         ),
     ),
     Mutant(
@@ -257,16 +270,13 @@ MUTANTS = (
         (
             Edit(
                 TASK,
-                _KEPT,
+                _KEPT + _MEMORY,
                 """\
             try:
-                await self._process(writer, progress)
+                await self._process(writer, standing.progress)
             finally:
-                if self._state_offset >= 0:
-                    self._surroundings.memories[self.partition] = Memory(
-                        self.processor, progress, self._state_offset, self._partition_count
-                    )
-""",
+"""
+                + _MEMORY,
             ),
         ),
     ),
@@ -274,7 +284,9 @@ MUTANTS = (
         "memory-trusted",
         "A partition that comes back is resumed from memory, without looking whether another worker had it meanwhile.",
         (
-            Edit(TASK, "if not await reader.unchanged(memory.state_offset, fence_offset):", "if False:"),
+            Edit(
+                STARTING, "if not await self._state_reader.unchanged(memory.state_offset, fence_offset):", "if False:"
+            ),
             Edit(SESSION, "            del self._surroundings.memories[partition]\n", "            pass\n"),
         ),
     ),
@@ -351,7 +363,7 @@ MUTANTS = (
                     self._state_offset = await writer.commit(offsets)
                 except Exception:
                     self._surroundings.memories[self.partition] = Memory(
-                        self.processor, progress, 1 << 40, self._partition_count
+                        self.processor, progress, self._topics, writer.journal_end(), 1 << 40, self._partition_count
                     )
                     raise
 """,

@@ -28,6 +28,7 @@ JOURNAL = "stock.movements.v1"
 POSITIONS_KEY = b"stream/positions"
 FENCE_KEY = b"stream/fence"
 FORMAT_KEY = b"stream/format"
+TOPICS_KEY = b"stream/topics"
 OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered")
 UNSETTLED_MAX = 1
 """So many transactions of a partition may be readable in one topic and not yet in another: markers are not written at
@@ -35,6 +36,8 @@ once, but the next transaction of a producer waits for all of them."""
 
 Position = Sequence[int]
 """next_offset, applied, duplicate, stale, dead_lettered, gaps."""
+_COUNTS = 6
+STATE_VERSION = 2
 
 
 class Sent(NamedTuple):
@@ -85,6 +88,7 @@ class PartitionAudit:
         self._owes_books = False
         """Whether something was read since the books were last looked at."""
         self._stream_time_ms = -1
+        self._state_keys: set[bytes] = set()
         self._before: Mapping[str, Position] = {}
         """The positions before the last transaction."""
         self._group_ahead: dict[str, int] = {}
@@ -217,7 +221,8 @@ class PartitionAudit:
             raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset} was committed without the positions: {keys}")
         if keys[-1] != POSITIONS_KEY or keys.count(POSITIONS_KEY) > 1:
             raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: the positions are not the last of {keys}")
-        positions, stream_time_ms = _positions_of(block[-1].value)
+        positions, stream_time_ms, state_records = _positions_of(block[-1].value)
+        self._count_state(block, state_records)
         if self.positions is None or FORMAT_KEY in keys:
             self._take_beginning(block, positions)
             return
@@ -237,10 +242,20 @@ class PartitionAudit:
         for unread in self._unread.values():
             unread.append(transaction)
 
+    def _count_state(self, block: Sequence[Seen], state_records: int) -> None:
+        """What the state is said to have must be what it has: a restore is compared with it."""
+        for record in block:
+            if record.key is not None and not record.key.startswith(b"stream/"):
+                (self._state_keys.discard if record.value is None else self._state_keys.add)(record.key)
+        if state_records != len(self._state_keys):
+            raise Wrong(
+                Kind.STATE, f"the state has {len(self._state_keys)} records, and is said to have {state_records}"
+            )
+
     def _take_beginning(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> None:
         if self.positions is not None:
             raise Wrong(Kind.DOUBLED, f"{STATE}/{block[0].offset}: the partition was begun again")
-        if len(block) != len({FORMAT_KEY, POSITIONS_KEY}):
+        if {record.key for record in block} != {FORMAT_KEY, TOPICS_KEY, POSITIONS_KEY}:
             raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: something was committed with the beginning")
         begun = {self._world.prefix + topic: [begin, 0, 0, 0, 0, begin] for topic, begin in self.beginnings.items()}
         if {topic: list(position) for topic, position in positions.items()} != begun:
@@ -249,7 +264,7 @@ class PartitionAudit:
 
     def _attempt_of(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> Attempt:
         """The testimony of what was written: of several with the same state, the one that fits the positions."""
-        state = [(record.key, record.value) for record in block[:-1]]
+        state = [(record.key, record.value) for record in block[:-1] if record.key != TOPICS_KEY]
         alike = [attempt for attempt in self.attempts if attempt.state == state]
         if not alike:
             raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: no worker has written exactly this in one transaction")
@@ -344,13 +359,14 @@ class PartitionAudit:
                 )
 
 
-def _positions_of(value: bytes | None) -> tuple[dict[str, Position], int]:
+def _positions_of(value: bytes | None) -> tuple[dict[str, Position], int, int]:
+    """The positions, the stream time, and how many records the state is said to have."""
     if value is None:
         raise Wrong(Kind.STATE, "the positions were deleted")
-    version, positions, stream_time_ms = msgspec.msgpack.decode(value)
-    if version != 1:
+    version, positions, stream_time_ms, _, state_records = msgspec.msgpack.decode(value)
+    if version != STATE_VERSION:
         raise Wrong(Kind.STATE, f"the positions have version {version}")
-    return positions, stream_time_ms
+    return {topic: position[:_COUNTS] for topic, position in positions.items()}, stream_time_ms, state_records
 
 
 def _is_count(value: bytes | None) -> bool:

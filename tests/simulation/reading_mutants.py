@@ -9,6 +9,7 @@ FETCHED = "worker.stream.fetched"
 MERGE = "worker.stream.merge"
 POSITIONS = "worker.stream.positions"
 SESSION = "worker.stream.session"
+STARTING = "worker.stream.starting"
 TASK = "worker.stream.task"
 
 READING_MUTANTS = (
@@ -31,7 +32,7 @@ READING_MUTANTS = (
     Mutant(
         "begins-at-the-end",
         "A partition without a state begins at the end of its inputs.",
-        (Edit(FEED, "consumer.beginning_offsets(sources)", "consumer.end_offsets(sources)"),),
+        (Edit(STARTING, "begun_at(bounds[topic].begin)", "begun_at(bounds[topic].end)"),),
     ),
     Mutant(
         "inputs-uncommitted",
