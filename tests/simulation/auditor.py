@@ -26,6 +26,7 @@ class Auditor:
         self.findings: list[Finding] = []
         self._wrong: set[int] = set()
         """Partitions with a finding: after the first one nothing more can be said of them."""
+        self._given_up: frozenset[int] = frozenset()
 
     def begin(self, topic: str, partition: int, offset: int) -> None:
         """An input's first record is at an offset: what lies before is gone."""
@@ -43,6 +44,10 @@ class Auditor:
         """Note something that is wrong."""
         self.findings.append(Finding(kind, partition, message, self._now_ms()))
 
+    def give_up(self, partitions: frozenset[int]) -> None:
+        """Something was taken away from these partitions: nothing more can be said of them."""
+        self._given_up |= partitions
+
     def look(self) -> None:
         """Follow the topics up to now."""
         self._each(lambda audit: audit.look())
@@ -57,6 +62,7 @@ class Auditor:
         return {
             f"{topic}/{audit.partition}": lag
             for audit in self._audits
+            if audit.partition not in self._given_up
             for topic in INPUTS
             if (lag := audit.lag_of(topic))
         }
@@ -67,7 +73,7 @@ class Auditor:
 
     def _each(self, check: Callable[[PartitionAudit], None]) -> None:
         for audit in self._audits:
-            if audit.partition in self._wrong:
+            if audit.partition in self._wrong | self._given_up:
                 continue
             try:
                 check(audit)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from tests.simulation.breaker_mutants import BREAKER_MUTANTS
+from tests.simulation.guard_mutants import GUARD_MUTANTS
 from tests.simulation.planting import Edit, Mutant
 from tests.simulation.reading_mutants import READING_MUTANTS
 
@@ -384,6 +385,7 @@ MUTANTS = (
     ),
     *READING_MUTANTS,
     *BREAKER_MUTANTS,
+    *GUARD_MUTANTS,
 )
 
 BY_NAME = {mutant.name: mutant for mutant in MUTANTS}

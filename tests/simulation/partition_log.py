@@ -165,6 +165,14 @@ class PartitionLog:
         self.start_offset = max(self.start_offset, min(before_offset, self.end_offset))
         self._replace([batch for batch in self.batches if batch.last_offset >= self.start_offset])
 
+    def cut(self, from_offset: int) -> None:
+        """Lose every batch that begins at an offset or later, as where a replica that lacks them becomes the leader."""
+        self._replace([batch for batch in self.batches if batch.base_offset < from_offset])
+        self.everything = [batch for batch in self.everything if batch.base_offset < from_offset]
+        self.end_offset = from_offset
+        self._producers.clear()
+        self._open.clear()
+
     def _replace(self, batches: list[Batch]) -> None:
         self.batches = batches
         self._last_offsets = [batch.last_offset for batch in batches]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.model.run import Model
+from tests.simulation.aftermath import Aftermath
 from tests.simulation.auditor import Auditor
 from tests.simulation.breakers import BREAKER
 from tests.simulation.ending import calm_differences, differences
@@ -77,6 +78,7 @@ class _Run:
             lambda: int(simulation.seconds * 1000),
         )
         self.chronicle = Chronicle(plan, simulation, self.auditor, tracing=tracing)
+        self.aftermath = Aftermath(plan.loss, simulation, plan.partitions)
         self.sender = Sender(plan, simulation, self.auditor, self.chronicle)
 
     def result(self) -> Result:
@@ -119,6 +121,8 @@ class _Run:
         simulation.on_crash = self._crashed
         for action in plan.actions:
             simulation.after(action.at_seconds, lambda action=action: self._act(action))  # type: ignore[misc]
+        if plan.loss is not None:
+            simulation.after(plan.loss.at_seconds, self._lose)
         for worker in plan.workers:
             if not plan.starts_late(worker):
                 self._start(worker)
@@ -188,6 +192,25 @@ class _Run:
                     if read is not None:
                         simulation.truncate(PREFIX + topic, partition, read)
 
+    def _lose(self) -> None:
+        """Take something away from the system, and judge no more what it was taken from."""
+        loss = self.plan.loss
+        assert loss is not None
+        self.chronicle.note("operator", str(loss))
+        self.auditor.look()
+        if loss.nobody_runs:
+            for worker in self.plan.workers:
+                if self.simulation.running(worker):
+                    self.simulation.crash(worker)
+        anew = self.aftermath.happen()
+        self.sender.given_up.update(anew)
+        for topic in anew:
+            for partition in range(self.plan.partitions):
+                self.batches_read[PREFIX + topic, partition] = 0
+        self.chronicle.bereft = self.aftermath.unjudged
+        self.auditor.give_up(self.aftermath.unjudged)
+        self.chronicle.figures[f"loss: {loss.what}{'' if self.aftermath.unjudged else ' (of nothing)'}"] += 1
+
     def _heal(self) -> None:
         """The surroundings are in order again, and the operator sees to the rest."""
         self.chronicle.note("operator", "all is calm")
@@ -228,7 +251,12 @@ class _Run:
         """Everything is consumed and everybody is well; or it is wrong already."""
         if self.auditor.findings:
             return True
-        well = all(self._is_well(self.engines[worker]) for worker in self.engines if self.simulation.running(worker))
+        running = [self.engines[worker] for worker in self.engines if self.simulation.running(worker)]
+        if not self.aftermath.is_over(running):
+            return False
+        if self.aftermath.problem is not None:
+            return True
+        well = all(map(self._is_well, running))
         if not well or not self.sender.is_done or not self._consumed():
             return False
         self.auditor.look()
@@ -237,8 +265,12 @@ class _Run:
     def _is_well(self, engine: Engine) -> bool:
         """Whether it does all that it can."""
         status = engine.status()
-        partitions = status.partitions.values()
-        well = all(one.state is PartitionState.RUNNING or self._stays_halted(one) for one in partitions)
+        well = all(
+            one.state is PartitionState.RUNNING
+            or self._stays_halted(one)
+            or (one.state is PartitionState.HALTED and number in self.aftermath.unjudged)
+            for number, one in status.partitions.items()
+        )
         return status.joined and status.problem is None and well
 
     def _stays_halted(self, partition: PartitionStatus) -> bool:
@@ -253,8 +285,12 @@ class _Run:
         """Whether every partition has come to its end, or stays halted where it is."""
         return all(
             audit.consumed or (audit.settled and self._is_given_up(audit.partition))
-            for audit in map(self.auditor.partition, range(self.plan.partitions))
+            for audit in map(self.auditor.partition, self._judged())
         )
+
+    def _judged(self) -> list[int]:
+        """The partitions from which nothing was taken away."""
+        return [number for number in range(self.plan.partitions) if number not in self.aftermath.unjudged]
 
     def _is_given_up(self, number: int) -> bool:
         """Whether the one worker that has a partition halted it for good, and all that it wrote can be read."""
@@ -269,9 +305,11 @@ class _Run:
         auditor = self.auditor
         for worker, error in self.simulation.failures:
             auditor.find(Kind.CRASHED, None, f"{worker}: {error!r}")
+        for partition, what in self.aftermath.wrong():
+            auditor.find(Kind.DOUBLED, partition, what)
         if auditor.findings:
             return
-        if not calm and not auditor.lags():
+        if not calm and not auditor.lags() and self.plan.loss is None:
             auditor.finish()
         if not calm and not auditor.findings:
             statuses = {worker: engine.status() for worker, engine in self.engines.items()}
@@ -283,7 +321,7 @@ class _Run:
         auditor.finish()
         self.chronicle.breakers.check_all()
         self.chronicle.figures["records left by the breaker"] = sum(auditor.lags().values())
-        for partition in range(self.plan.partitions):
+        for partition in self._judged():
             audit = auditor.partition(partition)
             state = self.simulation.committed(PREFIX + STATE, partition)
             found = [(Kind.STATE, what) for what in differences(audit.model, state, PREFIX, rules_of(self.plan.rules))]

@@ -18,6 +18,7 @@ from tests.simulation.faults import FaultPlan
 from tests.simulation.flood import Flood, flood
 from tests.simulation.history import Entry, Menus, history
 from tests.simulation.loop import EPOCH_MS
+from tests.simulation.losses import Loss, drawn_loss
 from tests.simulation.transactions import EPOCHS_MAX
 from tests.simulation.upstream import InputTransaction, input_transactions
 
@@ -92,6 +93,8 @@ class Plan:
     epochs_max: int = EPOCHS_MAX
     """The last epoch of a producer id."""
     breaker_window: int = 8
+    loss: Loss | None = None
+    """What is taken away from the system."""
     unattended: bool = False
     """Nobody restarts who was halted by the breaker: such a partition is not expected to come to its end."""
 
@@ -133,6 +136,10 @@ class Plan:
             transaction_version=Random(f"transaction version/{seed}").choice((1, 2)),
             epochs_max=Random(f"epochs/{seed}").choice((EPOCHS_MAX, EPOCHS_MAX, 4, 40)),
         )
+        loss = drawn_loss(seed, menus.partitions, FAULTS_UNTIL_SECONDS)
+        if loss is not None:
+            # Nothing else may halt a partition, and nobody may compare its end with that of a calm run.
+            return replace(drawn, loss=loss, clean=False, breaker_bad_max=0, poisoned=None)
         flooded = None if clean else flood(seed, entries, menus.partitions, EPOCH_MS)
         return drawn if flooded is None else drawn._flooded(flooded)
 
@@ -154,6 +161,7 @@ class Plan:
             *(worker for worker in self.workers[1:]),
             *(f"t{one.index}" for one in self.input_transactions),
             *(f"r{entry.index}" for entry in self.entries),
+            *(["loss"] if self.loss is not None else []),
             *(["poison"] if self.poisoned is not None else []),
             *(["breaker"] if self.breaker_bad_max else []),
             *(["unattended"] if self.unattended else []),
@@ -175,6 +183,7 @@ class Plan:
             actions=tuple(a for a in self.actions if not {f"a{a.index}", a.subject} & left_out),
             workers=tuple(worker for worker in self.workers if worker not in left_out),
             entries=tuple(entry for entry in self.entries if f"r{entry.index}" not in left_out),
+            loss=None if "loss" in left_out else self.loss,
             poisoned=None if "poison" in left_out else self.poisoned,
             breaker_bad_max=0 if "breaker" in left_out else self.breaker_bad_max,
             unattended=self.unattended and not {"breaker", "unattended"} & left_out,
@@ -220,6 +229,7 @@ class Plan:
             *(f"f{fault.number}: {fault.what}" for fault in self.faults.faults),
             *(str(action) for action in self.actions),
             *(str(one) for one in self.input_transactions),
+            *([str(self.loss)] if self.loss is not None else []),
         ]
 
 

@@ -30,6 +30,8 @@ class Chronicle:
         self.told: Counter[tuple[int, str, str]] = Counter()
         """What the engines told their observers, by partition, topic and outcome."""
         self.breakers = Breakers(plan.breaker_bad_max, plan.breaker_window, auditor.find)
+        self.bereft: frozenset[int] = frozenset()
+        """Partitions from which something was taken away: they may halt."""
         self.dirty = False
         """Something was committed since somebody looked."""
 
@@ -68,7 +70,7 @@ class Eye(SilentObserver):
         self._chronicle.figures["halts by the breaker" if BREAKER in reason else "halts"] += 1
         self._chronicle.breakers.halted(self._worker, partition, reason)
         self._chronicle.note(self._worker, f"partition {partition} halted: {reason}")
-        if POISON not in reason and BREAKER not in reason:
+        if POISON not in reason and BREAKER not in reason and partition not in self._chronicle.bereft:
             self._chronicle.auditor.find(Kind.HALTED, partition, f"{self._worker}: {reason}")
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
