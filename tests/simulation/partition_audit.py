@@ -222,12 +222,12 @@ class PartitionAudit:
         if keys[-1] != POSITIONS_KEY or keys.count(POSITIONS_KEY) > 1:
             raise Wrong(Kind.TORN, f"{STATE}/{block[0].offset}: the positions are not the last of {keys}")
         positions, stream_time_ms, state_records = _positions_of(block[-1].value)
-        self._count_state(block, state_records)
         if self.positions is None or FORMAT_KEY in keys:
             self._take_beginning(block, positions)
             return
         attempt = self._attempt_of(block, positions)
         taken = self._feed(attempt, positions)
+        self._count_state(block, state_records)
         if stream_time_ms != self._stream_time_ms:
             raise Wrong(Kind.STATE, f"the stream time is {stream_time_ms}, and should be {self._stream_time_ms}")
         self._before, self.positions = self.positions, positions

@@ -23,8 +23,10 @@ from tests.simulation.scenario import record_of
 from tests.simulation.testimony import Attempt, Witnessed
 from tests.simulation.workers import PREFIX, rules_of
 from tests.simulation.world import SimRecord
+from worker.stream.known_topics import KnownTopics, encode_known_topics
 from worker.stream.positions import (
     FORMAT_KEY,
+    TOPICS_KEY,
     Checkpoint,
     InputProgress,
     Position,
@@ -62,9 +64,16 @@ class Written:
             poisoned=(),
         )
         processor.restored(-1)
+        self._processor = processor
         self.progress = InputProgress.of({PREFIX + topic: begun_at(0) for topic in INPUTS}, -1)
         self.transactions.append(
-            {STATE: [(FORMAT_KEY, encode_format(1), ()), (POSITIONS_KEY, self._positions(), ())]},
+            {
+                STATE: [
+                    (FORMAT_KEY, encode_format(1), ()),
+                    (TOPICS_KEY, encode_known_topics(KnownTopics()), ()),
+                    (POSITIONS_KEY, self._positions(), ()),
+                ]
+            },
         )
         while records:
             size = r.randint(1, records_max)
@@ -115,7 +124,10 @@ class Written:
         return list(heapq.merge(*of_topic.values(), key=lambda record: record.timestamp))
 
     def _positions(self) -> bytes:
-        return encode_checkpoint(Checkpoint(self.progress.positions(), self.progress.stream_time_ms))
+        checkpoint = Checkpoint(
+            self.progress.positions(), self.progress.stream_time_ms, state_records=self._processor.state_records
+        )
+        return encode_checkpoint(checkpoint)
 
     def _read(self, topic: str, _partition: int, begin: int) -> list[SimRecord]:
         return [record for record in self._logs.get(topic.removeprefix(PREFIX), []) if record.offset >= begin]
