@@ -125,7 +125,8 @@ class StockState(msgspec.Struct, array_like=True, gc=False):
 
 
 class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
-    """An adjustment: its identity, when its record was seen, and its flow; none where its key's count already had it.
+    """An adjustment: its identity, the later of its time and its record's, and its flow; none where its key's count
+    already had it.
 
     There are several flows where the id was forgotten and used again while the first flow still counts.
     """

@@ -324,7 +324,9 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
         if letter.order is None:
             return None
         order = ledger.order_of(*letter.order)
-        return order is not None and letter.id in order.dead_letters
+        if order is not None and letter.id in order.dead_letters:
+            return True
+        return None if letter.code == "too_late" else False
 
     return [Entry(letter, is_pending(letter)) for letter in letters]
 

@@ -65,7 +65,10 @@ class Books:
         return self.stream_time_ms - account.rules.retention_ms - KEPT_AFTER_RETENTION_MS
 
     def moves_horizon(self, account: Account) -> int:
-        """Movements after this time are remembered: no order that has one of them has left by retention."""
+        """Movements after this time are remembered: no order that has one of them has left by retention.
+
+        An adjustment before it is too late, and its id is forgotten where it was seen before it too.
+        """
         return self.stream_time_ms - account.rules.retention_ms
 
     # Orders
@@ -134,20 +137,21 @@ class Books:
     def adjustment(self, account: Account, event_hash: bytes) -> AdjustmentState | None:
         """A known adjustment, while its id is remembered."""
         known = account.adjustments.get(event_hash)
-        if known is None or known.seen_at + account.rules.retention_ms <= self.stream_time_ms:
+        if known is None or known.seen_at < self.moves_horizon(account):
             return None
         return known
 
     def keep_adjustment(
-        self, account: Account, event_hash: bytes, content: bytes, recorded_at: int, flow: Flow | None
+        self, account: Account, event_hash: bytes, content: bytes, seen_at: int, flow: Flow | None
     ) -> None:
-        """Remember an adjustment by the hash of its id. `recorded_at` is its record's timestamp, in milliseconds.
+        """Remember an adjustment by the hash of its id. `seen_at` is the later of its time and its record's timestamp,
+        in milliseconds.
 
         `flow` is None where the key's count had it already. Flows of an earlier use of a forgotten id are kept too.
         """
         before = account.adjustments.get(event_hash)
         flows = [] if before is None else before.flows
-        kept = AdjustmentState(VERSION, content, recorded_at, flows if flow is None else [*flows, flow])
+        kept = AdjustmentState(VERSION, content, seen_at, flows if flow is None else [*flows, flow])
         account.adjustments[event_hash] = kept
         self.out.keep(kept, "adjustment", account.id, event_hash.hex())
         self.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
@@ -357,9 +361,12 @@ def retires_at(account: Account, order: OrderState | OrderHead) -> int:
 
 
 def dropped_at(account: Account, kept: AdjustmentState) -> int:
-    """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept."""
+    """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept.
+
+    The id is still remembered in the last millisecond in which the same adjustment is not `too_late`.
+    """
     kept_ms = account.rules.retention_ms + KEPT_AFTER_RETENTION_MS
-    return max([kept.seen_at + account.rules.retention_ms, *(at + kept_ms for _, _, at, _ in kept.flows)])
+    return max([kept.seen_at + account.rules.retention_ms + 1, *(at + kept_ms for _, _, at, _ in kept.flows)])
 
 
 def _flows_of(order: OrderState) -> list[Flow]:

@@ -353,17 +353,17 @@ class Ledger:
     def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
         event_hash, content = identity_of(event)
         known = self._books.adjustment(account, event_hash)
-        if known is not None:
-            if known.content != content:
-                raise RuleRefusal(
-                    "conflict", "The field event_id was used before for an adjustment, with other content."
-                )
+        if known is not None and known.content == content:
             return _DUPLICATE
+        if at < self._books.moves_horizon(account):  # its id may have been forgotten, and it would count twice
+            raise RuleRefusal("too_late", "The field occurred_at is older than the retention.")
+        if known is not None:
+            raise RuleRefusal("conflict", "The field event_id was used before for an adjustment, with other content.")
         stock = account.stock_at(event.warehouse_id, event.sku)
         self._books.fold(account, stock)
         is_stale = stock.count is not None and at <= stock.count.as_of
         flow = None if is_stale else (event.warehouse_id, event.sku, at, event.delta)
-        self._books.keep_adjustment(account, event_hash, content, cause.recorded_at, flow)
+        self._books.keep_adjustment(account, event_hash, content, max(at, cause.recorded_at), flow)
         if is_stale:
             return _STALE
         available = stock.available

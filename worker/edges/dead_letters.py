@@ -56,7 +56,9 @@ class DeadLetterId:
 class DeadLetter:
     """One dead letter without its value. `partition` and `offset` are its own place, `written_at` its own time in UTC.
 
-    `order`: account and order, for one that can hold an order back (contract section 7).
+    `order`: the account and the order that its value names, for one that may hold that order back (contract section 7).
+    Whether it does is known from the state alone: a letter whose last code is `too_late` still holds its order back if
+    it was refused with another code before.
     """
 
     id: str
@@ -90,7 +92,7 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     except (KeyError, ValueError):
         return None
     code = headers.get("error-code", "")
-    is_of_none = source.topic == commands_topic or code in {"too_late", "wrong_partition"}
+    is_of_none = source.topic == commands_topic or code == "wrong_partition"
     order = None if is_of_none else order_of(record.value, record.key)
     return DeadLetter(
         id=str(source),

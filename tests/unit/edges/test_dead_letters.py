@@ -45,7 +45,7 @@ def test_a_record_without_a_timestamp_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "code"),
-    [(b"other", VALUE, b"key_mismatch"), (b"acme", b"x", b"undecodable"), (b"acme", VALUE, b"too_late")],
+    [(b"other", VALUE, b"key_mismatch"), (b"acme", b"x", b"undecodable"), (b"acme", VALUE, b"wrong_partition")],
 )
 def test_a_dead_letter_that_cannot_hold_an_order_back_has_none(key: bytes, value: bytes, code: bytes) -> None:
     headers = [("error-code", code), *HEADERS[1:]]
@@ -54,6 +54,15 @@ def test_a_dead_letter_that_cannot_hold_an_order_back_has_none(key: bytes, value
 
     assert letter is not None
     assert letter.order is None
+
+
+def test_a_letter_that_is_too_late_now_names_its_order_as_it_may_have_been_refused_otherwise_before() -> None:
+    headers = [("error-code", b"too_late"), *HEADERS[1:]]
+
+    letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
+
+    assert letter is not None
+    assert letter.order == ("acme", "o1")
 
 
 def test_a_refused_command_holds_no_order_back() -> None:
