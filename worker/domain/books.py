@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, assert_never
 
 from schemas.encoding import key_of
 from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
@@ -176,6 +176,8 @@ class Books:
                     self.retired_order(account, deadline.id)
                 case "adjustment":
                     self._drop_adjustment(account, bytes.fromhex(deadline.id))
+                case _:
+                    assert_never(deadline.kind)
 
     def retired_order(self, account: Account, order_id: str) -> RetiredOrder | None:
         """The order, if it has left by retention and its id is still kept. To be asked after `open_order`."""

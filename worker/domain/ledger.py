@@ -9,17 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final, NamedTuple, cast, get_args
+from typing import Final, NamedTuple, assert_never, cast, get_args
 
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
 from schemas.inputs import (
     ArchiveRequested,
+    Command,
     DeadLetterDiscarded,
     InputEvent,
     OrdersEvent,
     StockAdjusted,
     StockCounted,
+    StockEvent,
     SubOrdersEvent,
 )
 from schemas.state import VERSION, AccountState
@@ -36,7 +38,6 @@ from worker.domain.refusals import RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
 from worker.domain.views import Holding, OrderView, StockView
-from worker.domain.violations import InvariantViolation
 
 OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
 COUNTED_AHEAD_MS_MAX: Final = 5 * 60_000
@@ -188,7 +189,7 @@ class Ledger:
         if kind in _ABOUT_FACTS:
             effect = self._apply_to_order(account, cast("FactsEvent", event), decoded.occurred_at_ms, cause)
         else:
-            effect = self._apply_to_others(account, decoded, event, cause)
+            effect = self._apply_to_others(account, decoded, cast("StockEvent | Command", event), cause)
         if replay is not None:
             if self.rest is None:
                 self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
@@ -203,7 +204,7 @@ class Ledger:
                 pass
             self.rest = None
 
-    def _apply_to_others(self, account: Account, decoded: Decoded, event: InputEvent, cause: Cause) -> Effect:
+    def _apply_to_others(self, account: Account, decoded: Decoded, event: StockEvent | Command, cause: Cause) -> Effect:
         match event:
             case ArchiveRequested():
                 return self._answer(account, event, cause)
@@ -214,7 +215,7 @@ class Ledger:
             case StockAdjusted():
                 return self._adjust(account, event, decoded.occurred_at_ms, cause)
             case _:
-                raise InvariantViolation(f"nothing is known of what to do with a {type(event).__name__}")
+                assert_never(event)
 
     def refused(self, record: RefusedRecord, conflict: str | None, dead_letter: DeadLetterOfOrder | None) -> None:
         """A record was dead-lettered.

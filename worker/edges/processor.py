@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from schemas import decoding
 from schemas.decoding import Decoded, Refused
-from schemas.inputs import StockAdjusted, StockCounted
+from schemas.inputs import StockEvent
 from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
@@ -30,6 +30,7 @@ from worker.stream.records import InputRecord, Output, OutputRecord
 REPLAY_HEADER: Final = "replay-of"
 
 _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
+_ABOUT_STOCK: Final = frozenset(get_args(StockEvent))
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
 _DEAD_LETTER_ID: Final = re.compile(
@@ -213,7 +214,7 @@ class PartitionProcessor:
                 event_id=event.event_id,
                 order_id=order_id,
                 sub_order_id=getattr(event, "sub_order_id", None),
-                warehouse_id=event.warehouse_id if isinstance(event, StockCounted | StockAdjusted) else None,
+                warehouse_id=getattr(event, "warehouse_id", None) if type(event) in _ABOUT_STOCK else None,
                 sku=getattr(event, "sku", None),
             )
         if dead_letter is None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from schemas.catalogue import TOPIC_OF, TYPES
+from schemas.decoding import decode
+from schemas.generate import ROOT
 from schemas.topics import INPUTS, Topic
 from tests.named import named
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, counted, iso, ms, ordered
@@ -17,6 +22,7 @@ from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import Headers, InputRecord, OutputRecord
 
+INPUT_TYPES = [name for topic in INPUTS for name in TYPES[topic]]
 PREFIX = "shop."
 COUNT = 4
 HOME = partition_of("a", COUNT)
@@ -245,6 +251,33 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
     partition.process({**BROKEN, "account_id": NEIGHBOUR}, key=NEIGHBOUR.encode())
     assert partition.pending() == []
     assert [order.account_id for order in partition.processor.ledger.orders()] == [NEIGHBOUR]
+
+
+# Every type of event.
+
+
+EXAMPLES = sorted(path for name in INPUT_TYPES for path in (ROOT / "examples" / "valid" / name).glob("*.json"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_type_of_event_is_taken_by_the_rules_also_by_an_order_that_is_large(path: Path) -> None:
+    raw, topic = path.read_bytes(), TOPIC_OF[path.parent.name]
+    body: dict[str, Any] = json.loads(raw)
+    decoded = decode(topic, raw)
+    recorded_at = max(decoded.occurred_at_ms, decoded.as_of_ms)
+    key = body["account_id"].encode()
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    numbers = count()
+
+    def send(topic: Topic, value: bytes) -> Outcome:
+        return processor.process(InputRecord(topic, 0, next(numbers), recorded_at, key, value, ()))
+
+    many = [{"sku": f"sku {number}", "quantity": 1} for number in range(1000)]
+    common = {name: body[name] for name in ("account_id", "occurred_at")}
+    large = body_of("order.created", order_id=body.get("order_id", "o"), lines=many) | common
+    assert send(Topic.ORDERS, json.dumps(large).encode()) is Outcome.APPLIED
+    assert send(topic, raw) is not Outcome.DEAD_LETTERED
+    list(processor.flush())
 
 
 # What the engine asks.

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from schemas.catalogue import TYPES
+from schemas.topics import INPUTS
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS, ORDERS
 from tests.model.run import AccountRules, Model, Record, Step
@@ -320,3 +322,9 @@ def test_an_adjustment_that_is_sent_again_once_its_id_is_forgotten_is_too_late(s
     assert shop.say("stock.adjusted", 60, **adjusted).outcomes == {"duplicate"}
     shop.now += 1
     assert shop.say("stock.adjusted", 60, **adjusted).code == "too_late"
+
+
+def test_the_model_knows_the_types_that_there_are() -> None:
+    assert {topic: set(types) for topic, types in reading.TYPES.items()} == {
+        str(topic): set(TYPES[topic]) for topic in INPUTS
+    }

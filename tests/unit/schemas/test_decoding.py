@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 
-from schemas.decoding import Refused, decode, id_and_time_of, order_of
-from schemas.inputs import Count, Line, OrderCreated, OrderLine, StockCounted, SubOrderCancelled, SubOrderSplit
-from schemas.topics import Topic
+from schemas.catalogue import TYPES
+from schemas.decoding import _DECODE, Refused, decode, id_and_time_of, order_of
+from schemas.inputs import (
+    Count,
+    InputEvent,
+    Line,
+    OrderCreated,
+    OrderLine,
+    StockCounted,
+    SubOrderCancelled,
+    SubOrderSplit,
+)
+from schemas.outputs import Output
+from schemas.topics import INPUTS, OUTPUTS, Topic
 
 COMMON = {"event_id": "e-1", "account_id": "a-1", "occurred_at": "2026-03-04T05:06:07.123Z"}
 OF_SUB_ORDER = {**COMMON, "order_id": "o-1", "sub_order_id": "o-1-1"}
@@ -355,3 +367,25 @@ def test_the_event_of_a_split_keeps_the_order_of_its_children() -> None:
     event = decode(Topic.SUB_ORDERS, written(SPLIT, children=children)).event
     assert isinstance(event, SubOrderSplit)
     assert [child.sub_order_id for child in event.children] == ["c", "a", "b"]
+
+
+# Closed sets.
+
+
+def test_every_input_topic_is_decoded() -> None:
+    assert _DECODE.keys() == set(INPUTS)
+
+
+def test_every_time_of_an_event_is_read() -> None:
+    # A field that the decoder does not bring into its normal form would be compared as it is spelled.
+    times = {(kind, field) for kind in get_args(InputEvent) for field in _times_of(kind)}
+    assert {(kind, field) for kind, field in times if field != "occurred_at"} == {(StockCounted, "as_of")}
+
+
+def _times_of(kind: type) -> set[str]:
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    return {name for name, described in schema.items() if "date-time" in str(described)}
+
+
+def test_every_output_is_carried_by_a_topic() -> None:
+    assert {kind for topic in OUTPUTS for kind in TYPES.get(topic, {}).values()} == set(get_args(Output))
