@@ -125,6 +125,21 @@ def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
     return account_id, order_id
 
 
+def account_of(value: bytes | None, key: bytes | None) -> str | None:
+    """Returns the account that a record speaks of, refused for whatever reason.
+
+    That is its field account_id where its value decodes to an object with a valid one, else its key, if that could be
+    an account's; else None. Raises nothing.
+    """
+    fields = _fields_or_none(value)
+    account_id = None if fields is None else fields.get("account_id")
+    if not _is_id(account_id):
+        account_id = None if key is None else key.decode(errors="replace")
+        if key is None or not _is_id(account_id) or account_id.encode() != key:
+            return None
+    return account_id
+
+
 def id_and_time_of(value: bytes | None) -> tuple[str | None, str | None]:
     """Returns the record's event_id, and its occurred_at in its normal spelling.
 

@@ -13,6 +13,7 @@ Keys are `kind/account/…`, each part percent-encoded:
 | `retired/A/ORDER` | `RetiredOrder`: an order that left by retention |
 | `stock/A/WAREHOUSE/SKU` | `StockState`: the count of a stock key |
 | `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
+| `flood/A` | `FloodState`: a flood of bad records from an account, until it ceases |
 | `part/A/WAREHOUSE/ORIGIN/SNAPSHOT/PART` | `PartState`: one part of a remembered snapshot |
 
 Times are UTC milliseconds. What frozen units and flows a key has is not stored: it follows from the orders, the retired
@@ -137,6 +138,13 @@ class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
     flows: list[Flow]
 
 
+class FloodState(msgspec.Struct, array_like=True, gc=False):
+    """An alert `flooding` of the account was raised, by a record of this timestamp, and its condition still holds."""
+
+    version: int
+    began_at: int
+
+
 class PartState(msgspec.Struct, array_like=True, gc=False):
     """One part of a remembered snapshot.
 
@@ -154,7 +162,7 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
     unknown: list[int]
 
 
-State = RetiredOrder | AccountState | StockState | AdjustmentState | PartState
+State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
@@ -163,6 +171,7 @@ decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode
 decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode
 decode_stock: Final = msgspec.msgpack.Decoder(StockState).decode
 decode_adjustment: Final = msgspec.msgpack.Decoder(AdjustmentState).decode
+decode_flood: Final = msgspec.msgpack.Decoder(FloodState).decode
 decode_part: Final = msgspec.msgpack.Decoder(PartState).decode
 
 

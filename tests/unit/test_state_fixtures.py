@@ -21,6 +21,7 @@ DECODERS = {
     "retired": state.decode_retired,
     "stock": state.decode_stock,
     "adjustment": state.decode_adjustment,
+    "flood": state.decode_flood,
     "part": state.decode_part,
 }
 

@@ -16,6 +16,7 @@ from worker.domain.accounts import Account
 from worker.domain.archive import statuses_of
 from worker.domain.cause import Cause
 from worker.domain.deadlines import Deadline, Deadlines
+from worker.domain.floods import Floods
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
 from worker.domain.outbox import Outbox, Record
@@ -45,6 +46,7 @@ class Books:
         self.stream_time_ms = -1
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
+        self.floods = Floods(out)
         self.orders_eligible = 0
         self._rules = rules
         self._opened: list[Account] = []

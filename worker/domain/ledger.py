@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final, NamedTuple, assert_never, cast, get_args
+from typing import Final, assert_never, cast, get_args
 
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
@@ -34,7 +34,7 @@ from worker.domain.counting import take_part
 from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
-from worker.domain.refusals import RuleRefusal
+from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, Rules
 from worker.domain.views import Holding, OrderView, StockView
@@ -65,32 +65,6 @@ _DUPLICATE: Final = Effect.DUPLICATE
 _STALE: Final = Effect.STALE
 
 
-class DeadLetterOfOrder(NamedTuple):
-    """A dead letter that holds an order back while it is pending."""
-
-    account_id: str
-    order_id: str
-    dead_letter_id: str
-
-
-class RefusedRecord(NamedTuple):
-    """What can be read of a record that is dead-lettered, as far as anything follows from it.
-
-    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
-    """
-
-    account_id: str
-    source: str
-    recorded_at: int
-    occurred_at: str
-    event_id: str | None
-    order_id: str | None
-    sub_order_id: str | None = None
-    warehouse_id: str | None = None
-    sku: str | None = None
-    """Warehouse and SKU are those of an event of stock."""
-
-
 class Ledger:
     """State and rules of one partition's accounts.
 
@@ -103,6 +77,8 @@ class Ledger:
         self._books = Books(rules, self._out)
         self._orders = Orders(self._books)
         self._restoration = Restoration(self._books)
+        self._refusal: Cause | None = None
+        """What the last refused record was the cause of: its outputs are numbered on."""
         self.rest: Iterator[None] | None = None
         """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
 
@@ -232,11 +208,35 @@ class Ledger:
             record.order_id,
             record.sub_order_id,
         )
+        self._refusal = cause
         if conflict is not None:
             where = {"sub_order_id": record.sub_order_id, "warehouse_id": record.warehouse_id, "sku": record.sku}
             self._out.alert(cause, "conflict", conflict, **where)
         if dead_letter is not None:
             self._hold_back(cause, dead_letter)
+
+    def flooding(self) -> list[str]:
+        """The accounts whose flood of bad records goes on."""
+        return list(self._books.floods.known)
+
+    def serves_others(self, account_id: str) -> bool:
+        """Whether anything is known of another account than this one."""
+        others = (account for other, account in self._books.accounts.items() if other != account_id)
+        return any(not account.is_empty for account in others)
+
+    def flood_began(self, record: RefusedRecord) -> None:
+        """Too many of the last records were bad, all of one account's, `record` the last of them."""
+        account = self._books.account(record.account_id)
+        cause = Cause(account, record.source, record.recorded_at, record.occurred_at, record.event_id)
+        if self._refusal is not None and self._refusal.source == record.source:
+            cause.number = self._refusal.number
+        detail = "Too many of the last records of this partition were bad, all of them this account's."
+        self._out.alert(cause, "flooding", detail)
+        self._books.floods.began(account, record.recorded_at)
+
+    def flood_ceased(self, account_id: str) -> None:
+        """The counterpart: the next flood of the account is a new one."""
+        self._books.floods.ceased(account_id)
 
     def flush(self) -> Iterator[list[Record]]:
         """All records decided since the last flush, outputs and dirty state, a few at a time."""

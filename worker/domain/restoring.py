@@ -15,6 +15,7 @@ from schemas.state import (
     Flow,
     decode_account,
     decode_adjustment,
+    decode_flood,
     decode_order_head,
     decode_part,
     decode_retired,
@@ -67,6 +68,8 @@ class Restoration:
                 account.stock_at(names[0], names[1]).base(None if value is None else decode_stock(value))
             case "adjustment":
                 _put(account.adjustments, bytes.fromhex(names[0]), None if value is None else decode_adjustment(value))
+            case "flood":
+                _put(self._books.floods.known, account_id, None if value is None else decode_flood(value))
             case "part":
                 _put(self._parts, (account_id, *names), value)
             case _:

@@ -11,18 +11,19 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple, get_args
 
 from schemas import decoding
-from schemas.decoding import Decoded, Refused
+from schemas.decoding import Decoded
+from schemas.decoding import Refused as NotDecoded
 from schemas.inputs import StockEvent
-from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger, RefusedRecord
+from worker.domain.ledger import Effect, Ledger
 from worker.domain.outbox import Record
-from worker.domain.refusals import RuleRefusal
+from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
+from worker.edges.parties import Accounts, Refused
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
@@ -64,6 +65,7 @@ class PartitionProcessor:
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
+        self.parties = Accounts(self.ledger, lambda account_id: partition_of(account_id, partition_count) == partition)
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -124,7 +126,7 @@ class PartitionProcessor:
             self._check_place(record, decoded.event.account_id)
             awaited = None if replay is None else self._of_order(topic, record, replay)
             effect = self.ledger.apply(decoded, source, recorded_at, awaited)
-        except (Refused, RuleRefusal) as refused:
+        except (NotDecoded, RuleRefusal) as refused:
             self._refuse(topic, record, decoded, replay, refused)
             return Outcome.DEAD_LETTERED
         return _OUTCOMES[effect]
@@ -178,7 +180,7 @@ class PartitionProcessor:
         record: InputRecord,
         decoded: Decoded | None,
         replay: Origin | None,
-        refused: Refused | RuleRefusal,
+        refused: NotDecoded | RuleRefusal,
     ) -> None:
         origin = replay or Origin(record.topic, str(record.partition), str(record.offset))
         headers: list[tuple[str, bytes | None]] = [
@@ -193,38 +195,19 @@ class PartitionProcessor:
         self._dead_letters.append(OutputRecord(self._names[Topic.DEAD_LETTERS], record.key, record.value, headers))
         tally = self.ledger.tally
         tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
+        last = Refused(record, f"{self._sources[record.topic]}{record.offset}", decoded, replay is not None)
+        self.parties.last_refused = last
         dead_letter = None if refused.code == "too_late" else self._of_order(topic, record, origin)
         if dead_letter is not None or refused.code == "conflict":
             conflict = refused.message if refused.code == "conflict" else None
-            self.ledger.refused(self._legible(record, decoded, dead_letter), conflict, dead_letter)
+            self.ledger.refused(_legible(last, dead_letter), conflict, dead_letter)
 
-    def _legible(
-        self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None
-    ) -> RefusedRecord:
-        """What can be read of a refused record."""
-        source = f"{self._sources[record.topic]}{record.offset}"
-        order_id = None if dead_letter is None else dead_letter.order_id
-        if decoded is not None:
-            event = decoded.event
-            return RefusedRecord(
-                account_id=event.account_id,
-                source=source,
-                recorded_at=record.timestamp,
-                occurred_at=event.occurred_at,
-                event_id=event.event_id,
-                order_id=order_id,
-                sub_order_id=getattr(event, "sub_order_id", None),
-                warehouse_id=getattr(event, "warehouse_id", None) if type(event) in _ABOUT_STOCK else None,
-                sku=getattr(event, "sku", None),
-            )
-        if dead_letter is None:
-            raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
-        event_id, occurred_at = decoding.id_and_time_of(record.value)
-        return RefusedRecord(
-            account_id=dead_letter.account_id,
-            source=source,
-            recorded_at=record.timestamp,
-            occurred_at=occurred_at or timestamp_text(record.timestamp),
-            event_id=event_id,
-            order_id=order_id,
-        )
+
+def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> RefusedRecord:
+    """What can be read of a record that is of an order, or that was decoded."""
+    is_of_stock = refused.decoded is not None and type(refused.decoded.event) in _ABOUT_STOCK
+    if dead_letter is not None:
+        return refused.legible(dead_letter.account_id, dead_letter.order_id, with_stock=is_of_stock)
+    if refused.decoded is None:
+        raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
+    return refused.legible(refused.decoded.event.account_id, None, with_stock=is_of_stock)

@@ -254,7 +254,7 @@ class PartitionTask:
 
     async def _process(self, writer: TransactionWriter, progress: InputProgress) -> None:
         merge = Merge(self._config.inputs, self.processor.waits)
-        breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
+        breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window, self.processor.parties)
         positions = progress.positions()
         offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
         self._offsets = offsets
