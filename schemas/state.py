@@ -11,6 +11,7 @@ Keys are `kind/account/…`, each part percent-encoded:
 | `account/A` | `AccountState` |
 | `order/A/ORDER` | `OrderRow` |
 | `retired/A/ORDER` | `RetiredOrder`: an order that left by retention |
+| `pending/A/ORDER` | `PendingState`: what the pending dead letters of an order were refused with |
 | `stock/A/WAREHOUSE/SKU` | `StockState`: the count of a stock key |
 | `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
 | `flood/A` | `FloodState`: a flood of bad records from an account, until it ceases |
@@ -87,7 +88,9 @@ identities, dead_letters, alerts, sub_orders. `worker.domain.order_state` tells 
 
 
 class OrderHead(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows and deadlines from."""
+    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows, deadlines and the number of
+    pending dead letters from. What it only passes over stays raw.
+    """
 
     version: int
     claims: dict[str, dict[str, ClaimRow]]
@@ -95,6 +98,13 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
     eligible: bool
     occurred_at_max: int
     seen_at: int
+    status: int
+    lines: msgspec.Raw
+    lines_rank: msgspec.Raw
+    cancelled_at: msgspec.Raw
+    uncovered: msgspec.Raw
+    identities: msgspec.Raw
+    dead_letters: list[str]
 
 
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
@@ -145,6 +155,13 @@ class FloodState(msgspec.Struct, array_like=True, gc=False):
     began_at: int
 
 
+class PendingState(msgspec.Struct, array_like=True, gc=False):
+    """What each pending dead letter of an order was refused with last: the code by id."""
+
+    version: int
+    codes: dict[str, str]
+
+
 class PartState(msgspec.Struct, array_like=True, gc=False):
     """One part of a remembered snapshot.
 
@@ -162,7 +179,7 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
     unknown: list[int]
 
 
-State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PartState
+State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PendingState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
@@ -172,6 +189,7 @@ decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode
 decode_stock: Final = msgspec.msgpack.Decoder(StockState).decode
 decode_adjustment: Final = msgspec.msgpack.Decoder(AdjustmentState).decode
 decode_flood: Final = msgspec.msgpack.Decoder(FloodState).decode
+decode_pending: Final = msgspec.msgpack.Decoder(PendingState).decode
 decode_part: Final = msgspec.msgpack.Decoder(PartState).decode
 
 

@@ -22,6 +22,7 @@ DECODERS = {
     "stock": state.decode_stock,
     "adjustment": state.decode_adjustment,
     "flood": state.decode_flood,
+    "pending": state.decode_pending,
     "part": state.decode_part,
 }
 

@@ -20,6 +20,7 @@ from worker.domain.floods import Floods
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
 from worker.domain.outbox import Outbox, Record
+from worker.domain.pending import Pending
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
@@ -47,6 +48,7 @@ class Books:
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
         self.floods = Floods(out)
+        self.pending = Pending(out)
         self.orders_eligible = 0
         self._rules = rules
         self._opened: list[Account] = []

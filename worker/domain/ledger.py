@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import StrEnum
 from typing import Final, assert_never, cast, get_args
 
+from schemas.dead_letters import DeadLetterCode
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
 from schemas.inputs import (
@@ -117,6 +118,10 @@ class Ledger:
         """Sizes of the state, for metrics."""
         return self._books.gauges()
 
+    def pending(self) -> dict[str, int]:
+        """How many dead letters hold an order back, by code, or `unknown`."""
+        return self._books.pending.counts
+
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
         """What was decided, by kind, since the reader last cleared it."""
@@ -193,11 +198,13 @@ class Ledger:
             case _:
                 assert_never(event)
 
-    def refused(self, record: RefusedRecord, conflict: str | None, dead_letter: DeadLetterOfOrder | None) -> None:
-        """A record was dead-lettered.
+    def refused(
+        self, record: RefusedRecord, code: DeadLetterCode, message: str, dead_letter: DeadLetterOfOrder | None
+    ) -> None:
+        """A record was dead-lettered with this code, and this sentence.
 
-        `conflict` says what came again with other content, if that is why. A dead letter of an order holds it back
-        until its replay is accepted or it is discarded.
+        A dead letter of an order holds it back until its replay is accepted or it is discarded. One that is `too_late`
+        does not, but goes on to where it was pending before.
         """
         cause = Cause(
             self._books.account(record.account_id),
@@ -209,11 +216,11 @@ class Ledger:
             record.sub_order_id,
         )
         self._refusal = cause
-        if conflict is not None:
+        if code == "conflict":
             where = {"sub_order_id": record.sub_order_id, "warehouse_id": record.warehouse_id, "sku": record.sku}
-            self._out.alert(cause, "conflict", conflict, **where)
+            self._out.alert(cause, "conflict", message, **where)
         if dead_letter is not None:
-            self._hold_back(cause, dead_letter)
+            self._hold_back(cause, dead_letter, code)
 
     def flooding(self) -> list[str]:
         """The accounts whose flood of bad records goes on."""
@@ -243,16 +250,22 @@ class Ledger:
         self.finish()
         return self._books.flush()
 
-    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
-        account, order_id = cause.account, dead_letter.order_id
+    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder, code: DeadLetterCode) -> None:
+        account, order_id, dead_letter_id = cause.account, dead_letter.order_id, dead_letter.dead_letter_id
         order = self._books.open_order(account, order_id)
+        if order is not None and dead_letter_id in order.dead_letters:
+            self._books.pending.began(account.id, order_id, dead_letter_id, code)
+            return
+        if code == "too_late":
+            return
         if order is None:
             if self._books.retired_order(account, order_id) is not None:
                 return  # it has left for good, and nothing of it can come back
             order = self._books.new_order(account, order_id)
-        if dead_letter.dead_letter_id not in order.dead_letters and len(order.dead_letters) < DEAD_LETTERS_MAX:
-            order.dead_letters.append(dead_letter.dead_letter_id)
+        if len(order.dead_letters) < DEAD_LETTERS_MAX:
+            order.dead_letters.append(dead_letter_id)
             order.changed = True
+            self._books.pending.began(account.id, order_id, dead_letter_id, code)
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
 
     # Orders
@@ -327,6 +340,7 @@ class Ledger:
         if order is None or dead_letter_id not in order.dead_letters:
             return _STALE
         order.dead_letters.remove(dead_letter_id)
+        self._books.pending.ended(account.id, order_id, dead_letter_id)
         if order.known or order.dead_letters:
             order.changed = True
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)

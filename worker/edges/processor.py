@@ -81,6 +81,10 @@ class PartitionProcessor:
         """Sizes of the state."""
         return self.ledger.gauges()
 
+    def pending(self) -> dict[str, int]:
+        """Dead letters that hold an order back, by code."""
+        return self.ledger.pending()
+
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a state record. Raises StateVersionError for one that a newer program wrote."""
         try:
@@ -197,10 +201,10 @@ class PartitionProcessor:
         tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
         last = Refused(record, f"{self._sources[record.topic]}{record.offset}", decoded, replay is not None)
         self.parties.last_refused = last
-        dead_letter = None if refused.code == "too_late" else self._of_order(topic, record, origin)
+        is_of_none = refused.code == "too_late" and replay is None
+        dead_letter = None if is_of_none else self._of_order(topic, record, origin)
         if dead_letter is not None or refused.code == "conflict":
-            conflict = refused.message if refused.code == "conflict" else None
-            self.ledger.refused(_legible(last, dead_letter), conflict, dead_letter)
+            self.ledger.refused(_legible(last, dead_letter), refused.code, refused.message, dead_letter)
 
 
 def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> RefusedRecord:

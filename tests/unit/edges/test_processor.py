@@ -37,6 +37,7 @@ class Partition:
     def __init__(self) -> None:
         self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, rules=Rules())
         self.offset = 6
+        self.state: dict[bytes, bytes | None] = {}
 
     def process(
         self,
@@ -253,6 +254,43 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
     assert [order.account_id for order in partition.processor.ledger.orders()] == [NEIGHBOUR]
 
 
+# How many are pending.
+
+
+def restored(partition: Partition, without: bytes = b"-") -> Partition:
+    """Another one that read the state that this one has written so far."""
+    records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.STATE]
+    partition.state |= {record.key or b"": record.value for record in records}
+    again = Partition()
+    for key, value in partition.state.items():
+        if not key.startswith(without):
+            again.processor.restore(key, value)
+    again.processor.restored(ms(NOW))
+    return again
+
+
+def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_last(partition: Partition) -> None:
+    ahead = {**CREATED, "order_id": "ahead", "occurred_at": iso(3 * DAY)}
+    name = f"shop.orders.events.v1/{HOME}/7"
+    partition.process(ahead)
+    partition.process(BROKEN)
+    partition.process(b"{")
+    partition.process({**CREATED, "order_id": "old", "occurred_at": iso(-91 * DAY)})
+    assert partition.processor.pending() == {"future": 1, "invalid": 1}
+    late = ms(200 * DAY)
+    assert partition.process(ahead, headers=[("replay-of", name.encode())], timestamp=late) is Outcome.DEAD_LETTERED
+    assert partition.processor.pending() == {"future": 0, "invalid": 1, "too_late": 1}
+    assert restored(partition).processor.pending() == {"invalid": 1, "too_late": 1}
+    discarded = body_of("dead_letter.discarded", order_id="ahead", dead_letter_id=name)
+    assert partition.process(discarded, topic=Topic.COMMANDS, timestamp=late) is Outcome.APPLIED
+    assert restored(partition).processor.pending() == {"invalid": 1}
+
+
+def test_a_pending_dead_letter_whose_code_nobody_wrote_down_is_counted_as_such(partition: Partition) -> None:
+    partition.process(BROKEN)
+    assert restored(partition, without=b"pending/").processor.pending() == {"unknown": 1}
+
+
 # Whose bad records these are.
 
 
@@ -333,22 +371,9 @@ def test_a_flood_of_an_account_that_lives_elsewhere_has_no_alert_here(partition:
 def test_a_flood_is_known_after_a_restart_until_it_ceased(partition: Partition) -> None:
     partition.process(b"{")
     partition.processor.parties.flood_began("a")
-    state = {
-        record.key: record.value for record in named(partition.processor.flush()) if record.topic.endswith("state.v1")
-    }
-
-    def restarted() -> Partition:
-        again = Partition()
-        for key, value in state.items():
-            again.processor.restore(key or b"", value)
-        again.processor.restored(ms(NOW))
-        return again
-
-    assert restarted().processor.parties.flooding() == ["a"]
-    after = restarted()
-    after.processor.parties.flood_ceased("a")
-    state |= {record.key: record.value for record in named(after.processor.flush())}
-    assert restarted().processor.parties.flooding() == []
+    assert restored(partition).processor.parties.flooding() == ["a"]
+    partition.processor.parties.flood_ceased("a")
+    assert restored(partition).processor.parties.flooding() == []
 
 
 # Every type of event.
