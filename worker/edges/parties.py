@@ -8,6 +8,7 @@ an account lie in its own partition.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from schemas import decoding
@@ -24,15 +25,10 @@ class Refused(NamedTuple):
 
     record: InputRecord
     source: str
+    account_id: str | None
+    """The account that it speaks of, None where none can be read."""
     decoded: Decoded | None
     is_replay: bool
-
-    @property
-    def account_id(self) -> str | None:
-        """The account that it speaks of, None where none can be read."""
-        if self.decoded is not None:
-            return self.decoded.event.account_id
-        return decoding.account_of(self.record.value, self.record.key)
 
     def legible(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
         """What can be read of it; `account_id` and `order_id` are read already. `with_stock`: it is about stock."""
@@ -53,6 +49,18 @@ class Refused(NamedTuple):
             warehouse_id=getattr(event, "warehouse_id", None) if with_stock else None,
             sku=getattr(event, "sku", None),
         )
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Dead letters of one account, and the first of them."""
+
+    topic: str
+    partition: int
+    offset: int
+    code: str
+    error: str
+    count: int = 1
 
 
 class Accounts:

@@ -23,7 +23,7 @@ from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
-from worker.edges.parties import Accounts, Refused
+from worker.edges.parties import Accounts, Refusals, Refused
 from worker.edges.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
@@ -65,6 +65,8 @@ class PartitionProcessor:
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
+        self.refusals: dict[str | None, Refusals] = {}
+        """The dead letters of each account since the reader last cleared it, for the log."""
         self.parties = Accounts(self.ledger, lambda account_id: partition_of(account_id, partition_count) == partition)
 
     @property
@@ -199,12 +201,24 @@ class PartitionProcessor:
         self._dead_letters.append(OutputRecord(self._names[Topic.DEAD_LETTERS], record.key, record.value, headers))
         tally = self.ledger.tally
         tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
-        last = Refused(record, f"{self._sources[record.topic]}{record.offset}", decoded, replay is not None)
+        value, key = record.value, record.key
+        account_id = decoding.account_of(value, key) if decoded is None else decoded.event.account_id
+        source = f"{self._sources[record.topic]}{record.offset}"
+        last = Refused(record, source, account_id, decoded, replay is not None)
         self.parties.last_refused = last
+        self._count_refusal(record, account_id, refused)
         is_of_none = refused.code == "too_late" and replay is None
         dead_letter = None if is_of_none else self._of_order(topic, record, origin)
         if dead_letter is not None or refused.code == "conflict":
             self.ledger.refused(_legible(last, dead_letter), refused.code, refused.message, dead_letter)
+
+    def _count_refusal(self, record: InputRecord, account_id: str | None, refused: NotDecoded | RuleRefusal) -> None:
+        known = self.refusals.get(account_id)
+        if known is None:
+            first = Refusals(record.topic, record.partition, record.offset, refused.code, refused.message)
+            self.refusals[account_id] = first
+        else:
+            known.count += 1
 
 
 def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> RefusedRecord:

@@ -169,6 +169,17 @@ def test_dead_letters_are_counted_by_code(partition: Partition) -> None:
     assert (tally["dead_letter", "undecodable"], tally["dead_letter", "invalid"]) == (2, 1)
 
 
+def test_the_first_refusal_of_each_account_is_kept_for_the_log(partition: Partition) -> None:
+    partition.process(BROKEN)
+    partition.process(b"{")
+    partition.process({**CREATED, "account_id": NEIGHBOUR}, key=b"a")
+    partition.process(b"{", key=None)
+    refusals = {
+        account: (first.offset, first.code, first.count) for account, first in partition.processor.refusals.items()
+    }
+    assert refusals == {"a": (7, "invalid", 2), NEIGHBOUR: (9, "key_mismatch", 1), None: (10, "undecodable", 1)}
+
+
 def test_many_dead_letters_are_handed_over_a_few_at_a_time() -> None:
     partition = Partition()
     for _ in range(2 * RECORDS_PER_STEP + 1):
