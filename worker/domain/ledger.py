@@ -37,7 +37,7 @@ from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
-from worker.domain.rules import DAY_MS, Rules
+from worker.domain.rules import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.views import Holding, OrderView, StockView
 
 OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
@@ -280,12 +280,14 @@ class Ledger:
                 return _STALE
             if retired is not None:
                 raise RuleRefusal(
-                    "too_late", "The field occurred_at is later than all of an order that left by retention."
+                    "too_late",
+                    f"The field occurred_at is later than all of an order that left after {account.rules.retention_text}.",
                 )
         is_known = order is not None and order.known
         if not is_known and at < cause.recorded_at - account.rules.retention_ms:
             raise RuleRefusal(
-                "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
+                "too_late",
+                f"The field occurred_at is older than {account.rules.retention_text}, and no event of its order is known.",
             )
         event_hash, content = identity_of(event)
         identities = b"" if order is None else order.identities
@@ -358,7 +360,8 @@ class Ledger:
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
         if as_of < self._books.horizon(account):
-            raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
+            kept = f"{account.rules.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
+            raise RuleRefusal("too_late", f"The field as_of is older than any flow that is kept: {kept}.")
         taking = take_part(self._books, account, event, as_of, cause)
         if taking is None:
             return _DUPLICATE
@@ -371,7 +374,7 @@ class Ledger:
         if known is not None and known.content == content:
             return _DUPLICATE
         if at < self._books.moves_horizon(account):  # its id may have been forgotten, and it would count twice
-            raise RuleRefusal("too_late", "The field occurred_at is older than the retention.")
+            raise RuleRefusal("too_late", f"The field occurred_at is older than {account.rules.retention_text}.")
         if known is not None:
             raise RuleRefusal("conflict", "The field event_id was used before for an adjustment, with other content.")
         stock = account.stock_at(event.warehouse_id, event.sku)

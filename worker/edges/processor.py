@@ -14,6 +14,7 @@ from schemas import decoding
 from schemas.decoding import Decoded
 from schemas.decoding import Refused as NotDecoded
 from schemas.inputs import StockEvent
+from schemas.sentences import quoted
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.ledger import Effect, Ledger
@@ -150,13 +151,18 @@ class PartitionProcessor:
 
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
-            raise RuleRefusal("key_mismatch", "The record's key is not its field account_id.")
+            key = "has no key" if record.key is None else f"has the key {quoted(record.key.decode(errors='replace'))}"
+            raise RuleRefusal(
+                "key_mismatch",
+                f"The record {key}, and its field account_id says {quoted(account_id)}: send it with that as its key.",
+            )
         expected = partition_of(account_id, self._partition_count)
         if expected != self._partition:
             raise RuleRefusal(
                 "wrong_partition",
                 f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
-                f" the record lies in {self._partition}.",
+                f" the record lies in {self._partition}: set the producer's partitioner to murmur2, the Java client's"
+                " default.",
             )
 
     def _replay_of(self, record: InputRecord) -> Origin | None:
