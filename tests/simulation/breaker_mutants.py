@@ -15,7 +15,13 @@ BREAKER_MUTANTS = (
     Mutant(
         "breaker-never-opens",
         "However many records are bad, the partition goes on.",
-        (Edit(BREAKER, "return bad and 0 < self._bad_max <= len(self._bad) and not self._is_flood()", "return False"),),
+        (
+            Edit(
+                BREAKER,
+                "return bad and 0 < self._bad_max <= len(self._bad) and not self._is_flood(party)",
+                "return False",
+            ),
+        ),
     ),
     Mutant(
         "breaker-counts-in-a-row",
@@ -64,12 +70,12 @@ BREAKER_MUTANTS = (
     Mutant(
         "breaker-stops-others",
         "A flood of one account stops the others of its partition.",
-        (Edit(BREAKER, " and not self._is_flood()", ""),),
+        (Edit(BREAKER, "not self._is_flood(party)", "True"),),
     ),
     Mutant(
         "flood-of-two",
         "The bad records of two accounts are taken for a flood of one.",
-        (Edit(BREAKER, "len(self._by_party) > 1", "len(self._by_party) > 2"),),
+        (Edit(BREAKER, "len(self._bad) * FLOOD_PERCENT", "len(self._bad) * 40"),),
     ),
     Mutant(
         "flood-of-the-only-account",
@@ -79,7 +85,7 @@ BREAKER_MUTANTS = (
     Mutant(
         "flood-told-with-every-record",
         "A flood is told again with every bad record.",
-        (Edit(BREAKER, "        if party not in self._flooding:\n", "        if True:\n"),),
+        (Edit(BREAKER, "if party == last and party not in self._flooding:", "if party == last:"),),
     ),
     Mutant(
         "flood-forgotten-by-a-restart",
@@ -89,7 +95,7 @@ BREAKER_MUTANTS = (
     Mutant(
         "flood-never-ceases",
         "A flood that ceased keeps the next one from being told.",
-        (Edit(BREAKER, "if self._by_party.get(party, 0) < self._bad_max:", "if False:"),),
+        (Edit(BREAKER, "if self._by_party.get(party, 0) * 100 < self._bad_max * FLOOD_PERCENT:", "if False:"),),
     ),
     Mutant(
         "flood-ceases-with-a-restart",

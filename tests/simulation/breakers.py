@@ -1,15 +1,16 @@
 """The dead-letter breakers of all workers, as the contract has them: when each must open, and that nothing follows it.
 
-A partition stops when so many of its last records were bad, unless all of these are of one account and the partition
-knows others: then that account floods, which is told once. They are counted in the order in which one worker decides
-them, from where it began to read: a crash, a rebalance and a transaction that failed let the count begin anew, and with
-it the records that were not committed come again. A partition that stopped stays so until its process is restarted.
+A partition stops when so many of its last records were bad, unless nine tenths of these are of one account and the
+partition knows others: then that account floods, which is told once. They are counted in the order in which one worker
+decides them, from where it began to read: a crash, a rebalance and a transaction that failed let the count begin anew,
+and with it the records that were not committed come again. A partition that stopped stays so until its process is
+restarted.
 """
 
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -115,10 +116,11 @@ class Breakers:
         ceased = self._ceased(count)
         began = None
         if bad and 0 < self._bad_max <= len(_bad(count)):
-            accused = set(_bad(count))
-            if len(accused) == 1 and party != NOBODY and set(known()) - accused:
-                began = party if party not in count.flooding else None
-                count.flooding.add(party)
+            accused, most = Counter(_bad(count)).most_common(1)[0]
+            if most >= 0.9 * len(_bad(count)) and accused != NOBODY and set(known()) - {accused}:
+                if accused == party and accused not in count.flooding:
+                    began = accused
+                    count.flooding.add(accused)
             else:
                 count.is_open = True
         return Floods(began if began is not None and is_home(began) else None, tuple(filter(is_home, ceased)))
@@ -127,7 +129,7 @@ class Breakers:
         """The floods of which a whole window is known that has fewer."""
         if len(count.last) < self._window:
             return []
-        ceased = [party for party in sorted(count.flooding) if count.last.count(party) < self._bad_max]
+        ceased = [party for party in sorted(count.flooding) if count.last.count(party) < 0.9 * self._bad_max]
         count.flooding -= set(ceased)
         return ceased
 

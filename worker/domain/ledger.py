@@ -237,7 +237,7 @@ class Ledger:
         cause = Cause(account, record.source, record.recorded_at, record.occurred_at, record.event_id)
         if self._refusal is not None and self._refusal.source == record.source:
             cause.number = self._refusal.number
-        detail = "Too many of the last records of this partition were bad, all of them this account's."
+        detail = "Too many of the last records of this partition were bad, nearly all of them this account's."
         self._out.alert(cause, "flooding", detail)
         self._books.floods.began(account, record.recorded_at)
 
@@ -279,15 +279,15 @@ class Ledger:
             if retired is not None and at <= retired.occurred_at_max:
                 return _STALE
             if retired is not None:
+                kept = account.rules.retention_text
                 raise RuleRefusal(
-                    "too_late",
-                    f"The field occurred_at is later than all of an order that left after {account.rules.retention_text}.",
+                    "too_late", f"The field occurred_at is later than all of an order that left after {kept}."
                 )
         is_known = order is not None and order.known
         if not is_known and at < cause.recorded_at - account.rules.retention_ms:
+            kept = account.rules.retention_text
             raise RuleRefusal(
-                "too_late",
-                f"The field occurred_at is older than {account.rules.retention_text}, and no event of its order is known.",
+                "too_late", f"The field occurred_at is older than {kept}, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
         identities = b"" if order is None else order.identities

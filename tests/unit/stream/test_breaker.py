@@ -93,6 +93,19 @@ def test_it_opens_where_the_party_is_the_only_one_that_is_served() -> None:
     assert _serve(_Served("B"), "AAA") is None, "there is somebody whom that would stop"
 
 
+def test_a_stray_bad_record_of_another_party_does_not_make_a_flood_everybodys() -> None:
+    served = _Served("A", "B")
+    assert _serve(served, "B" + "A" * 50 + "B." + "A" * 50, bad_max=20, window=40) is None
+    assert served.told == ["A floods"]
+    assert _serve(_Served("A", "B"), "BB" + "A" * 17 + "B", bad_max=20, window=40) == 20, "17 of 20 are not nearly all"
+
+
+def test_a_flood_that_began_with_a_stray_record_goes_on_at_its_edge() -> None:
+    served = _Served("A", "B")
+    assert _serve(served, "B" + "A" * 19 + ".A" * 40, bad_max=20, window=40) is None
+    assert served.told == ["A floods"]
+
+
 def test_a_flood_to_which_another_party_adds_opens_it() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAAAAB") == 6
