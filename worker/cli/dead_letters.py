@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from schemas.topics import INPUTS, Topic
 from worker.cli.asking import ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find
@@ -18,6 +19,7 @@ from worker.cli.showing import examples, print_json, print_table, visible
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.edges.conflicts import First
     from worker.edges.topic_reader import Record
 
 SHOWN_MAX = 100
@@ -92,13 +94,17 @@ def _counts(entries: Sequence[Entry]) -> str:
 @json_option
 @with_settings
 def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
-    """Show a dead letter: why it was refused, its headers, key and value."""
-    entry, record = ask(_show(settings, dead_letter_id))
+    """Show a dead letter: why it was refused, its headers, key and value.
+
+    Of a conflict also the record that came first, and the fields that differ: the input before it is read for that.
+    """
+    entry, record, first = ask(_show(settings, dead_letter_id))
     if entry is None or record is None:
         click.echo(f"stockfreeze: there is no dead letter {dead_letter_id}.", err=True)
         return 1
     if as_json:
-        print_json(_as_data(entry) | _content_of(record))
+        conflict = {} if first is None else {"conflicts_with": first._asdict()}
+        print_json(_as_data(entry) | conflict | _content_of(record))
         return 0
     letter = entry.letter
     print_table(
@@ -107,6 +113,7 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
         [
             ("code", letter.code),
             ("error", letter.error),
+            *([] if first is None else [("conflicts with", f"{first.id}: other {', '.join(first.fields)}")]),
             ("account", letter.account_id),
             ("order", letter.order_id),
             ("state", entry.state),
@@ -126,16 +133,21 @@ async def _list(settings: Settings) -> list[Entry]:
         return await all_entries(system)
 
 
-async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | None]:
-    from schemas.topics import Topic
+async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | None, First | None]:
+    from worker.edges.conflicts import first_of
     from worker.edges.dead_letters import read_records
 
     async with asked(settings) as system:
         found = await find(system, [text])
         if text not in found:
-            return None, None
-        [record] = await read_records(system.reader, settings.topic(Topic.DEAD_LETTERS), [found[text].letter])
-        return found[text], record
+            return None, None, None
+        entry = found[text]
+        [record] = await read_records(system.reader, settings.topic(Topic.DEAD_LETTERS), [entry.letter])
+        topics = {settings.topic(topic): topic for topic in INPUTS}
+        source = topics.get(entry.letter.source_topic)
+        if entry.letter.code != "conflict" or source is None:
+            return entry, record, None
+        return entry, record, await first_of(system.reader, entry.letter, record, source)
 
 
 def _as_data(entry: Entry) -> dict[str, Any]:
