@@ -169,9 +169,9 @@ def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
     if cls is None:
         home = TOPIC_OF.get(tag)
         close = meant(tag, TYPES[topic])
-        hint = f": did you mean {close}?" if close else "."
-        told = f"belongs to {home}." if home else f"is not known{hint}"
-        raise Refused("unknown_type", f"The field type says {quoted(tag)}, which {told}")
+        hint = f" (did you mean {close}?)" if close else ""
+        told = f"belongs to {home}" if home else f"is not known{hint}"
+        raise Refused("unknown_type", f"The field type says {quoted(tag)}, which {told}.")
     try:
         return msgspec.convert(fields, cls)  # type: ignore[return-value]  # an input topic carries members of InputEvent only
     except msgspec.ValidationError as error:

@@ -37,8 +37,9 @@ _NAMES: Final = {
 
 
 def quoted(text: str) -> str:
-    """A text as it stands in JSON, shortened."""
-    return shortened(json.dumps(text, ensure_ascii=False))
+    """A text as it stands in JSON, shortened; what cannot be printed is escaped."""
+    spelled = json.dumps(text, ensure_ascii=False)
+    return shortened("".join(each if each.isprintable() else f"\\u{ord(each):04x}" for each in spelled))
 
 
 def shortened(text: str) -> str:
@@ -69,8 +70,8 @@ def _missing(name: str, path: str, kind: type, fields: Mapping[str, Any]) -> str
     within, where = _at(fields, path), _type_at(kind, path)
     unknown = set(within) - {field.encode_name for field in _fields_of(where)} if isinstance(within, Mapping) else set()
     close = meant(name, unknown)
-    hint = f": did you mean it by the field {close}?" if close is not None else "."
-    return f"The field {path + '.' if path else ''}{name} is missing{hint}"
+    hint = f" (did you mean it by the field {quoted(close)}?)" if close is not None else ""
+    return f"The field {path + '.' if path else ''}{name} is missing{hint}."
 
 
 def _problem(problem: str, path: str, kind: type, fields: Mapping[str, Any]) -> str:

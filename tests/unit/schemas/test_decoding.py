@@ -208,7 +208,7 @@ def test_a_broken_field_makes_the_record_undecodable_wherever_it_is_and_whatever
         (["order.created"], "The field type is not a string."),
         ("", 'The field type says "", which is not known.'),
         ("order.paid", 'The field type says "order.paid", which is not known.'),
-        ("Order.Created", 'The field type says "Order.Created", which is not known: did you mean order.created?'),
+        ("Order.Created", 'The field type says "Order.Created", which is not known (did you mean order.created?).'),
         ("stock.moved", 'The field type says "stock.moved", which belongs to stock.movements.v1.'),
         ("stock.counted", 'The field type says "stock.counted", which belongs to stock.events.v1.'),
     ],

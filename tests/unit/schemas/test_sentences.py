@@ -48,12 +48,12 @@ SPLIT_REASON = (
         ({"warehouse_id": None}, "The field warehouse_id is null, and must be a text."),
         (
             {"lines": [{"skuu": "k", "quantity": 1}]},
-            f"{LINE_OF}.sku is missing: did you mean it by the field skuu?",
+            f'{LINE_OF}.sku is missing (did you mean it by the field "skuu"?).',
         ),
         ({"split_reason": "warehose"}, SPLIT_REASON),
         (
             {"type": "sub_order.create"},
-            'The field type says "sub_order.create", which is not known: did you mean sub_order.created?',
+            'The field type says "sub_order.create", which is not known (did you mean sub_order.created?).',
         ),
     ],
 )
@@ -64,5 +64,5 @@ def test_a_field_that_is_wrong_is_told_without_the_words_of_a_program(fields: di
 def test_a_field_that_is_missing_is_told_with_the_one_that_was_meant() -> None:
     assert told(without="warehouse_id", depot="w") == "The field warehouse_id is missing."
     assert told(without="warehouse_id", warehouse="w") == (
-        "The field warehouse_id is missing: did you mean it by the field warehouse?"
+        'The field warehouse_id is missing (did you mean it by the field "warehouse"?).'
     )
