@@ -26,6 +26,7 @@ from schemas.inputs import (
     SubOrdersEvent,
     SubOrderSplit,
 )
+from schemas.sentences import meant, quoted, sentence_of
 from schemas.times import read_time
 from schemas.topics import Topic
 
@@ -34,13 +35,11 @@ RefusalCode = Literal["undecodable", "unknown_type", "invalid"]
 ID_LENGTH_MAX: Final = 128
 """Code points."""
 
-_MESSAGE_LENGTH_MAX: Final = 300
 _BACKSLASH: Final = 0x5C
 _DELETE: Final = 0x7F
 _INTEGER_DIGITS_MAX: Final = 40
 _BEYOND_ANY_INTEGER: Final = 10**_INTEGER_DIGITS_MAX
 _CONTROL_CHARACTER: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
-_FIELD_PATH: Final = re.compile(r"(?P<problem>.*) - at `\$\.?(?P<path>.*)`", re.DOTALL)
 
 
 class Refused(Exception):
@@ -125,6 +124,21 @@ def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
     return account_id, order_id
 
 
+def account_of(value: bytes | None, key: bytes | None) -> str | None:
+    """Returns the account that a record speaks of, refused for whatever reason.
+
+    That is its field account_id where its value decodes to an object with a valid one, else its key, if that could be
+    an account's; else None. Raises nothing.
+    """
+    fields = _fields_or_none(value)
+    account_id = None if fields is None else fields.get("account_id")
+    if not _is_id(account_id):
+        account_id = None if key is None else key.decode(errors="replace")
+        if key is None or not _is_id(account_id) or account_id.encode() != key:
+            return None
+    return account_id
+
+
 def id_and_time_of(value: bytes | None) -> tuple[str | None, str | None]:
     """Returns the record's event_id, and its occurred_at in its normal spelling.
 
@@ -154,12 +168,14 @@ def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
     cls = TYPES[topic].get(tag)
     if cls is None:
         home = TOPIC_OF.get(tag)
-        told = f"belongs to {home}" if home else "is not known"
-        raise Refused("unknown_type", f"The field type says {_shortened(repr(tag))}, which {told}.")
+        close = meant(tag, TYPES[topic])
+        hint = f" (did you mean {close}?)" if close else ""
+        told = f"belongs to {home}" if home else f"is not known{hint}"
+        raise Refused("unknown_type", f"The field type says {quoted(tag)}, which {told}.")
     try:
         return msgspec.convert(fields, cls)  # type: ignore[return-value]  # an input topic carries members of InputEvent only
     except msgspec.ValidationError as error:
-        raise Refused("invalid", _sentence(error)) from None
+        raise Refused("invalid", sentence_of(error, cls, fields)) from None
 
 
 def _fields_or_none(value: bytes | None) -> dict[str, object] | None:
@@ -242,7 +258,7 @@ def _check_count(event: StockCounted) -> int:
     seen = set[str]()
     for number, count in enumerate(event.counts):
         if count.sku in seen:
-            _refuse_field(f"counts[{number}].sku", f"repeats {_shortened(repr(count.sku))}: a count has each SKU once")
+            _refuse_field(f"counts[{number}].sku", f"repeats {quoted(count.sku)}: a count has each SKU once")
         seen.add(count.sku)
     if event.absent == "unknown":
         event.absent = None
@@ -267,18 +283,3 @@ def _check_split(event: SubOrderSplit) -> None:
 
 def _refuse_field(path: str, problem: str) -> NoReturn:
     raise Refused("invalid", f"The field {path} {problem}.") from None
-
-
-def _sentence(error: msgspec.ValidationError) -> str:
-    """Makes a sentence of, for example, "Expected `int` >= 1 - at `$.lines[0].quantity`"."""
-    text = str(error)
-    match = _FIELD_PATH.fullmatch(text)
-    problem, path = (match["problem"], match["path"]) if match else (text, "")
-    missing = problem.removeprefix("Object missing required field `")
-    if missing != problem:
-        return f"The field {path + '.' if path else ''}{missing.removesuffix('`')} is missing."
-    return f"The field {path} is wrong: {_shortened(problem[:1].lower() + problem[1:])}."
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _MESSAGE_LENGTH_MAX else text[:_MESSAGE_LENGTH_MAX] + "…"

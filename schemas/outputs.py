@@ -42,7 +42,7 @@ OrderStatus = Literal[
     "partially_shipped",
 ]
 Movement = Literal["count", "adjust", "freeze", "release", "unfreeze", "restock"]
-Alert = Literal["oversold", "over_allocated", "over_returned", "superseded_shipped", "conflict"]
+Alert = Literal["oversold", "over_allocated", "over_returned", "superseded_shipped", "conflict", "flooding"]
 Severity = Literal["info", "warning", "critical"]
 
 

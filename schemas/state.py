@@ -11,8 +11,10 @@ Keys are `kind/account/…`, each part percent-encoded:
 | `account/A` | `AccountState` |
 | `order/A/ORDER` | `OrderRow` |
 | `retired/A/ORDER` | `RetiredOrder`: an order that left by retention |
+| `pending/A/ORDER` | `PendingState`: what the pending dead letters of an order were refused with |
 | `stock/A/WAREHOUSE/SKU` | `StockState`: the count of a stock key |
 | `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
+| `flood/A` | `FloodState`: a flood of bad records from an account, until it ceases |
 | `part/A/WAREHOUSE/ORIGIN/SNAPSHOT/PART` | `PartState`: one part of a remembered snapshot |
 
 Times are UTC milliseconds. What frozen units and flows a key has is not stored: it follows from the orders, the retired
@@ -86,7 +88,9 @@ identities, dead_letters, alerts, sub_orders. `worker.domain.order_state` tells 
 
 
 class OrderHead(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows and deadlines from."""
+    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows, deadlines and the number of
+    pending dead letters from. What it only passes over stays raw.
+    """
 
     version: int
     claims: dict[str, dict[str, ClaimRow]]
@@ -94,6 +98,13 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
     eligible: bool
     occurred_at_max: int
     seen_at: int
+    status: int
+    lines: msgspec.Raw
+    lines_rank: msgspec.Raw
+    cancelled_at: msgspec.Raw
+    uncovered: msgspec.Raw
+    identities: msgspec.Raw
+    dead_letters: list[str]
 
 
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
@@ -125,7 +136,8 @@ class StockState(msgspec.Struct, array_like=True, gc=False):
 
 
 class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
-    """An adjustment: its identity, when its record was seen, and its flow; none where its key's count already had it.
+    """An adjustment: its identity, the later of its time and its record's, and its flow; none where its key's count
+    already had it.
 
     There are several flows where the id was forgotten and used again while the first flow still counts.
     """
@@ -134,6 +146,20 @@ class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
     content: bytes
     seen_at: int
     flows: list[Flow]
+
+
+class FloodState(msgspec.Struct, array_like=True, gc=False):
+    """An alert `flooding` of the account was raised, by a record of this timestamp, and its condition still holds."""
+
+    version: int
+    began_at: int
+
+
+class PendingState(msgspec.Struct, array_like=True, gc=False):
+    """What each pending dead letter of an order was refused with last: the code by id."""
+
+    version: int
+    codes: dict[str, str]
 
 
 class PartState(msgspec.Struct, array_like=True, gc=False):
@@ -153,7 +179,7 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
     unknown: list[int]
 
 
-State = RetiredOrder | AccountState | StockState | AdjustmentState | PartState
+State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PendingState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
@@ -162,6 +188,8 @@ decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode
 decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode
 decode_stock: Final = msgspec.msgpack.Decoder(StockState).decode
 decode_adjustment: Final = msgspec.msgpack.Decoder(AdjustmentState).decode
+decode_flood: Final = msgspec.msgpack.Decoder(FloodState).decode
+decode_pending: Final = msgspec.msgpack.Decoder(PendingState).decode
 decode_part: Final = msgspec.msgpack.Decoder(PartState).decode
 
 

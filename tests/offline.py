@@ -199,9 +199,9 @@ def as_written(transactions: Sequence[Transaction], partition: int) -> dict[str,
 
 
 async def send_inputs(
-    bootstrap_servers: str, inputs: Sequence[Input], partition: int, prefix: str
+    bootstrap_servers: str, inputs: Sequence[Input], partition: int, prefix: str, timestamp_ms: int = NOW_MS
 ) -> list[InputRecord]:
-    """Write inputs to a broker; gives them as they lie there."""
+    """Write inputs to a broker, stamped from a time on; gives them as they lie there."""
     records = []
     async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers) as producer:
         for number, given in enumerate(inputs):
@@ -211,11 +211,11 @@ async def send_inputs(
                 given.value,
                 key=key,
                 partition=partition,
-                timestamp_ms=NOW_MS + number * 1000,
+                timestamp_ms=timestamp_ms + number * 1000,
                 headers=list(given.headers),
             )
             records.append(
-                record(topic, partition, written.offset, key, given.value, given.headers, NOW_MS + number * 1000)
+                record(topic, partition, written.offset, key, given.value, given.headers, timestamp_ms + number * 1000)
             )
     return records
 

@@ -21,7 +21,7 @@ from schemas import state
 from schemas.topics import Topic
 from tests.named import named
 from tests.offline import OfflinePartition, record
-from tests.state_history import RULES, history, what_follows
+from tests.state_history import FLOODING, RULES, history, what_follows
 from worker.edges.processor import PartitionProcessor
 from worker.stream import positions
 from worker.stream.positions import ENGINE_KEYS
@@ -98,6 +98,9 @@ def written_today() -> Fixture:
     topic: dict[str, bytes | None] = {}
     told = history()
     for start in range(0, len(told), _TRANSACTION_RECORDS):
+        if start + _TRANSACTION_RECORDS >= len(told):
+            # What the breaker of an engine would say once too many were bad.
+            worker.processor.parties.flood_began(FLOODING)
         for output in worker.process(told[start : start + _TRANSACTION_RECORDS]):
             if output.topic == Topic.STATE and output.key is not None:
                 key = output.key.decode()

@@ -25,6 +25,9 @@ RULES: Final = Rules(
     accounts={OTHER: AccountRules(count_policy="report", retention_days=60)},
 )
 
+FLOODING: Final = SHOP
+"""Whose bad records were too many at the end."""
+
 LATER: Final = 300 * DAY
 TODAY: Final = 440 * DAY
 

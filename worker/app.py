@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import TypeVar, cast
 
@@ -30,10 +30,11 @@ from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_little, set_apart
 from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
-from worker.ops.metrics import Metrics
+from worker.ops.metrics import Counted, Metrics
 from worker.ops.progress import Progress
+from worker.ops.refusals import RefusalLog
 from worker.settings import Settings
-from worker.stream import Engine, NotAssigned
+from worker.stream import BatchReport, Engine, NotAssigned
 from worker.stream.processor import Processor
 from worker.stream.status import EngineStatus
 
@@ -109,7 +110,26 @@ class EngineService(Service):
 
 
 class WorkerMetrics(Metrics):
-    """The metrics of the process; with a rebalance, the garbage collector looks at everything once."""
+    """The metrics of the process, and the log of what was refused; with a rebalance, the garbage collector looks at
+    everything once.
+    """
+
+    def __init__(
+        self,
+        *,
+        version: str,
+        inputs: Sequence[str],
+        processors: Callable[[], Mapping[int, Counted]],
+        status: Callable[[], EngineStatus | None],
+    ) -> None:
+        """As the metrics it adds to."""
+        super().__init__(version=version, inputs=inputs, processors=processors, status=status)
+        self._refusals = RefusalLog()
+
+    def batch_committed(self, report: BatchReport) -> None:
+        """Count a transaction, and log what was dead-lettered in it."""
+        super().batch_committed(report)
+        self._refusals.tell(_ours(report.processor).refusals)
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
         """Count a rebalance, and let the collector find what ended with it, or with the session before."""

@@ -144,7 +144,8 @@ class Settings(BaseSettings):
     retention_days: RetentionDays = Field(90, description="Days that a finished order is kept for late events.")
     breaker_bad_max: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
         500,
-        description="A partition stops when so many of its last `BREAKER_WINDOW` records were dead letters; 0: never.",
+        description="A partition stops when so many of its last `BREAKER_WINDOW` records were dead letters, unless all "
+        "are of one account among several; 0: never.",
     )
     breaker_window: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
         1000, description="Records that `BREAKER_BAD_MAX` looks back on."

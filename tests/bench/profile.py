@@ -73,7 +73,7 @@ class Line:
         self._processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
         self._merge = Merge(topics, lambda _: False)
         self._progress = InputProgress.of({topic: begun_at(0) for topic in topics}, -1)
-        self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
+        self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window, self._processor.parties)
         self._batches = OpenBatches(self._config.produce_batch_bytes_max, self._clock.now_ms)
         self._offsets: Counter[str] = Counter()
         self._sent = 0

@@ -95,8 +95,12 @@ async def test_dead_letters_hold_an_order_back_until_they_are_replayed_or_given_
     assert "lines[0].quantity" in shown.json()["error"]
     assert '"quantity": -5' in shown.json()["value"]
 
-    replayed = await system.stockfreeze("dead-letters", "replay", early, broken)
+    replayed = await system.stockfreeze("dead-letters", "replay", early, broken, "--yes", "--json", "--wait", "60")
     assert replayed.code == 0, replayed
+    assert replayed.json()["outcomes"] == {
+        early: {"outcome": "accepted", "code": None},
+        broken: {"outcome": "refused", "code": "invalid"},
+    }
     await system.settled()
     assert set(await dead_letters(system, "--pending")) == {broken}
     assert await answer_to_request(system, "early", 2) == "eligible"
@@ -110,7 +114,7 @@ async def test_dead_letters_hold_an_order_back_until_they_are_replayed_or_given_
     assert await answer_to_request(system, "broken", 3) == "eligible"
 
     # Refused once more, it is pending again although it had been given up.
-    assert (await system.stockfreeze("dead-letters", "replay", broken)).code == 0
+    assert (await system.stockfreeze("dead-letters", "replay", broken, "--yes")).code == 0
     await system.settled()
     assert set(await dead_letters(system, "--pending")) == {broken}
     assert await answer_to_request(system, "broken", 4) == "DEAD_LETTERED"

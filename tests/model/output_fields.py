@@ -9,5 +9,6 @@ OF_ALERT = {
     "over_returned": ("order_id", "sub_order_id", "sku"),
     "superseded_shipped": ("order_id", "sub_order_id"),
     "conflict": ("order_id", "warehouse_id", "sku"),
+    "flooding": (),
 }
 ALERT_FIELDS = ("order_id", "sub_order_id", "warehouse_id", "sku")

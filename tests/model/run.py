@@ -9,7 +9,8 @@ Choices where the contract leaves room:
 - A dead letter stays pending when its replay is refused, with whatever code.
 - A stale event leaves its identity, like any record that is not dead-lettered.
 - An adjustment's identity is kept for `retention_days` after the later of its `occurred_at` and the timestamp of
-  its record.
+  its record, that moment included: in it the same adjustment is not yet `too_late`.
+- An old adjustment with an id that is known and other content is `too_late`: the codes are decided in their order.
 - Folding old flows into their count changes nothing that can be seen, so the model never folds.
 """
 
@@ -191,6 +192,9 @@ class Model:
         retention_ms = account.rules.retention_days * DAY_MS
         if event["type"] == "stock.counted":
             return bool(event["as_of"] < self.stream_time - retention_ms - GRACE_DAYS * DAY_MS)
+        if event["type"] == "stock.adjusted":
+            is_repeat = self._same_id(account, event) == event
+            return bool(event["occurred_at"] < self.stream_time - retention_ms) and not is_repeat
         if "order_id" not in event or event["type"] in reading.TYPES[reading.COMMANDS]:
             return False
         if event["order_id"] in account.departed:
@@ -266,8 +270,7 @@ class Model:
         if count is not None and event["occurred_at"] <= count.version.as_of:
             return Step({"stale"})
         account.ground.adjustments.append(Flow(*key, event["occurred_at"], event["delta"]))
-        oldest = self.stream_time - (account.rules.retention_days + GRACE_DAYS) * DAY_MS
-        return Step({"applied"} if count is not None or event["occurred_at"] >= oldest else {"applied", "stale"})
+        return Step({"applied"})
 
     def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None) -> None:
         step.event = _as_far_as_read(record)
@@ -314,7 +317,7 @@ def _retire(account: Account, now: int) -> None:
             account.departed[order_id] = Departed(order.greatest, leaves_at + GRACE_DAYS * DAY_MS)
             del account.orders[order_id]
     account.departed = {o: d for o, d in account.departed.items() if now < d.until}
-    account.adjusted = {i: (e, until) for i, (e, until) in account.adjusted.items() if now < until}
+    account.adjusted = {i: (e, until) for i, (e, until) in account.adjusted.items() if now <= until}
 
 
 class _Before:

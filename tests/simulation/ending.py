@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import unquote
 
 from tests.model.reading import time_ms
 from tests.model.run import Model, Record
@@ -35,6 +36,13 @@ def differences(model: Model, state: Sequence[SimRecord], prefix: str, rules: Ru
         for key in sorted({*expected, *found})
         if expected.get(key) != found.get(key)
     ]
+
+
+def flood_differences(expected: set[str], state: Sequence[SimRecord]) -> list[str]:
+    """Whether the state knows of other floods than those that go on."""
+    known = {record.key: record.value for record in state if record.key is not None}
+    found = {unquote(key.decode().split("/")[1]) for key, value in known.items() if key.startswith(b"flood/") and value}
+    return [] if found == expected else [f"floods in the state: {sorted(found)}, and should be {sorted(expected)}"]
 
 
 def _levels_of(model: Model) -> dict[tuple[str, ...], dict[str, Any]]:

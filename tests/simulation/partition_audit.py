@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from tests.model.reading import COMMANDS, ORDERS, STOCK, SUB_ORDERS
-from tests.model.run import AccountRules, Model, Record
+from tests.model.run import AccountRules, Model, Record, Step
 from tests.simulation.books import Books
 from tests.simulation.expected import OUTPUTS, Latest, Seen, Taken, Transaction, transaction_of
 from tests.simulation.findings import Kind, Wrong
@@ -74,6 +74,9 @@ class PartitionAudit:
         self.beginnings: dict[str, int] = dict.fromkeys(INPUTS, 0)
         self.attempts: list[Attempt] = []
         self.model = Model(partition, world.partitions, world.prefix, world.rules)
+        self.floods: set[str] = set()
+        """The accounts whose flood goes on."""
+        self.floods_told = 0
         self.positions: Mapping[str, Position] | None = None
         self.transactions = 0
         self.books = Books()
@@ -302,6 +305,7 @@ class PartitionAudit:
             if decided.outcome not in step.outcomes:
                 place = f"{decided.topic}/{self.partition}/{decided.offset}"
                 raise Wrong(Kind.OUTPUT, f"{place} ended as {decided.outcome}, and should as {sorted(step.outcomes)}")
+            self._take_floods(decided, step)
             column[1 + OUTCOMES.index(decided.outcome)] += 1
             column[5] += decided.offset - column[0]
             column[0] = decided.offset + 1
@@ -323,6 +327,17 @@ class PartitionAudit:
         if set(positions) != {prefix + topic for topic in INPUTS}:
             raise Wrong(Kind.COUNTS, f"the positions are of {sorted(positions)}")
         return taken
+
+    def _take_floods(self, decided: Decided, step: Step) -> None:
+        """A flood is told when it begins, and again only after it ceased, whoever had the partition then."""
+        began, ceased = decided.floods
+        if began is not None:
+            if began in self.floods:
+                raise Wrong(Kind.DOUBLED, f"the flood of {began} begins again, and has not ceased")
+            self.floods.add(began)
+            self.floods_told += 1
+            step.alerts.append(("flooding", None, None, None, None))
+        self.floods -= set(ceased)
 
     def _next(self, decided: Decided, next_offset: int) -> Sent:
         """The input that was decided: it must be the next one."""

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tests.model.reading import partition_of
 from tests.model.run import Model
 from tests.simulation.aftermath import Aftermath
 from tests.simulation.auditor import Auditor
-from tests.simulation.breakers import BREAKER
-from tests.simulation.ending import calm_differences, differences
+from tests.simulation.breakers import BREAKER, party_of
+from tests.simulation.ending import calm_differences, differences, flood_differences
 from tests.simulation.expected import OUTPUTS
 from tests.simulation.findings import Finding, Kind
 from tests.simulation.partition_audit import INPUTS, OUTCOMES, STATE, World
@@ -100,6 +101,9 @@ class _Run:
                 logger.removeHandler(complaints)
                 logger.propagate = True
         self.chronicle.figures["records"] = len(self.plan.entries)
+        self.chronicle.figures["floods told"] = sum(
+            self.auditor.partition(number).floods_told for number in range(self.plan.partitions)
+        )
         self.chronicle.figures.update(f"fault: {fault.blow.value}" for fault in self.plan.faults.faults)
         self.chronicle.figures["transactions"] = sum(
             self.auditor.partition(number).transactions for number in range(self.plan.partitions)
@@ -326,6 +330,7 @@ class _Run:
             state = self.simulation.committed(PREFIX + STATE, partition)
             found = [(Kind.STATE, what) for what in differences(audit.model, state, PREFIX, rules_of(self.plan.rules))]
             found += [(Kind.COUNTS, what) for what in self._told_too_much(partition)]
+            found += [(Kind.STATE, what) for what in flood_differences(audit.floods, state)]
             if self.plan.clean and not auditor.findings:
                 inputs = [[sent.record for sent in audit.inputs[topic].values()] for topic in INPUTS]
                 calm_model = Model(partition, self.plan.partitions, PREFIX, self.plan.rules)
@@ -351,7 +356,15 @@ class _Run:
             rules=rules_of(self.plan.rules),
             state_topic=PREFIX + STATE,
             testify=self.auditor.testify,
-            decided=lambda bad: self.chronicle.breakers.decided(worker, partition, bad=bad),
+            decided=lambda record, bad, witness: self.chronicle.breakers.decided(
+                worker,
+                partition,
+                bad=bad,
+                party=party_of(record, PREFIX),
+                is_home=lambda account_id: partition_of(account_id, count) == partition,
+                known=witness.known_accounts,
+                flooding=witness.ledger.flooding,
+            ),
             poisoned=self.sender.poisoned,
         )
 

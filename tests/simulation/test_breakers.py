@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from tests.model.reading import ORDERS
-from tests.simulation.breakers import BREAKER, Breakers
+from tests.model.reading import ORDERS, partition_of
+from tests.simulation.breakers import BREAKER, NOBODY, RETRY, Breakers, Floods, party_of
 from tests.simulation.findings import Kind
 from tests.simulation.flood import Flood, flood
-from tests.simulation.history import Entry
+from tests.simulation.history import ACCOUNTS, Entry, moment
 from tests.simulation.loop import EPOCH_MS
 from tests.simulation.run import run
 from tests.simulation.scenario import Act, Action, Plan
+from worker.stream.records import InputRecord
 
 SEEDS = range(600)
 
@@ -114,6 +116,51 @@ def test_what_was_halted_is_begun_again_by_a_new_process_and_by_nothing_else() -
     assert len(judged.findings) == 1
 
 
+def _told(*parties: str | None, known: str = "ab", flooding: str = "", window: int = 3) -> list[Floods]:
+    """What begins and ends with each record; None is a good one."""
+    breakers = Breakers(2, window, lambda *_: None)
+    breakers.started("w")
+    return [
+        breakers.decided(
+            "w", 0, bad=party is not None, party=party or NOBODY, known=lambda: known, flooding=lambda: flooding
+        )
+        for party in parties
+    ]
+
+
+def test_a_flood_of_one_account_among_several_begins_once_and_ends() -> None:
+    assert _told("a", "a", "a", None, None, "a") == [
+        Floods(),
+        Floods("a"),
+        Floods(),
+        Floods(),
+        Floods(ceased=("a",)),
+        Floods(),
+    ]
+    assert _told("a", "a", flooding="a") == [Floods(), Floods()]
+
+
+def test_what_is_no_flood_of_one_account_among_several_begins_nothing() -> None:
+    for parties in (("a", "b"), (NOBODY, NOBODY), ("a", NOBODY), (RETRY, RETRY, "a")):
+        assert not any(told.began for told in _told(*parties))
+    assert not any(told.began for told in _told("a", "a", known="a"))
+
+
+@pytest.mark.parametrize("bad", [b"{}", b'{"account_id": "bolt"}'])
+def test_a_partition_of_several_accounts_goes_on_while_one_floods(bad: bytes, elsewhere: ProcessPoolExecutor) -> None:
+    good = {"type": "order.created", "event_id": "g", "account_id": "acme", "order_id": "g"}
+    lines = [{"sku": "k", "quantity": 1}]
+    value = json.dumps({**good, "occurred_at": moment(EPOCH_MS), "lines": lines}).encode()
+    home = partition_of("acme", 2)
+    first = Entry(0, 0, 0, ORDERS, home, b"acme", value)
+    flood = [Entry(number, 1000 + number, 1000 + number, ORDERS, home, b"bolt", bad) for number in range(1, 7)]
+    plan = replace(_flooded(unattended=True), entries=(first, *flood))
+    result = elsewhere.submit(run, plan).result()
+    assert result.findings == []
+    assert result.figures["halts by the breaker"] == 0
+    assert result.figures["records left by the breaker"] == 0
+
+
 def _floods() -> list[Flood]:
     return [drawn for seed in SEEDS if (drawn := flood(seed, (), 2, EPOCH_MS)) is not None]
 
@@ -124,7 +171,9 @@ def _opens(drawn: Flood) -> bool:
     breakers = Breakers(drawn.bad_max, drawn.window, lambda kind, *_: found.append(kind))
     breakers.started("w")
     for entry in drawn.entries:
-        breakers.decided("w", 0, bad=b"flood" not in (entry.value or b""))
+        record = InputRecord(entry.topic, entry.partition, 0, 0, entry.key, entry.value)
+        bad = b"flood" not in (entry.value or b"")
+        breakers.decided("w", 0, bad=bad, party=party_of(record, ""), known=lambda: ACCOUNTS)
     breakers.committed("w", 0)
     breakers.check_all()
     return bool(found)

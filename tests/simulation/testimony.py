@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from tests.named import named
+from tests.simulation.breakers import Floods
 from worker.domain.rules import Rules
 from worker.domain.violations import InvariantViolation
 from worker.edges.processor import PartitionProcessor
@@ -27,6 +28,8 @@ class Decided(NamedTuple):
     topic: str
     offset: int
     outcome: str
+    floods: Floods = Floods()
+    """What the judge of the breakers says that this record begins and ends."""
 
 
 @dataclass
@@ -39,7 +42,7 @@ class Attempt:
 
 
 class Witnessed(PartitionProcessor):
-    """The real processor, heard as a witness: `decided` is told of each record whether it was bad.
+    """The real processor, heard as a witness: `decided` is told of each record, how it ended, and who it is served by.
 
     `poisoned`: (topic, partition, offset) that this version fails at.
     """
@@ -54,7 +57,7 @@ class Witnessed(PartitionProcessor):
         rules: Rules,
         state_topic: str,
         testify: Callable[[int, Attempt], None],
-        decided: Callable[[bool], None] = lambda _bad: None,
+        decided: Callable[[InputRecord, bool, Witnessed], Floods] = lambda *_: Floods(),
         poisoned: Collection[tuple[str, int, int]],
     ) -> None:
         super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, rules=rules)
@@ -70,9 +73,14 @@ class Witnessed(PartitionProcessor):
         if self._poisoned and (record.topic, record.partition, record.offset) in self._poisoned:
             raise InvariantViolation(POISON)
         outcome = super().process(record)
-        self._attempt.decided.append(Decided(record.topic, record.offset, outcome.value))
-        self._decided(outcome is Outcome.DEAD_LETTERED)
+        floods = self._decided(record, outcome is Outcome.DEAD_LETTERED, self)
+        self._attempt.decided.append(Decided(record.topic, record.offset, outcome.value, floods))
         return outcome
+
+    def known_accounts(self) -> set[str]:
+        """The accounts of which it knows anything, found without asking what the breaker asks."""
+        accounts = self.ledger._books.accounts.values()
+        return {account.id for account in accounts if not account.is_empty}
 
     def flush(self) -> Iterator[list[Output]]:
         records = named(super().flush())

@@ -21,6 +21,8 @@ DECODERS = {
     "retired": state.decode_retired,
     "stock": state.decode_stock,
     "adjustment": state.decode_adjustment,
+    "flood": state.decode_flood,
+    "pending": state.decode_pending,
     "part": state.decode_part,
 }
 

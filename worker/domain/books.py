@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Final
+from typing import Final, assert_never
 
 from schemas.encoding import key_of
 from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
@@ -16,9 +16,11 @@ from worker.domain.accounts import Account
 from worker.domain.archive import statuses_of
 from worker.domain.cause import Cause
 from worker.domain.deadlines import Deadline, Deadlines
+from worker.domain.floods import Floods
 from worker.domain.limits import SMALL_STATE_BYTES
 from worker.domain.order_state import OrderState, freeze, thaw
 from worker.domain.outbox import Outbox, Record
+from worker.domain.pending import Pending
 from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
@@ -45,9 +47,11 @@ class Books:
         self.stream_time_ms = -1
         self.accounts: dict[str, Account] = {}
         self.deadlines = Deadlines()
+        self.floods = Floods(out)
+        self.pending = Pending(out)
         self.orders_eligible = 0
         self.state_records = 0
-        """How many records the state has once all is flushed."""
+        """How many records the state has once all is flushed, those of floods and pending dead letters aside."""
         self._rules = rules
         self._opened: list[Account] = []
         self._touched: list[tuple[Account, str, OrderState]] = []
@@ -67,7 +71,10 @@ class Books:
         return self.stream_time_ms - account.rules.retention_ms - KEPT_AFTER_RETENTION_MS
 
     def moves_horizon(self, account: Account) -> int:
-        """Movements after this time are remembered: no order that has one of them has left by retention."""
+        """Movements after this time are remembered: no order that has one of them has left by retention.
+
+        An adjustment before it is too late, and its id is forgotten where it was seen before it too.
+        """
         return self.stream_time_ms - account.rules.retention_ms
 
     # Orders
@@ -138,20 +145,21 @@ class Books:
     def adjustment(self, account: Account, event_hash: bytes) -> AdjustmentState | None:
         """A known adjustment, while its id is remembered."""
         known = account.adjustments.get(event_hash)
-        if known is None or known.seen_at + account.rules.retention_ms <= self.stream_time_ms:
+        if known is None or known.seen_at < self.moves_horizon(account):
             return None
         return known
 
     def keep_adjustment(
-        self, account: Account, event_hash: bytes, content: bytes, recorded_at: int, flow: Flow | None
+        self, account: Account, event_hash: bytes, content: bytes, seen_at: int, flow: Flow | None
     ) -> None:
-        """Remember an adjustment by the hash of its id. `recorded_at` is its record's timestamp, in milliseconds.
+        """Remember an adjustment by the hash of its id. `seen_at` is the later of its time and its record's timestamp,
+        in milliseconds.
 
         `flow` is None where the key's count had it already. Flows of an earlier use of a forgotten id are kept too.
         """
         before = account.adjustments.get(event_hash)
         flows = [] if before is None else before.flows
-        kept = AdjustmentState(VERSION, content, recorded_at, flows if flow is None else [*flows, flow])
+        kept = AdjustmentState(VERSION, content, seen_at, flows if flow is None else [*flows, flow])
         if before is None:
             self.state_records += 1
         account.adjustments[event_hash] = kept
@@ -178,6 +186,8 @@ class Books:
                     self.retired_order(account, deadline.id)
                 case "adjustment":
                     self._drop_adjustment(account, bytes.fromhex(deadline.id))
+                case _:
+                    assert_never(deadline.kind)
 
     def retired_order(self, account: Account, order_id: str) -> RetiredOrder | None:
         """The order, if it has left by retention and its id is still kept. To be asked after `open_order`."""
@@ -367,9 +377,12 @@ def retires_at(account: Account, order: OrderState | OrderHead) -> int:
 
 
 def dropped_at(account: Account, kept: AdjustmentState) -> int:
-    """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept."""
+    """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept.
+
+    The id is still remembered in the last millisecond in which the same adjustment is not `too_late`.
+    """
     kept_ms = account.rules.retention_ms + KEPT_AFTER_RETENTION_MS
-    return max([kept.seen_at + account.rules.retention_ms, *(at + kept_ms for _, _, at, _ in kept.flows)])
+    return max([kept.seen_at + account.rules.retention_ms + 1, *(at + kept_ms for _, _, at, _ in kept.flows)])
 
 
 def _flows_of(order: OrderState) -> list[Flow]:

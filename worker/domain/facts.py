@@ -85,6 +85,7 @@ def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, defau
     Returns what it touched, or None where nothing it says is new. `default_warehouse` is where order lines that name
     none are.
     """
+    # A dictionary, as to match the classes one by one costs more; a test walks the types.
     return _MERGES[type(event)](order, event, at, default_warehouse)
 
 

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Final, NamedTuple, cast, get_args
+from typing import Final, assert_never, cast, get_args
 
+from schemas.dead_letters import DeadLetterCode
 from schemas.decoding import Decoded
 from schemas.identity import identity_of
 from schemas.inputs import (
     ArchiveRequested,
+    Command,
     DeadLetterDiscarded,
     InputEvent,
     OrdersEvent,
     StockAdjusted,
     StockCounted,
+    StockEvent,
     SubOrdersEvent,
 )
 from schemas.state import VERSION, AccountState
@@ -32,11 +35,10 @@ from worker.domain.counting import take_part
 from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
-from worker.domain.refusals import RuleRefusal
+from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
-from worker.domain.rules import DAY_MS, Rules
+from worker.domain.rules import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.views import Holding, OrderView, StockView
-from worker.domain.violations import InvariantViolation
 
 OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
 COUNTED_AHEAD_MS_MAX: Final = 5 * 60_000
@@ -64,32 +66,6 @@ _DUPLICATE: Final = Effect.DUPLICATE
 _STALE: Final = Effect.STALE
 
 
-class DeadLetterOfOrder(NamedTuple):
-    """A dead letter that holds an order back while it is pending."""
-
-    account_id: str
-    order_id: str
-    dead_letter_id: str
-
-
-class RefusedRecord(NamedTuple):
-    """What can be read of a record that is dead-lettered, as far as anything follows from it.
-
-    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
-    """
-
-    account_id: str
-    source: str
-    recorded_at: int
-    occurred_at: str
-    event_id: str | None
-    order_id: str | None
-    sub_order_id: str | None = None
-    warehouse_id: str | None = None
-    sku: str | None = None
-    """Warehouse and SKU are those of an event of stock."""
-
-
 class Ledger:
     """State and rules of one partition's accounts.
 
@@ -102,6 +78,8 @@ class Ledger:
         self._books = Books(rules, self._out)
         self._orders = Orders(self._books)
         self._restoration = Restoration(self._books)
+        self._refusal: Cause | None = None
+        """What the last refused record was the cause of: its outputs are numbered on."""
         self.rest: Iterator[None] | None = None
         """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
 
@@ -140,6 +118,10 @@ class Ledger:
         """Sizes of the state, for metrics."""
         return self._books.gauges()
 
+    def pending(self) -> dict[str, int]:
+        """How many dead letters hold an order back, by code, or `unknown`."""
+        return self._books.pending.counts
+
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
         """What was decided, by kind, since the reader last cleared it."""
@@ -159,7 +141,8 @@ class Ledger:
     @property
     def state_records(self) -> int:
         """How many records the state has once all that was decided is flushed."""
-        return self._books.state_records
+        books = self._books
+        return books.state_records + len(books.floods.known) + len(books.pending.codes)
 
     # Writing
 
@@ -193,7 +176,7 @@ class Ledger:
         if kind in _ABOUT_FACTS:
             effect = self._apply_to_order(account, cast("FactsEvent", event), decoded.occurred_at_ms, cause)
         else:
-            effect = self._apply_to_others(account, decoded, event, cause)
+            effect = self._apply_to_others(account, decoded, cast("StockEvent | Command", event), cause)
         if replay is not None:
             if self.rest is None:
                 self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
@@ -208,7 +191,7 @@ class Ledger:
                 pass
             self.rest = None
 
-    def _apply_to_others(self, account: Account, decoded: Decoded, event: InputEvent, cause: Cause) -> Effect:
+    def _apply_to_others(self, account: Account, decoded: Decoded, event: StockEvent | Command, cause: Cause) -> Effect:
         match event:
             case ArchiveRequested():
                 return self._answer(account, event, cause)
@@ -219,13 +202,15 @@ class Ledger:
             case StockAdjusted():
                 return self._adjust(account, event, decoded.occurred_at_ms, cause)
             case _:
-                raise InvariantViolation(f"nothing is known of what to do with a {type(event).__name__}")
+                assert_never(event)
 
-    def refused(self, record: RefusedRecord, conflict: str | None, dead_letter: DeadLetterOfOrder | None) -> None:
-        """A record was dead-lettered.
+    def refused(
+        self, record: RefusedRecord, code: DeadLetterCode, message: str, dead_letter: DeadLetterOfOrder | None
+    ) -> None:
+        """A record was dead-lettered with this code, and this sentence.
 
-        `conflict` says what came again with other content, if that is why. A dead letter of an order holds it back
-        until its replay is accepted or it is discarded.
+        A dead letter of an order holds it back until its replay is accepted or it is discarded. One that is `too_late`
+        does not, but goes on to where it was pending before.
         """
         cause = Cause(
             self._books.account(record.account_id),
@@ -236,27 +221,57 @@ class Ledger:
             record.order_id,
             record.sub_order_id,
         )
-        if conflict is not None:
+        self._refusal = cause
+        if code == "conflict":
             where = {"sub_order_id": record.sub_order_id, "warehouse_id": record.warehouse_id, "sku": record.sku}
-            self._out.alert(cause, "conflict", conflict, **where)
+            self._out.alert(cause, "conflict", message, **where)
         if dead_letter is not None:
-            self._hold_back(cause, dead_letter)
+            self._hold_back(cause, dead_letter, code)
+
+    def flooding(self) -> list[str]:
+        """The accounts whose flood of bad records goes on."""
+        return list(self._books.floods.known)
+
+    def serves_others(self, account_id: str) -> bool:
+        """Whether anything is known of another account than this one."""
+        others = (account for other, account in self._books.accounts.items() if other != account_id)
+        return any(not account.is_empty for account in others)
+
+    def flood_began(self, record: RefusedRecord) -> None:
+        """Too many of the last records were bad, all of one account's, `record` the last of them."""
+        account = self._books.account(record.account_id)
+        cause = Cause(account, record.source, record.recorded_at, record.occurred_at, record.event_id)
+        if self._refusal is not None and self._refusal.source == record.source:
+            cause.number = self._refusal.number
+        detail = "Too many of the last records of this partition were bad, nearly all of them this account's."
+        self._out.alert(cause, "flooding", detail)
+        self._books.floods.began(account, record.recorded_at)
+
+    def flood_ceased(self, account_id: str) -> None:
+        """The counterpart: the next flood of the account is a new one."""
+        self._books.floods.ceased(account_id)
 
     def flush(self) -> Iterator[list[Record]]:
         """All records decided since the last flush, outputs and dirty state, a few at a time."""
         self.finish()
         return self._books.flush()
 
-    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder) -> None:
-        account, order_id = cause.account, dead_letter.order_id
+    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder, code: DeadLetterCode) -> None:
+        account, order_id, dead_letter_id = cause.account, dead_letter.order_id, dead_letter.dead_letter_id
         order = self._books.open_order(account, order_id)
+        if order is not None and dead_letter_id in order.dead_letters:
+            self._books.pending.began(account.id, order_id, dead_letter_id, code)
+            return
+        if code == "too_late":
+            return
         if order is None:
             if self._books.retired_order(account, order_id) is not None:
                 return  # it has left for good, and nothing of it can come back
             order = self._books.new_order(account, order_id)
-        if dead_letter.dead_letter_id not in order.dead_letters and len(order.dead_letters) < DEAD_LETTERS_MAX:
-            order.dead_letters.append(dead_letter.dead_letter_id)
+        if len(order.dead_letters) < DEAD_LETTERS_MAX:
+            order.dead_letters.append(dead_letter_id)
             order.changed = True
+            self._books.pending.began(account.id, order_id, dead_letter_id, code)
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
 
     # Orders
@@ -270,13 +285,15 @@ class Ledger:
             if retired is not None and at <= retired.occurred_at_max:
                 return _STALE
             if retired is not None:
+                kept = account.rules.retention_text
                 raise RuleRefusal(
-                    "too_late", "The field occurred_at is later than all of an order that left by retention."
+                    "too_late", f"The field occurred_at is later than all of an order that left after {kept}."
                 )
         is_known = order is not None and order.known
         if not is_known and at < cause.recorded_at - account.rules.retention_ms:
+            kept = account.rules.retention_text
             raise RuleRefusal(
-                "too_late", "The field occurred_at is older than the retention, and no event of its order is known."
+                "too_late", f"The field occurred_at is older than {kept}, and no event of its order is known."
             )
         event_hash, content = identity_of(event)
         identities = b"" if order is None else order.identities
@@ -332,6 +349,7 @@ class Ledger:
         if order is None or dead_letter_id not in order.dead_letters:
             return _STALE
         order.dead_letters.remove(dead_letter_id)
+        self._books.pending.ended(account.id, order_id, dead_letter_id)
         if order.known or order.dead_letters:
             order.changed = True
             self._orders.conclude(account, order_id, order, cause, rows_changed=False)
@@ -349,7 +367,8 @@ class Ledger:
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
         if as_of < self._books.horizon(account):
-            raise RuleRefusal("too_late", "The field as_of is older than any flow that is kept.")
+            kept = f"{account.rules.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
+            raise RuleRefusal("too_late", f"The field as_of is older than any flow that is kept: {kept}.")
         taking = take_part(self._books, account, event, as_of, cause)
         if taking is None:
             return _DUPLICATE
@@ -359,17 +378,17 @@ class Ledger:
     def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
         event_hash, content = identity_of(event)
         known = self._books.adjustment(account, event_hash)
-        if known is not None:
-            if known.content != content:
-                raise RuleRefusal(
-                    "conflict", "The field event_id was used before for an adjustment, with other content."
-                )
+        if known is not None and known.content == content:
             return _DUPLICATE
+        if at < self._books.moves_horizon(account):  # its id may have been forgotten, and it would count twice
+            raise RuleRefusal("too_late", f"The field occurred_at is older than {account.rules.retention_text}.")
+        if known is not None:
+            raise RuleRefusal("conflict", "The field event_id was used before for an adjustment, with other content.")
         stock = account.stock_at(event.warehouse_id, event.sku)
         self._books.fold(account, stock)
         is_stale = stock.count is not None and at <= stock.count.as_of
         flow = None if is_stale else (event.warehouse_id, event.sku, at, event.delta)
-        self._books.keep_adjustment(account, event_hash, content, cause.recorded_at, flow)
+        self._books.keep_adjustment(account, event_hash, content, max(at, cause.recorded_at), flow)
         if is_stale:
             return _STALE
         available = stock.available

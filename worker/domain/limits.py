@@ -12,7 +12,7 @@ the order itself), with the names of that and of a warehouse.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never, get_args
 
 from schemas.decoding import ID_LENGTH_MAX
 from schemas.inputs import (
@@ -22,9 +22,15 @@ from schemas.inputs import (
     OrdersEvent,
     SubOrderCancelled,
     SubOrderCreated,
+    SubOrderDelivered,
+    SubOrderFailedToDeliver,
+    SubOrderInTransit,
+    SubOrderLabelIssued,
+    SubOrderOnHold,
     SubOrderReturned,
     SubOrderReturnStarted,
     SubOrdersEvent,
+    SubOrderShipped,
     SubOrderSplit,
 )
 from schemas.topics import RECORD_BYTES_MAX
@@ -67,16 +73,11 @@ _KEPT_BYTES_MAX: Final = 4 * (4 * ID_LENGTH_MAX + _ROW_BYTES)
 """All that an entry adds to any record, with names of four bytes a code point; one that is kept, without its SKU."""
 
 _WITH_LINES: Final = frozenset(
-    {
-        OrderCreated,
-        OrderAmended,
-        SubOrderCreated,
-        SubOrderCancelled,
-        SubOrderReturnStarted,
-        SubOrderReturned,
-        SubOrderSplit,
-    }
+    kind
+    for kind in (*get_args(OrdersEvent), *get_args(SubOrdersEvent))
+    if not {"lines", "children"}.isdisjoint(kind.__struct_fields__)
 )
+"""The events that tell of SKUs, found by their fields so that none is forgotten."""
 
 
 class Told(NamedTuple):
@@ -233,9 +234,19 @@ def _told_by(event: OrdersEvent | SubOrdersEvent) -> list[Told]:
             return [Told(event.sub_order_id, []), *children]
         case OrderCancelled():
             return []
+        case SubOrderCreated() | SubOrderCancelled() | SubOrderReturnStarted() | SubOrderReturned():
+            return [Told(event.sub_order_id, [line.sku for line in event.lines or ()])]
+        case (
+            SubOrderLabelIssued()
+            | SubOrderShipped()
+            | SubOrderInTransit()
+            | SubOrderOnHold()
+            | SubOrderDelivered()
+            | SubOrderFailedToDeliver()
+        ):
+            return [Told(event.sub_order_id, [])]
         case _:
-            lines = getattr(event, "lines", None) or ()
-            return [Told(event.sub_order_id, [line.sku for line in lines])]
+            assert_never(event)
 
 
 def _warehouses(order: OrderState, event: OrdersEvent | SubOrdersEvent, default_warehouse: str) -> set[str]:

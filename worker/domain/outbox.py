@@ -42,6 +42,7 @@ SEVERITIES: Final[dict[Alert, Severity]] = {
     "over_returned": "warning",
     "superseded_shipped": "warning",
     "conflict": "warning",
+    "flooding": "critical",
 }
 
 _MOVEMENT_TALLY: Final = {

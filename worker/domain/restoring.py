@@ -15,8 +15,10 @@ from schemas.state import (
     Flow,
     decode_account,
     decode_adjustment,
+    decode_flood,
     decode_order_head,
     decode_part,
+    decode_pending,
     decode_retired,
     decode_stock,
     version_of,
@@ -67,6 +69,14 @@ class Restoration:
                 account.stock_at(names[0], names[1]).base(None if value is None else decode_stock(value))
             case "adjustment":
                 _put(account.adjustments, bytes.fromhex(names[0]), None if value is None else decode_adjustment(value))
+            case "flood":
+                _put(self._books.floods.known, account_id, None if value is None else decode_flood(value))
+            case "pending":
+                _put(
+                    self._books.pending.codes,
+                    (account_id, names[0]),
+                    None if value is None else decode_pending(value).codes,
+                )
             case "part":
                 _put(self._parts, (account_id, *names), value)
             case _:
@@ -111,6 +121,8 @@ class Restoration:
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
                 _restore_touches(stock, order_id, claim)
+        if head.dead_letters:
+            self._books.pending.restored(account.id, order_id, head.dead_letters)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))

@@ -29,6 +29,11 @@ class AccountRules:
         """`retention_days` in milliseconds."""
         return self.retention_days * DAY_MS
 
+    @property
+    def retention_text(self) -> str:
+        """The setting behind `too_late`, for those who read why."""
+        return f"RETENTION_DAYS ({self.retention_days} days)"
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:

@@ -1,7 +1,8 @@
 """Dead letters as an operator sees them: read back from their topic, sent again, or given up.
 
 The same dead letter may stand in the topic several times, as a replay that is refused keeps the id: the last one
-counts.
+counts. One that holds no order back is known to nobody but the topic, so a *mark* in its partition says that it is
+settled: a record without key and value, with its id in the header `settled` and how in `settled-as`.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Self
+from typing import Final, Literal, NamedTuple, Self, get_args
 
 import msgspec
 from aiokafka import AIOKafkaProducer
@@ -26,6 +27,10 @@ from worker.edges.processor import ERROR_HEADERS, REPLAY_HEADER, topic_of_source
 from worker.edges.topic_reader import Record, TopicReader
 
 _ID = re.compile(r"(.+)/([0-9]{1,10})/([0-9]{1,19})")
+
+SETTLED_HEADER: Final = "settled"
+SETTLED_AS_HEADER: Final = "settled-as"
+SettledAs = Literal["accepted", "discarded"]
 
 
 class DeadLetterGone(Exception):
@@ -56,7 +61,9 @@ class DeadLetterId:
 class DeadLetter:
     """One dead letter without its value. `partition` and `offset` are its own place, `written_at` its own time in UTC.
 
-    `order`: account and order, for one that can hold an order back (contract section 7).
+    `order`: the account and the order that its value names, for one that may hold that order back (contract section 7).
+    Whether it does is known from the state alone: a letter whose last code is `too_late` still holds its order back if
+    it was refused with another code before.
     """
 
     id: str
@@ -73,6 +80,8 @@ class DeadLetter:
     offset: int
     written_at: str
     is_replay: bool
+    settled: SettledAs | None = None
+    """What its mark says, if it has one."""
 
     @property
     def order(self) -> tuple[str, str] | None:
@@ -91,7 +100,7 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
         return None
     code = headers.get("error-code", "")
     topic = topic_of_source(source.topic)
-    is_of_none = topic == commands_topic or code in {"too_late", "wrong_partition"}
+    is_of_none = topic == commands_topic or code == "wrong_partition"
     order = None if is_of_none else order_of(record.value, record.key)
     return DeadLetter(
         id=str(source),
@@ -110,6 +119,24 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
     )
 
 
+class Mark(NamedTuple):
+    """A record of the topic that is no dead letter: one that settles another."""
+
+    dead_letter_id: str
+    settled: SettledAs
+
+
+def read_mark(record: Record) -> Mark | None:
+    """What a mark says; None where the record is none. A dead letter may have had such headers of its own."""
+    headers = {name: (value or b"").decode(errors="replace") for name, value in reversed(record.headers)}
+    if SETTLED_HEADER not in headers or not headers.keys().isdisjoint(ERROR_HEADERS):
+        return None
+    for settled in get_args(SettledAs):
+        if headers.get(SETTLED_AS_HEADER) == settled:
+            return Mark(headers[SETTLED_HEADER], settled)
+    return None
+
+
 async def read_dead_letters(
     reader: TopicReader, topic: str, partition: int, commands_topic: str
 ) -> dict[str, DeadLetter]:
@@ -121,6 +148,10 @@ async def read_dead_letters(
             dead_letter = read_dead_letter(record, commands_topic)
             if dead_letter is not None:
                 found[dead_letter.id] = dead_letter
+                continue
+            mark = read_mark(record)
+            if mark is not None and mark.dead_letter_id in found:
+                found[mark.dead_letter_id] = replace(found[mark.dead_letter_id], settled=mark.settled)
 
     bounds = await reader.bounds(topic, partition)
     await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
@@ -150,6 +181,14 @@ def own_headers(record: Record) -> list[tuple[str, bytes | None]]:
     return [(name, value) for name, value in record.headers if name not in ERROR_HEADERS and name != REPLAY_HEADER]
 
 
+class Place(NamedTuple):
+    """Where something lies that was sent."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Sender:
     """Sends dead letters again, or gives them up. Use as an async context manager; acknowledged by all copies."""
 
@@ -177,27 +216,28 @@ class Sender:
     async def __aexit__(self, *_: object) -> None:
         await connecting.close(self._producer.stop())
 
-    async def replay(self, dead_letter: DeadLetter, record: Record) -> bool:
+    async def replay(self, dead_letter: DeadLetter, record: Record) -> Place | None:
         """Send the original again, to where it came from. Its time is now: `future` and `too_late` are decided anew.
 
-        Returns False where it is not sent, as with the header `replay-of` it is larger than its topic takes.
+        Returns None where it is not sent, as with the header `replay-of` it is larger than its topic takes.
         """
-        # A batch of its own: the client's `send` refuses a record that has neither key nor value.
-        batch = self._producer.create_batch()
         headers = [*own_headers(record), (REPLAY_HEADER, dead_letter.id.encode())]
-        batch.append(timestamp=None, key=record.key, value=record.value, headers=headers)
         topic, partition = dead_letter.source_topic, dead_letter.source_partition
         try:
-            await (await self._producer.send_batch(batch, topic, partition=partition))
+            return await self._send(topic, partition, record.key, record.value, headers)
         except MessageSizeTooLargeError:
             # Its number in the sequence of the partition is lost, so this producer could send nothing more there.
             await connecting.close(self._producer.stop())
             self._producer = self._new_producer()
             await connecting.start(self._producer, self._options)
-            return False
-        return True
+            return None
 
-    async def discard(self, dead_letter: DeadLetter, order: tuple[str, str], commands_topic: str) -> None:
+    async def settle(self, dead_letter: DeadLetter, settled: SettledAs, dead_letters_topic: str) -> None:
+        """Mark a dead letter that holds no order back."""
+        headers = [(SETTLED_HEADER, dead_letter.id.encode()), (SETTLED_AS_HEADER, settled.encode())]
+        await self._send(dead_letters_topic, dead_letter.partition, None, None, headers)
+
+    async def discard(self, dead_letter: DeadLetter, order: tuple[str, str], commands_topic: str) -> Place:
         """Say that a dead letter is given up, so that it does not hold its order back any longer."""
         account_id, order_id = order
         command = DeadLetterDiscarded(
@@ -208,6 +248,19 @@ class Sender:
             dead_letter_id=dead_letter.id,
         )
         # A dead letter of an order lies in its account's partition.
-        await self._producer.send_and_wait(
-            commands_topic, key=account_id.encode(), value=msgspec.json.encode(command), partition=dead_letter.partition
-        )
+        value = msgspec.json.encode(command)
+        return await self._send(commands_topic, dead_letter.partition, account_id.encode(), value, [])
+
+    async def _send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | list[tuple[str, bytes]],
+    ) -> Place:
+        # A batch of its own: the client's `send` refuses a record that has neither key nor value.
+        batch = self._producer.create_batch()
+        batch.append(timestamp=None, key=key, value=value, headers=headers)
+        metadata = await (await self._producer.send_batch(batch, topic, partition=partition))
+        return Place(topic, partition, metadata.offset)

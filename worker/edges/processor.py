@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, get_args
 
 from schemas import decoding
-from schemas.decoding import Decoded, Refused
-from schemas.inputs import StockAdjusted, StockCounted
-from schemas.times import timestamp_text
+from schemas.decoding import Decoded
+from schemas.decoding import Refused as NotDecoded
+from schemas.inputs import StockEvent
+from schemas.sentences import quoted
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.ledger import DeadLetterOfOrder, Effect, Ledger, RefusedRecord
+from worker.domain.ledger import Effect, Ledger
 from worker.domain.outbox import Record
-from worker.domain.refusals import RuleRefusal
+from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.rules import Rules
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
+from worker.edges.parties import Accounts, Refusals, Refused
 from worker.edges.partitioning import partition_of
 from worker.stream.positions import FIRST_GENERATION
 from worker.stream.processor import Outcome, StateVersionError
@@ -34,6 +36,7 @@ GENERATION_MARK: Final = "~"
 NO_GENERATIONS: Final[Mapping[str, int]] = {}
 
 _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
+_ABOUT_STOCK: Final = frozenset(get_args(StockEvent))
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
 _DEAD_LETTER_ID: Final = re.compile(
@@ -78,6 +81,9 @@ class PartitionProcessor:
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
+        self.refusals: dict[str | None, Refusals] = {}
+        """The dead letters of each account since the reader last cleared it, for the log."""
+        self.parties = Accounts(self.ledger, lambda account_id: partition_of(account_id, partition_count) == partition)
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -92,6 +98,10 @@ class PartitionProcessor:
     def gauges(self) -> dict[str, float]:
         """Sizes of the state."""
         return self.ledger.gauges()
+
+    def pending(self) -> dict[str, int]:
+        """Dead letters that hold an order back, by code."""
+        return self.ledger.pending()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a state record. Raises StateVersionError for one that a newer program wrote."""
@@ -147,7 +157,7 @@ class PartitionProcessor:
             self._check_place(record, decoded.event.account_id)
             awaited = None if replay is None else self._of_order(topic, record, replay)
             effect = self.ledger.apply(decoded, source, recorded_at, awaited)
-        except (Refused, RuleRefusal) as refused:
+        except (NotDecoded, RuleRefusal) as refused:
             self._refuse(topic, record, decoded, replay, refused)
             return Outcome.DEAD_LETTERED
         return _OUTCOMES[effect]
@@ -165,13 +175,18 @@ class PartitionProcessor:
 
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
-            raise RuleRefusal("key_mismatch", "The record's key is not its field account_id.")
+            key = "has no key" if record.key is None else f"has the key {quoted(record.key.decode(errors='replace'))}"
+            raise RuleRefusal(
+                "key_mismatch",
+                f"The record {key}, and its field account_id says {quoted(account_id)}: send it with that as its key.",
+            )
         expected = partition_of(account_id, self._partition_count)
         if expected != self._partition:
             raise RuleRefusal(
                 "wrong_partition",
                 f"The field account_id belongs to partition {expected} of {self._partition_count} by murmur2,"
-                f" the record lies in {self._partition}.",
+                f" the record lies in {self._partition}: set the producer's partitioner to murmur2, the Java client's"
+                " default.",
             )
 
     def _replay_of(self, record: InputRecord) -> Origin | None:
@@ -201,7 +216,7 @@ class PartitionProcessor:
         record: InputRecord,
         decoded: Decoded | None,
         replay: Origin | None,
-        refused: Refused | RuleRefusal,
+        refused: NotDecoded | RuleRefusal,
     ) -> None:
         origin = replay or Origin(*f"{self._sources[record.topic]}{record.offset}".split("/"))
         headers: list[tuple[str, bytes | None]] = [
@@ -216,38 +231,31 @@ class PartitionProcessor:
         self._dead_letters.append(OutputRecord(self._names[Topic.DEAD_LETTERS], record.key, record.value, headers))
         tally = self.ledger.tally
         tally["dead_letter", refused.code] = tally.get(("dead_letter", refused.code), 0) + 1
-        dead_letter = None if refused.code == "too_late" else self._of_order(topic, record, origin)
-        if dead_letter is not None or refused.code == "conflict":
-            conflict = refused.message if refused.code == "conflict" else None
-            self.ledger.refused(self._legible(record, decoded, dead_letter), conflict, dead_letter)
-
-    def _legible(
-        self, record: InputRecord, decoded: Decoded | None, dead_letter: DeadLetterOfOrder | None
-    ) -> RefusedRecord:
-        """What can be read of a refused record."""
+        value, key = record.value, record.key
+        account_id = decoding.account_of(value, key) if decoded is None else decoded.event.account_id
         source = f"{self._sources[record.topic]}{record.offset}"
-        order_id = None if dead_letter is None else dead_letter.order_id
-        if decoded is not None:
-            event = decoded.event
-            return RefusedRecord(
-                account_id=event.account_id,
-                source=source,
-                recorded_at=record.timestamp,
-                occurred_at=event.occurred_at,
-                event_id=event.event_id,
-                order_id=order_id,
-                sub_order_id=getattr(event, "sub_order_id", None),
-                warehouse_id=event.warehouse_id if isinstance(event, StockCounted | StockAdjusted) else None,
-                sku=getattr(event, "sku", None),
-            )
-        if dead_letter is None:
-            raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
-        event_id, occurred_at = decoding.id_and_time_of(record.value)
-        return RefusedRecord(
-            account_id=dead_letter.account_id,
-            source=source,
-            recorded_at=record.timestamp,
-            occurred_at=occurred_at or timestamp_text(record.timestamp),
-            event_id=event_id,
-            order_id=order_id,
-        )
+        last = Refused(record, source, account_id, decoded, replay is not None)
+        self.parties.last_refused = last
+        self._count_refusal(record, account_id, refused)
+        is_of_none = refused.code == "too_late" and replay is None
+        dead_letter = None if is_of_none else self._of_order(topic, record, origin)
+        if dead_letter is not None or refused.code == "conflict":
+            self.ledger.refused(_legible(last, dead_letter), refused.code, refused.message, dead_letter)
+
+    def _count_refusal(self, record: InputRecord, account_id: str | None, refused: NotDecoded | RuleRefusal) -> None:
+        known = self.refusals.get(account_id)
+        if known is None:
+            first = Refusals(record.topic, record.partition, record.offset, refused.code, refused.message)
+            self.refusals[account_id] = first
+        else:
+            known.count += 1
+
+
+def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> RefusedRecord:
+    """What can be read of a record that is of an order, or that was decoded."""
+    is_of_stock = refused.decoded is not None and type(refused.decoded.event) in _ABOUT_STOCK
+    if dead_letter is not None:
+        return refused.legible(dead_letter.account_id, dead_letter.order_id, with_stock=is_of_stock)
+    if refused.decoded is None:
+        raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
+    return refused.legible(refused.decoded.event.account_id, None, with_stock=is_of_stock)

@@ -85,6 +85,12 @@ RESTORE_PROGRESS = Spec(
     ("partition",),
     "How far a restore that is going on has come, 0 to 1.",
 )
+PENDING = Spec(
+    "stockfreeze_dead_letters_pending",
+    "gauge",
+    ("partition", "code"),
+    "Dead letters that hold an order back, by the code they were refused with last.",
+)
 LAG = Spec(
     "stockfreeze_lag_records",
     "gauge",
@@ -129,7 +135,7 @@ LOOP_LAG = Spec("stockfreeze_event_loop_lag_seconds", "histogram", (), "How late
 BUILD = Spec("stockfreeze_build_info", "gauge", ("version",), "1; the version that runs.")
 
 METRICS = (
-    *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
+    *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, PENDING, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
     *(END_TO_END, TRANSACTION, TRANSACTION_RECORDS, LAG, READY, PARTITIONS),
     *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, MADE_ANEW, REBALANCES),
     *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
@@ -178,6 +184,9 @@ class Counted(Protocol):
 
     def gauges(self) -> Mapping[str, float]:
         """Present sizes, by the names of `SIZES`."""
+
+    def pending(self) -> Mapping[str, int]:
+        """Dead letters that hold an order back, by code."""
 
 
 class AgeHistogram(Collector):
@@ -240,11 +249,14 @@ class LiveCollector(Collector):
         yield from self._sizes()
 
     def _sizes(self) -> Iterator[Metric]:
+        pending = _gauge(PENDING)
         families = {name: _gauge(spec) for name, spec in SIZES.items()}
         for number, processor in self._processors().items():
             for name, value in processor.gauges().items():
                 families[name].add_metric([str(number)], value)
-        yield from families.values()
+            for code, count in processor.pending().items():
+                pending.add_metric([str(number), code], count)
+        yield from (*families.values(), pending)
 
 
 class Metrics:

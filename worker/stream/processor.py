@@ -6,9 +6,9 @@ awaits, throw the whole object away when a transaction fails, and build another 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from worker.stream.records import InputRecord, Output
 
@@ -20,6 +20,37 @@ class Outcome(StrEnum):
     DUPLICATE = "duplicate"
     STALE = "stale"
     DEAD_LETTERED = "dead_lettered"
+
+
+class Blame(NamedTuple):
+    """Whom a bad record counts for. `party`: a name of the processor's choice, None where nobody can be read."""
+
+    party: str | None
+
+
+class Parties(Protocol):
+    """An ability of a processor that serves several parties in a partition: the breaker treats each fairly.
+
+    All methods are called between two records, never within one, by the one who calls `process`.
+    """
+
+    def flooding(self) -> Collection[str]:
+        """The parties whose flood began and has not ceased. Called once, before the first record."""
+
+    def blame(self) -> Blame | None:
+        """Whom the last record counts for, which was bad. Called once after each bad record.
+
+        None: it counts for nobody, as it was refused before and only sent again.
+        """
+
+    def serves_others(self, party: str) -> bool:
+        """Whether the partition serves anybody besides a party. Called where the bad records are all of that one."""
+
+    def flood_began(self, party: str) -> None:
+        """Too many of the last records were bad, all of one party, the last one included: it may add outputs."""
+
+    def flood_ceased(self, party: str) -> None:
+        """The counterpart, after any record."""
 
 
 class Processor(Protocol):
@@ -65,6 +96,10 @@ class Processor(Protocol):
         between them. So almost every record is a plain call, and one that touches a hundred thousand keys holds nobody
         up. An exception is as one of `process`.
         """
+
+    @property
+    def parties(self) -> Parties | None:
+        """What tells its parties apart; None: nothing does, and the breaker counts all bad records alike."""
 
     def flush(self) -> Iterator[Sequence[Output]]:
         """All outputs and dirty state since the last flush, a few milliseconds' work at a time.

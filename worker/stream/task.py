@@ -231,7 +231,7 @@ class PartitionTask:
 
     async def _process(self, writer: TransactionWriter, progress: InputProgress) -> None:
         merge = Merge(self._config.inputs, self.processor.waits)
-        breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window)
+        breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window, self.processor.parties)
         self._progress = progress
         self._anchors, self._candidates = self._topics.anchors, last_records(progress.positions())
         next_offsets = progress.next_offsets()

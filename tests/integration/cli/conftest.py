@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from schemas.topics import Topic
 from tests.brokers import Broker, Names
 from tests.offline import (
+    NOW_MS,
     Corrupt,
     Input,
     OfflinePartition,
@@ -84,9 +85,15 @@ class System:
     names: Names
     workers: dict[int, OfflinePartition]
 
-    async def process(self, partition: int, inputs: list[Input], corrupt: Corrupt = lambda _, records: records) -> None:
+    async def process(
+        self,
+        partition: int,
+        inputs: list[Input],
+        corrupt: Corrupt = lambda _, records: records,
+        timestamp_ms: int = NOW_MS,
+    ) -> None:
         """Write inputs and process them, in three transactions or as many as there are inputs."""
-        records = await send_inputs(self.broker.bootstrap_servers, inputs, partition, self.names.prefix)
+        records = await send_inputs(self.broker.bootstrap_servers, inputs, partition, self.names.prefix, timestamp_ms)
         size = max(1, -(-len(records) // 3))
         batches = [records[start : start + size] for start in range(0, len(records), size)]
         worker = self.workers[partition]
@@ -111,6 +118,8 @@ class System:
             consumer.assign([place])
             consumer.seek(place, start)
             records = [await consumer.getone(place) for _ in range(start, end)]
+        if not records:
+            return []
         await write_transactions(servers, self.names.app_id, worker, [records])
         return records
 

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from dataclasses import replace
+from itertools import repeat
+
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from schemas.times import timestamp_text
 from schemas.topics import Topic
 from tests.integration.cli.conftest import PARTITIONS, Command, System
-from tests.offline import Transaction, account_in
+from tests.offline import Input, Transaction, account_in, event
 
 ACCOUNT = account_in(0, PARTITIONS)
+AT_ONCE = ("--yes", "--wait", "0")
+DAY_MS = 86_400_000
 
 
 async def test_dead_letters_are_listed_shown_and_filtered(stockfreeze: Command, system: System) -> None:
@@ -37,12 +45,19 @@ async def test_a_replay_sends_the_original_and_one_that_is_refused_again_keeps_i
     await system.process_story()
     orders = system.topic(Topic.ORDERS)
 
-    said = await stockfreeze("dead-letters", "replay", f"{orders}/0/3", "--json")
+    said = await stockfreeze("dead-letters", "replay", f"{orders}/0/3", "--json", *AT_ONCE)
     [again] = await system.process_what_came(Topic.ORDERS, 0)
     listed = await stockfreeze("dead-letters", "list", "--json", "--account", ACCOUNT)
     judged = await stockfreeze("verify", "--json")
 
-    assert said.json() == {"sent": [f"{orders}/0/3"], "too_large": [], "unknown": []}
+    assert said.json() == {
+        "sent": [f"{orders}/0/3"],
+        "marked": [],
+        "too_large": [],
+        "unknown": [],
+        "left_out": 0,
+        "outcomes": {f"{orders}/0/3": {"outcome": "not_read", "code": None}},
+    }
     assert (again.key, again.value) == (ACCOUNT.encode(), b"not JSON")
     assert list(again.headers) == [("replay-of", f"{orders}/0/3".encode())]
     assert [row["id"] for row in listed.json()].count(f"{orders}/0/3") == 1
@@ -52,24 +67,121 @@ async def test_a_replay_sends_the_original_and_one_that_is_refused_again_keeps_i
 async def test_a_discarded_dead_letter_no_longer_holds_its_order_back(stockfreeze: Command, system: System) -> None:
     await system.process_story()
     pending = f"{system.topic(Topic.ORDERS)}/0/6"
-    of_no_order = f"{system.topic(Topic.ORDERS)}/0/3"
 
     unsure = await stockfreeze("dead-letters", "discard", pending)
-    said = await stockfreeze("dead-letters", "discard", "--yes", pending, of_no_order)
+    said = await stockfreeze("dead-letters", "discard", pending, *AT_ONCE)
     await system.process_what_came(Topic.COMMANDS, 0)
     still = await stockfreeze("dead-letters", "list", "--pending", "--account", ACCOUNT, "--json")
     order = await stockfreeze("order", ACCOUNT, "o2", "--json")
 
-    assert (unsure.code, said.code) == (2, 1)
-    assert "holds no order back" in said.err
+    assert (unsure.code, unsure.out, unsure.err.count("\n")) == (2, "", 1)
+    assert (said.code, "1 not yet read by a worker" in said.out) == (0, True)
     assert still.json() == []
     assert order.json()["dead_letters"] == []
+
+
+async def _processed(system: System, topic: Topic) -> None:
+    """Process what a command is about to send."""
+    async with asyncio.timeout(60):
+        for pause in repeat(0.1):
+            if await system.process_what_came(topic, 0):
+                return
+            await asyncio.sleep(pause)
+
+
+async def _state_of(stockfreeze: Command, dead_letter_id: str) -> str:
+    shown = await stockfreeze("dead-letters", "show", dead_letter_id, "--json")
+    return str(shown.json()["state"])
+
+
+async def test_what_holds_nothing_back_is_marked_until_it_is_refused_again(
+    stockfreeze: Command, system: System
+) -> None:
+    await system.process_story()
+    of_no_order = f"{system.topic(Topic.ORDERS)}/0/3"
+
+    said = await stockfreeze("dead-letters", "discard", of_no_order, *AT_ONCE)
+    again = await stockfreeze("dead-letters", "replay", "--all", "--account", ACCOUNT, "--json", *AT_ONCE)
+    judged = await stockfreeze("verify", "--json")
+    assert (said.code, "0 given up, 1 marked" in said.out) == (0, True)
+    assert await _state_of(stockfreeze, of_no_order) == "discarded"
+    assert again.json()["sent"] == [f"{system.topic(Topic.ORDERS)}/0/6"], "what is settled is left alone"
+    assert (judged.code, judged.json()["dead_letters"]) == (0, 4)
+
+    await stockfreeze("dead-letters", "replay", of_no_order, *AT_ONCE)
+    await system.process_what_came(Topic.ORDERS, 0)
+    assert await _state_of(stockfreeze, of_no_order) == "open"
+
+
+async def test_a_replay_that_is_refused_as_too_late_is_listed_and_can_be_discarded(
+    stockfreeze: Command, system: System
+) -> None:
+    now = int(time.time() * 1000)
+    ahead = event(Topic.ORDERS, "order.cancelled", ACCOUNT, "ahead", order_id="late")
+    told = ahead.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 100 * DAY_MS).encode())
+    id_ = f"{system.topic(Topic.ORDERS)}/0/0"
+    await system.process(0, [replace(ahead, value=told)], timestamp_ms=now - 110 * DAY_MS)
+
+    assert await _state_of(stockfreeze, id_) == "pending"
+    waiting = asyncio.ensure_future(stockfreeze("dead-letters", "replay", id_, "--yes", "--json", "--wait", "60"))
+    await _processed(system, Topic.ORDERS)
+    said = await waiting
+    pending = await stockfreeze("dead-letters", "list", "--pending", "--json")
+    discarding = asyncio.ensure_future(stockfreeze("dead-letters", "discard", id_, "--yes", "--wait", "60"))
+    await _processed(system, Topic.COMMANDS)
+    discarded = await discarding
+
+    assert said.json()["outcomes"] == {id_: {"outcome": "refused", "code": "too_late"}}
+    assert [(row["id"], row["code"], row["state"]) for row in pending.json()] == [(id_, "too_late", "pending")]
+    assert (discarded.code, "1 in force" in discarded.out) == (0, True)
+    assert await _state_of(stockfreeze, id_) == "open"
+
+
+async def test_a_replay_that_is_accepted_is_not_sent_again_with_all_others(
+    stockfreeze: Command, system: System
+) -> None:
+    now = int(time.time() * 1000)
+    adjusted = event(Topic.STOCK, "stock.adjusted", ACCOUNT, "ahead", warehouse_id="w", sku="k", delta=3)
+    told = adjusted.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 10 * DAY_MS).encode())
+    id_ = f"{system.topic(Topic.STOCK)}/0/0"
+    await system.process(0, [replace(adjusted, value=told)], timestamp_ms=now - 20 * DAY_MS)
+
+    waiting = asyncio.ensure_future(stockfreeze("dead-letters", "replay", id_, "--yes", "--wait", "60"))
+    await _processed(system, Topic.STOCK)
+    said = await waiting
+    again = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
+
+    assert "1 accepted" in said.out
+    assert await _state_of(stockfreeze, id_) == "accepted"
+    assert again.json()["sent"] == []
+
+
+async def test_filters_choose_and_what_can_only_be_refused_again_is_left_out(
+    stockfreeze: Command, system: System
+) -> None:
+    stranger = replace(event(Topic.ORDERS, "order.cancelled", "elsewhere", "e", order_id="o"), account_id=ACCOUNT)
+    await system.process(0, [stranger, Input(Topic.ORDERS, ACCOUNT, b"{"), Input(Topic.STOCK, ACCOUNT, b"{")])
+    orders, stock = system.topic(Topic.ORDERS), system.topic(Topic.STOCK)
+
+    async def sent(*options: str) -> tuple[list[str], int]:
+        said = (await stockfreeze("dead-letters", "replay", *options, "--json", *AT_ONCE)).json()
+        return said["sent"], said["left_out"]
+
+    assert await sent("--all") == ([f"{orders}/0/1", f"{stock}/0/0"], 1)
+    assert await sent("--topic", Topic.STOCK) == ([f"{stock}/0/0"], 0)
+    assert await sent("--account", "nobody") == ([], 0)
+    assert await sent("--code", "key_mismatch") == ([f"{orders}/0/0"], 0)
+    assert await sent(f"{orders}/0/0") == ([f"{orders}/0/0"], 0)
+    assert await sent("--since", "2999-01-01T00:00:00Z") == ([], 0)
+    assert len((await sent("--all", "--limit", "1"))[0]) == 1
+    listed = await stockfreeze("dead-letters", "list")
+    assert "3 of 3 shown; 3 open; by code: 2 undecodable, 1 key_mismatch" in listed.out
 
 
 async def test_all_of_a_code_are_sent_again_but_not_what_is_settled(stockfreeze: Command, system: System) -> None:
     await system.process_story()
 
-    said = await stockfreeze("dead-letters", "replay", "--code", "invalid")
+    said = await stockfreeze("dead-letters", "replay", "--code", "invalid", *AT_ONCE)
 
     assert said.code == 0
     assert f"2 sent again: 2 to {system.topic(Topic.ORDERS)}" in said.out
@@ -90,8 +202,8 @@ async def test_one_that_is_too_large_with_another_header_is_told_and_the_others_
     finally:
         await admin.close()
 
-    said = await stockfreeze("dead-letters", "replay", "--all", "--json")
-    told = await stockfreeze("dead-letters", "replay", f"{orders}/0/6")
+    said = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
+    told = await stockfreeze("dead-letters", "replay", f"{orders}/0/6", *AT_ONCE)
 
     assert (said.code, said.json()["too_large"]) == (1, [f"{orders}/{partition}/6" for partition in range(PARTITIONS)])
     assert said.json()["sent"] == [f"{orders}/{partition}/3" for partition in range(PARTITIONS)]
@@ -114,8 +226,8 @@ async def test_what_came_from_no_input_keeps_none_of_the_others_from_being_sent_
 ) -> None:
     await system.process_story(_from_elsewhere)
 
-    all_of_them = await stockfreeze("dead-letters", "replay", "--all", "--json")
-    itself = await stockfreeze("dead-letters", "replay", "elsewhere/0/3")
+    all_of_them = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
+    itself = await stockfreeze("dead-letters", "replay", "elsewhere/0/3", *AT_ONCE)
 
     assert all_of_them.code == 0
     assert all_of_them.json()["sent"] == [f"{system.topic(Topic.ORDERS)}/1/{offset}" for offset in (3, 6)]

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from worker.stream import InputRecord, Outcome, OutputRecord, StateVersionError
+from worker.stream.processor import Parties
 
 
 class InvariantViolation(Exception):
@@ -28,6 +29,7 @@ class Toy:
     """Sums by key."""
 
     rest: Iterator[None] | None = None
+    parties: Parties | None = None
 
     def __init__(self, topics: ToyTopics, on_process: Callable[[InputRecord], None] | None = None) -> None:
         self._topics = topics

@@ -259,16 +259,53 @@ def test_a_fact_of_a_folded_time_still_corrects_on_hand(shop: Shop) -> None:
 
 
 def test_the_id_of_an_adjustment_is_remembered_for_the_retention_and_no_longer() -> None:
-    body = body_of("stock.adjusted", 5, delta=3)
+    body = body_of("stock.adjusted", 60, delta=3)
     for restarts in (False, True):
         shop = Shop()
         shop.send(body)
         shop = shop.restarted() if restarts else shop
-        shop.now = LEAVES - 1
+        shop.now = LEAVES
         assert shop.send(body).outcome == DUPLICATE
         assert shop.send({**body, "delta": 4}).code == "conflict"
-        shop.now = LEAVES
+        shop.now = LEAVES + 1
         assert shop.send({**body, "delta": 4, "occurred_at": iso(LEAVES)}).outcome == APPLIED
+
+
+def test_an_id_is_remembered_from_the_event_on_where_that_is_after_its_record() -> None:
+    shop = Shop()
+    body = body_of("stock.adjusted", 60 + DAY, delta=3)
+    shop.send(body)
+    shop.now = LEAVES + DAY
+    assert shop.send(body).outcome == DUPLICATE
+
+
+def test_an_adjustment_that_is_sent_again_once_its_id_is_forgotten_is_too_late() -> None:
+    shop = Shop()
+    shop.count(10, 5)
+    body = body_of("stock.adjusted", 60, delta=3)
+    shop.send(body)
+    for at in (LEAVES + 1, LEAVES + 30 * DAY):
+        shop.now = at
+        for later in (shop, shop.restarted()):
+            assert later.send(body).code == "too_late"
+            assert later.stock() == (13, 0)
+
+
+def test_an_adjustment_is_too_late_by_the_newest_record_of_its_partition() -> None:
+    shop = Shop(now=95 * DAY)
+    tick(shop, 95 * DAY)
+    shop.now = 94 * DAY  # an older record, read later
+    assert shop.say("stock.adjusted", 5 * DAY - 1, delta=3).code == "too_late"
+    assert shop.say("stock.adjusted", 5 * DAY, delta=3).outcome == APPLIED
+
+
+def test_an_old_adjustment_whose_id_is_still_remembered_is_a_duplicate() -> None:
+    shop = Shop(now=80 * DAY)
+    body = body_of("stock.adjusted", 0, delta=3)
+    shop.send(body)
+    shop.now = 100 * DAY
+    assert shop.send(body).outcome == DUPLICATE
+    assert shop.send({**body, "delta": 4}).code == "too_late", "the codes are decided in their order"
 
 
 def test_an_adjustment_counts_for_longer_than_its_id_is_remembered() -> None:
@@ -276,7 +313,7 @@ def test_an_adjustment_counts_for_longer_than_its_id_is_remembered() -> None:
     shop.count(10, 5)
     body = body_of("stock.adjusted", 8, delta=3)
     shop.send(body)
-    shop.now = LEAVES
+    shop.now = LEAVES + 1
     shop.send({**body, "occurred_at": iso(LEAVES), "delta": 1})
     for later in (shop, shop.restarted()):
         assert later.stock() == (14, 0)
@@ -302,4 +339,6 @@ def test_a_stale_adjustment_leaves_the_state_with_its_id() -> None:
     shop.say("stock.adjusted", 4, delta=3)
     (key,) = [key for key in shop.state if key.startswith(b"adjustment/")]
     tick(shop, LEAVES)
+    assert shop.state[key] is not None
+    tick(shop, LEAVES + 1)
     assert shop.state[key] is None

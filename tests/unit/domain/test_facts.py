@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from itertools import permutations
+from typing import get_args
 
 import pytest
 
 from schemas.decoding import Decoded
+from schemas.inputs import OrdersEvent, SubOrdersEvent
 from tests.unit.domain.shop import (
     STALE,
     Shop,
@@ -20,7 +22,7 @@ from tests.unit.domain.shop import (
     rows_of,
     told,
 )
-from worker.domain.facts import shipped_at_of
+from worker.domain.facts import _MERGES, shipped_at_of
 from worker.domain.units import warehouse_of
 
 SHIPPING = (
@@ -314,3 +316,7 @@ def test_merging_says_which_skus_an_event_touched() -> None:
     assert touch is not None
     assert touch.sub_orders == ("s",)
     assert set(touch.skus or ()) == {"k", "other"}
+
+
+def test_every_event_of_an_order_is_merged() -> None:
+    assert _MERGES.keys() == {*get_args(OrdersEvent), *get_args(SubOrdersEvent)}

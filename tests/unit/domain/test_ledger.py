@@ -203,6 +203,16 @@ def test_several_dead_letters_end_one_by_one(shop: Shop) -> None:
     assert shop.view().dead_letters == ["orders.events.v1/0/2"]
 
 
+def test_a_dead_letter_whose_replay_is_too_late_stays_pending_until_it_is_discarded(shop: Shop) -> None:
+    ahead = body_of("order.cancelled", 3 * DAY)
+    assert shop.send(ahead).code == "future"
+    shop.now = 200 * DAY
+    assert replay(shop, ahead, "orders.events.v1/0/0").code == "too_late"
+    assert shop.view().dead_letters == ["orders.events.v1/0/0"]
+    assert shop.say("dead_letter.discarded", 200 * DAY, dead_letter_id="orders.events.v1/0/0").outcome == APPLIED
+    assert shop.processor.ledger.order_of("a", "o") is None
+
+
 def test_a_discarded_dead_letter_is_pending_no_more_until_its_replay_is_refused(shop: Shop) -> None:
     shop.order(1)
     shop.send(BROKEN)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from itertools import count, islice
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 import pytest
 
 from schemas.encoding import key_of
+from schemas.inputs import OrdersEvent, SubOrdersEvent
 from schemas.topics import RECORD_BYTES_MAX, Topic
 from tests.unit.domain.shop import APPLIED, DAY, DEAD_LETTERED, Fields, Said, Shop, body_of, ordered, told
 from worker.domain.limits import (
     _FIXED_BYTES,
+    _WITH_LINES,
     DEAD_LETTERS_MAX,
     ORDER_BYTES_MAX,
     SMALL_IDENTITIES,
@@ -307,3 +309,15 @@ def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said(
 @pytest.mark.parametrize("text", ["plain", 'quo"ted', "back\\slash", "Größe", "склад", "\U0001f4e6", "/"])
 def test_no_text_takes_more_bytes_than_counted(text: str) -> None:
     assert bytes_of([text, text]) >= 2 * max(len(msgspec.json.encode(text)) - 2, len(text.encode()))
+
+
+def test_the_only_lists_that_an_event_of_an_order_has_are_those_whose_size_is_looked_at() -> None:
+    # Another list of something would have to be bounded here too.
+    listed = {kind: _lists_of(kind) for kind in (*get_args(OrdersEvent), *get_args(SubOrdersEvent))}
+    assert {name for names in listed.values() for name in names} == {"lines", "children"}
+    assert {kind for kind, names in listed.items() if names} == _WITH_LINES
+
+
+def _lists_of(kind: type) -> set[str]:
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]["properties"]
+    return {name for name, described in schema.items() if "'array'" in str(described)}

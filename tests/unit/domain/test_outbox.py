@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from schemas.outputs import (
+    Alert,
     AlertRaised,
     ArchiveEligible,
     ArchiveRejected,
     ArchiveRevoked,
     DriftDetected,
     DriftSummary,
+    Movement,
     OrderStatusChanged,
     StockLevelChanged,
     StockMoved,
 )
 from schemas.topics import Topic
 from tests.unit.domain.shop import Said, Shop, body_of, counted, iso, lines, ordered
+from worker.domain.outbox import _MOVEMENT_TALLY, SEVERITIES
 
 SHAPES: dict[Topic, msgspec.json.Decoder[Any]] = {
     Topic.MOVEMENTS: msgspec.json.Decoder(StockMoved, strict=True),
@@ -150,3 +153,8 @@ def test_what_was_decided_is_counted_by_kind() -> None:
     assert tally["archive", "rejected"] == 1
     assert tally["drift_checked", "erp"] == 1
     assert tally["dead_letter", "conflict"] == 1
+
+
+def test_every_alert_has_a_severity_and_every_movement_is_counted() -> None:
+    assert SEVERITIES.keys() == set(get_args(Alert))
+    assert _MOVEMENT_TALLY.keys() == set(get_args(Movement))

@@ -13,9 +13,10 @@ from worker.edges.dead_letters import (
     own_headers,
     read_dead_letter,
     read_dead_letters,
+    read_mark,
     read_records,
 )
-from worker.stream.records import Headers
+from worker.stream.records import Headers, InputRecord
 
 HEADERS: Headers = [
     ("error-code", b"invalid"),
@@ -45,7 +46,7 @@ def test_a_record_without_a_timestamp_has_none() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value", "code"),
-    [(b"other", VALUE, b"key_mismatch"), (b"acme", b"x", b"undecodable"), (b"acme", VALUE, b"too_late")],
+    [(b"other", VALUE, b"key_mismatch"), (b"acme", b"x", b"undecodable"), (b"acme", VALUE, b"wrong_partition")],
 )
 def test_a_dead_letter_that_cannot_hold_an_order_back_has_none(key: bytes, value: bytes, code: bytes) -> None:
     headers = [("error-code", code), *HEADERS[1:]]
@@ -54,6 +55,15 @@ def test_a_dead_letter_that_cannot_hold_an_order_back_has_none(key: bytes, value
 
     assert letter is not None
     assert letter.order is None
+
+
+def test_a_letter_that_is_too_late_now_names_its_order_as_it_may_have_been_refused_otherwise_before() -> None:
+    headers = [("error-code", b"too_late"), *HEADERS[1:]]
+
+    letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
+
+    assert letter is not None
+    assert letter.order == ("acme", "o1")
 
 
 def test_a_refused_command_holds_no_order_back() -> None:
@@ -128,3 +138,24 @@ def test_an_id_is_topic_partition_and_offset() -> None:
     for text in ("orders", "orders/1", "orders/x/1", "orders/1/-2", "/1/2", "orders/1/²"):
         with pytest.raises(ValueError, match="no dead letter"):
             DeadLetterId.parse(text)
+
+
+MARK: Headers = [("settled", b"p.orders.events.v1/2/7"), ("settled-as", b"discarded")]
+
+
+async def test_a_mark_settles_a_dead_letter_until_it_is_refused_again() -> None:
+    refused, mark = record("dead", 2, 1, b"acme", VALUE, HEADERS), record("dead", 2, 4, None, None, MARK)
+    again = record("dead", 2, 6, b"acme", VALUE, HEADERS)
+
+    async def settled(*records: InputRecord) -> list[str | None]:
+        letters = await read_dead_letters(MemoryReader({"dead": [*records]}), "dead", 2, "p.commands.v1")
+        return [letter.settled for letter in letters.values()]
+
+    assert await settled(refused, mark) == ["discarded"]
+    assert await settled(refused, mark, again) == [None]
+    assert await settled(mark) == []
+
+
+def test_a_dead_letter_that_has_the_headers_of_a_mark_of_its_own_is_none() -> None:
+    assert read_mark(record("dead", 2, 1, b"acme", VALUE, [*HEADERS, *MARK])) is None
+    assert read_mark(record("dead", 2, 1, None, None, [MARK[0], ("settled-as", b"nonsense")])) is None

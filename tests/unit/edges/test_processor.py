@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import json
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from schemas.catalogue import TOPIC_OF, TYPES
+from schemas.decoding import decode
+from schemas.generate import ROOT
 from schemas.topics import INPUTS, Topic
 from tests.named import named
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, counted, iso, ms, ordered
@@ -17,6 +22,7 @@ from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import Headers, InputRecord, OutputRecord
 
+INPUT_TYPES = [name for topic in INPUTS for name in TYPES[topic]]
 PREFIX = "shop."
 COUNT = 4
 HOME = partition_of("a", COUNT)
@@ -31,6 +37,7 @@ class Partition:
     def __init__(self) -> None:
         self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, rules=Rules())
         self.offset = 6
+        self.state: dict[bytes, bytes | None] = {}
 
     def process(
         self,
@@ -162,6 +169,17 @@ def test_dead_letters_are_counted_by_code(partition: Partition) -> None:
     assert (tally["dead_letter", "undecodable"], tally["dead_letter", "invalid"]) == (2, 1)
 
 
+def test_the_first_refusal_of_each_account_is_kept_for_the_log(partition: Partition) -> None:
+    partition.process(BROKEN)
+    partition.process(b"{")
+    partition.process({**CREATED, "account_id": NEIGHBOUR}, key=b"a")
+    partition.process(b"{", key=None)
+    refusals = {
+        account: (first.offset, first.code, first.count) for account, first in partition.processor.refusals.items()
+    }
+    assert refusals == {"a": (7, "invalid", 2), NEIGHBOUR: (9, "key_mismatch", 1), None: (10, "undecodable", 1)}
+
+
 def test_many_dead_letters_are_handed_over_a_few_at_a_time() -> None:
     partition = Partition()
     for _ in range(2 * RECORDS_PER_STEP + 1):
@@ -245,6 +263,155 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
     partition.process({**BROKEN, "account_id": NEIGHBOUR}, key=NEIGHBOUR.encode())
     assert partition.pending() == []
     assert [order.account_id for order in partition.processor.ledger.orders()] == [NEIGHBOUR]
+
+
+# How many are pending.
+
+
+def restored(partition: Partition, without: bytes = b"-") -> Partition:
+    """Another one that read the state that this one has written so far."""
+    records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.STATE]
+    partition.state |= {record.key or b"": record.value for record in records}
+    again = Partition()
+    for key, value in partition.state.items():
+        if not key.startswith(without):
+            again.processor.restore(key, value)
+    again.processor.restored(ms(NOW))
+    return again
+
+
+def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_last(partition: Partition) -> None:
+    ahead = {**CREATED, "order_id": "ahead", "occurred_at": iso(3 * DAY)}
+    name = f"shop.orders.events.v1/{HOME}/7"
+    partition.process(ahead)
+    partition.process(BROKEN)
+    partition.process(b"{")
+    partition.process({**CREATED, "order_id": "old", "occurred_at": iso(-91 * DAY)})
+    assert partition.processor.pending() == {"future": 1, "invalid": 1}
+    late = ms(200 * DAY)
+    assert partition.process(ahead, headers=[("replay-of", name.encode())], timestamp=late) is Outcome.DEAD_LETTERED
+    assert partition.processor.pending() == {"future": 0, "invalid": 1, "too_late": 1}
+    assert restored(partition).processor.pending() == {"invalid": 1, "too_late": 1}
+    discarded = body_of("dead_letter.discarded", order_id="ahead", dead_letter_id=name)
+    assert partition.process(discarded, topic=Topic.COMMANDS, timestamp=late) is Outcome.APPLIED
+    assert restored(partition).processor.pending() == {"invalid": 1}
+
+
+def test_a_pending_dead_letter_whose_code_nobody_wrote_down_is_counted_as_such(partition: Partition) -> None:
+    partition.process(BROKEN)
+    assert restored(partition, without=b"pending/").processor.pending() == {"unknown": 1}
+
+
+# Whose bad records these are.
+
+
+def blamed(partition: Partition) -> str | None:
+    blame = partition.processor.parties.blame()
+    assert blame is not None
+    return blame.party
+
+
+@pytest.mark.parametrize(
+    ("value", "key", "party"),
+    [
+        (BROKEN, b"a", "a"),
+        ({**BROKEN, "account_id": "z"}, b"a", "z"),
+        ({**CREATED, "account_id": "z"}, b"a", "z"),
+        ({**CREATED, "account_id": ""}, b"a", "a"),
+        (b"{", b"a", "a"),
+        (b"{", None, None),
+        (b"{", b"\xff", None),
+        (b"{", b"", None),
+        (None, b"a", "a"),
+    ],
+)
+def test_a_bad_record_counts_for_the_account_that_it_names_or_else_for_its_key(
+    partition: Partition, value: Fields | bytes | None, key: bytes | None, party: str | None
+) -> None:
+    assert partition.process(value, key=key) is Outcome.DEAD_LETTERED
+    assert blamed(partition) == party
+
+
+def test_a_replay_that_is_refused_again_counts_for_nobody(partition: Partition) -> None:
+    partition.process(BROKEN)
+    partition.process(BROKEN, headers=[("replay-of", f"shop.orders.events.v1/{HOME}/7".encode())])
+    assert partition.processor.parties.blame() is None
+
+
+def test_a_partition_serves_others_once_anything_is_known_of_them(partition: Partition) -> None:
+    parties = partition.processor.parties
+    partition.process(CREATED)
+    partition.process({**CREATED, "account_id": NEIGHBOUR, "occurred_at": iso(-91 * DAY)}, key=NEIGHBOUR.encode())
+    assert not parties.serves_others("a"), "a record that was refused leaves nothing"
+    assert parties.serves_others("z")
+    partition.process({**CREATED, "account_id": NEIGHBOUR}, key=NEIGHBOUR.encode())
+    assert parties.serves_others("a")
+
+
+def alerts_of(partition: Partition) -> list[dict[str, Any]]:
+    records = named(partition.processor.flush())
+    return [json.loads(record.value or b"") for record in records if record.topic == PREFIX + Topic.ALERTS]
+
+
+def test_a_flood_is_an_alert_of_its_account_whose_id_follows_those_of_the_same_record(partition: Partition) -> None:
+    partition.process(CREATED)
+    partition.process({**CREATED, "lines": ordered(2)})
+    partition.processor.parties.flood_began("a")
+    conflict, flooding = alerts_of(partition)
+    assert (flooding["alert"], flooding["severity"], flooding["account_id"]) == ("flooding", "critical", "a")
+    assert flooding["cause"] == conflict["cause"] == CREATED["event_id"]
+    assert [alert["event_id"].rsplit("/", 1)[1] for alert in (conflict, flooding)] == ["0", "1"]
+    assert not {"order_id", "sub_order_id", "warehouse_id", "sku"} & flooding.keys()
+
+
+def test_a_flood_of_records_that_cannot_be_read_has_the_time_of_the_last(partition: Partition) -> None:
+    partition.process(b"{")
+    partition.processor.parties.flood_began("a")
+    (flooding,) = alerts_of(partition)
+    assert (flooding["occurred_at"], flooding["event_id"]) == (iso(NOW), f"shop.orders.events.v1/{HOME}/7/0")
+    assert "cause" not in flooding
+
+
+def test_a_flood_of_an_account_that_lives_elsewhere_has_no_alert_here(partition: Partition) -> None:
+    assert partition.process({**CREATED, "account_id": ELSEWHERE}, key=ELSEWHERE.encode()) is Outcome.DEAD_LETTERED
+    partition.processor.parties.flood_began(ELSEWHERE)
+    assert alerts_of(partition) == []
+    assert partition.processor.parties.flooding() == []
+
+
+def test_a_flood_is_known_after_a_restart_until_it_ceased(partition: Partition) -> None:
+    partition.process(b"{")
+    partition.processor.parties.flood_began("a")
+    assert restored(partition).processor.parties.flooding() == ["a"]
+    partition.processor.parties.flood_ceased("a")
+    assert restored(partition).processor.parties.flooding() == []
+
+
+# Every type of event.
+
+
+EXAMPLES = sorted(path for name in INPUT_TYPES for path in (ROOT / "examples" / "valid" / name).glob("*.json"))
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_every_type_of_event_is_taken_by_the_rules_also_by_an_order_that_is_large(path: Path) -> None:
+    raw, topic = path.read_bytes(), TOPIC_OF[path.parent.name]
+    body: dict[str, Any] = json.loads(raw)
+    decoded = decode(topic, raw)
+    recorded_at = max(decoded.occurred_at_ms, decoded.as_of_ms)
+    key = body["account_id"].encode()
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    numbers = count()
+
+    def send(topic: Topic, value: bytes) -> Outcome:
+        return processor.process(InputRecord(topic, 0, next(numbers), recorded_at, key, value, ()))
+
+    many = [{"sku": f"sku {number}", "quantity": 1} for number in range(1000)]
+    common = {name: body[name] for name in ("account_id", "occurred_at")}
+    large = body_of("order.created", order_id=body.get("order_id", "o"), lines=many) | common
+    assert send(Topic.ORDERS, json.dumps(large).encode()) is Outcome.APPLIED
+    assert send(topic, raw) is not Outcome.DEAD_LETTERED
+    list(processor.flush())
 
 
 # What the engine asks.

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from schemas.catalogue import TYPES
+from schemas.topics import INPUTS
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS, ORDERS
 from tests.model.run import AccountRules, Model, Record, Step
@@ -311,3 +313,18 @@ def test_times_are_cut_to_the_millisecond_and_need_an_offset() -> None:
     assert reading.time_ms("1970-01-01T03:00:00.0019+03:00") == 1
     with pytest.raises(ValueError, match="1970"):
         reading.time_ms("1970-01-01T03:00:00")
+
+
+def test_an_adjustment_that_is_sent_again_once_its_id_is_forgotten_is_too_late(shop: Shop) -> None:
+    adjusted = {"warehouse_id": "w", "sku": "k", "delta": 3, "event_id": "x"}
+    assert shop.say("stock.adjusted", 60, **adjusted).outcomes == {"applied"}
+    shop.now += 90 * DAY_MS
+    assert shop.say("stock.adjusted", 60, **adjusted).outcomes == {"duplicate"}
+    shop.now += 1
+    assert shop.say("stock.adjusted", 60, **adjusted).code == "too_late"
+
+
+def test_the_model_knows_the_types_that_there_are() -> None:
+    assert {topic: set(types) for topic, types in reading.TYPES.items()} == {
+        str(topic): set(TYPES[topic]) for topic in INPUTS
+    }

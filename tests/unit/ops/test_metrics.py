@@ -25,6 +25,9 @@ class FakeProcessor:
     def __init__(self) -> None:
         self.tally: dict[tuple[str, ...], int] = {}
 
+    def pending(self) -> Mapping[str, int]:
+        return {"invalid": 2, "future": 0}
+
     def gauges(self) -> Mapping[str, float]:
         return dict.fromkeys(SIZES, 3.0)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from tests.observer import SilentObserver
 from worker.stream import Chance, Clock, EngineConfig, InputRecord, Outcome, OutputRecord
 from worker.stream.client_log import ClientLog, RateLimit
+from worker.stream.processor import Parties
 from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
 
@@ -36,6 +37,8 @@ class Time:
 
 class Obedient:
     """The value of a record says what becomes of it; `boom` raises."""
+
+    parties: Parties | None = None
 
     def __init__(self) -> None:
         self.flushed: list[OutputRecord] | Exception = []

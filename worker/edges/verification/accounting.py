@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from worker.edges.dead_letters import read_mark
 from worker.edges.processor import REPLAY_HEADER
 from worker.edges.topic_reader import Bounds, Record
 from worker.edges.verification.findings import Check, Findings
@@ -85,6 +86,8 @@ class DeadLetters:
     def take(self, records: Sequence[Record]) -> None:
         """Take the next records."""
         for record in records:
+            if read_mark(record) is not None:
+                continue
             try:
                 source = source_of(record, self.findings.partition)
             except ValueError as error:

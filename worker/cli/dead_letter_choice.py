@@ -1,0 +1,191 @@
+"""Which dead letters a command is about: the entries of the system, by id or by filters that all its commands share."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+import click
+
+from schemas.dead_letters import DEAD_LETTER_CODES
+from schemas.times import read_time, timestamp_text
+from schemas.topics import INPUTS, Topic
+from worker.cli.asking import Asked
+from worker.cli.context import Refusal
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.edges.dead_letters import DeadLetter
+
+State = Literal["pending", "open", "accepted", "discarded", "settled"]
+
+_RANKS: Final[dict[State, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
+_SPAN_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A dead letter and whether it holds its order back (None: it is not of an order)."""
+
+    letter: DeadLetter
+    pending: bool | None
+
+    @property
+    def state(self) -> State:
+        """pending: it holds an order back. open: it holds nothing back, and nobody has dealt with it.
+
+        settled: it held its order back, and was accepted or discarded; for the others it is known which.
+        """
+        if self.pending:
+            return "pending"
+        if self.letter.settled is not None:
+            return self.letter.settled
+        return "open" if self.pending is None else "settled"
+
+    @property
+    def rank(self) -> int:
+        """What is to be dealt with first is the least."""
+        return _RANKS[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The filters of a command. `since`: as a time in its normal spelling."""
+
+    code: str | None
+    account: str | None
+    topic: str | None
+    order: str | None
+    since: str | None
+    limit: int | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no filter was given."""
+        return not any((self.code, self.account, self.topic, self.order, self.since, self.limit))
+
+    def check(self, settings: Settings) -> None:
+        """Raise UsageError for a topic that is none."""
+        if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
+            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
+
+    def takes(self, entry: Entry, settings: Settings) -> bool:
+        """Whether an entry passes all filters but the limit."""
+        letter = entry.letter
+        return (
+            self.code in (None, letter.code)
+            and self.account in (None, letter.account_id)
+            and self.order in (None, letter.order_id)
+            and (self.topic is None or letter.source_topic in (self.topic, settings.topic_prefix + self.topic))
+            and (self.since is None or letter.written_at >= self.since)
+        )
+
+
+class Since(click.ParamType):
+    """A time of RFC 3339, or how long ago: 30m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Give the time in its normal spelling."""
+        span = _SPAN.fullmatch(value)
+        if span is not None:
+            return timestamp_text(int(time.time() * 1000) - int(span[1]) * _SPAN_MS[span[2]])
+        try:
+            return read_time(value)[0]
+        except ValueError:
+            self.fail(f"{value} is neither a time such as 2026-01-31T12:00:00Z nor a span such as 2h", param, ctx)
+
+
+def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command the filters, as its argument `choice`. `what` begins the help of each."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - any command's
+            names = ("code", "account", "topic", "order", "since", "limit")
+            return command(*args, choice=Choice(**{name: kwargs.pop(name) for name in names}), **kwargs)
+
+        options = (
+            click.option("--account", metavar="ACCOUNT", help=f"{what} whose key is this account."),
+            click.option("--topic", metavar="TOPIC", help=f"{what} from this input topic, with or without the prefix."),
+            click.option("--order", metavar="ORDER", help=f"{what} that name this order."),
+            click.option(
+                "--code",
+                type=click.Choice(DEAD_LETTER_CODES),
+                metavar="CODE",
+                help=f"{what} refused with this code, such as conflict.",
+            ),
+            click.option("--since", type=Since(), metavar="TIME", help=f"{what} refused since then; 2h: in 2 hours."),
+            click.option(
+                "--limit",
+                type=click.IntRange(min=1),
+                metavar="N",
+                default=limit,
+                show_default=limit is not None,
+                help="At most so many.",
+            ),
+        )
+        for option in reversed(options):
+            wrapper = option(wrapper)
+        return wrapper
+
+    return decorate
+
+
+def inputs_of(settings: Settings) -> set[str]:
+    """The full names of the input topics."""
+    return {settings.topic(topic) for topic in INPUTS}
+
+
+async def all_entries(system: Asked) -> list[Entry]:
+    """The dead letters of all partitions: a record that lay in a wrong partition is in the dead letters of that one."""
+    return [entry for partition in range(system.partition_count) for entry in await _entries(system, partition)]
+
+
+async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
+    """The entries of these ids, by id; what is not there is left out."""
+    from worker.edges.dead_letters import DeadLetterId
+
+    partitions = set()
+    for text in ids:
+        try:
+            partitions.add(DeadLetterId.parse(text).partition)
+        except ValueError as error:
+            raise Refusal(str(error)) from error
+    wanted = dict.fromkeys(ids)
+    found: dict[str, Entry] = {}
+    for partition in sorted(partitions & set(range(system.partition_count))):
+        found |= {entry.letter.id: entry for entry in await _entries(system, partition, wanted)}
+    return {text: found[text] for text in wanted if text in found}
+
+
+async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None = None) -> list[Entry]:
+    """The dead letters of a partition. The state is read only where one of them is of an order."""
+    from worker.edges.dead_letters import read_dead_letters
+
+    settings = system.settings
+    topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
+    letters = [
+        letter
+        for letter in (await read_dead_letters(system.reader, topic, partition, commands)).values()
+        if wanted is None or letter.id in wanted
+    ]
+    if not any(letter.order for letter in letters):
+        return [Entry(letter, None) for letter in letters]
+    ledger = (await system.state_of(partition)).ledger
+
+    def is_pending(letter: DeadLetter) -> bool | None:
+        if letter.order is None:
+            return None
+        order = ledger.order_of(*letter.order)
+        if order is not None and letter.id in order.dead_letters:
+            return True
+        return None if letter.code == "too_late" else False
+
+    return [Entry(letter, is_pending(letter)) for letter in letters]
