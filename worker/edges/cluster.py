@@ -5,13 +5,15 @@ group has committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import (
+    GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
     GroupLoadInProgressError,
     NotCoordinatorForGroupError,
@@ -31,6 +33,21 @@ BROKER_DEFAULT = -1
 
 class ClusterError(Exception):
     """The cluster refused what was asked; the message is one sentence."""
+
+
+Answer = TypeVar("Answer")
+
+
+class GroupMember(NamedTuple):
+    """A member of a consumer group: the host that the broker sees, the data that it joined with, and what it has.
+
+    Data and partitions are empty while the group rebalances.
+    """
+
+    client_id: str
+    host: str
+    data: bytes
+    partitions: Mapping[str, Sequence[int]]
 
 
 class TopicSpec(NamedTuple):
@@ -85,10 +102,27 @@ class Cluster:
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, per topic and partition."""
+        offsets = await self._of_group(group, lambda: self._admin.list_consumer_group_offsets(group))
+        return {(place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0}
+
+    async def members(self, group: str) -> list[GroupMember]:
+        """The members of a consumer group; none where the broker does not know it."""
+        described = await self._of_group(group, lambda: self._describe(group))
+        return [_member_of(*fields) for fields in described]
+
+    async def _describe(self, group: str) -> list[tuple[str, str, str, bytes, bytes]]:
+        [response] = await self._admin.describe_consumer_groups([group])
+        [(code, *_, members)] = [described[:6] for described in response.groups]
+        if code:
+            raise for_code(code)
+        return list(members)
+
+    async def _of_group(self, group: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the coordinator of a group, waiting until there is one. Raises ClusterError."""
         waiting_ends = asyncio.get_running_loop().time() + COORDINATOR_SECONDS_MAX
         while True:
             try:
-                offsets = await self._admin.list_consumer_group_offsets(group)
+                return await ask()
             except (
                 GroupCoordinatorNotAvailableError,
                 GroupLoadInProgressError,
@@ -96,12 +130,10 @@ class Cluster:
             ) as error:
                 # A fresh cluster answers so until its first group has made it create the topic of the offsets.
                 if asyncio.get_running_loop().time() > waiting_ends:
-                    raise ClusterError(f"the offsets of group {group} cannot be read: {error}") from error
+                    raise ClusterError(f"the group {group} cannot be described: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return {
-                    (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0
-                }
+            except GroupAuthorizationFailedError as error:
+                raise ClusterError(f"the group {group} may not be described: grant DESCRIBE on it") from error
 
     async def _counts_once_led(self, names: set[str]) -> dict[str, int]:
         waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
@@ -118,6 +150,19 @@ class Cluster:
                 missing = ", ".join(sorted(names - led.keys()))
                 raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _member_of(
+    _member_id: str, client_id: str, client_host: str, member_metadata: bytes, member_assignment: bytes
+) -> GroupMember:
+    metadata = ConsumerProtocol.METADATA.decode(member_metadata) if member_metadata else None
+    assignment = ConsumerProtocol.ASSIGNMENT.decode(member_assignment) if member_assignment else None
+    return GroupMember(
+        client_id=client_id,
+        host=client_host.rpartition("/")[2],  # Java writes "/10.0.0.1"
+        data=b"" if metadata is None else metadata.user_data or b"",
+        partitions={} if assignment is None else dict(assignment.assignment),
+    )
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:
