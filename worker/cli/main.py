@@ -32,9 +32,15 @@ COMMANDS = {
     "demo": Entry("worker.cli.demo", "Watch real orders go through a worker on this machine."),
     "topics": Entry("worker.cli.topics", "Create or check the topics."),
     "verify": Entry("worker.cli.verify", "Check that state, levels and journal agree."),
+    "send": Entry("worker.cli.send", "Check events of a file and send them."),
+    "status": Entry("worker.cli.status", "Show how the system is doing, on one screen."),
     "why": Entry("worker.cli.why", "Show which orders hold the frozen units of a SKU."),
     "order": Entry("worker.cli.order", "Show what is known about an order."),
+    "stock": Entry("worker.cli.stock", "List the levels of an account."),
+    "alerts": Entry("worker.cli.alerts", "List alerts, or those that hold now."),
+    "drift": Entry("worker.cli.drift", "List where counts differ from the books."),
     "dead-letters": Entry("worker.cli.dead_letters", "List, show, replay or discard what could not be applied."),
+    "settings": Entry("worker.cli.settings", "Show the settings that hold, and where each comes from."),
     "schemas": Entry("worker.cli.schemas", "Print the schemas of the events."),
 }
 
