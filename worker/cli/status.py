@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import click
@@ -40,7 +41,8 @@ def command(settings: Settings, *, as_json: bool) -> int:
 
     found = ask(survey(settings))
     if as_json:
-        print_json(found)
+        named = {field.name: getattr(found, field.name) for field in fields(found)}
+        print_json(named | {"summaries": [event.fields for event in found.summaries]})
     else:
         _print(settings, found)
     return 0 if found.ok else 1

@@ -5,7 +5,7 @@ group has committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -27,6 +27,7 @@ REQUEST_TIMEOUT_MS = 10_000
 CREATED_SECONDS_MAX = 15.0
 COORDINATOR_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
+GROUPS_ASKED_MAX = 100
 BROKER_DEFAULT = -1
 """The replication factor that stands for the brokers' own default."""
 
@@ -104,6 +105,15 @@ class Cluster:
         """The offsets that a consumer group has committed, per topic and partition."""
         offsets = await self._of_group(group, lambda: self._admin.list_consumer_group_offsets(group))
         return {(place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0}
+
+    async def groups_of(self, topics: Collection[str]) -> list[str]:
+        """The groups that have committed offsets of any of these topics, of the first `GROUPS_ASKED_MAX` there are."""
+        listed = sorted({group for group, *_ in await self._admin.list_consumer_groups()})
+        return [
+            group
+            for group in listed[:GROUPS_ASKED_MAX]
+            if any(topic in topics for topic, _ in await self.committed(group))
+        ]
 
     async def members(self, group: str) -> list[GroupMember]:
         """The members of a consumer group; none where the broker does not know it."""
