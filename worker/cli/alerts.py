@@ -12,12 +12,13 @@ from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.events import Event, Fields, last_events
 from worker.cli.showing import examples, print_json, print_table
+from worker.cli.wording import to_the_minute
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.edges.answers import AlertRow
 
-SHOWN = 50
+SHOWN = 20
 SHOWN_MAX = 10_000
 SEVERITIES = ("critical", "warning", "info")
 """The worst first."""
@@ -53,13 +54,12 @@ def command(settings: Settings, *, open_: bool, account: str | None, limit: int,
         print_json([event.fields for event in events])
         return 0
     print_table(
-        "Last alerts",
-        ("occurred at", "alert", "severity", "account", "about"),
+        "Last alerts (times in UTC)",
+        ("occurred at", "alert", "account", "about"),
         [
             (
-                event.fields.get("occurred_at"),
+                to_the_minute(event.fields.get("occurred_at")),
                 f"{event.fields.get('alert')}{' cleared' if event.fields.get('type') == 'alert.cleared' else ''}",
-                event.fields.get("severity"),
                 event.fields.get("account_id"),
                 about(event.fields),
             )

@@ -13,6 +13,7 @@ from worker.cli.asking import ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.events import Event, Fields, last_events
 from worker.cli.showing import examples, print_json, print_table
+from worker.cli.wording import counted, to_the_minute
 from worker.settings import Settings
 
 SHOWN = 50
@@ -68,12 +69,12 @@ def command(settings: Settings, *, account: str, since_ms: int | None, limit: in
         print_json({"drifts": [event.fields for event in drifts], "summaries": [event.fields for event in summaries]})
         return 0
     print_table(
-        f"Drifts of {account}",
-        ("counted as of", "origin", "warehouse", "sku", "measure", "expected", "actual", "drift", "suspects"),
+        f"Drifts of {account} (times in UTC)",
+        ("counted as of", "origin", "where", "expected", "counted", "drift", "suspects"),
         [_row(event.fields) for event in drifts],
     )
-    print_summaries("Snapshots", summaries, with_account=False)
-    click.echo(f"drift: {len(drifts)} drifts and {len(summaries)} snapshots are shown.")
+    print_summaries("Snapshots (times in UTC)", summaries, with_account=False)
+    click.echo(f"drift: {counted(len(drifts), 'drift')} and {counted(len(summaries), 'snapshot')}.")
     return 0
 
 
@@ -98,7 +99,7 @@ def print_summaries(title: str, summaries: list[Event], *, with_account: bool) -
         (*columns[:1], *(("account",) if with_account else ()), *columns[1:]),
         [
             (
-                event.fields.get("as_of"),
+                to_the_minute(event.fields.get("as_of")),
                 *((event.fields.get("account_id"),) if with_account else ()),
                 event.fields.get("origin"),
                 event.fields.get("warehouse_id"),
@@ -112,14 +113,13 @@ def print_summaries(title: str, summaries: list[Event], *, with_account: bool) -
 
 
 def _row(fields: Fields) -> tuple[object, ...]:
-    suspects = [str(suspect.get("order_id")) for suspect in fields.get("suspects", [])]
+    suspects = list(dict.fromkeys(str(suspect.get("order_id")) for suspect in fields.get("suspects", [])))
     more = f" and {len(suspects) - SUSPECTS_SHOWN} more" if len(suspects) > SUSPECTS_SHOWN else ""
+    reserved = " reserved" if fields.get("measure") == "reserved" else ""
     return (
-        fields.get("as_of"),
-        fields.get("origin"),
-        fields.get("warehouse_id"),
-        fields.get("sku"),
-        fields.get("measure"),
+        to_the_minute(fields.get("as_of")),
+        f"{fields.get('origin')}{reserved}",
+        f"{fields.get('warehouse_id')} / {fields.get('sku')}",
         fields.get("expected"),
         fields.get("actual"),
         f"{fields.get('drift', 0):+}",

@@ -13,6 +13,7 @@ from schemas.outputs import StockMoved
 from schemas.topics import Topic
 from worker.cli.asking import Asked
 from worker.cli.showing import print_table
+from worker.cli.wording import to_the_minute
 
 if TYPE_CHECKING:
     from worker.edges.topic_reader import Record
@@ -95,19 +96,21 @@ async def last_movements(
 
 def print_movements(moved: Movements, *, of_order: bool) -> None:
     """Print movements as a table, the newest first. What was asked for, an order or a stock key, is not repeated."""
-    asked_for = ("warehouse", "sku") if of_order else ("order",)
+    with_sub_orders = any(movement.sub_order_id for movement in moved.movements)
     rows = [
         (
-            movement.occurred_at,
+            to_the_minute(movement.occurred_at),
             movement.movement,
-            *((movement.warehouse_id, movement.sku) if of_order else (movement.order_id or None,)),
-            movement.sub_order_id or None,
+            f"{movement.warehouse_id} / {movement.sku}" if of_order else movement.order_id or None,
+            *((movement.sub_order_id or None,) if with_sub_orders else ()),
             f"{movement.frozen_delta:+} = {movement.frozen}",
             f"{movement.on_hand_delta:+} = {'null' if movement.on_hand is None else movement.on_hand}",
         )
         for movement in moved.movements
     ]
-    print_table("Last movements", ("occurred at", "movement", *asked_for, "sub-order", "frozen", "on hand"), rows)
+    named = ("where" if of_order else "order", *(("sub-order",) if with_sub_orders else ()))
+    columns = ("occurred at", "movement", *named, "frozen", "on hand")
+    print_table("Last movements (times in UTC)", columns, rows)
     if moved.movements_from is not None:
         click.echo(
             f"movements: the journal was searched back to offset {moved.movements_from} only; --look-back 0 searches "

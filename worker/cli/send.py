@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
 from worker.cli.showing import examples, print_json
+from worker.cli.wording import counted
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
             return _tell_bad(checked, as_json=as_json)
         if checked.old:
             click.echo(
-                f"send: {checked.old} events are older than RETENTION_DAYS and are refused (too_late) unless their "
+                f"send: {counted(checked.old, 'event')} older than RETENTION_DAYS: refused (too_late) unless their "
                 "orders are known; --as-of-event takes them in.",
                 err=True,
             )
@@ -88,14 +89,14 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
                 events = {topic.value: len(times) for topic, times in checked.times_ms.items()}
                 print_json({"events": events, "bad": [], "bad_count": 0})
             else:
-                click.echo(f"send: {checked.count} events are good; nothing was sent.")
+                click.echo(f"send: {counted(checked.count, 'good event')}; nothing was sent.")
             return 0
         result = ask(_send(settings, lines, checked, checking, wait))
     if as_json:
         print_json(asdict(result))
     else:
         told = ", ".join(f"{count} to {topic}" for topic, count in result.sent.items())
-        click.echo(f"send: {sum(result.sent.values())} events were sent{': ' if told else ''}{told}.")
+        click.echo(f"send: {counted(sum(result.sent.values()), 'event')} sent{': ' if told else ''}{told}.")
         _tell_read(settings, result)
     return int(bool(result.lost))
 
@@ -107,7 +108,7 @@ def _tell_bad(checked: Checked, *, as_json: bool) -> int:
     for bad in checked.bad:
         click.echo(f"send: line {bad.line}: {bad.reason}", err=True)
     shown = f", of which {len(checked.bad)} are shown" if checked.bad_count > len(checked.bad) else ""
-    click.echo(f"send: {checked.bad_count} bad lines{shown}; nothing was sent.", err=True)
+    click.echo(f"send: {counted(checked.bad_count, 'bad line')}{shown}; nothing was sent.", err=True)
     return 1
 
 

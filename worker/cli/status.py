@@ -12,6 +12,7 @@ from worker.cli.asking import ask
 from worker.cli.context import json_option, with_settings
 from worker.cli.drift import print_summaries
 from worker.cli.showing import examples, print_json, print_table
+from worker.cli.wording import counted
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def _print(settings: Settings, found: Survey) -> None:
         if line.reason is not None:
             click.echo(f"partition {line.partition}: {line.reason}")
     if found.summaries:
-        print_summaries("Last counts", found.summaries, with_account=True)
+        print_summaries("Last counts (times in UTC)", found.summaries, with_account=True)
     for sentence in _sentences(found):
         click.echo(sentence)
 
@@ -87,8 +88,8 @@ def _sentences(found: Survey) -> list[str]:
     oldest = max((line.oldest_unread_seconds or 0 for line in lines), default=0)
     lag = sum(line.lag for line in lines)
     sentences = [
-        f"lag: {lag} records{f', the oldest {_age(oldest)} old' if lag else ''}.",
-        f"orders: {orders} open; {keys} SKUs in warehouses, {sum(line.oversold for line in lines)} oversold.",
+        f"lag: {counted(lag, 'record')}{f', the oldest {_age(oldest)} old' if lag else ''}.",
+        f"orders: {orders} open; {counted(keys, 'stock key')}, {sum(line.oversold for line in lines)} oversold.",
         f"dead letters pending: {_told(found.dead_letters)}.",
         f"alerts that hold: {_told(found.alerts)}.",
     ]

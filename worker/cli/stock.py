@@ -12,6 +12,7 @@ from worker.cli.asking import ask, asked
 from worker.cli.context import json_option, with_settings
 from worker.cli.journal import as_data
 from worker.cli.showing import examples, print_json, print_table
+from worker.cli.wording import counted
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def command(
         ],
     )
     more = f"; the next page: --after {shlex.quote(answer.next)}" if answer.next is not None else ""
-    click.echo(f"stock: {len(answer.levels)} levels{more}.")
+    click.echo(f"stock: {counted(len(answer.levels), 'level')}{more}.")
     return 0
 
 

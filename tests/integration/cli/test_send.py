@@ -98,7 +98,7 @@ async def test_every_event_goes_to_its_topic_key_and_partition(
 
     orders = await records_of(system, Topic.ORDERS)
     assert said.code == 0, said
-    assert f"16 events were sent: 15 to {system.topic(Topic.ORDERS)}, 1 to {system.topic(Topic.STOCK)}" in said.out
+    assert f"16 events sent: 15 to {system.topic(Topic.ORDERS)}, 1 to {system.topic(Topic.STOCK)}" in said.out
     for key, partition, _, event in orders:
         assert (key.decode(), partition) == (event["account_id"], partition_of(event["account_id"], PARTITIONS))
     for account_id in ACCOUNTS:

@@ -35,7 +35,7 @@ def test_good_lines_are_counted_and_need_no_broker(tmp_path: Path) -> None:
     file = tmp_path / "events.jsonl"
     file.write_bytes(b"\xef\xbb\xbf" + lines(GOOD, b"", GOOD | {"event_id": "f"}, b"  \r"))
 
-    assert run("--dry-run", str(file)) == (0, "send: 2 events are good; nothing was sent.\n", "")
+    assert run("--dry-run", str(file)) == (0, "send: 2 good events; nothing was sent.\n", "")
     assert run("--dry-run", "-", stdin=file.read_bytes())[0] == 0
     told = json.loads(run("--dry-run", "--json", str(file))[1])
     assert told == {"events": {"orders.events.v1": 2}, "bad": [], "bad_count": 0}
@@ -66,7 +66,7 @@ def test_of_many_bad_lines_the_first_are_named() -> None:
 def test_events_beyond_the_retention_are_told_with_the_way_to_take_them_in() -> None:
     old = lines(GOOD | {"occurred_at": "2020-01-01T00:00:00Z"})
 
-    assert "1 events are older than RETENTION_DAYS" in run("--dry-run", "-", stdin=old)[2]
+    assert "1 event older than RETENTION_DAYS" in run("--dry-run", "-", stdin=old)[2]
     assert run("--dry-run", "--as-of-event", "-", stdin=old)[2] == ""
 
 
