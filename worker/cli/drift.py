@@ -119,7 +119,7 @@ def _row(fields: Fields) -> tuple[object, ...]:
     return (
         to_the_minute(fields.get("as_of")),
         f"{fields.get('origin')}{reserved}",
-        f"{fields.get('warehouse_id')} / {fields.get('sku')}",
+        f"{fields.get('warehouse_id')}/{fields.get('sku')}",
         fields.get("expected"),
         fields.get("actual"),
         f"{fields.get('drift', 0):+}",

@@ -101,7 +101,7 @@ def print_movements(moved: Movements, *, of_order: bool) -> None:
         (
             to_the_minute(movement.occurred_at),
             movement.movement,
-            f"{movement.warehouse_id} / {movement.sku}" if of_order else movement.order_id or None,
+            f"{movement.warehouse_id}/{movement.sku}" if of_order else movement.order_id or None,
             *((movement.sub_order_id or None,) if with_sub_orders else ()),
             f"{movement.frozen_delta:+} = {movement.frozen}",
             f"{movement.on_hand_delta:+} = {'null' if movement.on_hand is None else movement.on_hand}",
