@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from heapq import heappush, heapreplace, nsmallest
+from heapq import nsmallest
 
 from schemas.state import decode_order_head, decode_order_marks, encode
 from worker.domain.books import Books, stock_view
@@ -35,9 +35,9 @@ class OrdersAtOneMoment:
         self._orders = list(orders.values())
 
     def slices(self) -> Iterator[Iterator[tuple[str, OrderState | bytes]]]:
-        """All of them, with their ids, so many at a step."""
-        for start in range(0, len(self._ids), ORDERS_PER_STEP):
-            end = start + ORDERS_PER_STEP
+        """All of them, with their ids, so many at a step, those that came last first."""
+        for end in range(len(self._ids), 0, -ORDERS_PER_STEP):
+            start = max(0, end - ORDERS_PER_STEP)
             yield zip(self._ids[start:end], self._orders[start:end], strict=True)
 
 
@@ -101,12 +101,15 @@ class HolderSearch:
     """Finds who holds most of the frozen units of a stock key.
 
     An order that claims the key has its SKU, as msgpack writes it, among its bytes: to look for that takes less than
-    half a microsecond. Of those that have it the claims are decoded, of the greatest claims the whole order.
+    half a microsecond. Of those that have it the claims are decoded, of the greatest claims the whole order. The search
+    ends when all frozen units of the key are found, which are mostly those of orders that came last.
     """
 
     def __init__(self, books: Books, account_id: str, warehouse_id: str, sku: str, limit: int) -> None:
         account = books.accounts.get(account_id)
         self._orders = OrdersAtOneMoment({} if account is None else account.orders)
+        stock = None if account is None else account.stock.get(warehouse_id, {}).get(sku)
+        self._frozen = 0 if stock is None else stock.frozen
         self._warehouse_id = warehouse_id
         self._sku = sku
         self._limit = limit
@@ -118,23 +121,37 @@ class HolderSearch:
     def steps(self) -> Iterator[None]:
         """Search, a few milliseconds at a step."""
         claims: list[_Claimed] = []
-        needle = encode(self._sku)
+        needle, left = encode(self._sku), self._frozen
         for orders in self._orders.slices():
+            if not left:
+                break
             for order_id, order in orders:
                 if not isinstance(order, bytes) or needle in order:
                     units = self._claimed_by(order)
                     if units:
                         claims.append((-units, order_id, order))
+                        left -= units
             yield
         self.orders = len(claims)
         claims.sort(key=_by_claim)
-        greatest: list[int] = []  # a heap: what the last holding that is shown holds
         for some in in_slices(claims, DECODED_PER_STEP):
-            for less_units, order_id, order in some:
-                if len(greatest) == self._limit and -less_units < greatest[0]:
-                    break  # no sub-order of it, nor of those behind it, holds as much
-                self._take(order_id, order, greatest)
+            if self._is_full_before(some[0]):
+                break
+            for _, order_id, order in some:
+                self._take(order_id, order)
+            if len(self.holdings) >= self._limit:
+                self._keep_greatest()
             yield
+        self._keep_greatest()
+
+    def _is_full_before(self, claimed: _Claimed) -> bool:
+        """Whether no sub-order of an order, nor of those behind it, can be among the holdings that are kept."""
+        if len(self.holdings) < self._limit:
+            return False
+        last = self.holdings[-1]
+        return (-last.open, last.order_id) < _by_claim(claimed)
+
+    def _keep_greatest(self) -> None:
         self.holdings.sort(key=_by_units)
         del self.holdings[self._limit :]
 
@@ -145,15 +162,13 @@ class HolderSearch:
         claim = order.claims.get(self._warehouse_id, {}).get(self._sku)
         return 0 if claim is None else claim.open
 
-    def _take(self, order_id: str, order: OrderState | bytes, greatest: list[int]) -> None:
+    def _take(self, order_id: str, order: OrderState | bytes) -> None:
         rows = unit_rows(thaw(order) if isinstance(order, bytes) else order)
-        for sub_order_id, warehouse_id, sku, units, _, _ in rows:
-            if units and warehouse_id == self._warehouse_id and sku == self._sku:
-                self.holdings.append(Holding(order_id, sub_order_id, units))
-                if len(greatest) < self._limit:
-                    heappush(greatest, units)
-                elif units > greatest[0]:
-                    heapreplace(greatest, units)
+        self.holdings += [
+            Holding(order_id, sub_order_id, units)
+            for sub_order_id, warehouse_id, sku, units, _, _ in rows
+            if units and warehouse_id == self._warehouse_id and sku == self._sku
+        ]
 
 
 _Claimed = tuple[int, str, OrderState | bytes]

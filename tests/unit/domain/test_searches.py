@@ -96,7 +96,24 @@ def test_a_search_of_many_orders_is_taken_in_several_steps(shop: Shop) -> None:
     for number in range(ORDERS_PER_STEP + 1):
         shop.order(1, order_id=f"o{number}")
 
-    assert len(list(shop.processor.ledger.holder_search("a", "w", "none", 10).steps())) == 2
+    shop.order(7, order_id="last")
+
+    def steps(sku: str) -> int:
+        return len(list(shop.processor.ledger.holder_search("a", "w", sku, 10).steps()))
+
+    assert steps("k") == 3  # two of orders, and one of those that hold it
+    assert steps("unheard") == 0
+
+
+def test_a_search_ends_when_all_frozen_units_are_found(shop: Shop) -> None:
+    shop.say("order.created", order_id="first", lines=ordered(1, sku="first"))
+    for number in range(ORDERS_PER_STEP):
+        shop.order(1, order_id=f"o{number}")
+    shop.say("order.created", order_id="last", lines=ordered(1, sku="last"))
+
+    assert len(list(shop.processor.ledger.holder_search("a", "w", "last", 10).steps())) == 2
+    assert len(list(shop.processor.ledger.holder_search("a", "w", "first", 10).steps())) == 3
+    assert [order_id for order_id, _, _ in held(shop, sku="first")] == ["first"]
 
 
 # Levels and accounts.
