@@ -28,12 +28,16 @@ def inputs_of(settings: Settings) -> list[str]:
 
 
 class Answers:
-    """Asks the workers of a system, and the topics where none answers; what is read of a state is kept."""
+    """Asks the workers of a system, and the topics where none answers.
+
+    A worker that cannot be reached is asked once. Of what was read from the topics the last partition is kept.
+    """
 
     def __init__(self, system: Asked) -> None:
         self._system = system
         self._workers: list[Worker] | None = None
-        self._looks: dict[int, Look] = {}
+        self._unreachable: set[Worker] = set()
+        self._read: tuple[int, Look] | None = None
 
     async def workers(self) -> list[Worker]:
         """The workers of the system; none where the group cannot be described, as the right to is missing."""
@@ -55,13 +59,15 @@ class Answers:
 
     async def of_partition(self, question: Question[A], partition: int) -> A | None:
         """Ask about a partition. None: nothing is known of what was asked for."""
-        from worker.edges.remote import NoAnswer, ask_worker
+        from worker.edges.remote import NoAnswer, Unreachable, ask_worker
 
         worker = next((one for one in await self.workers() if partition in one.partitions), None)
-        if worker is not None:
+        if worker is not None and worker not in self._unreachable:
             try:
                 return await asyncio.to_thread(ask_worker, worker, question)
             except NoAnswer as why:
+                if isinstance(why, Unreachable):
+                    self._unreachable.add(worker)
                 where = worker.url or worker.host
                 click.echo(f"stockfreeze: read from the topics, as the worker at {where} {why}.", err=True)
         answer = await question.ask(await self._look_into(partition), partition)
@@ -70,14 +76,15 @@ class Answers:
         return answer
 
     async def _look_into(self, partition: int) -> Look:
-        if partition not in self._looks:
+        if self._read is None or self._read[0] != partition:
+            self._read = None  # lets go of one state before another is read
             ledger = (await self._system.state_of(partition)).ledger
 
             async def look(see: Callable[[Ledger], T]) -> T:
                 return see(ledger)
 
-            self._looks[partition] = look
-        return self._looks[partition]
+            self._read = partition, look
+        return self._read[1]
 
     async def _show_published(self, answer: object, partition: int) -> None:
         """The levels of an answer as the worker published them: its settings may be others than this command's."""

@@ -27,6 +27,8 @@ REQUEST_TIMEOUT_MS = 10_000
 CREATED_SECONDS_MAX = 15.0
 COORDINATOR_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
+REBALANCE_SECONDS_MAX = 2.0
+REBALANCING = ("PreparingRebalance", "CompletingRebalance")
 GROUPS_ASKED_MAX = 100
 BROKER_DEFAULT = -1
 """The replication factor that stands for the brokers' own default."""
@@ -116,16 +118,23 @@ class Cluster:
         ]
 
     async def members(self, group: str) -> list[GroupMember]:
-        """The members of a consumer group; none where the broker does not know it."""
-        described = await self._of_group(group, lambda: self._describe(group))
-        return [_member_of(*fields) for fields in described]
+        """The members of a consumer group; none where the broker does not know it.
 
-    async def _describe(self, group: str) -> list[tuple[str, str, str, bytes, bytes]]:
+        While it rebalances, nobody has anything: that is waited for, but not long.
+        """
+        waiting_ends = asyncio.get_running_loop().time() + REBALANCE_SECONDS_MAX
+        while True:
+            state, members = await self._of_group(group, lambda: self._describe(group))
+            if state not in REBALANCING or asyncio.get_running_loop().time() > waiting_ends:
+                return [_member_of(*fields) for fields in members]
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _describe(self, group: str) -> tuple[str, list[tuple[str, str, str, bytes, bytes]]]:
         [response] = await self._admin.describe_consumer_groups([group])
-        [(code, *_, members)] = [described[:6] for described in response.groups]
+        [(code, _, state, _, _, members)] = [described[:6] for described in response.groups]
         if code:
             raise for_code(code)
-        return list(members)
+        return state, list(members)
 
     async def _of_group(self, group: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask the coordinator of a group, waiting until there is one. Raises ClusterError."""

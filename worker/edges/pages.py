@@ -14,6 +14,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, overload
 
@@ -50,7 +51,7 @@ READ_SECONDS_MAX = 5.0
 """A transaction may be in hand; it ends, one way or the other, not much later."""
 RETRY_AFTER_SECONDS = 1
 CLOSE_SECONDS_MAX = 0.5
-"""How long requests in hand may take when the server closes."""
+"""How long requests in hand, and the connection to Kafka, may take when the server closes."""
 UNITS_MAX = 10**15
 """More than can be on hand or frozen."""
 
@@ -170,7 +171,8 @@ class Pages(Service):
     async def on_stop(self) -> None:
         """Answer what was asked, and close."""
         await self._runner.cleanup()
-        await self._directory.close()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._directory.close(), CLOSE_SECONDS_MAX)
 
     @property
     def port(self) -> int:

@@ -27,10 +27,14 @@ class NoAnswer(Exception):
     """A worker did not answer a question; the message says why, and may follow "the worker at …"."""
 
 
+class Unreachable(NoAnswer):
+    """Its pages are not where it says, for whoever asks here: to ask it once more is of no use."""
+
+
 def get_page(worker: Worker, path: str) -> tuple[int, bytes]:
-    """The status and body of a page of a worker. Blocks, for a bounded time. Raises NoAnswer."""
+    """The status and body of a page of a worker. Blocks, for a bounded time. Raises Unreachable."""
     if worker.url is None:
-        raise NoAnswer("joined without an address of its pages")
+        raise Unreachable("joined without an address of its pages")
     address = urlsplit(worker.url)
     connection = _connection(address)
     try:
@@ -41,11 +45,11 @@ def get_page(worker: Worker, path: str) -> tuple[int, bytes]:
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise NoAnswer(f"cannot be reached: {str(error) or type(error).__name__}") from error
+        raise Unreachable(f"cannot be reached: {str(error) or type(error).__name__}") from error
     finally:
         connection.close()
     if response.getheader(WORKER_HEADER) != worker.name:
-        raise NoAnswer("is not the one that has the partition: set WEB_URL to where others reach its pages")
+        raise Unreachable("is not the one that has the partition: set WEB_URL to where others reach its pages")
     return response.status, body
 
 
