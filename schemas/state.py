@@ -107,6 +107,25 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
     dead_letters: list[str]
 
 
+class OrderMarks(msgspec.Struct, array_like=True, gc=False):
+    """The fields of an `OrderRow` up to its alerts, for whoever looks at all orders; the large ones are not decoded."""
+
+    version: int
+    claims: msgspec.Raw
+    known: bool
+    eligible: bool
+    occurred_at_max: int
+    seen_at: int
+    status: int
+    lines: msgspec.Raw
+    lines_rank: msgspec.Raw
+    cancelled_at: int | None
+    uncovered: msgspec.Raw
+    identities: msgspec.Raw
+    dead_letters: list[str]
+    alerts: list[tuple[str, str, str]]
+
+
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
     """What is kept of an order that left by retention: its shipments and returns are still flows of the stock."""
 
@@ -184,6 +203,7 @@ State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
 decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
+decode_order_marks: Final = msgspec.msgpack.Decoder(OrderMarks).decode
 decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode
 decode_account: Final = msgspec.msgpack.Decoder(AccountState).decode
 decode_stock: Final = msgspec.msgpack.Decoder(StockState).decode

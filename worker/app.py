@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 import time
+import uuid
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.metadata import version
 from typing import TypeVar, cast
@@ -25,6 +26,7 @@ from mode import Service
 from schemas.topics import INPUTS
 from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
+from worker.edges.members import GroupDirectory, contact_data
 from worker.edges.pages import Pages
 from worker.edges.processor import PartitionProcessor
 from worker.ops.garbage import collect_little, set_apart
@@ -152,6 +154,7 @@ class Host:
     def __init__(self, settings: Settings) -> None:
         """Make everything, start nothing."""
         self._settings = settings
+        self._name = uuid.uuid4().hex
         release = version("stockfreeze")
         partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
         self._engine = EngineService(self._make_engine, partitions)
@@ -169,8 +172,12 @@ class Host:
             host=settings.web_host,
             port=settings.web_port,
             ledgers=self._engine,
+            directory=GroupDirectory(
+                settings.client_options(), settings.app_id, [settings.topic(topic) for topic in INPUTS]
+            ),
             registry=self._metrics.registry,
             title=f"Stockfreeze {release}: {settings.app_id}",
+            worker=self._name,
         )
         self._release = release
 
@@ -201,7 +208,10 @@ class Host:
         return app
 
     def _make_engine(self) -> Engine:
-        return Engine(self._settings.engine_config(), self._partitions.make, self._metrics)
+        """The pages listen by now, so it is known where."""
+        settings = self._settings
+        contact = contact_data(self._name, settings.web_url, settings.web_host, self._pages.port)
+        return Engine(settings.engine_config(contact), self._partitions.make, self._metrics)
 
     def _announce(self) -> None:
         log.info(

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -37,6 +37,19 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     _check_overridden(from_file, from_environment, config)
     settings.client_options()
     return settings
+
+
+Source = Literal["environment", "file", "default"]
+
+
+def setting_sources(config: Path | None, environ: Mapping[str, str]) -> dict[str, Source]:
+    """Where the value of each setting comes from, by the setting's name in lower case. Raises SettingsError."""
+    from_file = {} if config is None else _read_file(config)
+    from_environment = _read_environment(environ)
+    return {
+        name: "environment" if name in from_environment else "file" if name in from_file else "default"
+        for name in Settings.model_fields
+    }
 
 
 def _check_overridden(from_file: Mapping[str, Any], from_environment: Mapping[str, str], config: Path | None) -> None:

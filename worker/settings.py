@@ -33,6 +33,7 @@ PORT_MAX = 65_535
 ID_CHARACTERS_MAX = 128
 
 _SERVER = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+_URL = re.compile(r"https?://(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%-]+)*/?")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
@@ -58,6 +59,12 @@ def _check_id(value: str) -> str:
     if not 1 <= len(value) <= ID_CHARACTERS_MAX or _CONTROL.search(value):
         raise PydanticCustomError("id", "Input should be 1 to 128 characters, none of them a control character")
     return value
+
+
+def _check_url(value: str) -> str:
+    if _URL.fullmatch(value) is None:
+        raise PydanticCustomError("url", "Input should be an address such as http://worker-1:6066")
+    return value.rstrip("/")
 
 
 def _check_file(value: Path) -> Path:
@@ -131,6 +138,11 @@ class Settings(BaseSettings):
     )
     web_port: Annotated[Integer, Field(ge=0, le=PORT_MAX)] = Field(
         6066, description="Their port; 0: any free one, which the log names."
+    )
+    web_url: Annotated[str, Field(max_length=500), AfterValidator(_check_url)] | None = Field(
+        None,
+        description="How commands and other workers reach the pages, such as `http://worker-1:6066`; without it, at "
+        "`WEB_HOST` and `WEB_PORT`, and where they listen on all addresses, at the one that Kafka sees.",
     )
     buffer: Buffer = Field(0, description="Units of each SKU and warehouse held back from `publishable`.")
     default_warehouse: Id = Field("default", description="Warehouse of an order's line that names none.")
@@ -236,8 +248,11 @@ class Settings(BaseSettings):
             },
         )
 
-    def engine_config(self) -> EngineConfig:
-        """Make the engine's settings: what is set here, and its own defaults for the rest."""
+    def engine_config(self, member_data: bytes = b"") -> EngineConfig:
+        """Make the engine's settings: what is set here, and its own defaults for the rest.
+
+        `member_data` is what the worker joins its group with.
+        """
         return EngineConfig(
             app_id=self.app_id,
             client=self.client_options(),
@@ -246,6 +261,7 @@ class Settings(BaseSettings):
             journal_topic=self.topic(Topic.MOVEMENTS),
             state_topic=self.topic(Topic.STATE),
             group_instance_id=self.group_instance_id,
+            member_data=member_data,
             breaker_bad_max=self.breaker_bad_max,
             breaker_window=self.breaker_window,
             session_timeout_ms=self.session_timeout_ms,

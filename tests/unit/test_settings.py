@@ -47,6 +47,10 @@ def test_the_topic_prefix_goes_before_each_name_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("WEB_URL", "worker-1:6066"),
+        ("WEB_URL", "ftp://worker-1"),
+        ("WEB_URL", "http://worker-1:6066/?a=b"),
+        ("WEB_URL", ""),
         ("WEB_PORT", "65536"),
         ("WEB_PORT", "http"),
         ("WEB_PORT", ""),
@@ -128,3 +132,15 @@ def test_the_table_of_settings_names_each_with_its_default_and_meaning() -> None
     assert len(rows) == len(Settings.model_fields)
     assert rows["STOCKFREEZE_WEB_PORT"].default == "6066"
     assert all(row.description.endswith(".") for row in rows.values())
+
+
+@pytest.mark.parametrize(
+    "url", ["http://worker-1", "https://[::1]:6066", "http://10.0.0.1:6066/", "https://ops.example/stockfreeze/w1/"]
+)
+def test_the_address_of_the_pages_may_be_behind_a_proxy(url: str) -> None:
+    assert Settings(web_url=url).web_url == url.rstrip("/")
+
+
+def test_the_engine_joins_with_the_data_that_it_is_given() -> None:
+    assert Settings().engine_config(b"contact").member_data == b"contact"
+    assert Settings().engine_config().member_data == b""

@@ -28,6 +28,21 @@ Answer = TypeVar("Answer")
 
 def ask(question: Coroutine[object, object, Answer]) -> Answer:
     """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`."""
+    # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
+    logger = logging.getLogger("aiokafka")
+    logger.propagate = False
+    logger.addHandler(logging.NullHandler())
+    try:
+        return asyncio.run(question)
+    except Exception as error:
+        refusal = _refusal_of(error)
+        if refusal is None:
+            raise
+        raise refusal from error
+
+
+def _refusal_of(error: Exception) -> Refusal | None:
+    """What an error means for the user; None: it is a defect. Imported here, as most questions are answered."""
     from aiokafka.errors import KafkaError
 
     from worker.edges.admin import TopicsMissing
@@ -38,27 +53,23 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     from worker.edges.topic_reader import ReadStalled
     from worker.stream.rights import REFUSALS, missing_right
 
-    # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
-    logger = logging.getLogger("aiokafka")
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
-    try:
-        return asyncio.run(question)
-    except (
-        BrokerUnreachable,
-        ClusterError,
-        DeadLetterGone,
-        ReadStalled,
-        RightMissing,
-        StateUnreadable,
-        TopicsMissing,
-    ) as error:
-        raise Refusal(str(error)) from error
-    except REFUSALS as error:
+    if isinstance(
+        error,
+        BrokerUnreachable
+        | ClusterError
+        | DeadLetterGone
+        | ReadStalled
+        | RightMissing
+        | StateUnreadable
+        | TopicsMissing,
+    ):
+        return Refusal(str(error))
+    if isinstance(error, REFUSALS):
         # What a command reads, it is refused as `RightMissing`.
-        raise Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe")) from error
-    except (KafkaError, OSError, TimeoutError) as error:
-        raise Refusal(f"Kafka failed to answer: {error or type(error).__name__}") from error
+        return Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe"))
+    if isinstance(error, KafkaError | OSError | TimeoutError):
+        return Refusal(f"Kafka failed to answer: {str(error) or type(error).__name__}")
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,12 @@ def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> C
     return config_option(update_wrapper(wrapper, command))
 
 
+def config_file() -> Path | None:
+    """The file that the running command was given with `--config`."""
+    file: Path | None = click.get_current_context().meta.get(_CONFIG_KEY)
+    return file
+
+
 def load() -> Settings:
     """The settings of the running command: `--config` and the environment. Raises Refusal where one is wrong."""
     # Imported here, as it takes a good part of a second that `--help` need not wait for.
@@ -63,6 +69,6 @@ def load() -> Settings:
     from worker.settings import SettingsError
 
     try:
-        return load_settings(click.get_current_context().meta.get(_CONFIG_KEY), os.environ)
+        return load_settings(config_file(), os.environ)
     except SettingsError as error:
         raise Refusal(str(error)) from error

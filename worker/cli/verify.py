@@ -12,6 +12,7 @@ from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 if TYPE_CHECKING:
+    from worker.cli.verifying import Group
     from worker.edges.verification.partition import PartitionReport
 
 MEASURES = ("orders", "stock_keys", "movements", "dead_letters", "unread", "unsettled")
@@ -44,12 +45,13 @@ def command(settings: Settings, as_json: bool, processes: int | None) -> int:  #
     """
     from worker.cli.verifying import verify_all
 
-    reports = ask(verify_all(settings, processes))
-    data = _as_data(reports)
+    reports, group = ask(verify_all(settings, processes))
+    data = _as_data(reports) | {"group": group._asdict()}
     if as_json:
         print_json(data)
     else:
         _print(data)
+        _tell_unknown(data, group)
     return 0 if data["ok"] else 1
 
 
@@ -96,6 +98,17 @@ def _print(data: dict[str, Any]) -> None:
             [(f.check.value, f.partition, f.subject, f.place, f.message) for f in data["findings"]],
         )
     click.echo(_sentence(data))
+
+
+def _tell_unknown(data: dict[str, Any], group: Group) -> None:
+    """Say that the group has committed nothing though the state has positions: APP_ID may be another system's."""
+    if group.known or not any(data["records"].values()):
+        return
+    others = f"{', '.join(group.others)} has read these inputs" if group.others else "Kafka forgets one without members"
+    click.echo(
+        f"verify: the group {group.id} is unknown, although the state has positions: is APP_ID right ({others})?",
+        err=True,
+    )
 
 
 def _sentence(data: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from typing import Final, NamedTuple, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from worker.cli.answering import inputs_of
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal
 from worker.edges.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
@@ -38,10 +39,19 @@ Advanced = Callable[[int], object]
 """Is told how many offsets more were read."""
 
 
-async def verify_all(settings: Settings, processes: int | None) -> list[PartitionReport]:
+class Group(NamedTuple):
+    """The group of APP_ID: whether it has committed offsets of the inputs, and which groups have where it has not."""
+
+    id: str
+    known: bool
+    others: list[str]
+
+
+async def verify_all(settings: Settings, processes: int | None) -> tuple[list[PartitionReport], Group]:
     """Verify every partition, in so many processes (None: as there are processors and work). Raises Refusal."""
     async with asked(settings) as system:
         sizes = await _sizes(system)
+        group = await _group(system)
     if processes is None:
         processes = min(os.cpu_count() or 1, sum(sizes.values()) // OFFSETS_PER_PROCESS_MIN)
     with VerifyingBar(sum(sizes.values())) as bar:
@@ -49,7 +59,13 @@ async def verify_all(settings: Settings, processes: int | None) -> list[Partitio
             reports = await _in_processes(settings, _shares(sizes, processes), bar.advance)
         else:
             reports = [report async for report in _reports(settings, sorted(sizes), bar.advance)]
-    return sorted(reports, key=lambda report: report.partition)
+    return sorted(reports, key=lambda report: report.partition), group
+
+
+async def _group(system: Asked) -> Group:
+    inputs, app_id = inputs_of(system.settings), system.settings.app_id
+    known = any(topic in inputs for topic, _ in await system.cluster.committed(app_id))
+    return Group(app_id, known, [] if known else await system.cluster.groups_of(inputs))
 
 
 async def _sizes(system: Asked) -> dict[int, int]:

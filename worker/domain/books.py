@@ -7,7 +7,6 @@ touches it: half the memory, and a restore that decodes no more than it needs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import Final, assert_never
 
 from schemas.encoding import key_of
@@ -26,7 +25,7 @@ from worker.domain.statuses import PROCESSING, STATUSES
 from worker.domain.steps import in_slices
 from worker.domain.stock import Posting, Stock
 from worker.domain.units import unit_rows
-from worker.domain.views import Holding, OrderView, StockView
+from worker.domain.views import OrderView, StockView
 
 DUE_PER_RECORD_MAX: Final = 50
 """How many deadlines one record may bring about: a jump in time is worked off in small steps.
@@ -279,24 +278,6 @@ class Books:
 
     # Views
 
-    def stock_of(
-        self, account_id: str, warehouse_id: str | None, sku: str | None, levels_max: int | None
-    ) -> list[StockView] | None:
-        """The levels of an account, of one warehouse, SKU or both where given, in that order; no more than `levels_max`
-        of them, whichever. None: nothing is known of its stock.
-        """
-        account = self.accounts.get(account_id)
-        if account is None or not account.stock:
-            return None
-        by_warehouse = account.stock.values() if warehouse_id is None else [account.stock.get(warehouse_id, {})]
-        found = (
-            stock
-            for by_sku in by_warehouse
-            for stock in (by_sku.values() if sku is None else [by_sku[sku]] if sku in by_sku else ())
-        )
-        views = [_stock_view(account, stock) for stock in islice(found, levels_max)]
-        return sorted(views, key=lambda view: (view.warehouse_id, view.sku))
-
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
         """The order, None where nothing is known of it or it has left by retention."""
         account = self.accounts.get(account_id)
@@ -305,23 +286,11 @@ class Books:
             return None
         return self._order_view(account, order_id, order)
 
-    def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
-        """Who holds the frozen units of a stock key, by order, then sub-order, uncovered units last."""
-        account = self.accounts.get(account_id)
-        holdings: list[Holding] = []
-        for order_id in sorted(account.orders) if account else ():
-            view = self.order_of(account_id, order_id)
-            rows = view.units if view else []
-            holdings += [
-                Holding(order_id, row[0], row[3]) for row in rows if row[3] and row[1:3] == (warehouse_id, sku)
-            ]
-        return holdings
-
     def levels(self) -> Iterator[StockView]:
         """Every stock key of the partition, in no order."""
         for account in self.accounts.values():
             for stock in account.all_stock():
-                yield _stock_view(account, stock)
+                yield stock_view(account, stock)
 
     def orders(self) -> Iterator[OrderView]:
         """Every order of the partition that has not left, in no order."""
@@ -354,10 +323,17 @@ class Books:
             sub_orders=statuses_of(order),
             units=unit_rows(order),
             dead_letters=list(order.dead_letters),
+            lines=[
+                (sku, warehouse, quantity)
+                for sku, by_warehouse in sorted((order.lines or {}).items())
+                for warehouse, quantity in sorted(by_warehouse.items())
+            ],
+            alerts=list(order.alerts),
         )
 
 
-def _stock_view(account: Account, stock: Stock) -> StockView:
+def stock_view(account: Account, stock: Stock) -> StockView:
+    """The level of a stock key, as it is published with the account's rules."""
     available = stock.available
     return StockView(
         account_id=account.id,

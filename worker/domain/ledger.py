@@ -38,7 +38,8 @@ from worker.domain.outbox import Outbox, Record
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.rules import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
-from worker.domain.views import Holding, OrderView, StockView
+from worker.domain.searches import CensusTaker, HolderSearch, LevelsWanted, accounts_page, levels_page
+from worker.domain.views import AccountView, OrderView, StockView
 
 OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
 COUNTED_AHEAD_MS_MAX: Final = 5 * 60_000
@@ -85,26 +86,25 @@ class Ledger:
 
     # Reading, for those who ask
 
-    def stock_of(
-        self,
-        account_id: str,
-        warehouse_id: str | None = None,
-        sku: str | None = None,
-        *,
-        levels_max: int | None = None,
-    ) -> list[StockView] | None:
-        """The levels of an account, of one warehouse, SKU or both where given, in that order; no more than `levels_max`
-        of them, whichever. None: nothing is known of its stock.
-        """
-        return self._books.stock_of(account_id, warehouse_id, sku, levels_max)
+    def levels_page(self, wanted: LevelsWanted) -> tuple[list[StockView], bool] | None:
+        """The first levels that are wanted, and whether there are more. None: nothing is known of the stock."""
+        return levels_page(self._books, wanted)
+
+    def accounts_page(self, limit: int, after: str | None = None) -> tuple[list[AccountView], bool]:
+        """The first accounts, by id, behind `after`, and whether there are more."""
+        return accounts_page(self._books, limit, after)
+
+    def holder_search(self, account_id: str, warehouse_id: str, sku: str, limit: int) -> HolderSearch:
+        """A search for who holds the frozen units of a stock key as they are now; it is to be taken step by step."""
+        return HolderSearch(self._books, account_id, warehouse_id, sku, limit)
+
+    def census_taker(self, account_id: str | None, limit: int) -> CensusTaker:
+        """A census of what holds now, of all accounts or one; it is to be taken step by step."""
+        return CensusTaker(self._books, account_id, limit)
 
     def order_of(self, account_id: str, order_id: str) -> OrderView | None:
         """The order, None where nothing is known of it or it has left by retention."""
         return self._books.order_of(account_id, order_id)
-
-    def holders_of(self, account_id: str, warehouse_id: str, sku: str) -> list[Holding]:
-        """Who holds the frozen units of a stock key."""
-        return self._books.holders_of(account_id, warehouse_id, sku)
 
     def levels(self) -> Iterator[StockView]:
         """Every stock key of the partition."""

@@ -9,6 +9,22 @@ UnitRow = tuple[str | None, str, str, int, int, int]
 """Sub-order (None: uncovered), warehouse, SKU, open, shipped, cancelled."""
 
 
+LineRow = tuple[str, str, int]
+"""SKU, warehouse, units that the order asks for."""
+
+AlertRow = tuple[str, str, str]
+"""Alert, sub-order (or empty), SKU (or empty)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account, and how many orders and stock keys are known of it."""
+
+    account_id: str
+    orders: int
+    stock_keys: int
+
+
 @dataclass(frozen=True, slots=True)
 class StockView:
     """The level of one stock key, in units; None: never counted. `as_of` is that of the count."""
@@ -25,9 +41,10 @@ class StockView:
 
 @dataclass(frozen=True, slots=True)
 class OrderView:
-    """An order as its status record shows it, with the dead letters that hold it back.
+    """An order as its status record shows it, with its own lines, the alerts that hold, and the dead letters that hold
+    it back.
 
-    `known`: an event of it was applied.
+    `known`: an event of it was applied. `lines`: None where its status record is all that is left of it.
     """
 
     account_id: str
@@ -39,6 +56,8 @@ class OrderView:
     sub_orders: Mapping[str, str]
     units: list[UnitRow]
     dead_letters: list[str]
+    lines: list[LineRow] | None
+    alerts: list[AlertRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +67,16 @@ class Holding:
     order_id: str
     sub_order_id: str | None
     open: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldAlert:
+    """An alert whose condition holds now, and what it is about; `available` is that of an oversold key, in units."""
+
+    account_id: str
+    alert: str
+    order_id: str | None
+    sub_order_id: str | None
+    warehouse_id: str | None
+    sku: str | None
+    available: int | None

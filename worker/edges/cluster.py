@@ -5,12 +5,13 @@ group has committed.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.coordinator.protocol import ConsumerProtocol
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     GroupCoordinatorNotAvailableError,
@@ -29,12 +30,30 @@ REQUEST_TIMEOUT_MS = 10_000
 CREATED_SECONDS_MAX = 15.0
 COORDINATOR_SECONDS_MAX = 10.0
 RETRY_SECONDS = 0.2
+REBALANCE_SECONDS_MAX = 2.0
+REBALANCING = ("PreparingRebalance", "CompletingRebalance")
+GROUPS_ASKED_MAX = 100
 BROKER_DEFAULT = -1
 """The replication factor that stands for the brokers' own default."""
 
 
 class ClusterError(Exception):
     """The cluster refused what was asked; the message is one sentence."""
+
+
+Answer = TypeVar("Answer")
+
+
+class GroupMember(NamedTuple):
+    """A member of a consumer group: the host that the broker sees, the data that it joined with, and what it has.
+
+    Data and partitions are empty while the group rebalances.
+    """
+
+    client_id: str
+    host: str
+    data: bytes
+    partitions: Mapping[str, Sequence[int]]
 
 
 class TopicSpec(NamedTuple):
@@ -102,10 +121,43 @@ class Cluster:
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, per topic and partition."""
+        offsets = await self._of_group(group, lambda: self._admin.list_consumer_group_offsets(group))
+        return {(place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0}
+
+    async def groups_of(self, topics: Collection[str]) -> list[str]:
+        """The groups that have committed offsets of any of these topics, of the first `GROUPS_ASKED_MAX` there are."""
+        listed = sorted({group for group, *_ in await self._admin.list_consumer_groups()})
+        return [
+            group
+            for group in listed[:GROUPS_ASKED_MAX]
+            if any(topic in topics for topic, _ in await self.committed(group))
+        ]
+
+    async def members(self, group: str) -> list[GroupMember]:
+        """The members of a consumer group; none where the broker does not know it.
+
+        While it rebalances, nobody has anything: that is waited for, but not long.
+        """
+        waiting_ends = asyncio.get_running_loop().time() + REBALANCE_SECONDS_MAX
+        while True:
+            state, members = await self._of_group(group, lambda: self._describe(group))
+            if state not in REBALANCING or asyncio.get_running_loop().time() > waiting_ends:
+                return [_member_of(*fields) for fields in members]
+            await asyncio.sleep(RETRY_SECONDS)
+
+    async def _describe(self, group: str) -> tuple[str, list[tuple[str, str, str, bytes, bytes]]]:
+        [response] = await self._admin.describe_consumer_groups([group])
+        [(code, _, state, _, _, members)] = [described[:6] for described in response.groups]
+        if code:
+            raise for_code(code)
+        return state, list(members)
+
+    async def _of_group(self, group: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask the coordinator of a group, waiting until there is one. Raises ClusterError."""
         waiting_ends = asyncio.get_running_loop().time() + COORDINATOR_SECONDS_MAX
         while True:
             try:
-                offsets = await self._admin.list_consumer_group_offsets(group)
+                return await ask()
             except (
                 GroupCoordinatorNotAvailableError,
                 GroupLoadInProgressError,
@@ -113,15 +165,11 @@ class Cluster:
             ) as error:
                 # A fresh cluster answers so until its first group has made it create the topic of the offsets.
                 if asyncio.get_running_loop().time() > waiting_ends:
-                    raise ClusterError(f"the offsets of group {group} cannot be read: {error}") from error
+                    raise ClusterError(f"the group {group} cannot be described: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
             except GroupAuthorizationFailedError as error:
                 refusal = GroupAuthorizationFailedError(group)  # the client leaves out which
                 raise RightMissing(missing_right(refusal, of_group="Describe")) from error
-            else:
-                return {
-                    (place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0
-                }
 
     async def _counts_once_led(self, names: set[str]) -> dict[str, int]:
         waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
@@ -146,6 +194,19 @@ def _describe_configs(_topic: str) -> str:
 
 def _create(_topic: str) -> str:
     return "Create"
+
+
+def _member_of(
+    _member_id: str, client_id: str, client_host: str, member_metadata: bytes, member_assignment: bytes
+) -> GroupMember:
+    metadata = ConsumerProtocol.METADATA.decode(member_metadata) if member_metadata else None
+    assignment = ConsumerProtocol.ASSIGNMENT.decode(member_assignment) if member_assignment else None
+    return GroupMember(
+        client_id=client_id,
+        host=client_host.rpartition("/")[2],  # Java writes "/10.0.0.1"
+        data=b"" if metadata is None else metadata.user_data or b"",
+        partitions={} if assignment is None else dict(assignment.assignment),
+    )
 
 
 def _new_topic(spec: TopicSpec) -> NewTopic:

@@ -9,10 +9,11 @@ knows. It also logs its refusal: of what is raised in here, the client hands on 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberMetadata
 
 from worker.stream.errors import NotReady
 
@@ -32,3 +33,17 @@ class KnowingRangeAssignor(RangePartitionAssignor):  # type: ignore[misc] # aiok
             log.warning("no partitions are assigned: %s", refusal)
             raise refusal
         return super().assign(cluster, members)
+
+
+def assignor_with(member_data: bytes) -> type[KnowingRangeAssignor]:
+    """The assignor of a member that joins with these bytes: whoever describes the group reads them.
+
+    A static member that comes back with other bytes is described with those, whereas the broker keeps its client id.
+    """
+
+    class AssignorWithData(KnowingRangeAssignor):
+        @classmethod
+        def metadata(cls, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
+            return ConsumerProtocolMemberMetadata(cls.version, list(topics), member_data)
+
+    return AssignorWithData

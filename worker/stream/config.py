@@ -30,6 +30,9 @@ class EngineConfig:
     group_instance_id: str | None = None
     """Static membership: only for names that are stable and unique, such as a StatefulSet's."""
 
+    member_data: bytes = b""
+    """What whoever describes the group is told of this member."""
+
     breaker_bad_max: int = 500
     """So many dead-lettered records among the last `breaker_window` stop the partition; 0: none ever do."""
     breaker_window: int = 1000

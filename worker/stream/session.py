@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from worker.stream.assignor import KnowingRangeAssignor
+from worker.stream.assignor import assignor_with
 from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
@@ -51,7 +51,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             client_id=f"{config.app_id}-inputs",
             group_id=config.app_id,
             group_instance_id=config.group_instance_id,
-            partition_assignment_strategy=(KnowingRangeAssignor,),
+            partition_assignment_strategy=(assignor_with(config.member_data),),
             enable_auto_commit=False,
             isolation_level="read_committed",
             auto_offset_reset="none",

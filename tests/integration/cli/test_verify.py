@@ -9,6 +9,7 @@ import pytest
 
 from schemas.encoding import key_of
 from schemas.topics import Topic
+from tests.brokers import Names
 from tests.integration.cli.conftest import PARTITIONS, Command, System
 from tests.offline import Transaction, account_in
 
@@ -116,3 +117,23 @@ async def test_several_processes_count_and_find_what_one_does(
     shared = await stockfreeze("verify", "--json", "--processes", "2")
 
     assert (shared.code, shared.json()) == (alone.code, alone.json())
+
+
+@pytest.mark.apache
+async def test_an_app_id_that_is_another_systems_is_named(stockfreeze: Command, system: System, names: Names) -> None:
+    await system.process_story()
+
+    right = await stockfreeze("verify")
+    wrong = await stockfreeze("verify", APP_ID="mistyped")
+    told = (await stockfreeze("verify", "--json", APP_ID="mistyped")).json()
+
+    assert (right.code, right.err) == (0, "")
+    assert "the group mistyped is unknown, although the state has positions" in wrong.err
+    assert f"{names.app_id} has read these inputs" in wrong.err
+    assert told["group"] == {"id": "mistyped", "known": False, "others": [names.app_id]}
+
+
+async def test_a_system_that_never_ran_is_told_nothing_of_its_group(stockfreeze: Command, system: System) -> None:
+    del system
+
+    assert (await stockfreeze("verify")).err == ""

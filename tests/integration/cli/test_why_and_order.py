@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from schemas.encoding import key_of
+from schemas.times import timestamp_text
 from schemas.topics import Topic
 from tests.integration.cli.conftest import PARTITIONS, Command, System
-from tests.offline import Transaction, account_in
+from tests.offline import NOW_MS, Input, Transaction, account_in
 from worker.stream.records import OutputRecord
 
 ACCOUNT = account_in(0, PARTITIONS)
+
+
+def order_of(order_id: str, lines: list[dict[str, Any]]) -> Input:
+    event = {
+        "type": "order.created",
+        "event_id": "e1",
+        "account_id": ACCOUNT,
+        "order_id": order_id,
+        "occurred_at": timestamp_text(NOW_MS),
+        "lines": lines,
+    }
+    return Input(Topic.ORDERS, ACCOUNT, json.dumps(event).encode())
 
 
 async def test_why_names_the_orders_that_hold_units_and_the_last_movements(
@@ -38,9 +54,49 @@ async def test_order_tells_all_that_is_known(stockfreeze: Command, system: Syste
         {"o1-1": "delivered"},
     )
     assert [movement["movement"] for movement in delivered["movements"]] == ["release"] * 2 + ["freeze"] * 2
-    assert waiting["dead_letters"] == [f"{system.topic(Topic.ORDERS)}/0/6"]
+    assert waiting["dead_letters"] == [{"id": f"{system.topic(Topic.ORDERS)}/0/6", "code": "invalid"}]
+    assert waiting["lines"] == [
+        {"sku": "A", "warehouse_id": "main", "quantity": 3},
+        {"sku": "B", "warehouse_id": "main", "quantity": 1},
+    ]
     assert {(unit["sku"], unit["open"]) for unit in waiting["units"]} == {("A", 3), ("B", 1)}
     assert (shown.code, "Pending dead letters" in shown.out) == (0, True)
+
+
+async def test_why_shows_what_was_published_whatever_buffer_the_command_has(
+    stockfreeze: Command, system: System
+) -> None:
+    await system.process_story()
+
+    told = (await stockfreeze("why", ACCOUNT, "main", "A", "--json", BUFFER="5")).json()
+
+    assert (told["level"]["available"], told["level"]["publishable"]) == (9, 9)
+
+
+async def test_why_shows_the_greatest_holders_first_and_all_if_asked(stockfreeze: Command, system: System) -> None:
+    numbers = range(25)
+    orders = [order_of(f"o{n:02}", [{"sku": "A", "quantity": 1 + n, "warehouse_id": "main"}]) for n in numbers]
+    await system.process(0, orders)
+
+    shown = (await stockfreeze("why", ACCOUNT, "main", "A", "--json")).json()
+    every = (await stockfreeze("why", ACCOUNT, "main", "A", "--all", "--json")).json()
+    printed = (await stockfreeze("why", ACCOUNT, "main", "A")).out
+
+    assert [held["open"] for held in shown["held_by"]] == list(range(25, 5, -1))
+    assert [held["open"] for held in every["held_by"]] == list(range(25, 0, -1))
+    assert (shown["orders_holding"], shown["level"]["frozen"]) == (25, 325)
+    assert "310 of 325 frozen units are shown; 25 orders hold some" in printed
+
+
+async def test_movements_are_looked_for_as_far_back_as_asked(stockfreeze: Command, system: System) -> None:
+    await system.process_story()
+
+    near = (await stockfreeze("why", ACCOUNT, "main", "A", "--look-back", "1", "--json")).json()
+    far = (await stockfreeze("why", ACCOUNT, "main", "A", "--look-back", "0", "--json")).json()
+
+    assert len(near["movements"]) < len(far["movements"])
+    assert near["movements_from"] > 0
+    assert far["movements_from"] is None
 
 
 async def test_what_nobody_knows_is_one_sentence(stockfreeze: Command, system: System) -> None:

@@ -19,8 +19,9 @@ from tests.named import named
 from worker.domain.facts import Touch, merge
 from worker.domain.order_state import OrderState
 from worker.domain.rules import AccountRules, Rules
+from worker.domain.searches import LevelsWanted
 from worker.domain.units import unit_rows
-from worker.domain.views import OrderView, UnitRow
+from worker.domain.views import Holding, OrderView, StockView, UnitRow
 from worker.edges.processor import PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord, OutputRecord
@@ -186,9 +187,23 @@ class Shop:
     def status(self, sub_order_id: str = "s") -> str:
         return self.view().sub_orders[sub_order_id]
 
+    def levels(self) -> list[StockView]:
+        """All levels of the account."""
+        page = self.processor.ledger.levels_page(LevelsWanted("a", 10_000))
+        return [] if page is None else page[0]
+
+    def holders(
+        self, account_id: str = "a", warehouse_id: str = "w", sku: str = "k", limit: int = 1000
+    ) -> list[Holding]:
+        """Who holds the frozen units of a key, the greatest first."""
+        search = self.processor.ledger.holder_search(account_id, warehouse_id, sku, limit)
+        for _ in search.steps():
+            pass
+        return search.holdings
+
     def stock(self, sku: str = "k", warehouse_id: str = "w") -> tuple[int | None, int]:
         """on_hand and frozen of a key."""
-        for level in self.processor.ledger.stock_of("a") or ():
+        for level in self.levels():
             if (level.warehouse_id, level.sku) == (warehouse_id, sku):
                 return level.on_hand, level.frozen
         raise AssertionError(f"nothing is known of {sku} in {warehouse_id}")

@@ -23,6 +23,7 @@ from tests.unit.domain.shop import (
 from worker.domain.ledger import _content_of
 from worker.domain.order_state import Claim, OrderState, freeze
 from worker.domain.rules import AccountRules
+from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome
 
@@ -289,24 +290,8 @@ def test_every_account_has_its_own_stock_and_rules() -> None:
     shop.send(body_of("stock.counted", 5, **counted(10, 5), account_id="b"), key=b"b")
     ledger = shop.processor.ledger
     assert [(level.account_id, level.publishable) for level in ledger.levels()] == [("a", 6), ("b", 10)]
-    assert ledger.stock_of("unheard") is None
+    assert ledger.levels_page(LevelsWanted("unheard", 10)) is None
     assert ledger.order_of("unheard", "o") is None
-
-
-def test_holders_are_those_who_hold_frozen_units_of_a_key(shop: Shop) -> None:
-    shop.order(5)
-    shop.sub_order(2)
-    shop.order(1, order_id="n")
-    shop.order(1, order_id="shipped")
-    shop.sub_order(1, order_id="shipped")
-    shop.say("sub_order.shipped", 1, order_id="shipped")
-    holders = shop.processor.ledger.holders_of("a", "w", "k")
-    assert [tuple(getattr(holding, name) for name in ("order_id", "sub_order_id", "open")) for holding in holders] == [
-        ("n", None, 1),
-        ("o", "s", 2),
-        ("o", None, 3),
-    ]
-    assert shop.processor.ledger.holders_of("unheard", "w", "k") == []
 
 
 def test_sizes_of_the_state_are_told(shop: Shop) -> None:

@@ -41,7 +41,7 @@ HISTORY: list[Fields] = [
 
 def all_levels(shop: Shop) -> list[StockView]:
     """Levels that say anything: a key that nothing is known of need not be remembered."""
-    return [level for level in shop.processor.ledger.stock_of("a") or () if level.on_hand is not None or level.frozen]
+    return [level for level in shop.levels() if level.on_hand is not None or level.frozen]
 
 
 def test_what_is_restored_shows_the_same_views_after_every_event() -> None:
@@ -53,7 +53,7 @@ def test_what_is_restored_shows_the_same_views_after_every_event() -> None:
         assert list(restored.processor.ledger.orders()) == list(shop.processor.ledger.orders())
         for level in all_levels(shop):
             key = ("a", level.warehouse_id, level.sku)
-            assert restored.processor.ledger.holders_of(*key) == shop.processor.ledger.holders_of(*key)
+            assert restored.holders(*key) == shop.holders(*key)
 
 
 def without_suspects(records: list[OutputRecord]) -> list[object]:

@@ -18,6 +18,7 @@ from schemas.topics import Topic
 from worker.domain.ledger import Ledger
 from worker.domain.rules import Rules
 from worker.edges import pages as pages_module
+from worker.edges.members import WORKER_HEADER
 from worker.edges.pages import AddressInUse, Pages
 from worker.edges.partitioning import partition_of
 from worker.edges.processor import PartitionProcessor
@@ -55,6 +56,7 @@ class FakeEngine:
         self.processors[partition].process(
             InputRecord(topic, partition, 0, NOW_MS, event["account_id"].encode(), value)
         )
+        self.processors[partition].ledger.finish()
 
     def status(self) -> EngineStatus | None:
         return EngineStatus(joined=self.joined, problem=self.problem, partitions=self.states)
@@ -72,16 +74,32 @@ def order(account_id: str, order_id: str, sku: str = "s1") -> dict[str, Any]:
     return {"type": "order.created", "account_id": account_id, "order_id": order_id, "lines": lines}
 
 
+class FakeDirectory:
+    """Where other workers are, as the group would tell."""
+
+    def __init__(self) -> None:
+        self.urls: dict[int, str] = {}
+
+    async def url_of(self, partition: int) -> str | None:
+        return self.urls.get(partition)
+
+    async def close(self) -> None:
+        self.urls.clear()
+
+
 class Site:
     """Running pages, and a client of them."""
 
-    def __init__(self, engine: FakeEngine, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, engine: FakeEngine, directory: FakeDirectory, url: str, session: aiohttp.ClientSession) -> None:
         self.engine = engine
+        self.directory = directory
         self._url = url.rstrip("/")
         self._session = session
 
     async def get(self, path: str, **headers: str) -> tuple[aiohttp.ClientResponse, str]:
-        async with self._session.get(URL(self._url + path, encoded=True), headers=headers) as response:
+        async with self._session.get(
+            URL(self._url + path, encoded=True), headers=headers, allow_redirects=False
+        ) as response:
             return response, await response.text()
 
     async def json(self, path: str) -> tuple[int, Any]:
@@ -90,19 +108,27 @@ class Site:
         return response.status, json.loads(text)
 
 
-def make_pages(engine: FakeEngine, port: int = 0) -> Pages:
+def make_pages(engine: FakeEngine, port: int = 0, directory: FakeDirectory | None = None) -> Pages:
     registry = CollectorRegistry()
     Counter("stockfreeze_example", "An example.", registry=registry).inc()
-    return Pages(host="127.0.0.1", port=port, ledgers=engine, registry=registry, title="Stockfreeze <test>")
+    return Pages(
+        host="127.0.0.1",
+        port=port,
+        ledgers=engine,
+        directory=directory or FakeDirectory(),
+        registry=registry,
+        title="Stockfreeze <test>",
+        worker="worker-1",
+    )
 
 
 @pytest.fixture
 async def site() -> AsyncIterator[Site]:
-    engine = FakeEngine()
-    pages = make_pages(engine)
+    engine, directory = FakeEngine(), FakeDirectory()
+    pages = make_pages(engine, directory=directory)
     await pages.start()
     async with aiohttp.ClientSession() as session:
-        yield Site(engine, pages.url, session)
+        yield Site(engine, directory, pages.url, session)
     await pages.stop()
 
 
@@ -136,17 +162,85 @@ async def test_the_stock_of_an_account_can_be_narrowed_to_a_warehouse_and_a_sku(
     assert (await site.json("/accounts/shop/stock?sku=other"))[1]["levels"] == []
 
 
-async def test_more_levels_than_would_hold_up_the_worker_are_refused_with_a_way_out(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pages_module, "LEVELS_MAX", 1)
-    site.engine.apply(Topic.ORDERS, order("shop", "o1", "s1"))
-    assert (await site.json("/accounts/shop/stock"))[0] == 200
-    site.engine.apply(Topic.ORDERS, order("shop", "o2", "s2") | {"event_id": "e2"})
-    status, told = await site.json("/accounts/shop/stock")
-    assert (status, told["error"]) == (400, "too_many_levels")
-    assert "stock.levels.v1" in told["detail"]
-    assert (await site.json("/accounts/shop/stock?sku=s2"))[0] == 200
+async def test_levels_are_paged_by_following_next(site: Site) -> None:
+    for number, sku in enumerate(["s/2", "s1", "s%3"]):
+        site.engine.apply(Topic.ORDERS, order("shop", f"o{number}", sku) | {"event_id": f"e{number}"})
+
+    seen, after = [], ""
+    while True:
+        status, told = await site.json(f"/accounts/shop/stock?limit=1{after}")
+        assert status == 200
+        seen += [level["sku"] for level in told["levels"]]
+        if told["next"] is None:
+            break
+        after = f"&after={quote(told['next'], safe='')}"
+
+    assert seen == ["s%3", "s/2", "s1"]
+
+
+async def test_levels_can_be_narrowed_to_those_with_little_available(site: Site) -> None:
+    site.engine.apply(Topic.ORDERS, order("shop", "o1"))
+    site.engine.apply(
+        Topic.STOCK,
+        {
+            "type": "stock.counted",
+            "account_id": "shop",
+            "origin": "erp",
+            "snapshot_id": "n",
+            "part": 1,
+            "parts": 1,
+            "warehouse_id": "default",
+            "as_of": NOW,
+            "counts": [{"sku": "s1", "on_hand": 1}, {"sku": "s2", "on_hand": 9}],
+        },
+    )
+    oversold = (await site.json("/accounts/shop/stock?below=0"))[1]["levels"]
+    assert [(level["sku"], level["available"]) for level in oversold] == [("s1", -1)]
+    assert len((await site.json("/accounts/shop/stock?below=10"))[1]["levels"]) == 2
+
+
+@pytest.mark.parametrize("parameters", ["limit=0", "limit=x", "limit=10001", "below=1.5", "after=a", "after=%25FF%2Fs"])
+async def test_a_parameter_with_a_wrong_value_is_refused(site: Site, parameters: str) -> None:
+    site.engine.apply(Topic.ORDERS, order("shop", "o1"))
+    status, told = await site.json(f"/accounts/shop/stock?{parameters}")
+    assert (status, told["error"]) == (400, "bad_parameter")
+    assert parameters.split("=", maxsplit=1)[0] in told["detail"]
+
+
+async def test_accounts_are_listed_page_by_page_over_all_partitions(site: Site) -> None:
+    names = [f"shop-{number}" for number in range(7)]
+    for name in names:
+        site.engine.apply(Topic.ORDERS, order(name, "o1"))
+
+    status, first = await site.json("/accounts?limit=4")
+    rest = (await site.json(f"/accounts?limit=4&after={first['next']}"))[1]
+
+    assert status == 200
+    assert [account["account_id"] for account in first["accounts"] + rest["accounts"]] == names
+    assert (rest["next"], first["accounts"][0]["orders"], first["accounts"][0]["stock_keys"]) == (None, 1, 1)
+    assert first["accounts"][0]["partition"] == partition_of("shop-0", PARTITIONS)
+    assert set(first["partitions"]) == set(site.engine.processors)
+
+
+async def test_a_stock_key_is_told_with_those_who_hold_it(site: Site) -> None:
+    site.engine.apply(Topic.ORDERS, order("shop", "o1", "s/1"))
+    site.engine.apply(Topic.ORDERS, order("shop", "o2", "s/1"))
+    status, told = await site.json("/accounts/shop/stock/default/s%2F1?limit=1")
+    assert (status, told["level"]["frozen"], told["orders_holding"]) == (200, 4, 2)
+    assert told["held_by"] == [{"order_id": "o1", "sub_order_id": None, "open": 2}]
+    status, told = await site.json("/accounts/shop/stock/default/other")
+    assert (status, told["error"]) == (404, "unknown_stock")
+
+
+async def test_a_partition_is_told_in_numbers(site: Site) -> None:
+    site.engine.apply(Topic.ORDERS, order("shop", "o1"))
+    site.engine.apply(Topic.ORDERS, order("shop", "o1") | {"lines": 5, "event_id": "bad"})
+    partition = partition_of("shop", PARTITIONS)
+    status, told = await site.json(f"/partitions/{partition}")
+    assert (status, told["orders"], told["orders_open"], told["stock_keys"]) == (200, 1, 1, 1)
+    assert (told["dead_letters_pending"], told["dead_letters"]) == (1, [f"orders.events.v1/{partition}/0"])
+    for wrong in ("x", str(PARTITIONS)):
+        assert (await site.json(f"/partitions/{wrong}"))[1]["error"] == "unknown_partition"
 
 
 async def test_an_order_is_told_with_its_units(site: Site) -> None:
@@ -191,6 +285,28 @@ async def test_a_parameter_that_is_misspelt_is_no_answer_for_all_levels(site: Si
 async def test_an_account_of_another_worker_is_421_and_its_partition_is_named(site: Site) -> None:
     status, told = await site.json("/accounts/shop/stock")
     assert (status, told["error"], told["partition"]) == (421, "other_worker", partition_of("shop", PARTITIONS))
+
+
+async def test_a_421_has_the_address_of_the_right_worker_where_it_is_known(site: Site) -> None:
+    partition = partition_of("shop", PARTITIONS)
+    response, _ = await site.get("/accounts/shop/stock/w%2F1/s?limit=3")
+    assert (response.status, "Location" in response.headers) == (421, False)
+
+    site.directory.urls[partition] = "http://other:1"
+    response, text = await site.get("/accounts/shop/stock/w%2F1/s?limit=3")
+    assert (response.status, response.headers["Location"]) == (
+        421,
+        "http://other:1/accounts/shop/stock/w%2F1/s?limit=3",
+    )
+    assert "http://other:1" in json.loads(text)["detail"]
+    assert (await site.get(f"/partitions/{partition}"))[0].headers[
+        "Location"
+    ] == f"http://other:1/partitions/{partition}"
+
+
+async def test_every_answer_names_the_worker(site: Site) -> None:
+    for path in ("/", "/health/live", "/accounts/shop/stock", "/nothing"):
+        assert (await site.get(path))[0].headers[WORKER_HEADER] == "worker-1"
 
 
 async def test_a_worker_that_is_out_of_its_group_does_not_send_people_to_another(site: Site) -> None:

@@ -3,9 +3,10 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 
-from worker.stream.assignor import KnowingRangeAssignor
+from worker.stream.assignor import KnowingRangeAssignor, assignor_with
 from worker.stream.client_log import ClientLog
 from worker.stream.errors import NotReady, sentence_of
 
@@ -46,3 +47,14 @@ def test_its_refusal_is_told_as_it_is_although_the_client_hands_on_a_text() -> N
         heard.remove()
     told = sentence_of(KafkaError(repr(refused.value)), "broker:9092", heard.last_error(1))
     assert told == "the leader of the group has not learned of the partitions of counts"
+
+
+def test_a_member_joins_with_its_data_and_is_led_as_before() -> None:
+    assignor = assignor_with(b"data")
+
+    joined = assignor.metadata(["orders"])
+
+    assert (joined.user_data, joined.subscription) == (b"data", ["orders"])
+    assert (assignor.name, assignor.version) == (RangePartitionAssignor.name, RangePartitionAssignor.version)
+    assert assignor_with(b"other").metadata(["orders"]).user_data == b"other"
+    assert assignor.metadata(["orders"]).user_data == b"data"

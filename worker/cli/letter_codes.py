@@ -1,0 +1,37 @@
+"""The codes of dead letters of which only the ids are known."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+from schemas.topics import Topic
+from worker.cli.asking import Asked
+
+if TYPE_CHECKING:
+    from worker.edges.topic_reader import Record
+
+SPAN_OFFSETS = 200
+"""They may be 8 MiB each, and those that somebody looks at are often among the last."""
+
+
+async def codes_of(system: Asked, partition: int, ids: Collection[str]) -> dict[str, str]:
+    """The codes of dead letters of a partition, by id, as far as their records are still there."""
+    from worker.edges.dead_letters import read_dead_letter
+    from worker.edges.topic_reader import read_backwards
+
+    wanted, codes = set(ids), dict[str, str]()
+    if not wanted:
+        return codes
+    topic, commands = system.settings.topic(Topic.DEAD_LETTERS), system.settings.topic(Topic.COMMANDS)
+
+    def take(records: Sequence[Record]) -> bool:
+        for record in reversed(records):
+            letter = read_dead_letter(record, commands)
+            if letter is not None and letter.id in wanted:
+                codes.setdefault(letter.id, letter.code)
+        return codes.keys() == wanted
+
+    bounds = await system.reader.bounds(topic, partition)
+    await read_backwards(system.reader, topic, partition, bounds=bounds, span=SPAN_OFFSETS, take=take)
+    return codes

@@ -1,0 +1,190 @@
+"""What `stockfreeze status` finds out, from the group, the workers, and the ends of the topics."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from schemas.topics import Topic
+from worker.cli.answering import Answers, inputs_of
+from worker.cli.asking import Asked, asked
+from worker.cli.events import Event, last_events
+from worker.cli.letter_codes import codes_of
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.edges.answers import PartitionAnswer
+    from worker.edges.members import Worker
+    from worker.edges.topic_reader import Record
+
+SUMMARIES_SHOWN = 5
+SUMMARIES_LOOK_BACK = 5_000
+LETTERS_READ = 1_000
+UNREAD_LOOKED_AT = 100
+"""Offsets behind the committed one among which the oldest unread record is looked for: some are markers."""
+
+
+@dataclass(slots=True)
+class WorkerLine:
+    """A member of the group, and what it says of itself; `ready` None: it does not answer."""
+
+    host: str
+    url: str | None
+    partitions: list[int]
+    ready: bool | None
+    problem: str | None
+
+
+@dataclass(slots=True)
+class PartitionLine:
+    """A partition. `state` is that of the worker that has it, `no answer` where there is none or it does not answer."""
+
+    partition: int
+    state: str
+    reason: str | None
+    lag: int
+    oldest_unread_seconds: float | None
+    orders_open: int
+    stock_keys: int
+    oversold: int
+    dead_letters_pending: int
+
+    @property
+    def is_processed(self) -> bool:
+        """Whether a worker does its work on it."""
+        return self.state == "running"
+
+    @property
+    def is_well(self) -> bool:
+        """Whether there is nothing to look at."""
+        return self.is_processed and not (self.lag or self.oversold or self.dead_letters_pending)
+
+
+@dataclass(slots=True)
+class Survey:
+    """The system as it is now; counts by code and by alert."""
+
+    ok: bool
+    workers: list[WorkerLine]
+    partitions: list[PartitionLine]
+    dead_letters: dict[str, int] = field(default_factory=dict)
+    alerts: dict[str, int] = field(default_factory=dict)
+    summaries: list[Event] = field(default_factory=list)
+
+
+async def survey(settings: Settings) -> Survey:
+    """Ask whoever knows."""
+    async with asked(settings) as system:
+        answers = Answers(system)
+        workers = await answers.workers()
+        health = {worker: await asyncio.to_thread(_health_of, worker) for worker in workers}
+        committed = await system.cluster.committed(settings.app_id)
+        found = Survey(ok=True, workers=[_worker_line(worker, told) for worker, told in health.items()], partitions=[])
+        for partition in range(system.partition_count):
+            answer = await _answer(answers, partition)
+            lag, oldest = await _lag(system, partition, committed)
+            told = next((told for worker, told in health.items() if partition in worker.partitions), None)
+            found.partitions.append(_partition_line(answer, _state_in(told, partition), lag, oldest))
+            _add(found.alerts, answer.counts)
+            if answer.dead_letters:
+                codes = await codes_of(system, partition, answer.dead_letters)
+                _add(found.dead_letters, _counted(answer, codes))
+        found.ok = all(line.is_processed for line in found.partitions)
+        found.summaries = await last_events(
+            system,
+            Topic.DRIFT,
+            range(system.partition_count),
+            lambda event: event.get("type") == "drift.summary",
+            count=SUMMARIES_SHOWN,
+            look_back=SUMMARIES_LOOK_BACK,
+        )
+        return found
+
+
+async def _answer(answers: Answers, partition: int) -> PartitionAnswer:
+    from worker.edges.questions import PartitionQuestion
+
+    answer = await answers.of_partition(PartitionQuestion(partition, LETTERS_READ), partition)
+    if answer is None:
+        raise AssertionError(f"partition {partition} has no answer")  # there always is one
+    return answer
+
+
+def _health_of(worker: Worker) -> dict[str, Any] | None:
+    """What a worker says in `/health/ready`, None where it does not answer."""
+    from worker.edges.remote import NoAnswer, get_page
+
+    try:
+        told: dict[str, Any] = json.loads(get_page(worker, "/health/ready")[1])
+    except (NoAnswer, ValueError):
+        return None
+    return told
+
+
+def _worker_line(worker: Worker, told: dict[str, Any] | None) -> WorkerLine:
+    ready = None if told is None else bool(told["ready"])
+    problem = "its pages do not answer" if told is None else told["problem"]
+    return WorkerLine(worker.host, worker.url, list(worker.partitions), ready, problem)
+
+
+def _state_in(told: dict[str, Any] | None, partition: int) -> tuple[str, str | None]:
+    """The state of a partition in a worker's own words, and the reason for it."""
+    for own in (told or {}).get("partitions", []):
+        if own["partition"] == partition:
+            return own["state"], own["reason"]
+    return "no answer", None
+
+
+def _partition_line(
+    answer: PartitionAnswer, state: tuple[str, str | None], lag: int, oldest: float | None
+) -> PartitionLine:
+    return PartitionLine(
+        partition=answer.partition,
+        state=state[0],
+        reason=state[1],
+        lag=lag,
+        oldest_unread_seconds=oldest,
+        orders_open=answer.orders_open,
+        stock_keys=answer.stock_keys,
+        oversold=answer.counts.get("oversold", 0),
+        dead_letters_pending=answer.dead_letters_pending,
+    )
+
+
+async def _lag(system: Asked, partition: int, committed: dict[tuple[str, int], int]) -> tuple[int, float | None]:
+    """How many offsets of the inputs are not committed, and the age of the oldest record there, in seconds."""
+    lag, oldest = 0, None
+    for topic in inputs_of(system.settings):
+        bounds = await system.reader.bounds(topic, partition)
+        start = max(committed.get((topic, partition), 0), bounds.start)
+        lag += max(0, bounds.end - start)
+        timestamps: list[int] = []
+
+        def take(records: Sequence[Record], timestamps: list[int] = timestamps) -> None:
+            timestamps += [record.timestamp for record in records]
+
+        await system.reader.read(
+            topic, partition, start=start, end=min(bounds.stable_end, start + UNREAD_LOOKED_AT), take=take
+        )
+        if timestamps:
+            age = max(0.0, time.time() - timestamps[0] / 1000)
+            oldest = age if oldest is None else max(age, oldest)
+    return lag, oldest
+
+
+def _counted(answer: PartitionAnswer, codes: dict[str, str]) -> dict[str, int]:
+    """How many pending dead letters of a partition have which code; of those not listed it is not looked up."""
+    counts: dict[str, int] = {}
+    for id_ in answer.dead_letters:
+        _add(counts, {codes.get(id_, "deleted"): 1})
+    rest = answer.dead_letters_pending - len(answer.dead_letters)
+    return counts | ({"others": rest} if rest else {})
+
+
+def _add(counts: dict[str, int], more: dict[str, int]) -> None:
+    for name, count in more.items():
+        counts[name] = counts.get(name, 0) + count
