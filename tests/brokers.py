@@ -15,7 +15,9 @@ from aiokafka.errors import for_code
 from deploy.kafka.jars import KafkaUnavailable, jars, missing
 from deploy.kafka.local import TRANSACTION_VERSION, KafkaCluster, free_port
 from deploy.kafka.settings import MESSAGE_BYTES_MAX
+from schemas.topics import Topic
 from worker.demo.broker import embedded_broker, embedded_broker_installed
+from worker.edges.admin import spec_of
 
 
 class BrokerKind(StrEnum):
@@ -66,6 +68,13 @@ class Broker:
         for topic, code, *said in answer.topic_errors:
             if code != 0:
                 raise for_code(code)(f"{topic}: {said}")
+
+
+    async def create_system(self, prefix: str, topics: Iterable[Topic], *, partitions: int) -> None:
+        """Create topics of a system, with the configuration that `topics create` gives them."""
+        for topic in topics:
+            spec = spec_of(topic, prefix + topic.value, partitions, 1)
+            await self.create_topics([spec.name], partitions=partitions, config=spec.configs)
 
 
 class Brokers:

@@ -46,8 +46,8 @@ async def test_topics_that_are_missing_or_of_different_counts_are_named_and_wait
     system = bare_system
     odd = system.topic(Topic.DRIFT)
     late = system.topic(Topic.COMMANDS)
-    others = [system.topic(topic) for topic in Topic if topic not in (Topic.DRIFT, Topic.COMMANDS)]
-    await broker.create_topics(others, partitions=PARTITIONS)
+    others = [topic for topic in Topic if topic not in (Topic.DRIFT, Topic.COMMANDS)]
+    await broker.create_system(system.names.prefix, others, partitions=PARTITIONS)
     await broker.create_topics([odd], partitions=PARTITIONS + 1)
     worker = start_worker()
 

@@ -165,7 +165,7 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
     more: list[tuple[str, ...]] = [
         ("topics", "check"),
         ("why", ACCOUNT, "default", "A"),
-        ("dead-letters", "replay", "--all"),
+        ("dead-letters", "replay", "--all", "--yes"),
     ]
     for command in [*commands, *more]:
         said = await system.stockfreeze(*command, **login)
@@ -174,10 +174,10 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
     rights.take("--operation", "Describe", "--group", APP_ID)
     assert f"lacks the right Describe on group {APP_ID}" in await refused("verify")
     rights.take("--operation", "Write", "--topic", Topic.ORDERS)
-    assert f"lacks the right Write on topic {Topic.ORDERS}" in await refused("dead-letters", "replay", "--all")
+    assert f"lacks the right Write on topic {Topic.ORDERS}" in await refused("dead-letters", "replay", "--all", "--yes")
     inputs = [part for topic in INPUTS for part in ("--topic", topic)]
     rights.take("--operation", "Write", *inputs)
-    assert "lacks the right Write on the topics" in await refused("dead-letters", "replay", "--all")
+    assert "lacks the right Write on the topics" in await refused("dead-letters", "replay", "--all", "--yes")
     rights.take("--operation", "DescribeConfigs", "--topic", Topic.STATE)
     assert f"lacks the right DescribeConfigs on topic {Topic.STATE}" in await refused("topics", "check")
     rights.take("--operation", "Read", "--topic", Topic.MOVEMENTS)

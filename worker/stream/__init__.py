@@ -4,13 +4,17 @@ The engine knows no domain. It hosts a `Processor`, and keeps one promise: every
 its outputs, its state and its offset in one transaction, whatever crashes.
 """
 
+from typing import TYPE_CHECKING
+
 from worker.stream.config import Chance, Clock, EngineConfig
-from worker.stream.engine import Engine
 from worker.stream.errors import NotAssigned
 from worker.stream.observer import BatchReport, Observer
 from worker.stream.processor import Outcome, Processor, StateVersionError
 from worker.stream.records import Headers, InputRecord, OutputRecord
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
+
+if TYPE_CHECKING:
+    from worker.stream.engine import Engine
 
 __all__ = [
     "BatchReport",
@@ -31,3 +35,12 @@ __all__ = [
     "RestoreProgress",
     "StateVersionError",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import the engine when it is first asked for: commands need settings and errors, and start sooner without it."""
+    if name == "Engine":
+        from worker.stream.engine import Engine  # noqa: PLC0415 - see above
+
+        return Engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

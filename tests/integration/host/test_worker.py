@@ -34,7 +34,7 @@ def start_worker(tmp_path: Path, names: Names) -> Iterator[StartWorker]:
 
 
 async def create_topics(broker: Broker, names: Names) -> None:
-    await broker.create_topics([f"{names.prefix}{topic.value}" for topic in Topic], partitions=PARTITIONS)
+    await broker.create_system(names.prefix, Topic, partitions=PARTITIONS)
 
 
 async def send_order(broker: Broker, names: Names) -> None:
