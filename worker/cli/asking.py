@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 def ask(question: Coroutine[object, object, Answer]) -> Answer:
     """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`."""
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaError, ProducerFenced
 
     from worker.edges.admin import TopicsMissing
     from worker.edges.cluster import ClusterError
@@ -36,6 +36,8 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     from worker.edges.dead_letters import DeadLetterGone
     from worker.edges.state_reader import StateUnreadable
     from worker.edges.topic_reader import ReadStalled
+    from worker.stream.accepting import CannotAccept
+    from worker.stream.errors import Breached, Halt, StateTaken, StepTimeout
     from worker.stream.rights import REFUSALS, missing_right
 
     # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
@@ -45,18 +47,27 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     try:
         return asyncio.run(question)
     except (
+        Breached,
         BrokerUnreachable,
+        CannotAccept,
         ClusterError,
         DeadLetterGone,
+        Halt,
         ReadStalled,
         RightMissing,
+        StateTaken,
         StateUnreadable,
+        StepTimeout,
         TopicsMissing,
     ) as error:
         raise Refusal(str(error)) from error
     except REFUSALS as error:
         # What a command reads, it is refused as `RightMissing`.
         raise Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe")) from error
+    except ProducerFenced as error:
+        raise Refusal(
+            "a worker or another command has taken a partition over: stop it, and run this command again"
+        ) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise Refusal(f"Kafka failed to answer: {error or type(error).__name__}") from error
 
@@ -109,6 +120,34 @@ async def asked(settings: Settings, progress: ReadProgress | None = None) -> Asy
         with nullcontext(progress) if progress is not None else ReadingBar() as shown:
             async with TopicReader(options, shown) as reader:
                 yield Asked(settings, cluster, reader, partition_count)
+
+
+@asynccontextmanager
+async def stopped(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
+    """Connect to a system that has all its topics and no workers, for the length of the block; gives its partition
+    count too. Raises Refusal where workers are in the group.
+    """
+    from worker.edges.admin import common_partition_count
+    from worker.edges.cluster import open_cluster
+
+    async with open_cluster(settings.client_options()) as cluster:
+        names = [settings.topic(topic) for topic in Topic]
+        found = await cluster.partition_counts()
+        await cluster.require_visible(name for name in names if name not in found)
+        partition_count = common_partition_count(names, found)
+        await require_no_members(cluster, settings)
+        yield cluster, partition_count
+
+
+async def require_no_members(cluster: Cluster, settings: Settings) -> None:
+    """Raise Refusal where workers are in the group."""
+    members = await cluster.members(settings.app_id)
+    if members:
+        many = len(members) > 1
+        raise Refusal(
+            f"{len(members)} worker{'s are' if many else ' is'} in the group {settings.app_id}: stop all workers of "
+            f"this system, and run this again (one that was killed leaves after {settings.session_timeout_ms} ms)"
+        )
 
 
 class ReadingBar:

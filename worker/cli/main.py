@@ -30,11 +30,12 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("worker.cli.run", "Run the worker."),
     "demo": Entry("worker.cli.demo", "Watch real orders go through a worker on this machine."),
-    "topics": Entry("worker.cli.topics", "Create or check the topics."),
+    "topics": Entry("worker.cli.topics", "Create or check the topics, or go on with one that was made anew."),
     "verify": Entry("worker.cli.verify", "Check that state, levels and journal agree."),
     "why": Entry("worker.cli.why", "Show which orders hold the frozen units of a SKU."),
     "order": Entry("worker.cli.order", "Show what is known about an order."),
     "dead-letters": Entry("worker.cli.dead_letters", "List, show, replay or discard what could not be applied."),
+    "begin-anew": Entry("worker.cli.begin_anew", "Delete state and outputs, and read the inputs again."),
     "schemas": Entry("worker.cli.schemas", "Print the schemas of the events."),
 }
 

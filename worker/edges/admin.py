@@ -34,6 +34,8 @@ MESSAGE_BYTES: Final = "max.message.bytes"
 IN_SYNC: Final = "min.insync.replicas"
 BATCH_BYTES_MAX: Final = EngineConfig.produce_batch_bytes_max
 """What the worker writes to a topic at once, but for records that are larger by themselves."""
+REPUBLISHED: Final = (Topic.LEVELS, Topic.STATUS)
+"""Outputs whose latest records follow from the state."""
 CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
 
 
@@ -98,6 +100,73 @@ def common_partition_count(names: Sequence[str], found: Mapping[str, int]) -> in
     if len(counts) > 1:
         raise TopicsMissing("the topics have different partition counts: `stockfreeze topics check` shows them")
     return counts.pop()
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Whether a system has worked already: which of state and journal have records, and whether its group has committed
+    offsets.
+    """
+
+    with_records: frozenset[Topic]
+    has_offsets: bool
+
+
+BOOKS: Final = (Topic.STATE, Topic.MOVEMENTS)
+"""Neither is of use without the other."""
+
+
+def refusal_to_create(missing: Mapping[Topic, str], used: Used) -> str | None:
+    """Why topics that are missing (their full names) must not be created, and the way out; None: they may be."""
+    lost = [missing[topic] for topic in BOOKS if topic in missing]
+    left = [topic for topic in BOOKS if topic in used.with_records and topic not in missing]
+    if not lost or not (left or used.has_offsets):
+        return None
+    what = {Topic.STATE: "the state", Topic.MOVEMENTS: "the journal"}
+    why = f"{what[left[0]]} has records" if left else "its group has committed offsets"
+    return (
+        f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} missing, but this system has worked, as {why}: made "
+        "anew and empty, the books would be wrong, so nothing was created; restore what is missing from a copy with the "
+        "same offsets, or run `stockfreeze begin-anew`"
+    )
+
+
+def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]:
+    """What to do about topics that were created (their full names) beside a state that has records."""
+    if Topic.STATE not in used.with_records:
+        return []
+    advice = [
+        f"{name} is empty now: if it was read before, stop all workers and run `stockfreeze topics accept {name} "
+        "--from beginning`."
+        for topic, name in created.items()
+        if topic in INPUTS
+    ]
+    if republished := [name for topic, name in created.items() if topic in REPUBLISHED]:
+        advice.append(
+            f"{' and '.join(republished)}: empty now; stop all workers and run `stockfreeze topics republish`, which "
+            "writes levels and statuses anew."
+        )
+    advice += [
+        f"{name} is empty now: what it held is gone."
+        for topic, name in created.items()
+        if topic not in (*INPUTS, *REPUBLISHED)
+    ]
+    return advice
+
+
+def spec_like(
+    topic: Topic, name: str, partition_count: int, was: TopicSpec | None, replication_factor: int
+) -> TopicSpec:
+    """How an output is created anew: with what was set for it, but for what would lose records.
+
+    `was` None: it is not there any more; `replication_factor` is for that.
+    """
+    spec = spec_of(topic, name, partition_count, replication_factor)
+    if was is None:
+        return spec
+    kept = (CLEANUP, RETENTION_MS, RETENTION_BYTES) if topic in KEPT_FOR_EVER else (CLEANUP,)
+    needed = {config: spec.configs[config] for config in kept}
+    return TopicSpec(name, partition_count, was.replication_factor, {**was.configs, **needed})
 
 
 def judge_topics(topics: Sequence[TopicFacts], recorded_counts: Mapping[int, int]) -> list[TopicReport]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from aiokafka.errors import OffsetOutOfRangeError
 
@@ -22,7 +23,7 @@ from worker.stream.positions import (
     decode_checkpoint,
     decode_format,
 )
-from worker.stream.processor import Processor, StateVersionError
+from worker.stream.processor import StateVersionError
 from worker.stream.status import RestoreProgress
 
 
@@ -57,6 +58,13 @@ class Restored:
             self.partition_count = decode_format(value)
 
 
+class Restorable(Protocol):
+    """What takes the records of the state that are not the engine's own: a processor."""
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one record, in order."""
+
+
 class StateReader:
     """Reads the state topic of one partition into a processor, with a reader of that partition."""
 
@@ -67,7 +75,7 @@ class StateReader:
 
     async def restore(
         self,
-        processor: Processor,
+        processor: Restorable,
         begin_offset: int,
         fence_offset: int,
         progressed: Callable[[RestoreProgress], None],
@@ -99,7 +107,7 @@ class StateReader:
             return False
         return first is None
 
-    def _take(self, records: Sequence[StateRecord], processor: Processor, restored: Restored) -> None:
+    def _take(self, records: Sequence[StateRecord], processor: Restorable, restored: Restored) -> None:
         restore = processor.restore
         try:
             for record in records:

@@ -14,21 +14,19 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    IncompatibleBrokerVersion,
     LeaderNotAvailableError,
     TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
     for_code,
 )
 
-from worker.stream.clients import Admin, Client, Consumer
+from worker.stream.clients import Admin, Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import NotReady, StepTimeout, bounded
-from worker.stream.metadata_requests import DescribedTopic, described, metadata_request
+from worker.stream.metadata_requests import describe_topics
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
 from worker.stream.reaper import Reaper
-from worker.stream.rights import hidden_sentence, hidden_topics
+from worker.stream.rights import hidden_sentence
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +72,7 @@ class TopicCheck:
         """
         config = self._config
         names = list(dict.fromkeys((*config.inputs, *config.outputs, config.state_topic)))
-        described = await bounded(self._describe(names), config.step_ms_max, "looking at the topics")
+        described = await bounded(describe_topics(self._admin, names), config.step_ms_max, "looking at the topics")
         refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
         if refused:
             raise NotReady(hidden_sentence(config.client.get("sasl_plain_username"), refused))
@@ -89,24 +87,6 @@ class TopicCheck:
             raise NotReady(f"the topics do not have the same partition count ({told}): all must have the same")
         ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
         return TopicsSeen(next(iter(by_count)), ids)
-
-    async def _describe(self, names: list[str]) -> dict[str, DescribedTopic]:
-        client: Client = self._admin._client  # noqa: SLF001 - the admin client asks for no ids
-        try:
-            return described(await client.send(client.get_random_node(), metadata_request(names)))
-        except IncompatibleBrokerVersion:
-            # An older broker. Asked by name in its way, it may create what it does not have.
-            listed = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
-        hidden = set(await hidden_topics(self._admin, [name for name in names if name not in listed]))
-        found = {}
-        for name in names:
-            topic = listed.get(name)
-            if topic is not None:
-                found[name] = DescribedTopic(topic["error_code"], len(topic["partitions"]), None)
-            else:
-                refusal = TopicAuthorizationFailedError if name in hidden else UnknownTopicOrPartitionError
-                found[name] = DescribedTopic(refusal.errno, 0, None)
-        return found
 
     async def check_policies(self) -> None:
         """Look whether state and journal keep what they must: the state by key alone, the journal for ever.
