@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from schemas.topics import Topic
+from schemas.topics import INPUTS, OUTPUTS, Topic
 from tests.e2e.messages import count, order, sub_order
-from tests.e2e.system import Message, System, until
+from tests.e2e.system import Message, Record, System, until
 from tests.e2e.worker_process import StartWorker, WorkerProcess
+from worker.edges.cluster import open_cluster
 from worker.settings import Settings
 from worker.stream.accepting import Acceptor, Start
 
@@ -62,6 +65,10 @@ async def worked(system: System, start_worker: StartWorker) -> None:
     )
     await system.settled()
     assert await worker.terminate() == 0
+
+
+ALL_LEVELS = {(account, sku): at for account in ACCOUNTS for sku, at in (("A", (98, 8)), ("B", (7, 0)))}
+"""What is left of what `worked` sends."""
 
 
 async def halted(worker: WorkerProcess, part: str) -> None:
@@ -167,3 +174,136 @@ async def test_accepting_that_was_interrupted_is_finished_by_another_run(
     await system.settled()
     await system.assert_sound()
     assert await freezes(system) == {(account, f"o{number}"): 1 for account in ACCOUNTS for number in range(1, 9)}
+
+
+async def test_a_state_lost_under_a_running_worker_begins_anew(system: System, start_worker: StartWorker) -> None:
+    await worked(system, start_worker)
+    worker = start_worker()
+    await worker.ready()
+    await delete(system, Topic.STATE)
+    name = system.topic(Topic.STATE)
+    await halted(worker, f"topics are missing: {name}")
+    assert "`stockfreeze begin-anew`" in (await worker.until(lambda _: True, "/health/ready", 5)).body
+    refused = await system.stockfreeze("topics", "create")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "`stockfreeze begin-anew`" in refused.err
+    assert await worker.terminate() == 0
+
+    shown = await system.stockfreeze("begin-anew")
+    assert shown.code == 2
+    assert f"add --confirm {system.names.app_id}" in shown.err
+    assert "missing: created" in shown.out
+    wrong = await system.stockfreeze("begin-anew", "--confirm", "another")
+    assert wrong.code == 2
+    done = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)
+    assert done.code == 0, done
+
+    worker.start()
+    await worker.ready()
+    await system.settled()
+    await system.assert_sound()
+    assert await levels(system) == ALL_LEVELS
+    assert await freezes(system) == {(account, f"o{number}"): 1 for account in ACCOUNTS for number in range(1, 6)}
+    checked = await system.stockfreeze("topics", "check")
+    assert checked.code == 0, checked
+
+
+async def test_a_state_made_anew_while_nobody_ran_begins_anew(system: System, start_worker: StartWorker) -> None:
+    await worked(system, start_worker)
+    await delete(system, Topic.STATE)
+    compacted = {"cleanup.policy": "compact"}
+    await system.broker.create_topics([system.topic(Topic.STATE)], partitions=system.partitions, config=compacted)
+    worker = start_worker()
+    await halted(worker, "the state of partition 0 is lost")
+    refused = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)
+    assert "stop all workers" in refused.err
+    worker.kill()
+    while (done := await system.stockfreeze("begin-anew", "--confirm", system.names.app_id, "--json")).code != 0:
+        assert "in the group" in done.err  # until its session is over
+    assert set(done.json()["kept"]) == {system.topic(topic) for topic in INPUTS}
+
+    worker.start()
+    await worker.ready()
+    await system.settled()
+    await system.assert_sound()
+    assert await levels(system) == ALL_LEVELS
+
+
+@pytest.mark.parametrize("steps", ["ended", "deleted", "forgotten"])
+async def test_beginning_anew_that_was_interrupted_is_finished_by_another_run(
+    system: System, start_worker: StartWorker, steps: str
+) -> None:
+    await worked(system, start_worker)
+    if steps != "ended":
+        await delete(system, *OUTPUTS)
+    if steps == "forgotten":
+        async with open_cluster({"bootstrap_servers": system.broker.bootstrap_servers}) as cluster:
+            await cluster.delete_group(system.names.app_id)
+    if steps == "deleted":
+        refused = await system.stockfreeze("topics", "create")
+        assert "`stockfreeze begin-anew`" in refused.err
+    done = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)
+    assert done.code == 0, done
+    again = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)
+    assert again.code == 0, again
+    worker = start_worker()
+    await worker.ready()
+    await system.settled()
+    await system.assert_sound()
+    assert await levels(system) == ALL_LEVELS
+
+
+async def test_topics_made_anew_keep_what_was_set_for_them(system: System) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=system.broker.bootstrap_servers)
+    await admin.start()
+    changed = {
+        Topic.ALERTS: {"retention.ms": "86400000"},
+        Topic.STATE: {"cleanup.policy": "delete", "segment.bytes": "1048577"},
+    }
+    await admin.alter_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, system.topic(topic), of) for topic, of in changed.items()]
+    )
+    await admin.close()
+    done = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)
+    assert done.code == 0, done
+    async with open_cluster({"bootstrap_servers": system.broker.bootstrap_servers}) as cluster:
+        made = await cluster.as_created([system.topic(topic) for topic in changed])
+    assert made[system.topic(Topic.ALERTS)].configs == {"retention.ms": "86400000"}
+    assert made[system.topic(Topic.STATE)].configs == {"cleanup.policy": "compact", "segment.bytes": "1048577"}
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_levels_and_statuses_are_republished(system: System, start_worker: StartWorker, times: int) -> None:
+    await worked(system, start_worker)
+    lost = (Topic.LEVELS, Topic.STATUS)
+    before = {topic: {record.key: _content(record) for record in await system.read(topic)} for topic in lost}
+    await delete(system, *lost)
+    made = await system.stockfreeze("topics", "create")
+    assert "`stockfreeze topics republish`" in made.out
+    found = await system.stockfreeze("verify")
+    assert found.code == 1
+    for _ in range(times):
+        said = await system.stockfreeze("topics", "republish", "--json")
+        assert said.code == 0, said
+        assert sum(each["levels"] for each in said.json()["partitions"]) == len(before[Topic.LEVELS])
+    await system.assert_sound()
+    for topic in lost:
+        assert {record.key: _content(record) for record in await system.read(topic)} == before[topic]
+    ids = [event["event_id"] for topic in lost for event in await system.values(topic)]
+    assert len(ids) == len(set(ids))
+    assert all(event_id.startswith(f"{system.topic(Topic.STATE)}/") for event_id in ids)
+
+    worker = start_worker()
+    await worker.ready()
+    refused = await system.stockfreeze("topics", "republish")
+    assert refused.code == 2
+    await system.send(created([9]))
+    await system.settled()
+    await system.assert_sound()
+
+
+def _content(record: Record) -> dict[str, object]:
+    """Of a level or status, without what says where it came from."""
+    assert record.value is not None
+    fields: dict[str, object] = json.loads(record.value)
+    return {name: value for name, value in fields.items() if name not in {"event_id", "occurred_at", "cause"}}

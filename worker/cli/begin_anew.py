@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 AFTERWARDS = (
     "What has expired from the inputs is not known any more: send first counts, and orders that are still open, again.",
-    "Consumers of the outputs must forget what they booked from this system, and read the outputs from their "
-    "beginning: event ids begin anew, so that those of before would come again with other content.",
+    (
+        "Consumers of the outputs must forget what they booked from this system, and read the outputs from their "
+        "beginning: event ids begin anew, and those of before come again with other content."
+    ),
     "Start the workers: they read the inputs from their beginning.",
 )
 
@@ -103,6 +105,7 @@ async def _begin(settings: Settings, renewal: Renewal, *, is_silent: bool) -> No
 
 
 def _print(renewal: Renewal, records: dict[str, int]) -> None:
+    rows: list[tuple[str, int | None, str]]
     rows = [(name, records[name], "deleted and created anew") for name in renewal.deleted]
     rows += [(name, None, "missing: created") for name in renewal.lacking]
     rows += [(name, records[name], "kept") for name in renewal.kept]

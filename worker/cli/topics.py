@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.topics import INPUTS, Topic
-from worker.cli import accepting
+from worker.cli import accepting, republishing
 from worker.cli.asking import ask
 from worker.cli.context import Refusal, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
@@ -28,6 +28,7 @@ def command() -> None:
 
 
 command.add_command(accepting.command)
+command.add_command(republishing.command)
 
 
 @command.command(

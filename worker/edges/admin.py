@@ -125,9 +125,9 @@ def refusal_to_create(missing: Mapping[Topic, str], used: Used) -> str | None:
     what = {Topic.STATE: "the state", Topic.MOVEMENTS: "the journal"}
     why = f"{what[left[0]]} has records" if left else "its group has committed offsets"
     return (
-        f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} missing, but this system has worked, as {why}: made "
-        "anew and empty, the books would be wrong, so nothing was created; restore what is missing from a copy with the "
-        "same offsets, or run `stockfreeze begin-anew`"
+        f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} missing, but this system has worked, as {why}: "
+        "made anew and empty, the books would be wrong, so nothing was created; restore what is missing from a copy "
+        "with the same offsets, or run `stockfreeze begin-anew`"
     )
 
 

@@ -88,11 +88,12 @@ class PartitionStart:
         self._state_reader = StateReader(config, partition, self._reader)
         self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
 
-    async def fence(self, writer: TransactionWriter) -> None:
-        """Stop the predecessor: from now on only `writer` writes for this partition."""
+    async def fence(self, writer: TransactionWriter) -> int:
+        """Stop the predecessor: from now on only `writer` writes for this partition. Gives the fence's offset."""
         await writer.start()
         self._fence_offset = await writer.fence()
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
+        return self._fence_offset
 
     async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
         """Restore or resume the state, once fenced, and compare it with the topics.

@@ -17,7 +17,7 @@ from schemas.topics import INPUTS, Topic
 from worker.domain.views import OrderView
 from worker.edges.cluster import Cluster
 from worker.edges.partitioning import partition_of
-from worker.edges.state_reader import NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
+from worker.edges.state_reader import ALL, NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
 from worker.edges.topic_reader import Bounds, Take, TopicReader
 from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input
 from worker.edges.verification.findings import Check, Findings
@@ -138,10 +138,12 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     committed_after = await reading.committed()
     _check_format(system, state, findings)
     cut = state.cut
+    # What `topics republish` wrote was written from the state.
+    published = {**cut, system.topic(Topic.STATE): ALL}
 
-    levels = Levels(system.topic(Topic.LEVELS), partition, cut)
+    levels = Levels(system.topic(Topic.LEVELS), partition, published)
     open_units: dict[StockKey, int] = {}
-    statuses = Statuses(system.topic(Topic.STATUS), partition, cut, _summing(state.ledger.orders(), open_units))
+    statuses = Statuses(system.topic(Topic.STATUS), partition, published, _summing(state.ledger.orders(), open_units))
     dead_letters = DeadLetters(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
     await reading.read_to_end(Topic.LEVELS, levels.take)
     await reading.read_to_end(Topic.STATUS, statuses.take)
