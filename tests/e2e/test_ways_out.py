@@ -105,6 +105,8 @@ async def test_an_input_made_anew_is_accepted_from_its_beginning(system: System,
     refused = await system.stockfreeze("topics", "accept", name, "--from", "beginning", "--yes")
     assert (refused.code, refused.err.count("\n")) == (2, 1)
     assert "stop all workers of this system" in refused.err
+    judged = await system.stockfreeze("verify", "--json")
+    assert (judged.code, set(judged.json()["found"])) == (1, {"topics"})
     assert await worker.terminate() == 0
 
     unasked = await system.stockfreeze("topics", "accept", name, "--from", "beginning")
@@ -268,7 +270,7 @@ async def test_topics_made_anew_keep_what_was_set_for_them(system: System) -> No
     assert done.code == 0, done
     async with open_cluster({"bootstrap_servers": system.broker.bootstrap_servers}) as cluster:
         made = await cluster.as_created([system.topic(topic) for topic in changed])
-    assert made[system.topic(Topic.ALERTS)].configs == {"retention.ms": "86400000"}
+    assert made[system.topic(Topic.ALERTS)].configs == {"retention.ms": "86400000", "cleanup.policy": "delete"}
     assert made[system.topic(Topic.STATE)].configs == {"cleanup.policy": "compact", "segment.bytes": "1048577"}
 
 

@@ -79,6 +79,10 @@ class Guards:
         """The first thing that does not fit; `checkpoint` None: the state has none."""
         return next(self._breaches(checkpoint, known, found), None)
 
+    def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
+        """All that does not fit."""
+        return list(self._breaches(checkpoint, known, found))
+
     def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
         """The first thing of one input that does not fit."""
         is_changed, anchor = topic in known.changed(found.ids), known.anchors.get(topic)
