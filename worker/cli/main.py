@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("worker.cli.run", "Run the worker."),
     "demo": Entry("worker.cli.demo", "Watch real orders go through a worker on this machine."),
-    "topics": Entry("worker.cli.topics", "Create or check the topics, or go on with one that was made anew."),
+    "topics": Entry("worker.cli.topics", "Create or check topics, or go on with new ones."),
     "verify": Entry("worker.cli.verify", "Check that state, levels and journal agree."),
     "why": Entry("worker.cli.why", "Show which orders hold the frozen units of a SKU."),
     "order": Entry("worker.cli.order", "Show what is known about an order."),

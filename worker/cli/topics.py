@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @click.group()
 def command() -> None:
-    """Create or check the topics, or go on with one that was made anew."""
+    """Create or check the topics, or go on with those that were made anew."""
 
 
 command.add_command(accepting.command)
@@ -73,7 +73,7 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
         found = f"all topics have {next(iter(other.values()))}"
     return (
         f"PARTITIONS is {settings.partitions}, but {found}: set PARTITIONS to that count, or choose another "
-        "TOPIC_PREFIX."
+        "TOPIC_PREFIX and APP_ID."
     )
 
 
@@ -89,8 +89,8 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that all topics exist, with equal partition counts and the configuration they need.
 
-    The partition count must also be the one that the state was built with. Exit code 1 when something is wrong; each
-    line says what to do.
+    The partition count must also be the one that the state was built with, and the inputs the topics that it knows.
+    Exit code 1 when something is wrong; each line says what to do.
     """
     reports = ask(_check(settings))
     is_wrong = any(report["problems"] for report in reports)
@@ -175,35 +175,54 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
         present = [name for topic in Topic if (name := settings.topic(topic)) in found]
         hidden = await cluster.hidden(name for topic in Topic if (name := settings.topic(topic)) not in found)
         configs = await cluster.configs(present, CHECKED_CONFIGS)
+        ids = await cluster.ids(present)
     facts = [
         TopicFacts(topic, name, found.get(name), configs.get(name, {}), is_hidden=name in hidden)
         for topic in Topic
         for name in [settings.topic(topic)]
     ]
-    recorded = await _recorded_counts(settings, found.get(settings.topic(Topic.STATE), 0))
+    recorded, breaches = await _said_by_state(settings, found, ids)
     return [
         {
             "name": report.facts.name,
             "partitions": report.facts.partition_count,
             "configs": dict(report.facts.configs),
-            "problems": list(report.problems),
+            "problems": [*report.problems, *breaches.get(report.facts.name, ())],
         }
         for report in judge_topics(facts, recorded)
     ]
 
 
-async def _recorded_counts(settings: Settings, partition_count: int) -> dict[int, int]:
-    """The partition counts that the state was built with, where it has recorded one."""
+async def _said_by_state(
+    settings: Settings, found: Mapping[str, int], ids: Mapping[str, bytes]
+) -> tuple[dict[int, int], dict[str, list[str]]]:
+    """The partition counts that the state was built with, where it has recorded one; and, by input, in which partitions
+    it is not what the state knows.
+    """
     from worker.cli.asking import ReadingBar
-    from worker.edges.state_reader import read_recorded_partition_count
+    from worker.edges.belonging import Belonging
+    from worker.edges.state_reader import read_said
     from worker.edges.topic_reader import TopicReader
+    from worker.stream.guards import Guards
 
+    state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
+    partition_count = found.get(state, 0)
     recorded: dict[int, int] = {}
-    if partition_count:
-        with ReadingBar() as bar:
-            async with TopicReader(settings.client_options(), bar) as reader:
-                for partition in range(partition_count):
-                    count = await read_recorded_partition_count(reader, settings.topic(Topic.STATE), partition)
-                    if count is not None:
-                        recorded[partition] = count
-    return recorded
+    breaches: dict[str, list[str]] = {}
+    if not partition_count:
+        return recorded, breaches
+    with ReadingBar() as bar:
+        async with TopicReader(settings.client_options(), bar) as reader:
+            for partition in range(partition_count):
+                said = await read_said(reader, state, partition)
+                if said.partition_count is not None:
+                    recorded[partition] = said.partition_count
+                inputs = tuple(name for topic in INPUTS if found.get(name := settings.topic(topic), 0) > partition)
+                belonging = Belonging(reader, Guards(partition, inputs, journal, state), ids)
+                for breach in await belonging.input_breaches(said):
+                    breaches.setdefault(breach.topic, []).append(breach.sentence)
+    # The way out is one for all partitions.
+    return recorded, {
+        topic: [sentences[0] if len(sentences) == 1 else f"{sentences[0]} (and {len(sentences) - 1} partitions more)"]
+        for topic, sentences in breaches.items()
+    }

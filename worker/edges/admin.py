@@ -24,6 +24,7 @@ from typing import Final
 from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, LARGE, RECORD_BYTES_MAX, Topic
 from worker.edges.cluster import BROKER_DEFAULT, TopicSpec
 from worker.stream.config import EngineConfig
+from worker.stream.guards import ANOTHER_SYSTEM, BEGIN_ANEW
 
 INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
 
@@ -191,13 +192,12 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
     if facts.is_hidden:
         return ["cannot be seen: grant this command's user the right Describe on it, then check again"]
     if facts.partition_count is None:
-        return ["missing: run `stockfreeze topics create`"]
+        return ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
     problems = []
     if facts.partition_count != expected:
         why = "the state was built with" if recorded_counts else "the other topics have"
         problems.append(
-            f"{facts.partition_count} partitions, but {why} {expected}: accounts would move; "
-            f"make the topic anew with {expected} and copy its records"
+            f"{facts.partition_count} partitions, but {why} {expected}: {_way_out_of_count(facts.topic, expected)}"
         )
     if facts.topic is Topic.STATE and len(set(recorded_counts.values())) > 1:
         counts = ", ".join(str(count) for count in sorted(set(recorded_counts.values())))
@@ -205,6 +205,18 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
             f"its partitions were built for different partition counts ({counts}): it is a mixture of systems"
         )
     return problems + _config_problems(facts.topic, facts.configs)
+
+
+_AFTERWARDS: Final = ", and run `stockfreeze verify`, as records may be lost already"
+
+
+def _way_out_of_count(topic: Topic, expected: int | None) -> str:
+    if topic in INPUTS:
+        return f"accounts would move; {ANOTHER_SYSTEM}"
+    if topic in BOOKS:
+        return f"where all inputs have {expected}, {BEGIN_ANEW}"
+    afterwards = " and `stockfreeze topics republish`" if topic in REPUBLISHED else "; what it holds is lost then"
+    return f"stop all workers, delete it, and run `stockfreeze topics create` with PARTITIONS={expected}{afterwards}"
 
 
 def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
@@ -216,10 +228,10 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
             if topic in COMPACTED
             else "all but the last record of an account would be lost"
         )
-        problems.append(f"{CLEANUP} is {cleanup}, so {why}: set it to {wanted}")
+        problems.append(f"{CLEANUP} is {cleanup}, so {why}: set it to {wanted}{_AFTERWARDS}")
     if topic in KEPT_FOR_EVER:
         problems += [
-            f"{name} is {configs[name]}, but it must be kept for ever: set it to -1"
+            f"{name} is {configs[name]}, but it must be kept for ever: set it to -1{_AFTERWARDS}"
             for name in (RETENTION_MS, RETENTION_BYTES)
             if configs.get(name, "-1") != "-1"
         ]

@@ -28,6 +28,10 @@ from worker.stream.positions import UNKNOWN, Checkpoint, LastRecord, Position
 BEGIN_ANEW: Final = (
     "stop all workers and run `stockfreeze begin-anew`, which makes state and outputs anew and reads the inputs again"
 )
+ANOTHER_SYSTEM: Final = (
+    "partitions cannot be taken away, so begin another system, with another TOPIC_PREFIX and APP_ID, and copy the "
+    "inputs as the README says (Partition counts and backups)"
+)
 
 
 class Bounds(NamedTuple):
@@ -121,7 +125,7 @@ class Guards:
         (last, expected), end = checkpoint.journal, found.bounds[self.journal].end
         if expected == UNKNOWN:
             return
-        way_out = f"restore the topics from a backup of one moment, or {BEGIN_ANEW}"
+        way_out = f"restore state and journal from copies of one moment, with the same offsets, or {BEGIN_ANEW}"
         place = self._place(self.journal)
         if end < expected:
             yield Breach(

@@ -10,6 +10,7 @@ from aiokafka.errors import OffsetOutOfRangeError
 
 from worker.stream.config import EngineConfig
 from worker.stream.errors import Halt
+from worker.stream.guards import BEGIN_ANEW
 from worker.stream.known_topics import KnownTopics, decode_known_topics
 from worker.stream.partition_reader import PartitionReader, StateRecord
 from worker.stream.positions import (
@@ -124,5 +125,5 @@ class StateReader:
         except Exception as error:
             raise Halt(
                 f"the state of partition {self._partition} in {self._state_topic} cannot be read "
-                f"({type(error).__name__}: {error})"
+                f"({type(error).__name__}: {error}): restore the topic from a backup, or {BEGIN_ANEW}"
             ) from error

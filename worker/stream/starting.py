@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.stream.errors import Breached, Halt, halt_at
-from worker.stream.guards import Bounds, Found, Guards, proofs_of
+from worker.stream.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.known_topics import KnownTopics, encode_known_topics
 from worker.stream.memory import Memory
 from worker.stream.partition_reader import PartitionReader
@@ -142,7 +142,7 @@ class PartitionStart:
         if restored.partition_count not in (None, self._partition_count):
             raise Halt(
                 f"the state of partition {self._partition} was begun with {restored.partition_count} partitions, the "
-                f"topics have {self._partition_count}: give every topic {restored.partition_count} partitions again"
+                f"topics have {self._partition_count}; {ANOTHER_SYSTEM}"
             )
         await self._finish_restore(processor, restored)
         seconds = self._clock.monotonic() - began_at

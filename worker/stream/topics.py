@@ -22,6 +22,7 @@ from aiokafka.errors import (
 from worker.stream.clients import Admin, Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import NotReady, StepTimeout, bounded
+from worker.stream.guards import ANOTHER_SYSTEM, BEGIN_ANEW
 from worker.stream.metadata_requests import describe_topics
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
@@ -84,7 +85,10 @@ class TopicCheck:
             by_count.setdefault(described[name].partition_count, []).append(name)
         if len(by_count) > 1:
             told = "; ".join(f"{count}: {', '.join(topics)}" for count, topics in sorted(by_count.items()))
-            raise NotReady(f"the topics do not have the same partition count ({told}): all must have the same")
+            raise NotReady(
+                f"the topics do not have the same partition count ({told}): all must have the same; `stockfreeze "
+                "topics check` shows what to do about each"
+            )
         ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
         return TopicsSeen(next(iter(by_count)), ids)
 
@@ -114,7 +118,8 @@ class TopicCheck:
                     if values.get(name, value) != value:
                         raise NotReady(
                             f"{name} of {topic} is {values[name]}, so it would lose records that the books need: set "
-                            f"it to {value} (`stockfreeze topics check` shows all); nothing is processed before that"
+                            f"it to {value}, and run `stockfreeze verify`, as some may have expired already; nothing "
+                            "is processed before that (`stockfreeze topics check` shows all settings)"
                         )
 
     def _warn_once(self, topic: str) -> None:
@@ -135,7 +140,7 @@ class TopicCheck:
                 raise NotReady(
                     f"the topics have {partition_count} partitions, but the state in {self._config.state_topic} was "
                     f"begun with {recorded} (partition {partition}): accounts would lie in other partitions than "
-                    f"their state; give every topic {recorded} partitions again"
+                    f"their state; {ANOTHER_SYSTEM}"
                 )
 
     async def _recorded(self, partition_count: int) -> dict[int, int]:
@@ -193,15 +198,18 @@ def _format_of(value: bytes) -> int:
 
 def _missing(missing: Sequence[str], names: Sequence[str], config: EngineConfig) -> str:
     if len(missing) == len(names):
-        return f"all topics are missing, such as {missing[0]}: look at their prefix, or create them"
-    sentence = f"topics are missing: {', '.join(missing)}; create them, all with the same partition count"
+        return (
+            f"all topics are missing, such as {missing[0]}: check BOOTSTRAP_SERVERS and TOPIC_PREFIX; for a new "
+            "system, run `stockfreeze topics create`"
+        )
+    sentence = f"topics are missing: {', '.join(missing)}"
     if config.state_topic in missing or config.journal_topic in missing:
         # Made anew it would be empty, and the partitions would halt: there is another way out.
         return (
-            f"topics are missing: {', '.join(missing)}; if this system has worked before, what they held is needed: "
-            "restore them from a backup, or stop all workers and run `stockfreeze begin-anew`"
+            f"{sentence}; if this system has worked before, what they held is needed: restore them from a copy with "
+            f"the same offsets, or {BEGIN_ANEW}; for a new system, run `stockfreeze topics create`"
         )
-    return sentence
+    return f"{sentence}; run `stockfreeze topics create`, and do what it says about those that are new"
 
 
 class _Closing:

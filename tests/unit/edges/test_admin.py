@@ -65,7 +65,9 @@ def test_with_the_brokers_own_replication_they_also_say_how_many_must_be_in_sync
 
 
 def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
-    assert problems(facts(Topic.ALERTS, None)) == {Topic.ALERTS: ["missing: run `stockfreeze topics create`"]}
+    assert problems(facts(Topic.ALERTS, None)) == {
+        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
+    }
 
 
 def test_a_topic_with_another_partition_count_than_the_others_is_told() -> None:
