@@ -12,7 +12,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from schemas.topics import INPUTS, OUTPUTS, Topic
 from tests.e2e.messages import count, order, sub_order
-from tests.e2e.system import Message, Record, System, until
+from tests.e2e.system import Message, Record, System
 from tests.e2e.worker_process import StartWorker, WorkerProcess
 from worker.edges.cluster import open_cluster
 from worker.settings import Settings
@@ -30,21 +30,6 @@ def created(numbers: Iterable[int]) -> list[Message]:
     return [
         order("created", account, f"e{number}", f"o{number}", lines=LINES) for number in numbers for account in ACCOUNTS
     ] + [order("created", account, "bad", "o0", lines=[{"sku": "A", "quantity": 0}]) for account in ACCOUNTS]
-
-
-async def delete(system: System, *topics: Topic) -> None:
-    names = {system.topic(topic) for topic in topics}
-    admin = AIOKafkaAdminClient(bootstrap_servers=system.broker.bootstrap_servers)
-    await admin.start()
-    try:
-        await admin.delete_topics(sorted(names))
-
-        async def gone() -> bool:
-            return not names & {topic["topic"] for topic in await admin.describe_topics()}
-
-        await until(gone)
-    finally:
-        await admin.close()
 
 
 async def worked(system: System, start_worker: StartWorker) -> None:
@@ -93,7 +78,7 @@ async def levels(system: System) -> dict[tuple[str, str], tuple[int | None, int]
 
 async def test_an_input_made_anew_is_accepted_from_its_beginning(system: System, start_worker: StartWorker) -> None:
     await worked(system, start_worker)
-    await delete(system, Topic.ORDERS)
+    await system.delete(Topic.ORDERS)
     made = await system.stockfreeze("topics", "create")
     assert made.code == 0
     name = system.topic(Topic.ORDERS)
@@ -136,7 +121,7 @@ async def test_an_input_accepted_from_its_end_leaves_what_it_has_unread(
     system: System, start_worker: StartWorker
 ) -> None:
     await worked(system, start_worker)
-    await delete(system, Topic.ORDERS)
+    await system.delete(Topic.ORDERS)
     await system.stockfreeze("topics", "create")
     await system.send(created(range(6, 9)))
     said = await system.stockfreeze("topics", "accept", str(Topic.ORDERS), "--from", "end", "--yes", "--json")
@@ -154,7 +139,7 @@ async def test_accepting_that_was_interrupted_is_finished_by_another_run(
     system: System, start_worker: StartWorker
 ) -> None:
     await worked(system, start_worker)
-    await delete(system, Topic.ORDERS)
+    await system.delete(Topic.ORDERS)
     await system.stockfreeze("topics", "create")
     await system.send(created(range(1, 9)))
     config = Settings(
@@ -182,7 +167,7 @@ async def test_a_state_lost_under_a_running_worker_begins_anew(system: System, s
     await worked(system, start_worker)
     worker = start_worker()
     await worker.ready()
-    await delete(system, Topic.STATE)
+    await system.delete(Topic.STATE)
     name = system.topic(Topic.STATE)
     await halted(worker, f"topics are missing: {name}")
     assert "`stockfreeze begin-anew`" in (await worker.until(lambda _: True, "/health/ready", 5)).body
@@ -212,7 +197,7 @@ async def test_a_state_lost_under_a_running_worker_begins_anew(system: System, s
 
 async def test_a_state_made_anew_while_nobody_ran_begins_anew(system: System, start_worker: StartWorker) -> None:
     await worked(system, start_worker)
-    await delete(system, Topic.STATE)
+    await system.delete(Topic.STATE)
     compacted = {"cleanup.policy": "compact"}
     await system.broker.create_topics([system.topic(Topic.STATE)], partitions=system.partitions, config=compacted)
     worker = start_worker()
@@ -237,7 +222,7 @@ async def test_beginning_anew_that_was_interrupted_is_finished_by_another_run(
 ) -> None:
     await worked(system, start_worker)
     if steps != "ended":
-        await delete(system, *OUTPUTS)
+        await system.delete(*OUTPUTS)
     if steps == "forgotten":
         async with open_cluster({"bootstrap_servers": system.broker.bootstrap_servers}) as cluster:
             await cluster.delete_group(system.names.app_id)
@@ -279,7 +264,7 @@ async def test_levels_and_statuses_are_republished(system: System, start_worker:
     await worked(system, start_worker)
     lost = (Topic.LEVELS, Topic.STATUS)
     before = {topic: {record.key: _content(record) for record in await system.read(topic)} for topic in lost}
-    await delete(system, *lost)
+    await system.delete(*lost)
     made = await system.stockfreeze("topics", "create")
     assert "`stockfreeze topics republish`" in made.out
     found = await system.stockfreeze("verify")
