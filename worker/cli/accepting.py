@@ -62,14 +62,14 @@ def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool
         raise Refusal(f"every partition of {wanted.topic} is what the state knows: there is nothing to accept")
     if not as_json:
         _print(f"{wanted.topic}, from its {start}", found)
-    confirm(f"Accept {len(found)} partitions, from the {start} of the topic?", yes=yes)
+    confirm(f"Accept {_partitions(found)}, from the {start} of the topic?", yes=yes)
     accepted = ask(_judge(wanted, accepting=True))
     if as_json:
         print_json({"topic": wanted.topic, "from": start, "accepted": [_as_data(each) for each in accepted]})
         return 0
     generations = ", ".join(f"~{number}" for number in sorted({each.generation for each in accepted}))
     click.echo(
-        f"topics: {len(accepted)} partitions of {wanted.topic} accepted. Start the workers; what they make of it has "
+        f"topics: {_partitions(accepted)} of {wanted.topic} accepted. Start the workers; what they make of it has "
         f"{generations} after the topic's name in its event ids."
     )
     return 0
@@ -97,6 +97,10 @@ async def _judge(wanted: _Wanted, *, accepting: bool) -> list[Acceptance]:
         finally:
             await acceptor.close()
     return [each for each in judged if each is not None]
+
+
+def _partitions(of: Sequence[Acceptance]) -> str:
+    return f"{len(of)} partition{'s' if len(of) > 1 else ''}"
 
 
 def _print(title: str, found: Sequence[Acceptance]) -> None:

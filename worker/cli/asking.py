@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -40,12 +40,9 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     from worker.stream.errors import Breached, Halt, StateTaken, StepTimeout
     from worker.stream.rights import REFUSALS, missing_right
 
-    # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
-    logger = logging.getLogger("aiokafka")
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
     try:
-        return asyncio.run(question)
+        with _silent("aiokafka", "worker.stream"):
+            return asyncio.run(question)
     except (
         Breached,
         BrokerUnreachable,
@@ -70,6 +67,26 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
         ) from error
     except (KafkaError, OSError, TimeoutError) as error:
         raise Refusal(f"Kafka failed to answer: {error or type(error).__name__}") from error
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keep loggers quiet.
+
+    The client's complaints would stand between the lines of the answer; the last one is part of the sentence. What the
+    engine logs, where a command uses a part of it, is for those who watch a worker.
+    """
+    handler = logging.NullHandler()
+    before = {name: logging.getLogger(name).propagate for name in names}
+    for name in names:
+        logging.getLogger(name).propagate = False
+        logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name, propagate in before.items():
+            logging.getLogger(name).propagate = propagate
+            logging.getLogger(name).removeHandler(handler)
 
 
 @dataclass(frozen=True, slots=True)

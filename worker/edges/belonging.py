@@ -49,7 +49,7 @@ class Belonging:
     async def breaches(
         self, said: Restored, journal: JournalSeen, state_records: int, group_offsets: Mapping[str, int]
     ) -> list[Breach]:
-        """All that does not fit: of state, journal and inputs. `state_records`: how many records the state has."""
+        """What does not fit, of state, journal and inputs. `state_records`: how many records the state has."""
         found = await self._found(said, journal, state_records, group_offsets)
         return self.guards.breaches(said.checkpoint, said.known_topics, found)
 

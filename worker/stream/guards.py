@@ -84,8 +84,11 @@ class Guards:
         return next(self._breaches(checkpoint, known, found), None)
 
     def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
-        """All that does not fit."""
-        return list(self._breaches(checkpoint, known, found))
+        """What does not fit, the first thing of each topic."""
+        first: dict[str, Breach] = {}
+        for breach in self._breaches(checkpoint, known, found):
+            first.setdefault(breach.topic, breach)
+        return list(first.values())
 
     def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
         """The first thing of one input that does not fit."""
