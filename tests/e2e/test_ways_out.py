@@ -92,6 +92,10 @@ async def test_an_input_made_anew_is_accepted_from_its_beginning(system: System,
     assert "stop all workers of this system" in refused.err
     judged = await system.stockfreeze("verify", "--json")
     assert (judged.code, set(judged.json()["found"])) == (1, {"topics"})
+    checked = await system.stockfreeze("topics", "check", "--json")
+    wrong = {topic["name"]: topic["problems"] for topic in checked.json()["topics"] if topic["problems"]}
+    assert (checked.code, list(wrong)) == (1, [name])
+    assert "`stockfreeze topics accept" in wrong[name][0]
     assert await worker.terminate() == 0
 
     unasked = await system.stockfreeze("topics", "accept", name, "--from", "beginning")
@@ -200,6 +204,8 @@ async def test_a_state_made_anew_while_nobody_ran_begins_anew(system: System, st
     await system.delete(Topic.STATE)
     compacted = {"cleanup.policy": "compact"}
     await system.broker.create_topics([system.topic(Topic.STATE)], partitions=system.partitions, config=compacted)
+    checked = await system.stockfreeze("topics", "check")
+    assert (checked.code, "the state of partition" in checked.out) == (1, True)
     worker = start_worker()
     await halted(worker, "the state of partition 0 is lost")
     refused = await system.stockfreeze("begin-anew", "--confirm", system.names.app_id)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ from worker.settings import Settings
 if TYPE_CHECKING:
     from worker.edges.admin import Used
     from worker.edges.cluster import Cluster
+    from worker.edges.topic_reader import TopicReader
+    from worker.stream.guards import Breach
+
+SETTLE_SECONDS = 0.5
+"""Longer than the markers of a transaction take to be written."""
 
 
 @click.group()
@@ -89,7 +95,7 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that all topics exist, with equal partition counts and the configuration they need.
 
-    The partition count must also be the one that the state was built with, and the inputs the topics that it knows.
+    The partition count must also be the one that the state was built with, and topics those that it knows.
     Exit code 1 when something is wrong; each line says what to do.
     """
     reports = ask(_check(settings))
@@ -196,33 +202,46 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
 async def _said_by_state(
     settings: Settings, found: Mapping[str, int], ids: Mapping[str, bytes]
 ) -> tuple[dict[int, int], dict[str, list[str]]]:
-    """The partition counts that the state was built with, where it has recorded one; and, by input, in which partitions
+    """The partition counts that the state was built with, where it has recorded one; and, by topic, in which partitions
     it is not what the state knows.
     """
     from worker.cli.asking import ReadingBar
-    from worker.edges.belonging import Belonging
-    from worker.edges.state_reader import read_said
     from worker.edges.topic_reader import TopicReader
-    from worker.stream.guards import Guards
 
-    state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
-    partition_count = found.get(state, 0)
     recorded: dict[int, int] = {}
     breaches: dict[str, list[str]] = {}
-    if not partition_count:
-        return recorded, breaches
     with ReadingBar() as bar:
         async with TopicReader(settings.client_options(), bar) as reader:
-            for partition in range(partition_count):
-                said = await read_said(reader, state, partition)
-                if said.partition_count is not None:
-                    recorded[partition] = said.partition_count
-                inputs = tuple(name for topic in INPUTS if found.get(name := settings.topic(topic), 0) > partition)
-                belonging = Belonging(reader, Guards(partition, inputs, journal, state), ids)
-                for breach in await belonging.input_breaches(said):
+            for partition in range(found.get(settings.topic(Topic.STATE), 0)):
+                count, of_partition = await _judged(settings, reader, partition, found, ids)
+                if of_partition:
+                    # A system that runs may have been caught between two transactions.
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    count, of_partition = await _judged(settings, reader, partition, found, ids)
+                if count is not None:
+                    recorded[partition] = count
+                for breach in of_partition:
                     breaches.setdefault(breach.topic, []).append(breach.sentence)
     # The way out is one for all partitions.
     return recorded, {
         topic: [sentences[0] if len(sentences) == 1 else f"{sentences[0]} (and {len(sentences) - 1} partitions more)"]
         for topic, sentences in breaches.items()
     }
+
+
+async def _judged(
+    settings: Settings, reader: TopicReader, partition: int, found: Mapping[str, int], ids: Mapping[str, bytes]
+) -> tuple[int | None, list[Breach]]:
+    """The partition count that a partition of the state was built with, and what does not belong to it."""
+    from worker.edges.belonging import Belonging, JournalSeen
+    from worker.edges.state_reader import read_said
+    from worker.stream.guards import Bounds, Guards
+
+    state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
+    said = await read_said(reader, state, partition)
+    inputs = tuple(settings.topic(topic) for topic in INPUTS)
+    if any(found.get(name, 0) <= partition for name in (*inputs, journal)):
+        return said.partition_count, []  # there is more to be said of topics that are not there
+    bounds = await reader.bounds(journal, partition)
+    belonging = Belonging(reader, Guards(partition, inputs, journal, state), ids)
+    return said.partition_count, await belonging.breaches(said, JournalSeen(Bounds(bounds.start, bounds.end), None))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from worker.edges.topic_reader import TopicReader
 from worker.stream.guards import Bounds, Breach, Found, Guards, proofs_of
@@ -22,8 +23,11 @@ class JournalSeen:
     """What there is of the journal, as far as the state has it."""
 
     bounds: Bounds
-    last_offset: int
-    """Of the last record that the state has caused, -1: there is none."""
+    last_offset: int | None
+    """Of the last record that the state has caused, -1: there is none; None: it was not looked for."""
+
+
+NO_OFFSETS: Final[Mapping[str, int]] = {}
 
 
 @dataclass(frozen=True)
@@ -34,33 +38,18 @@ class Belonging:
     guards: Guards
     ids: Mapping[str, bytes]
 
-    async def input_breaches(self, said: Restored) -> list[Breach]:
-        """What does not fit of each input."""
-        if said.checkpoint is None:
-            return []
-        found = await self._found(said)
-        breaches = [
-            self.guards.input_breach(topic, said.checkpoint, said.known_topics, found)
-            for topic in self.guards.inputs
-            if topic in said.checkpoint.positions
-        ]
-        return [breach for breach in breaches if breach is not None]
-
     async def breaches(
-        self, said: Restored, journal: JournalSeen, state_records: int, group_offsets: Mapping[str, int]
-    ) -> list[Breach]:
-        """What does not fit, of state, journal and inputs. `state_records`: how many records the state has."""
-        found = await self._found(said, journal, state_records, group_offsets)
-        return self.guards.breaches(said.checkpoint, said.known_topics, found)
-
-    async def _found(
         self,
         said: Restored,
-        journal: JournalSeen | None = None,
+        journal: JournalSeen,
         state_records: int | None = None,
-        group_offsets: Mapping[str, int] | None = None,
-    ) -> Found:
-        bounds: dict[str, Bounds] = {}
+        group_offsets: Mapping[str, int] = NO_OFFSETS,
+    ) -> list[Breach]:
+        """What does not fit, of state, journal and inputs.
+
+        `state_records`: how many records the state has, None: they were not counted.
+        """
+        bounds = {self.guards.journal: journal.bounds}
         records: dict[str, dict[int, LastRecord | None]] = {}
         changed = said.known_topics.changed(self.ids)
         for topic in self.guards.inputs:
@@ -71,26 +60,30 @@ class Belonging:
                 for proof in proofs_of(position, anchor, is_changed=topic in changed):
                     is_there = bounds[topic].begin <= proof.offset < bounds[topic].end
                     records[topic][proof.offset] = await self._lying_at(topic, proof.offset) if is_there else None
-        beyond = None
-        has_end = True
-        if journal is not None:
-            bounds[self.guards.journal] = journal.bounds
-            if said.checkpoint is not None:
-                expected = said.checkpoint.journal
-                # The last one may have expired, or not be known; then nothing is missed.
-                has_end = expected.last_offset <= max(journal.last_offset, journal.bounds.begin - 1)
-                beyond = journal.last_offset if journal.last_offset >= expected.next_offset else None
-        return Found(
+        has_end, beyond = _judged(said, journal)
+        found = Found(
             bounds=bounds,
             ids=self.ids,
             records=records,
             has_journal_end=has_end,
             journal_beyond=beyond,
             state_records=state_records,
-            group_offsets=group_offsets or {},
+            group_offsets=group_offsets,
         )
+        return self.guards.breaches(said.checkpoint, said.known_topics, found)
 
     async def _lying_at(self, topic: str, offset: int) -> LastRecord | None:
         lying: list[InputRecord] = []
         await self.reader.read(topic, self.guards.partition, start=offset, end=offset + 1, take=lying.extend)
         return LastRecord.of(lying[0]) if lying else None
+
+
+def _judged(said: Restored, journal: JournalSeen) -> tuple[bool, int | None]:
+    """Whether the journal has the last record that the state knows, and one that it does not know."""
+    last = journal.last_offset
+    if said.checkpoint is None or last is None:
+        return True, None
+    expected = said.checkpoint.journal
+    # What has expired is not missed.
+    has_end = expected.last_offset <= max(last, journal.bounds.begin - 1)
+    return has_end, last if last >= expected.next_offset else None
