@@ -57,13 +57,13 @@ def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool
     Partitions that fit stay as they are. Whoever was interrupted runs it again.
     """
     wanted = _Wanted(settings, _input_of(settings, topic), start)
-    found = ask(_judge(wanted, accepting=False))
+    found = ask(_judge(wanted, accepting=False), settings)
     if not found:
         raise Refusal(f"every partition of {wanted.topic} is what the state knows: there is nothing to accept")
     if not as_json:
         _print(f"{wanted.topic}, from its {start}", found)
     confirm(f"Accept {_partitions(found)}, from the {start} of the topic?", yes=yes)
-    accepted = ask(_judge(wanted, accepting=True))
+    accepted = ask(_judge(wanted, accepting=True), settings)
     if as_json:
         print_json({"topic": wanted.topic, "from": start, "accepted": [_as_data(each) for each in accepted]})
         return 0

@@ -26,8 +26,11 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-def ask(question: Coroutine[object, object, Answer]) -> Answer:
-    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`."""
+def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None = None) -> Answer:
+    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`.
+
+    `as_worker`: it does as a worker with these settings does, with the rights of one.
+    """
     from aiokafka.errors import KafkaError, ProducerFenced
 
     from worker.edges.admin import TopicsMissing
@@ -38,7 +41,7 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     from worker.edges.topic_reader import ReadStalled
     from worker.stream.accepting import CannotAccept
     from worker.stream.errors import Breached, Halt, StateTaken, StepTimeout
-    from worker.stream.rights import REFUSALS, missing_right
+    from worker.stream.rights import REFUSALS, missing_right, right_of_worker
 
     try:
         with _silent("aiokafka", "worker.stream"):
@@ -59,6 +62,8 @@ def ask(question: Coroutine[object, object, Answer]) -> Answer:
     ) as error:
         raise Refusal(str(error)) from error
     except REFUSALS as error:
+        if as_worker is not None:
+            raise Refusal(missing_right(error, of_topic=right_of_worker(as_worker.engine_config()))) from error
         # What a command reads, it is refused as `RightMissing`.
         raise Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe")) from error
     except ProducerFenced as error:

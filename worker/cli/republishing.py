@@ -33,7 +33,7 @@ def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click p
     and journal stay as they are. Orders that have left by retention get no status again, as only their ids are known.
     It may be run any number of times.
     """
-    done = ask(_republish(settings))
+    done = ask(_republish(settings), settings)
     if as_json:
         print_json({"partitions": [each._asdict() for each in done]})
         return 0
