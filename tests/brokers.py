@@ -69,7 +69,6 @@ class Broker:
             if code != 0:
                 raise for_code(code)(f"{topic}: {said}")
 
-
     async def create_system(self, prefix: str, topics: Iterable[Topic], *, partitions: int) -> None:
         """Create topics of a system, with the configuration that `topics create` gives them."""
         for topic in topics:

@@ -55,3 +55,7 @@ class MemoryCluster(Cluster):
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         del group
         return dict(self.offsets)
+
+    async def ids(self, topics: Sequence[str]) -> dict[str, bytes]:
+        del topics
+        return {}

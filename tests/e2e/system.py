@@ -101,6 +101,17 @@ class System:
         said = await self.stockfreeze("topics", "create")
         assert said.code == 0, said
 
+    async def delete(self, *topics: Topic) -> None:
+        """Delete topics, and wait until they are gone."""
+        names = {self.topic(topic) for topic in topics}
+        async with self._admin() as admin:
+            await admin.delete_topics(sorted(names))
+
+            async def gone() -> bool:
+                return not names & {topic["topic"] for topic in await admin.describe_topics()}
+
+            await until(gone, self.wait_seconds_max)
+
     async def send(self, messages: Iterable[Message]) -> list[Place]:
         """Send records in their order; gives where they lie."""
         pending: list[asyncio.Future[Any]] = []

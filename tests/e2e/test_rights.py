@@ -182,3 +182,35 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
     assert f"lacks the right DescribeConfigs on topic {Topic.STATE}" in await refused("topics", "check")
     rights.take("--operation", "Read", "--topic", Topic.MOVEMENTS)
     assert f"lacks the right Read on topic {Topic.MOVEMENTS}" in await refused("why", ACCOUNT, "default", "A")
+
+
+@pytest.mark.apache
+@pytest.mark.timeout(400)
+async def test_the_ways_out_work_with_the_rights_of_the_readme(
+    system: System, rights: Rights, login: dict[str, str], tmp_path: Path
+) -> None:
+    with workers(tmp_path, {"BOOTSTRAP_SERVERS": system.broker.bootstrap_servers}) as start_worker:
+        worker = start_worker()
+        await worker.ready(WAIT_SECONDS_MAX)
+        await system.send([order("created", ACCOUNT, "e4", "o4", lines=LINES)])
+        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o4", WAIT_SECONDS_MAX)
+        await worker.terminate()
+    await system.delete(Topic.ORDERS)
+    created = await system.stockfreeze("topics", "create")
+    assert created.code == 0, created
+
+    rights.of_readme("every command")
+    ways_out: list[tuple[str, tuple[str, ...]]] = [
+        ("topics accept", ("topics", "accept", Topic.ORDERS, "--from", "beginning", "--yes")),
+        ("topics republish", ("topics", "republish")),
+        ("begin-anew", ("begin-anew", "--confirm", APP_ID)),
+    ]
+    for section, command in ways_out:
+        lacking = await system.stockfreeze(*command, **login)
+        assert (lacking.code, lacking.err.count("\n")) == (2, 1), lacking
+        assert "lacks the right " in lacking.err
+        rights.of_readme(section)
+        said = await system.stockfreeze(*command, **login)
+        assert said.code == 0, said
+        rights.of_readme(section, "--remove")
+        rights.of_readme("every command")  # of which a part may have been taken away with it

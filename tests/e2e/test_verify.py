@@ -14,13 +14,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiokafka import AIOKafkaProducer
 
 from schemas.encoding import key_of
-from schemas.topics import Topic
+from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
 from tests.brokers import unique_names
 from tests.e2e.messages import count, order, sub_order
 from tests.e2e.system import Message, Record, System
 from tests.e2e.worker_process import StartWorker
+from worker.stream.positions import TOPICS_KEY
 
 pytestmark = pytest.mark.apache
 
@@ -64,10 +66,49 @@ async def copy_of(system: System, records: Records, corrupt: Corruption) -> Syst
         return Message(topic, key, value, headers, of.partition, of.timestamp)
 
     await copy.broker.create_topics([copy.topic(topic) for topic in Topic], partitions=copy.partitions)
-    for topic, of_topic in records.items():
-        await copy.send(corrupt(topic, [renamed(record, topic) for record in of_topic]))
+    for topic, all_of_topic in records.items():
+        # The copy's topics have ids of their own, as its state would say.
+        of_topic = [record for record in all_of_topic if record.key != TOPICS_KEY]
+        messages = [renamed(record, topic) for record in of_topic]
+        if topic in INPUTS:
+            await copy.send(corrupt(topic, messages))
+            continue
+        # Where a marker lay, one lies in the copy: the state knows offsets of the journal.
+        corrupted = corrupt(topic, messages)
+        ends = {(record.partition, record.offset) for record in of_topic}
+        last = {
+            id(message)
+            for record, message in zip(of_topic, messages, strict=True)
+            if (record.partition, record.offset + 1) not in ends
+        }
+        await _send_in_transactions(copy, corrupted, last)
     await copy.commit(await copy.ends())
     return copy
+
+
+async def _send_in_transactions(copy: System, messages: list[Message], last: set[int]) -> None:
+    """Send what lay in transactions; `last` are those that ended one."""
+    for partition in range(copy.partitions):
+        producer = AIOKafkaProducer(
+            bootstrap_servers=copy.broker.bootstrap_servers,
+            transactional_id=f"{copy.names.app_id}-copy-{partition}",
+            max_request_size=RECORD_BYTES_MAX,
+        )
+        of_partition = [message for message in messages if message.partition == partition]
+        async with producer:
+            while of_partition:
+                size = next((n for n, each in enumerate(of_partition, 1) if id(each) in last), len(of_partition))
+                async with producer.transaction():
+                    for message in of_partition[:size]:
+                        await producer.send_and_wait(
+                            copy.topic(message.topic),
+                            message.value,
+                            key=message.key,
+                            partition=partition,
+                            headers=list(message.headers),
+                            timestamp_ms=message.timestamp_ms,
+                        )
+                of_partition = of_partition[size:]
 
 
 def intact(_: Topic, messages: list[Message]) -> list[Message]:

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 
-def ask(question: Coroutine[object, object, Answer]) -> Answer:
-    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`."""
-    # The client's own complaints would stand between the lines of the answer; the last one is part of the sentence.
-    logger = logging.getLogger("aiokafka")
-    logger.propagate = False
-    logger.addHandler(logging.NullHandler())
+def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None = None) -> Answer:
+    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`.
+
+    `as_worker`: it does as a worker with these settings does, with the rights of one.
+    """
     try:
-        return asyncio.run(question)
+        with _silent("aiokafka", "worker.stream"):
+            return asyncio.run(question)
     except Exception as error:
-        refusal = _refusal_of(error)
+        refusal = _refusal_of(error, as_worker)
         if refusal is None:
             raise
         raise refusal from error
 
 
-def _refusal_of(error: Exception) -> Refusal | None:
+def _refusal_of(error: Exception, as_worker: Settings | None) -> Refusal | None:
     """What an error means for the user; None: it is a defect. Imported here, as most questions are answered."""
-    from aiokafka.errors import KafkaError
+    from aiokafka.errors import KafkaError, ProducerFenced
 
     from worker.edges.admin import TopicsMissing
     from worker.edges.cluster import ClusterError
@@ -51,25 +51,46 @@ def _refusal_of(error: Exception) -> Refusal | None:
     from worker.edges.dead_letters import DeadLetterGone
     from worker.edges.state_reader import StateUnreadable
     from worker.edges.topic_reader import ReadStalled
-    from worker.stream.rights import REFUSALS, missing_right
+    from worker.stream.accepting import CannotAccept
+    from worker.stream.errors import Breached, Halt, StateTaken, StepTimeout
+    from worker.stream.rights import REFUSALS, missing_right, right_of_worker
 
-    if isinstance(
-        error,
-        BrokerUnreachable
-        | ClusterError
-        | DeadLetterGone
-        | ReadStalled
-        | RightMissing
-        | StateUnreadable
-        | TopicsMissing,
-    ):
+    says_all = (
+        *(Breached, BrokerUnreachable, CannotAccept, ClusterError, DeadLetterGone, Halt, ReadStalled, RightMissing),
+        *(StateTaken, StateUnreadable, StepTimeout, TopicsMissing),
+    )
+    if isinstance(error, says_all):
         return Refusal(str(error))
     if isinstance(error, REFUSALS):
+        if as_worker is not None:
+            return Refusal(missing_right(error, of_topic=right_of_worker(as_worker.engine_config())))
         # What a command reads, it is refused as `RightMissing`.
         return Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe"))
+    if isinstance(error, ProducerFenced):
+        return Refusal("a worker or another command has taken a partition over: stop it, and run this command again")
     if isinstance(error, KafkaError | OSError | TimeoutError):
         return Refusal(f"Kafka failed to answer: {str(error) or type(error).__name__}")
     return None
+
+
+@contextmanager
+def _silent(*names: str) -> Iterator[None]:
+    """Keep loggers quiet.
+
+    The client's complaints would stand between the lines of the answer; the last one is part of the sentence. What the
+    engine logs, where a command uses a part of it, is for those who watch a worker.
+    """
+    handler = logging.NullHandler()
+    before = {name: logging.getLogger(name).propagate for name in names}
+    for name in names:
+        logging.getLogger(name).propagate = False
+        logging.getLogger(name).addHandler(handler)
+    try:
+        yield
+    finally:
+        for name, propagate in before.items():
+            logging.getLogger(name).propagate = propagate
+            logging.getLogger(name).removeHandler(handler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +141,34 @@ async def asked(settings: Settings, progress: ReadProgress | None = None) -> Asy
         with nullcontext(progress) if progress is not None else ReadingBar() as shown:
             async with TopicReader(options, shown) as reader:
                 yield Asked(settings, cluster, reader, partition_count)
+
+
+@asynccontextmanager
+async def stopped(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
+    """Connect to a system that has all its topics and no workers, for the length of the block; gives its partition
+    count too. Raises Refusal where workers are in the group.
+    """
+    from worker.edges.admin import common_partition_count
+    from worker.edges.cluster import open_cluster
+
+    async with open_cluster(settings.client_options()) as cluster:
+        names = [settings.topic(topic) for topic in Topic]
+        found = await cluster.partition_counts()
+        await cluster.require_visible(name for name in names if name not in found)
+        partition_count = common_partition_count(names, found)
+        await require_no_members(cluster, settings)
+        yield cluster, partition_count
+
+
+async def require_no_members(cluster: Cluster, settings: Settings) -> None:
+    """Raise Refusal where workers are in the group."""
+    members = await cluster.members(settings.app_id)
+    if members:
+        many = len(members) > 1
+        raise Refusal(
+            f"{len(members)} worker{'s are' if many else ' is'} in the group {settings.app_id}: stop all workers of "
+            f"this system, and run this again (one that was killed leaves after {settings.session_timeout_ms} ms)"
+        )
 
 
 class ReadingBar:

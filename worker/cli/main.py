@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 COMMANDS = {
     "run": Entry("worker.cli.run", "Run the worker."),
     "demo": Entry("worker.cli.demo", "Watch real orders go through a worker on this machine."),
-    "topics": Entry("worker.cli.topics", "Create or check the topics."),
+    "topics": Entry("worker.cli.topics", "Create or check topics, or go on with new ones."),
     "verify": Entry("worker.cli.verify", "Check that state, levels and journal agree."),
     "send": Entry("worker.cli.send", "Check events of a file and send them."),
     "status": Entry("worker.cli.status", "Show how the system is doing, on one screen."),
@@ -44,6 +44,7 @@ COMMANDS = {
     "drift": Entry("worker.cli.drift", "List where counts differ from the books."),
     "dead-letters": Entry("worker.cli.dead_letters", "List, show, replay or discard what could not be applied."),
     "settings": Entry("worker.cli.settings", "Show the settings that hold, and where each comes from."),
+    "begin-anew": Entry("worker.cli.begin_anew", "Delete state and outputs, and read the inputs again."),
     "schemas": Entry("worker.cli.schemas", "Print the schemas of the events."),
 }
 

@@ -1,21 +1,40 @@
-"""`stockfreeze topics`: create the topics as they must be, or say what is wrong with those that are there."""
+"""`stockfreeze topics`: create the topics as they must be, or say what is wrong with those that are there.
+
+`accept` and `republish`, for topics that were made anew, are in modules of their own.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import Topic
+from schemas.topics import INPUTS, Topic
+from worker.cli import accepting, republishing
 from worker.cli.asking import ask
-from worker.cli.context import json_option, with_settings
+from worker.cli.context import Refusal, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.edges.admin import Used
+    from worker.edges.cluster import Cluster
+    from worker.edges.topic_reader import TopicReader
+    from worker.stream.guards import Breach
+
+SETTLE_SECONDS = 0.5
+"""Longer than the markers of a transaction take to be written."""
 
 
 @click.group()
 def command() -> None:
-    """Create or check the topics."""
+    """Create or check the topics, or go on with those that were made anew."""
+
+
+command.add_command(accepting.command)
+command.add_command(republishing.command)
 
 
 @command.command(
@@ -32,33 +51,36 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
 
     Levels, status and state are compacted; all others keep their records for ever. Outputs may be 8 MiB a record,
     inputs 4 MiB. A write waits for all copies but one. Topics that exist stay as they are; when one of them has another
-    partition count, nothing is created and the exit code is 1.
+    partition count, nothing is created and the exit code is 1. Of a system that has worked, the state or the journal is
+    never created alone; what to do about other topics that were created beside them is printed.
     """
-    existed, other = ask(_create(settings))
+    existed, other, advice = ask(_create(settings))
     if other:
-        if len(other) < len(existed) or len(set(other.values())) > 1:  # no PARTITIONS would suit them all
-            click.echo(
-                "stockfreeze: the topics that exist have different partition counts: `stockfreeze topics check` says "
-                "which are wrong.",
-                err=True,
-            )
-            return 1
-        found = ", ".join(f"{name} has {count}" for name, count in other.items())
-        if len(other) == len(Topic) and len(set(other.values())) == 1:
-            found = f"all topics have {next(iter(other.values()))}"
-        click.echo(
-            f"stockfreeze: PARTITIONS is {settings.partitions}, but {found}: "
-            "set PARTITIONS to that count, or choose another TOPIC_PREFIX.",
-            err=True,
-        )
+        click.echo(f"stockfreeze: {_other_counts(settings, existed, other)}", err=True)
         return 1
     created = [name for topic in Topic if (name := settings.topic(topic)) not in existed]
     if as_json:
-        print_json({"created": created, "existed": sorted(existed), "partitions": settings.partitions})
+        print_json(
+            {"created": created, "existed": sorted(existed), "partitions": settings.partitions, "advice": advice}
+        )
         return 0
     rows = [(name, "existed" if name in existed else "created") for topic in Topic for name in [settings.topic(topic)]]
     print_table(f"Topics with {settings.partitions} partitions", ("topic", "what was done"), rows)
+    for sentence in advice:
+        click.echo(f"topics: {sentence}")
     return 0
+
+
+def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) -> str:
+    if len(other) < len(existed) or len(set(other.values())) > 1:  # no PARTITIONS would suit them all
+        return "the topics that exist have different partition counts: `stockfreeze topics check` says which are wrong."
+    found = ", ".join(f"{name} has {count}" for name, count in other.items())
+    if len(other) == len(Topic) and len(set(other.values())) == 1:
+        found = f"all topics have {next(iter(other.values()))}"
+    return (
+        f"PARTITIONS is {settings.partitions}, but {found}: set PARTITIONS to that count, or choose another "
+        "TOPIC_PREFIX and APP_ID."
+    )
 
 
 @command.command(
@@ -73,8 +95,8 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that all topics exist, with equal partition counts and the configuration they need.
 
-    The partition count must also be the one that the state was built with. Exit code 1 when something is wrong; each
-    line says what to do.
+    The partition count must also be the one that the state was built with, and topics those that it knows.
+    Exit code 1 when something is wrong; each line says what to do.
     """
     reports = ask(_check(settings))
     is_wrong = any(report["problems"] for report in reports)
@@ -99,9 +121,17 @@ def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pas
     return int(is_wrong)
 
 
-async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
-    """Create what is missing. Returns the topics that existed, and those that have another partition count."""
-    from worker.edges.admin import other_partition_counts, spec_of
+async def _create(settings: Settings) -> tuple[set[str], dict[str, int], list[str]]:
+    """Create what is missing. Returns the topics that existed, those that have another partition count, and what to do
+    about those that are new.
+    """
+    from worker.edges.admin import (
+        Used,
+        advice_after_creation,
+        other_partition_counts,
+        refusal_to_create,
+        spec_of,
+    )
     from worker.edges.cluster import open_cluster
 
     names = {settings.topic(topic): topic for topic in Topic}
@@ -109,14 +139,37 @@ async def _create(settings: Settings) -> tuple[set[str], dict[str, int]]:
         found = {name: count for name, count in (await cluster.partition_counts()).items() if name in names}
         await cluster.require_visible(name for name in names if name not in found)
         if other := other_partition_counts(found, settings.partitions):
-            return set(found), other
+            return set(found), other, []
+        missing = {topic: name for name, topic in names.items() if name not in found}
+        # Where nothing is there, or all, nothing can be in the way.
+        used = await _use_of(settings, cluster, missing) if found and missing else Used(frozenset(), has_offsets=False)
+        if refusal := refusal_to_create(missing, used):
+            raise Refusal(refusal)
         specs = [
-            spec_of(topic, name, settings.partitions, settings.replication_factor)
-            for name, topic in names.items()
-            if name not in found
+            spec_of(topic, name, settings.partitions, settings.replication_factor) for topic, name in missing.items()
         ]
         made_meanwhile, counts = await cluster.create(specs)
-    return {*found, *made_meanwhile}, other_partition_counts(counts, settings.partitions)
+    created = {topic: name for topic, name in missing.items() if name not in made_meanwhile}
+    other = other_partition_counts(counts, settings.partitions)
+    return {*found, *made_meanwhile}, other, advice_after_creation(created, used)
+
+
+async def _use_of(settings: Settings, cluster: Cluster, missing: Mapping[Topic, str]) -> Used:
+    """Whether the system has worked. The group is asked only where it matters."""
+    from worker.edges.admin import BOOKS, Used
+    from worker.edges.topic_reader import TopicReader
+
+    with_records = set()
+    async with TopicReader(settings.client_options()) as reader:
+        for topic in BOOKS:
+            if topic not in missing:
+                bounds = [await reader.bounds(settings.topic(topic), number) for number in range(settings.partitions)]
+                if any(of.end > 0 for of in bounds):
+                    with_records.add(topic)
+    is_asked = not with_records and any(topic in missing for topic in BOOKS)
+    offsets = await cluster.committed(settings.app_id) if is_asked else {}
+    inputs = {settings.topic(topic) for topic in INPUTS}
+    return Used(frozenset(with_records), has_offsets=any(topic in inputs for topic, _ in offsets))
 
 
 async def _check(settings: Settings) -> list[dict[str, Any]]:
@@ -128,35 +181,67 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
         present = [name for topic in Topic if (name := settings.topic(topic)) in found]
         hidden = await cluster.hidden(name for topic in Topic if (name := settings.topic(topic)) not in found)
         configs = await cluster.configs(present, CHECKED_CONFIGS)
+        ids = await cluster.ids(present)
     facts = [
         TopicFacts(topic, name, found.get(name), configs.get(name, {}), is_hidden=name in hidden)
         for topic in Topic
         for name in [settings.topic(topic)]
     ]
-    recorded = await _recorded_counts(settings, found.get(settings.topic(Topic.STATE), 0))
+    recorded, breaches = await _said_by_state(settings, found, ids)
     return [
         {
             "name": report.facts.name,
             "partitions": report.facts.partition_count,
             "configs": dict(report.facts.configs),
-            "problems": list(report.problems),
+            "problems": [*report.problems, *breaches.get(report.facts.name, ())],
         }
         for report in judge_topics(facts, recorded)
     ]
 
 
-async def _recorded_counts(settings: Settings, partition_count: int) -> dict[int, int]:
-    """The partition counts that the state was built with, where it has recorded one."""
+async def _said_by_state(
+    settings: Settings, found: Mapping[str, int], ids: Mapping[str, bytes]
+) -> tuple[dict[int, int], dict[str, list[str]]]:
+    """The partition counts that the state was built with, where it has recorded one; and, by topic, in which partitions
+    it is not what the state knows.
+    """
     from worker.cli.asking import ReadingBar
-    from worker.edges.state_reader import read_recorded_partition_count
     from worker.edges.topic_reader import TopicReader
 
     recorded: dict[int, int] = {}
-    if partition_count:
-        with ReadingBar() as bar:
-            async with TopicReader(settings.client_options(), bar) as reader:
-                for partition in range(partition_count):
-                    count = await read_recorded_partition_count(reader, settings.topic(Topic.STATE), partition)
-                    if count is not None:
-                        recorded[partition] = count
-    return recorded
+    breaches: dict[str, list[str]] = {}
+    with ReadingBar() as bar:
+        async with TopicReader(settings.client_options(), bar) as reader:
+            for partition in range(found.get(settings.topic(Topic.STATE), 0)):
+                count, of_partition = await _judged(settings, reader, partition, found, ids)
+                if of_partition:
+                    # A system that runs may have been caught between two transactions.
+                    await asyncio.sleep(SETTLE_SECONDS)
+                    count, of_partition = await _judged(settings, reader, partition, found, ids)
+                if count is not None:
+                    recorded[partition] = count
+                for breach in of_partition:
+                    breaches.setdefault(breach.topic, []).append(breach.sentence)
+    # The way out is one for all partitions.
+    return recorded, {
+        topic: [sentences[0] if len(sentences) == 1 else f"{sentences[0]} (and {len(sentences) - 1} partitions more)"]
+        for topic, sentences in breaches.items()
+    }
+
+
+async def _judged(
+    settings: Settings, reader: TopicReader, partition: int, found: Mapping[str, int], ids: Mapping[str, bytes]
+) -> tuple[int | None, list[Breach]]:
+    """The partition count that a partition of the state was built with, and what does not belong to it."""
+    from worker.edges.belonging import Belonging, JournalSeen
+    from worker.edges.state_reader import read_said
+    from worker.stream.guards import Bounds, Guards
+
+    state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
+    said = await read_said(reader, state, partition)
+    inputs = tuple(settings.topic(topic) for topic in INPUTS)
+    if any(found.get(name, 0) <= partition for name in (*inputs, journal)):
+        return said.partition_count, []  # there is more to be said of topics that are not there
+    bounds = await reader.bounds(journal, partition)
+    belonging = Belonging(reader, Guards(partition, inputs, journal, state), ids)
+    return said.partition_count, await belonging.breaches(said, JournalSeen(Bounds(bounds.start, bounds.end), None))

@@ -38,7 +38,8 @@ def command(settings: Settings, as_json: bool, processes: int | None) -> int:  #
 
     Per partition: the journal's sums, the levels, the state and the open units of the orders are equal for every stock
     key; every movement's balance follows from the one before; every status record is what the state says; outcomes and
-    gaps add up to the offsets consumed, the group's offsets agree, and so does the number of dead letters. A running
+    gaps add up to the offsets consumed, the group's offsets agree, and so does the number of dead letters; the topics
+    are those that the state knows, and neither they nor the state lost anything that it speaks of. A running
     system is judged as of one offset of its state. Nothing is written and nobody is disturbed.
 
     Exit code 0: all agrees. 1: something differs, and is printed. 2: it could not be judged.

@@ -24,6 +24,7 @@ from typing import Final
 from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, LARGE, RECORD_BYTES_MAX, Topic
 from worker.edges.cluster import BROKER_DEFAULT, TopicSpec
 from worker.stream.config import EngineConfig
+from worker.stream.guards import ANOTHER_SYSTEM, BEGIN_ANEW
 
 INPUT_RECORD_BYTES_MAX: Final = RECORD_BYTES_MAX // 2
 
@@ -34,6 +35,8 @@ MESSAGE_BYTES: Final = "max.message.bytes"
 IN_SYNC: Final = "min.insync.replicas"
 BATCH_BYTES_MAX: Final = EngineConfig.produce_batch_bytes_max
 """What the worker writes to a topic at once, but for records that are larger by themselves."""
+REPUBLISHED: Final = (Topic.LEVELS, Topic.STATUS)
+"""Outputs whose latest records follow from the state."""
 CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
 
 
@@ -100,6 +103,73 @@ def common_partition_count(names: Sequence[str], found: Mapping[str, int]) -> in
     return counts.pop()
 
 
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Whether a system has worked already: which of state and journal have records, and whether its group has committed
+    offsets.
+    """
+
+    with_records: frozenset[Topic]
+    has_offsets: bool
+
+
+BOOKS: Final = (Topic.STATE, Topic.MOVEMENTS)
+"""Neither is of use without the other."""
+
+
+def refusal_to_create(missing: Mapping[Topic, str], used: Used) -> str | None:
+    """Why topics that are missing (their full names) must not be created, and the way out; None: they may be."""
+    lost = [missing[topic] for topic in BOOKS if topic in missing]
+    left = [topic for topic in BOOKS if topic in used.with_records and topic not in missing]
+    if not lost or not (left or used.has_offsets):
+        return None
+    what = {Topic.STATE: "the state", Topic.MOVEMENTS: "the journal"}
+    why = f"{what[left[0]]} has records" if left else "its group has committed offsets"
+    return (
+        f"{' and '.join(lost)} {'is' if len(lost) == 1 else 'are'} missing, but this system has worked, as {why}: "
+        "made anew and empty, the books would be wrong, so nothing was created; restore what is missing from a copy "
+        "with the same offsets, or run `stockfreeze begin-anew`"
+    )
+
+
+def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]:
+    """What to do about topics that were created (their full names) beside a state that has records."""
+    if Topic.STATE not in used.with_records:
+        return []
+    advice = [
+        f"{name} is empty now: if it was read before, stop all workers and run `stockfreeze topics accept {name} "
+        "--from beginning`."
+        for topic, name in created.items()
+        if topic in INPUTS
+    ]
+    if republished := [name for topic, name in created.items() if topic in REPUBLISHED]:
+        advice.append(
+            f"{' and '.join(republished)}: empty now; stop all workers and run `stockfreeze topics republish`, which "
+            "writes levels and statuses anew."
+        )
+    advice += [
+        f"{name} is empty now: what it held is gone."
+        for topic, name in created.items()
+        if topic not in (*INPUTS, *REPUBLISHED)
+    ]
+    return advice
+
+
+def spec_like(
+    topic: Topic, name: str, partition_count: int, was: TopicSpec | None, replication_factor: int
+) -> TopicSpec:
+    """How an output is created anew: with what was set for it, but for what would lose records.
+
+    `was` None: it is not there any more; `replication_factor` is for that.
+    """
+    spec = spec_of(topic, name, partition_count, replication_factor)
+    if was is None:
+        return spec
+    kept = (CLEANUP, RETENTION_MS, RETENTION_BYTES) if topic in KEPT_FOR_EVER else (CLEANUP,)
+    needed = {config: spec.configs[config] for config in kept}
+    return TopicSpec(name, partition_count, was.replication_factor, {**was.configs, **needed})
+
+
 def judge_topics(topics: Sequence[TopicFacts], recorded_counts: Mapping[int, int]) -> list[TopicReport]:
     """Judge all topics together.
 
@@ -122,13 +192,12 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
     if facts.is_hidden:
         return ["cannot be seen: grant this command's user the right Describe on it, then check again"]
     if facts.partition_count is None:
-        return ["missing: run `stockfreeze topics create`"]
+        return ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
     problems = []
     if facts.partition_count != expected:
         why = "the state was built with" if recorded_counts else "the other topics have"
         problems.append(
-            f"{facts.partition_count} partitions, but {why} {expected}: accounts would move; "
-            f"make the topic anew with {expected} and copy its records"
+            f"{facts.partition_count} partitions, but {why} {expected}: {_way_out_of_count(facts.topic, expected)}"
         )
     if facts.topic is Topic.STATE and len(set(recorded_counts.values())) > 1:
         counts = ", ".join(str(count) for count in sorted(set(recorded_counts.values())))
@@ -136,6 +205,18 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
             f"its partitions were built for different partition counts ({counts}): it is a mixture of systems"
         )
     return problems + _config_problems(facts.topic, facts.configs)
+
+
+_AFTERWARDS: Final = ", and run `stockfreeze verify`, as records may be lost already"
+
+
+def _way_out_of_count(topic: Topic, expected: int | None) -> str:
+    if topic in INPUTS:
+        return f"accounts would move; {ANOTHER_SYSTEM}"
+    if topic in BOOKS:
+        return f"where all inputs have {expected}, {BEGIN_ANEW}"
+    afterwards = " and `stockfreeze topics republish`" if topic in REPUBLISHED else "; what it holds is lost then"
+    return f"stop all workers, delete it, and run `stockfreeze topics create` with PARTITIONS={expected}{afterwards}"
 
 
 def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
@@ -147,10 +228,10 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
             if topic in COMPACTED
             else "all but the last record of an account would be lost"
         )
-        problems.append(f"{CLEANUP} is {cleanup}, so {why}: set it to {wanted}")
+        problems.append(f"{CLEANUP} is {cleanup}, so {why}: set it to {wanted}{_AFTERWARDS}")
     if topic in KEPT_FOR_EVER:
         problems += [
-            f"{name} is {configs[name]}, but it must be kept for ever: set it to -1"
+            f"{name} is {configs[name]}, but it must be kept for ever: set it to -1{_AFTERWARDS}"
             for name in (RETENTION_MS, RETENTION_BYTES)
             if configs.get(name, "-1") != "-1"
         ]

@@ -1,5 +1,5 @@
-"""What is asked of the cluster itself: which topics there are, how they are configured, to create them, and what a
-group has committed.
+"""What is asked of the cluster itself: which topics there are, how they are configured, to create and delete them, and
+what a group has committed, who is in it, and to delete it.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 
 from worker.edges import connecting
 from worker.edges.connecting import RightMissing
+from worker.stream.group_requests import delete_groups_request
+from worker.stream.metadata_requests import describe_topics
 from worker.stream.rights import hidden_sentence, hidden_topics, missing_right
 
 REQUEST_TIMEOUT_MS = 10_000
@@ -35,6 +38,14 @@ REBALANCING = ("PreparingRebalance", "CompletingRebalance")
 GROUPS_ASKED_MAX = 100
 BROKER_DEFAULT = -1
 """The replication factor that stands for the brokers' own default."""
+OF_TOPIC = 1
+"""Where a configuration comes from, in the numbers of the protocol: set for this topic."""
+GROUP_UNKNOWN = 69
+GROUP_NOT_EMPTY = 68
+"""Numbers of errors that aiokafka does not know."""
+COORDINATOR_MOVES = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
+
+T = TypeVar("T")
 
 
 class ClusterError(Exception):
@@ -91,14 +102,57 @@ class Cluster:
         told: dict[str, dict[str, str]] = {}
         for response in await self._admin.describe_configs(resources) if resources else []:
             for code, message, _, topic, entries in response.resources:
-                if code == TopicAuthorizationFailedError.errno:
-                    raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, _describe_configs))
-                if code:
-                    raise ClusterError(
-                        f"the configuration of {topic} cannot be read: {message or for_code(code).__name__}"
-                    )
+                _raise_for_config(topic, code, message)
                 told[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
         return told
+
+    async def ids(self, topics: Sequence[str]) -> dict[str, bytes]:
+        """The ids of topics, without those that have none or are not there."""
+        found = await describe_topics(self._admin, topics)
+        return {name: topic.topic_id for name, topic in found.items() if topic.topic_id is not None}
+
+    async def as_created(self, topics: Sequence[str]) -> dict[str, TopicSpec]:
+        """What existing topics would be created as: with what is set for them, and not for the broker."""
+        described = {topic["topic"]: topic for topic in await self._admin.describe_topics() if topic["topic"] in topics}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in described]
+        configs: dict[str, dict[str, str]] = {}
+        for response in await self._admin.describe_configs(resources) if resources else []:
+            is_told = response.API_VERSION > 0  # the first version does not say where a value comes from
+            for code, message, _, topic, entries in response.resources:
+                _raise_for_config(topic, code, message)
+                configs[topic] = {
+                    name: value
+                    for name, value, _, source, *_ in entries
+                    if is_told and source == OF_TOPIC and value is not None
+                }
+        return {
+            name: TopicSpec(
+                name,
+                len(topic["partitions"]),
+                max((len(partition["replicas"]) for partition in topic["partitions"]), default=BROKER_DEFAULT),
+                configs.get(name, {}),
+            )
+            for name, topic in described.items()
+        }
+
+    async def delete(self, topics: Sequence[str]) -> None:
+        """Delete topics, with one request, and wait until they are gone; those that are not there are none to delete.
+
+        Raises ClusterError.
+        """
+        if not topics:
+            return
+        response: Any = await self._admin.delete_topics(list(topics), REQUEST_TIMEOUT_MS)
+        for topic, code in response.topic_error_codes:
+            if code == TopicAuthorizationFailedError.errno:
+                raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, lambda _: "Delete"))
+            if code not in (0, UnknownTopicOrPartitionError.errno):
+                raise ClusterError(f"{topic} cannot be deleted: {for_code(code).__name__}")
+        waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
+        while left := set(topics) & (await self.partition_counts()).keys():
+            if asyncio.get_running_loop().time() > waiting_ends:
+                raise ClusterError(f"not gone {CREATED_SECONDS_MAX:.0f} s after they were deleted: {sorted(left)}")
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def create(self, specs: Sequence[TopicSpec]) -> tuple[set[str], dict[str, int]]:
         """Create topics and wait until they can be written.
@@ -121,7 +175,7 @@ class Cluster:
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
         """The offsets that a consumer group has committed, per topic and partition."""
-        offsets = await self._of_group(group, lambda: self._admin.list_consumer_group_offsets(group))
+        offsets = await self._of_group(group, "Describe", lambda: self._admin.list_consumer_group_offsets(group))
         return {(place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0}
 
     async def groups_of(self, topics: Collection[str]) -> list[str]:
@@ -140,7 +194,7 @@ class Cluster:
         """
         waiting_ends = asyncio.get_running_loop().time() + REBALANCE_SECONDS_MAX
         while True:
-            state, members = await self._of_group(group, lambda: self._describe(group))
+            state, members = await self._of_group(group, "Describe", lambda: self._describe(group))
             if state not in REBALANCING or asyncio.get_running_loop().time() > waiting_ends:
                 return [_member_of(*fields) for fields in members]
             await asyncio.sleep(RETRY_SECONDS)
@@ -148,28 +202,38 @@ class Cluster:
     async def _describe(self, group: str) -> tuple[str, list[tuple[str, str, str, bytes, bytes]]]:
         [response] = await self._admin.describe_consumer_groups([group])
         [(code, _, state, _, _, members)] = [described[:6] for described in response.groups]
-        if code:
+        if code not in (0, GROUP_UNKNOWN):
             raise for_code(code)
         return state, list(members)
 
-    async def _of_group(self, group: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask the coordinator of a group, waiting until there is one. Raises ClusterError."""
+    async def delete_group(self, group: str) -> None:
+        """Delete a group with its offsets; there may be none. Raises ClusterError where it has members."""
+
+        async def ask() -> int:
+            node = await self._admin.find_coordinator(group)
+            answer: Any = await self._admin._send_request_to_node(node, delete_groups_request([group]))  # noqa: SLF001 # it has no public way
+            ((_, error_code),) = answer.results
+            if error_code not in (0, GROUP_UNKNOWN, GROUP_NOT_EMPTY):
+                raise for_code(error_code)(group)
+            return int(error_code)
+
+        if await self._of_group(group, "Delete", ask) == GROUP_NOT_EMPTY:
+            raise ClusterError(f"group {group} has members again: stop all workers, and run this once more")
+
+    async def _of_group(self, group: str, right: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        """Ask a group's coordinator, again while it moves. Raises RightMissing where `right` on the group is."""
         waiting_ends = asyncio.get_running_loop().time() + COORDINATOR_SECONDS_MAX
         while True:
             try:
                 return await ask()
-            except (
-                GroupCoordinatorNotAvailableError,
-                GroupLoadInProgressError,
-                NotCoordinatorForGroupError,
-            ) as error:
+            except COORDINATOR_MOVES as error:
                 # A fresh cluster answers so until its first group has made it create the topic of the offsets.
                 if asyncio.get_running_loop().time() > waiting_ends:
-                    raise ClusterError(f"the group {group} cannot be described: {error}") from error
+                    raise ClusterError(f"the coordinator of group {group} does not answer: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
             except GroupAuthorizationFailedError as error:
                 refusal = GroupAuthorizationFailedError(group)  # the client leaves out which
-                raise RightMissing(missing_right(refusal, of_group="Describe")) from error
+                raise RightMissing(missing_right(refusal, of_group=right)) from error
 
     async def _counts_once_led(self, names: set[str]) -> dict[str, int]:
         waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
@@ -186,6 +250,13 @@ class Cluster:
                 missing = ", ".join(sorted(names - led.keys()))
                 raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
             await asyncio.sleep(RETRY_SECONDS)
+
+
+def _raise_for_config(topic: str, code: int, message: str | None) -> None:
+    if code == TopicAuthorizationFailedError.errno:
+        raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, _describe_configs))
+    if code:
+        raise ClusterError(f"the configuration of {topic} cannot be read: {message or for_code(code).__name__}")
 
 
 def _describe_configs(_topic: str) -> str:

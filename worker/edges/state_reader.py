@@ -17,11 +17,9 @@ from worker.edges.topic_reader import Record, TopicReader
 from worker.stream.positions import (
     ENGINE_KEYS,
     FIRST_GENERATION,
-    FORMAT_KEY,
     POSITIONS_KEY,
     Position,
     decode_checkpoint,
-    decode_format,
 )
 from worker.stream.processor import StateVersionError
 from worker.stream.restore import Restored
@@ -116,22 +114,21 @@ async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) 
         raise _newer(f"{topic}/{partition}", error) from error
 
 
-async def read_recorded_partition_count(reader: TopicReader, topic: str, partition: int) -> int | None:
-    """The partition count that a partition of the state was built with, None while it has none.
-
-    Raises StateUnreadable.
-    """
-    found: list[bytes] = []
+async def read_said(reader: TopicReader, topic: str, partition: int) -> Restored:
+    """What the engine's own records of a partition's state say. Raises StateUnreadable."""
+    said = Restored()
 
     def take(records: Sequence[Record]) -> None:
-        found.extend(record.value for record in records if record.key == FORMAT_KEY and record.value is not None)
+        for record in records:
+            if record.key is not None and record.key.startswith(ENGINE_KEYS):
+                said.take(record.key, record.value)
 
     bounds = await reader.bounds(topic, partition)
-    await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
     try:
-        return decode_format(found[-1]) if found else None
+        await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
     except StateVersionError as error:
         raise _newer(f"{topic}/{partition}", error) from error
+    return said
 
 
 def _newer(place: str, error: StateVersionError) -> StateUnreadable:

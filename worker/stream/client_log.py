@@ -82,7 +82,8 @@ class ClientLog(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether the line is written."""
         if record.name == ASYNCIO:
-            return record.exc_info is None or not isinstance(record.exc_info[1], KafkaError)
+            # Where there is no exception, the loop says False.
+            return not record.exc_info or not isinstance(record.exc_info[1], KafkaError)
         arguments = record.args if isinstance(record.args, tuple) else ()
         for argument in arguments:
             if isinstance(argument, BaseException):

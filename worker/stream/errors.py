@@ -86,12 +86,12 @@ class Loss(NamedTuple):
         if self.is_gone:
             why = "which the topic does not have (any more, or yet)"
             way_out = (
-                "restore the topic, or stop all workers and run "
+                "restore the topic from a copy with the same offsets and timestamps, or stop all workers and run "
                 f"`stockfreeze topics accept {self.topic} --from beginning`, which reads what it has"
             )
         else:
             why = f"which cannot be read ({_text(self.error)})"
-            way_out = "look after the brokers' disks, restore the topic, and restart the worker"
+            way_out = "look after the brokers' disks, let a copy of it lead that can be read, and restart the worker"
         return Halt(
             f"partition {partition} must go on at offset {self.offset} of {self.topic}, {why}: nothing is skipped "
             f"silently; {way_out}"

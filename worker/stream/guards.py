@@ -28,6 +28,10 @@ from worker.stream.positions import UNKNOWN, Checkpoint, LastRecord, Position
 BEGIN_ANEW: Final = (
     "stop all workers and run `stockfreeze begin-anew`, which makes state and outputs anew and reads the inputs again"
 )
+ANOTHER_SYSTEM: Final = (
+    "partitions cannot be taken away, so begin another system, with another TOPIC_PREFIX and APP_ID, and copy the "
+    "inputs as the README says (Partition counts and backups)"
+)
 
 
 class Bounds(NamedTuple):
@@ -62,6 +66,8 @@ class Breach(NamedTuple):
 
     topic: str
     sentence: str
+    what: str = ""
+    """The first half of the sentence, of an input."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,19 @@ class Guards:
     def breach(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Breach | None:
         """The first thing that does not fit; `checkpoint` None: the state has none."""
         return next(self._breaches(checkpoint, known, found), None)
+
+    def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
+        """What does not fit, the first thing of each topic."""
+        first: dict[str, Breach] = {}
+        for breach in self._breaches(checkpoint, known, found):
+            first.setdefault(breach.topic, breach)
+        return list(first.values())
+
+    def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
+        """The first thing of one input that does not fit."""
+        is_changed, anchor = topic in known.changed(found.ids), known.anchors.get(topic)
+        breaches = self._input(topic, checkpoint.positions[topic], anchor, found, is_changed=is_changed)
+        return next(breaches, None)
 
     def _breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Iterator[Breach]:
         if checkpoint is None:
@@ -109,7 +128,7 @@ class Guards:
         (last, expected), end = checkpoint.journal, found.bounds[self.journal].end
         if expected == UNKNOWN:
             return
-        way_out = f"restore the topics from a backup of one moment, or {BEGIN_ANEW}"
+        way_out = f"restore state and journal from copies of one moment, with the same offsets, or {BEGIN_ANEW}"
         place = self._place(self.journal)
         if end < expected:
             yield Breach(
@@ -149,11 +168,8 @@ class Guards:
         if position.next_offset > end:
             yield self._accept(topic, f"{place} ends at offset {end}, but was read up to {position.next_offset}")
         elif position.next_offset < begin:
-            yield Breach(
-                topic,
-                f"{place} begins at offset {begin}, but was read up to {position.next_offset} only: records expired "
-                f"before they were read; restore the topic, or {_accepting(topic)}",
-            )
+            what = f"{place} begins at offset {begin}, but was read up to {position.next_offset} only"
+            yield Breach(topic, f"{what}: records expired before they were read; {_ways_out(topic)}", what)
         records = found.records[topic]
         for proof in proofs:
             lies_there = records[proof.offset]
@@ -164,9 +180,7 @@ class Guards:
             yield self._accept(topic, f"{place} has another id than the topic that was read")
 
     def _accept(self, topic: str, what: str) -> Breach:
-        return Breach(
-            topic, f"{what}: the topic was made anew or lost records; restore it from a backup, or {_accepting(topic)}"
-        )
+        return Breach(topic, f"{what}: the topic was made anew or lost records; {_ways_out(topic)}", what)
 
     def _place(self, topic: str) -> str:
         return f"{topic}/{self.partition}"
@@ -183,8 +197,9 @@ def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool
     return proofs
 
 
-def _accepting(topic: str) -> str:
+def _ways_out(topic: str) -> str:
     return (
-        f"stop all workers and run `stockfreeze topics accept {topic} --from beginning`, which reads it from its first "
-        "record on: what is known already is applied once"
+        "restore it from a copy that has the same offsets and timestamps, or stop all workers and run `stockfreeze "
+        f"topics accept {topic} --from beginning`, which reads it from its first record on: what is known already is "
+        "applied once"
     )

@@ -6,15 +6,17 @@ message definitions; this version is known to brokers from 2.8 on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from typing import Final, NamedTuple
 
+from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedError, UnknownTopicOrPartitionError
 from aiokafka.protocol.abstract import AbstractType
 from aiokafka.protocol.api import RequestStruct, Response
 from aiokafka.protocol.types import Boolean, CompactArray, Int16, Int32, Schema
 
-from worker.stream.clients import Answer
+from worker.stream.clients import Admin, Answer, Client
+from worker.stream.rights import hidden_topics
 from worker.stream.transaction_requests import NO_TAGS, TAGS, TEXT, OfOneVersion
 
 UUID_BYTES: Final = 16
@@ -109,3 +111,23 @@ def described(answer: Answer) -> dict[str, DescribedTopic]:
         topic: DescribedTopic(code, len(partitions), None if topic_id == NO_ID else topic_id)
         for code, topic, topic_id, _, partitions, *_ in answer.topics
     }
+
+
+async def describe_topics(admin: Admin, topics: Sequence[str]) -> dict[str, DescribedTopic]:
+    """Ask a cluster about these topics, by an admin client that is started. None is created by asking."""
+    client: Client = admin._client  # noqa: SLF001 - the admin client asks for no ids
+    try:
+        return described(await client.send(client.get_random_node(), metadata_request(topics)))
+    except IncompatibleBrokerVersion:
+        # An older broker. Asked by name in its way, it may create what it does not have.
+        listed = {topic["topic"]: topic for topic in await admin.describe_topics()}
+    hidden = set(await hidden_topics(admin, [name for name in topics if name not in listed]))
+    found = {}
+    for name in topics:
+        topic = listed.get(name)
+        if topic is not None:
+            found[name] = DescribedTopic(topic["error_code"], len(topic["partitions"]), None)
+        else:
+            refusal = TopicAuthorizationFailedError if name in hidden else UnknownTopicOrPartitionError
+            found[name] = DescribedTopic(refusal.errno, 0, None)
+    return found

@@ -109,6 +109,14 @@ class TransactionalProducer:
         """Connect, and take the id's next epoch: its predecessors write no more, what they left open is aborted."""
         await self._client.bootstrap()
         await self._client.set_topics([*self._config.outputs, self._config.state_topic])
+        await self._take_epoch()
+
+    async def take_over(self) -> None:
+        """Connect and take the id's next epoch, like `start`, where the topics may not be there. It cannot write."""
+        await self._client.bootstrap()
+        await self._take_epoch()
+
+    async def _take_epoch(self) -> None:
         request = InitProducerIdRequest(self._id, self._config.transaction_timeout_ms)
         answer = await self._ask(CoordinationType.TRANSACTION, request, _error_code)
         self._producer_id, self._epoch = answer.producer_id, answer.producer_epoch

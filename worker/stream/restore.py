@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
+from typing import Protocol
 
 from aiokafka.errors import OffsetOutOfRangeError
 
 from worker.stream.config import EngineConfig
 from worker.stream.errors import Halt
+from worker.stream.guards import BEGIN_ANEW
 from worker.stream.known_topics import KnownTopics, decode_known_topics
 from worker.stream.partition_reader import PartitionReader, StateRecord
 from worker.stream.positions import (
@@ -22,7 +24,7 @@ from worker.stream.positions import (
     decode_checkpoint,
     decode_format,
 )
-from worker.stream.processor import Processor, StateVersionError
+from worker.stream.processor import StateVersionError
 from worker.stream.status import RestoreProgress
 
 
@@ -57,6 +59,13 @@ class Restored:
             self.partition_count = decode_format(value)
 
 
+class Restorable(Protocol):
+    """What takes the records of the state that are not the engine's own: a processor."""
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take one record, in order."""
+
+
 class StateReader:
     """Reads the state topic of one partition into a processor, with a reader of that partition."""
 
@@ -67,7 +76,7 @@ class StateReader:
 
     async def restore(
         self,
-        processor: Processor,
+        processor: Restorable,
         begin_offset: int,
         fence_offset: int,
         progressed: Callable[[RestoreProgress], None],
@@ -99,7 +108,7 @@ class StateReader:
             return False
         return first is None
 
-    def _take(self, records: Sequence[StateRecord], processor: Processor, restored: Restored) -> None:
+    def _take(self, records: Sequence[StateRecord], processor: Restorable, restored: Restored) -> None:
         restore = processor.restore
         try:
             for record in records:
@@ -116,5 +125,5 @@ class StateReader:
         except Exception as error:
             raise Halt(
                 f"the state of partition {self._partition} in {self._state_topic} cannot be read "
-                f"({type(error).__name__}: {error})"
+                f"({type(error).__name__}: {error}): restore the topic from a backup, or {BEGIN_ANEW}"
             ) from error

@@ -76,7 +76,7 @@ def right_of_worker(config: EngineConfig) -> Callable[[str], str]:
     """The rights that a worker uses on its topics."""
 
     def right(topic: str) -> str:
-        if topic == config.state_topic:
+        if topic in (config.state_topic, config.journal_topic):  # what it writes there, it looks at when it starts
             return "Read or Write"
         return "Read" if topic in config.inputs else "Write"
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from worker.stream.errors import Breached, Halt, halt_at
-from worker.stream.guards import Bounds, Found, Guards, proofs_of
+from worker.stream.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.known_topics import KnownTopics, encode_known_topics
 from worker.stream.memory import Memory
 from worker.stream.partition_reader import PartitionReader
@@ -88,11 +88,12 @@ class PartitionStart:
         self._state_reader = StateReader(config, partition, self._reader)
         self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
 
-    async def fence(self, writer: TransactionWriter) -> None:
-        """Stop the predecessor: from now on only `writer` writes for this partition."""
+    async def fence(self, writer: TransactionWriter) -> int:
+        """Stop the predecessor: from now on only `writer` writes for this partition. Gives the fence's offset."""
         await writer.start()
         self._fence_offset = await writer.fence()
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
+        return self._fence_offset
 
     async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
         """Restore or resume the state, once fenced, and compare it with the topics.
@@ -141,7 +142,7 @@ class PartitionStart:
         if restored.partition_count not in (None, self._partition_count):
             raise Halt(
                 f"the state of partition {self._partition} was begun with {restored.partition_count} partitions, the "
-                f"topics have {self._partition_count}: give every topic {restored.partition_count} partitions again"
+                f"topics have {self._partition_count}; {ANOTHER_SYSTEM}"
             )
         await self._finish_restore(processor, restored)
         seconds = self._clock.monotonic() - began_at

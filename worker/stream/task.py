@@ -300,8 +300,8 @@ class PartitionTask:
             bad_max, window = self._config.breaker_bad_max, self._config.breaker_window
             raise Halt(
                 f"partition {self.partition}: {bad_max} of its last {window} records were dead-lettered, so it was "
-                "stopped rather than dead-letter the topic; look at the dead letters, correct the cause, and restart "
-                "(BREAKER_BAD_MAX sets the number, 0 switches this off)"
+                "stopped rather than dead-letter the topic; look at the dead letters, correct the cause at its "
+                "producer, and restart the worker"
             )
 
     def _anchor(self, writer: TransactionWriter) -> KnownTopics:

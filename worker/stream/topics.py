@@ -14,21 +14,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import (
-    IncompatibleBrokerVersion,
     LeaderNotAvailableError,
     TopicAuthorizationFailedError,
-    UnknownTopicOrPartitionError,
     for_code,
 )
 
-from worker.stream.clients import Admin, Client, Consumer
+from worker.stream.clients import Admin, Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import NotReady, StepTimeout, bounded
-from worker.stream.metadata_requests import DescribedTopic, described, metadata_request
+from worker.stream.guards import ANOTHER_SYSTEM, BEGIN_ANEW
+from worker.stream.metadata_requests import describe_topics
 from worker.stream.positions import FORMAT_KEY, decode_format
 from worker.stream.processor import StateVersionError
 from worker.stream.reaper import Reaper
-from worker.stream.rights import hidden_sentence, hidden_topics
+from worker.stream.rights import hidden_sentence
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +73,7 @@ class TopicCheck:
         """
         config = self._config
         names = list(dict.fromkeys((*config.inputs, *config.outputs, config.state_topic)))
-        described = await bounded(self._describe(names), config.step_ms_max, "looking at the topics")
+        described = await bounded(describe_topics(self._admin, names), config.step_ms_max, "looking at the topics")
         refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
         if refused:
             raise NotReady(hidden_sentence(config.client.get("sasl_plain_username"), refused))
@@ -86,27 +85,12 @@ class TopicCheck:
             by_count.setdefault(described[name].partition_count, []).append(name)
         if len(by_count) > 1:
             told = "; ".join(f"{count}: {', '.join(topics)}" for count, topics in sorted(by_count.items()))
-            raise NotReady(f"the topics do not have the same partition count ({told}): all must have the same")
+            raise NotReady(
+                f"the topics do not have the same partition count ({told}): all must have the same; `stockfreeze "
+                "topics check` shows what to do about each"
+            )
         ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
         return TopicsSeen(next(iter(by_count)), ids)
-
-    async def _describe(self, names: list[str]) -> dict[str, DescribedTopic]:
-        client: Client = self._admin._client  # noqa: SLF001 - the admin client asks for no ids
-        try:
-            return described(await client.send(client.get_random_node(), metadata_request(names)))
-        except IncompatibleBrokerVersion:
-            # An older broker. Asked by name in its way, it may create what it does not have.
-            listed = {topic["topic"]: topic for topic in await self._admin.describe_topics()}
-        hidden = set(await hidden_topics(self._admin, [name for name in names if name not in listed]))
-        found = {}
-        for name in names:
-            topic = listed.get(name)
-            if topic is not None:
-                found[name] = DescribedTopic(topic["error_code"], len(topic["partitions"]), None)
-            else:
-                refusal = TopicAuthorizationFailedError if name in hidden else UnknownTopicOrPartitionError
-                found[name] = DescribedTopic(refusal.errno, 0, None)
-        return found
 
     async def check_policies(self) -> None:
         """Look whether state and journal keep what they must: the state by key alone, the journal for ever.
@@ -134,7 +118,8 @@ class TopicCheck:
                     if values.get(name, value) != value:
                         raise NotReady(
                             f"{name} of {topic} is {values[name]}, so it would lose records that the books need: set "
-                            f"it to {value} (`stockfreeze topics check` shows all); nothing is processed before that"
+                            f"it to {value}, and run `stockfreeze verify`, as some may have expired already; nothing "
+                            "is processed before that (`stockfreeze topics check` shows all settings)"
                         )
 
     def _warn_once(self, topic: str) -> None:
@@ -155,7 +140,7 @@ class TopicCheck:
                 raise NotReady(
                     f"the topics have {partition_count} partitions, but the state in {self._config.state_topic} was "
                     f"begun with {recorded} (partition {partition}): accounts would lie in other partitions than "
-                    f"their state; give every topic {recorded} partitions again"
+                    f"their state; {ANOTHER_SYSTEM}"
                 )
 
     async def _recorded(self, partition_count: int) -> dict[int, int]:
@@ -213,15 +198,18 @@ def _format_of(value: bytes) -> int:
 
 def _missing(missing: Sequence[str], names: Sequence[str], config: EngineConfig) -> str:
     if len(missing) == len(names):
-        return f"all topics are missing, such as {missing[0]}: look at their prefix, or create them"
-    sentence = f"topics are missing: {', '.join(missing)}; create them, all with the same partition count"
+        return (
+            f"all topics are missing, such as {missing[0]}: check BOOTSTRAP_SERVERS and TOPIC_PREFIX; for a new "
+            "system, run `stockfreeze topics create`"
+        )
+    sentence = f"topics are missing: {', '.join(missing)}"
     if config.state_topic in missing or config.journal_topic in missing:
         # Made anew it would be empty, and the partitions would halt: there is another way out.
         return (
-            f"topics are missing: {', '.join(missing)}; if this system has worked before, what they held is needed: "
-            "restore them from a backup, or stop all workers and run `stockfreeze begin-anew`"
+            f"{sentence}; if this system has worked before, what they held is needed: restore them from a copy with "
+            f"the same offsets, or {BEGIN_ANEW}; for a new system, run `stockfreeze topics create`"
         )
-    return sentence
+    return f"{sentence}; run `stockfreeze topics create`, and do what it says about those that are new"
 
 
 class _Closing:

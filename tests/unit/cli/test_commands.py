@@ -13,6 +13,9 @@ from worker.cli.main import main
 ASKING = [
     ["topics", "create"],
     ["topics", "check"],
+    ["topics", "accept"],
+    ["topics", "republish"],
+    ["begin-anew"],
     ["verify"],
     ["why"],
     ["order"],
@@ -49,6 +52,9 @@ def test_every_command_has_help_with_examples_and_offers_json(command: list[str]
     "command",
     [
         ["why", "acme"],
+        ["topics", "accept", "orders.events.v1"],
+        ["topics", "accept", "orders.events.v1", "--from", "middle"],
+        ["topics", "accept", "--from", "end"],
         ["order", "acme"],
         ["stock"],
         ["stock", "acme", "--after", "no cursor"],

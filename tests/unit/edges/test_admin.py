@@ -9,10 +9,13 @@ from worker.edges.admin import (
     INPUT_RECORD_BYTES_MAX,
     TopicFacts,
     TopicsMissing,
+    Used,
+    advice_after_creation,
     common_partition_count,
     expected_partition_count,
     judge_topics,
     other_partition_counts,
+    refusal_to_create,
     spec_of,
 )
 from worker.edges.cluster import BROKER_DEFAULT
@@ -65,7 +68,9 @@ def test_with_the_brokers_own_replication_they_also_say_how_many_must_be_in_sync
 
 
 def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
-    assert problems(facts(Topic.ALERTS, None)) == {Topic.ALERTS: ["missing: run `stockfreeze topics create`"]}
+    assert problems(facts(Topic.ALERTS, None)) == {
+        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
+    }
 
 
 def test_a_topic_with_another_partition_count_than_the_others_is_told() -> None:
@@ -141,3 +146,57 @@ def test_the_topics_of_a_system_must_all_be_there_with_one_count() -> None:
         common_partition_count(["a", "b"], {"a": 4})
     with pytest.raises(TopicsMissing, match="different partition counts"):
         common_partition_count(["a", "b"], {"a": 4, "b": 5})
+
+
+WORKED = Used(frozenset({Topic.STATE, Topic.MOVEMENTS}), has_offsets=True)
+NEVER_WORKED = Used(frozenset(), has_offsets=False)
+
+
+@pytest.mark.parametrize(
+    ("missing", "used"),
+    [
+        ([Topic.STATE], Used(frozenset({Topic.MOVEMENTS}), has_offsets=False)),
+        ([Topic.MOVEMENTS], Used(frozenset({Topic.STATE}), has_offsets=False)),
+        ([Topic.STATE, Topic.MOVEMENTS], Used(frozenset(), has_offsets=True)),
+        ([Topic.STATE], Used(frozenset(), has_offsets=True)),
+    ],
+)
+def test_state_or_journal_of_a_system_that_worked_are_not_created(missing: list[Topic], used: Used) -> None:
+    refusal = refusal_to_create({topic: f"x.{topic}" for topic in missing}, used)
+
+    assert refusal is not None
+    assert all(f"x.{topic}" in refusal for topic in missing)
+    assert "`stockfreeze begin-anew`" in refusal
+
+
+def test_whatever_else_is_missing_may_be_created() -> None:
+    others = {topic: str(topic) for topic in set(Topic) - {Topic.STATE, Topic.MOVEMENTS}}
+
+    assert refusal_to_create(others, WORKED) is None
+    assert refusal_to_create({topic: str(topic) for topic in Topic}, NEVER_WORKED) is None
+
+
+def test_what_to_do_about_a_topic_that_is_new_is_said_for_each_kind() -> None:
+    created = {topic: str(topic) for topic in (Topic.ORDERS, Topic.LEVELS, Topic.ALERTS)}
+
+    of_input, of_levels, of_alerts = advice_after_creation(created, WORKED)
+
+    assert f"`stockfreeze topics accept {Topic.ORDERS} --from beginning`" in of_input
+    assert "`stockfreeze topics republish`" in of_levels
+    assert of_alerts == f"{Topic.ALERTS} is empty now: what it held is gone."
+    assert advice_after_creation(created, NEVER_WORKED) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "way_out"),
+    [
+        (Topic.ORDERS, "another TOPIC_PREFIX and APP_ID"),
+        (Topic.STATE, "`stockfreeze begin-anew`"),
+        (Topic.LEVELS, "`stockfreeze topics republish`"),
+        (Topic.ALERTS, "what it holds is lost then"),
+    ],
+)
+def test_the_way_out_of_another_partition_count_is_one_that_kafka_has(topic: Topic, way_out: str) -> None:
+    [(_, [problem])] = problems(facts(topic, 5)).items()
+
+    assert way_out in problem

@@ -149,3 +149,11 @@ async def test_a_future_that_the_client_forgot_is_not_complained_of_but_others_a
     (told,) = [message for message in caplog.messages if "during batch delivery" in message or "a defect" in message]
     assert "never retrieved" in told
     assert "a defect" in told
+
+
+def test_what_the_loop_reports_without_an_exception_is_written(
+    client_log: ClientLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    del client_log
+    logging.getLogger("asyncio").error("something was not closed", exc_info=False)  # as uvloop's handler does
+    assert caplog.messages == ["something was not closed"]

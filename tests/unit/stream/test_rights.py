@@ -25,6 +25,7 @@ CONFIG = EngineConfig(
         (TopicAuthorizationFailedError("orders"), "Read on topic orders"),
         (TopicAuthorizationFailedError("levels"), "Write on topic levels"),
         (TopicAuthorizationFailedError("state"), "Read or Write on topic state"),
+        (TopicAuthorizationFailedError("out"), "Read or Write on topic out"),
         (TopicAuthorizationFailedError({"orders", "levels"}), "Write and Read on topics levels, orders"),
         (TopicAuthorizationFailedError(), "Write on a topic"),
         (GroupAuthorizationFailedError("app"), "Read on group app"),

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from worker.edges.dead_letters import read_mark
 from worker.edges.processor import REPLAY_HEADER
-from worker.edges.topic_reader import Bounds, Record
+from worker.edges.topic_reader import Record
 from worker.edges.verification.findings import Check, Findings
 from worker.edges.verification.sources import Cut
 from worker.stream.positions import Position
@@ -28,11 +28,10 @@ class InputFacts:
     position: Position | None
     committed_before: int | None
     committed_after: int | None
-    bounds: Bounds
 
 
 def check_input(facts: InputFacts, findings: Findings) -> None:
-    """Invariant 7, the group's offset and the topic's ends."""
+    """Invariant 7, and the group's offset."""
     position = facts.position
     next_offset = 0 if position is None else position.next_offset
     if position is not None:
@@ -47,14 +46,6 @@ def check_input(facts: InputFacts, findings: Findings) -> None:
         findings.add(
             Check.ACCOUNTING, facts.topic, f"the group has committed offset {after}, but the state is at {next_offset}"
         )
-    if next_offset > facts.bounds.end:
-        message = f"the state is at offset {next_offset}, but the topic ends at {facts.bounds.end}"
-        findings.add(Check.POSITION, facts.topic, f"{message}: it was made anew or lost records")
-    if position is not None and next_offset < facts.bounds.start:
-        message = (
-            f"offsets {next_offset} to {facts.bounds.start - 1} were deleted from the topic before they were consumed"
-        )
-        findings.add(Check.POSITION, facts.topic, message)
 
 
 class DeadLetterSource(NamedTuple):

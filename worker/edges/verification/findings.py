@@ -29,10 +29,8 @@ class Check(StrEnum):
     """
     ACCOUNTING = "accounting"
     """Outcomes and gaps do not add up to the offsets consumed (invariant 7), or the group's offsets say otherwise."""
-    POSITION = "position"
-    """A position lies outside its topic: beyond its end, or before its first record, so that records were deleted
-    unread.
-    """
+    TOPICS = "topics"
+    """State and topics do not belong together: one was made anew or lost records, by what the state says they hold."""
     DEAD_LETTERS = "dead_letters"
     """There are more or fewer dead letters than records that ended as one."""
     PLACEMENT = "placement"

@@ -58,6 +58,8 @@ class Journal:
         self.movements = 0
         self.next_offset = 0
         """Where the next go must start: the first record beyond the last cut, or the end."""
+        self.last_offset = -1
+        """Of the last record before the cut; -1: there is none."""
         self._balances: dict[StockKey, _Running] = {}
         self._last_sources: dict[str, tuple[int, int]] = {}
         self._sources = Sources(partition, {})
@@ -82,6 +84,7 @@ class Journal:
         """Take the next records."""
         # Nearly all that a verification does is in this loop.
         sources, last_sources, balances, movements = self._sources, self._last_sources, self._balances, 0
+        last_offset = self.last_offset
         for record in records:
             try:
                 entry = _decode(record.value or b"")
@@ -99,6 +102,7 @@ class Journal:
                 self._add(Check.REPEATED, entry.event_id, "an older event's movement stands after newer ones", record)
                 continue
             movements += 1
+            last_offset = record.offset
             source = (offset, number)
             if last_sources.get(topic, _BEFORE_ALL) >= source:
                 message = f"{_name(entry)}: this event's movements were written before"
@@ -118,6 +122,7 @@ class Journal:
             # Take the stated balance for the true one: so each break is told once, where it is.
             balance.frozen, balance.on_hand = frozen, on_hand
         self.movements += movements
+        self.last_offset = last_offset
 
     def stocks(self) -> dict[StockKey, Balance]:
         """The sums of all keys."""

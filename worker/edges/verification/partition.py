@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 
 from schemas.topics import INPUTS, Topic
 from worker.domain.views import OrderView
+from worker.edges.belonging import Belonging, JournalSeen
 from worker.edges.cluster import Cluster
 from worker.edges.partitioning import partition_of
-from worker.edges.state_reader import NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
+from worker.edges.state_reader import ALL, NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
 from worker.edges.topic_reader import Bounds, Take, TopicReader
 from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input
 from worker.edges.verification.findings import Check, Findings
@@ -26,6 +27,8 @@ from worker.edges.verification.levels import Levels
 from worker.edges.verification.sources import Cut, unknown_sources
 from worker.edges.verification.statuses import Statuses
 from worker.edges.verification.stock import Balance, StockKey, compare_stock
+from worker.stream import guards as guarded
+from worker.stream.guards import Guards
 
 TOPICS_READ = (Topic.STATE, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS, Topic.MOVEMENTS)
 """Every round reads all of these, the last one from where the round before met its cut."""
@@ -138,10 +141,12 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     committed_after = await reading.committed()
     _check_format(system, state, findings)
     cut = state.cut
+    # What `topics republish` wrote was written from the state.
+    published = {**cut, system.topic(Topic.STATE): ALL}
 
-    levels = Levels(system.topic(Topic.LEVELS), partition, cut)
+    levels = Levels(system.topic(Topic.LEVELS), partition, published)
     open_units: dict[StockKey, int] = {}
-    statuses = Statuses(system.topic(Topic.STATUS), partition, cut, _summing(state.ledger.orders(), open_units))
+    statuses = Statuses(system.topic(Topic.STATUS), partition, published, _summing(state.ledger.orders(), open_units))
     dead_letters = DeadLetters(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
     await reading.read_to_end(Topic.LEVELS, levels.take)
     await reading.read_to_end(Topic.STATUS, statuses.take)
@@ -153,6 +158,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     dead_letters.check(
         sum(position.dead_lettered + position.dead_lettered_before for position in state.said.positions.values())
     )
+    await _check_belonging(reading, state, journal, committed_before, findings)
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
     statuses.conclude(state.ledger.order_of)
     _check_placement(system, statuses, levels, journal, findings)
@@ -193,12 +199,28 @@ async def _check_inputs(
             position=state.said.positions.get(name),
             committed_before=committed_before.get(name),
             committed_after=committed_after.get(name),
-            bounds=await reading.bounds(topic),
         )
         check_input(facts, findings)
         next_offset = 0 if facts.position is None else facts.position.next_offset
-        unread += max(0, facts.bounds.stable_end - max(facts.bounds.start, next_offset))
+        bounds = await reading.bounds(topic)
+        unread += max(0, bounds.stable_end - max(bounds.start, next_offset))
     return unread
+
+
+async def _check_belonging(
+    reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: Findings
+) -> None:
+    system = reading.system
+    inputs = tuple(system.topic(topic) for topic in INPUTS)
+    guards = Guards(reading.partition, inputs, journal.topic, system.topic(Topic.STATE))
+    ids = await reading.cluster.ids([*inputs, journal.topic, system.topic(Topic.STATE)])
+    # After it was read: then the marker behind the last record of the state's transaction is there.
+    bounds = await reading.bounds(Topic.MOVEMENTS)
+    seen = JournalSeen(guarded.Bounds(bounds.start, bounds.end), journal.last_offset)
+    group_offsets = {topic: offset for topic, offset in committed.items() if topic in inputs}
+    judged = Belonging(reading.reader, guards, ids)
+    for breach in await judged.breaches(state.said, seen, state.ledger.state_records, group_offsets):
+        findings.add(Check.TOPICS, breach.topic, breach.sentence)
 
 
 def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> Iterator[OrderView]:

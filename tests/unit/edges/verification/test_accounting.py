@@ -6,7 +6,6 @@ import pytest
 
 from schemas.topics import Topic
 from tests.offline import record
-from worker.edges.topic_reader import Bounds
 from worker.edges.verification.accounting import DeadLetters, InputFacts, check_input, source_of
 from worker.edges.verification.findings import EXAMPLES_MAX, Check, Findings, merged
 from worker.stream.positions import Position
@@ -21,7 +20,6 @@ def facts(**changes: object) -> InputFacts:
         "position": SOUND,
         "committed_before": 10,
         "committed_after": 10,
-        "bounds": Bounds(0, 10, 10),
     }
     return InputFacts(**(sound | changes))  # type: ignore[arg-type]  # the tests' own keywords
 
@@ -45,7 +43,7 @@ def test_a_system_whose_group_the_broker_has_forgotten_has_no_findings() -> None
 
 
 def test_a_state_between_two_commits_of_a_running_group_has_no_findings() -> None:
-    assert checks(facts(committed_before=8, committed_after=13, bounds=Bounds(0, 20, 20))) == []
+    assert checks(facts(committed_before=8, committed_after=13)) == []
 
 
 @pytest.mark.parametrize(
@@ -54,8 +52,6 @@ def test_a_state_between_two_commits_of_a_running_group_has_no_findings() -> Non
         ({"position": SOUND._replace(applied=6)}, [Check.ACCOUNTING]),
         ({"committed_before": 11, "committed_after": 11}, [Check.ACCOUNTING]),
         ({"committed_before": 9, "committed_after": 9}, [Check.ACCOUNTING]),
-        ({"bounds": Bounds(0, 9, 9)}, [Check.POSITION]),
-        ({"bounds": Bounds(11, 20, 20)}, [Check.POSITION]),
     ],
 )
 def test_offsets_that_are_not_accounted_for_are_found(changes: dict[str, object], expected: list[Check]) -> None:

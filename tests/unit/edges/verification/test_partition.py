@@ -49,7 +49,7 @@ async def test_a_lost_movement_is_found_at_the_movement_after_it_and_in_the_sum(
 
     report = await world(lose_first_freeze).verify()
 
-    assert found(report) == {Check.BALANCE, Check.STOCK}
+    assert found(report) == {Check.BALANCE, Check.STOCK, Check.TOPICS}
     [balance] = [finding for finding in report.findings.examples if finding.check is Check.BALANCE]
     assert balance.place is not None
     assert balance.place.startswith(f"{Topic.MOVEMENTS}/{PARTITION}/")
@@ -63,8 +63,8 @@ async def test_the_last_movement_of_a_key_lost_is_found_in_the_sum() -> None:
 
     report = await world(lose_last).verify()
 
-    assert found(report) == {Check.STOCK}
-    assert "the journal's sum" in report.findings.examples[0].message
+    assert found(report) == {Check.STOCK, Check.TOPICS}
+    assert "the journal's sum" in report.findings.examples[-1].message
 
 
 async def test_a_doubled_movement_is_found_by_its_event_its_balance_and_the_sum() -> None:
@@ -222,7 +222,7 @@ async def test_an_input_topic_made_anew_is_found() -> None:
 
     report = await sound.verify()
 
-    assert found(report) == {Check.POSITION}
+    assert found(report) == {Check.TOPICS}
 
 
 async def test_inputs_deleted_before_they_were_read_are_found() -> None:
@@ -231,8 +231,63 @@ async def test_inputs_deleted_before_they_were_read_are_found() -> None:
 
     report = await sound.verify()
 
-    assert found(report) == {Check.POSITION}
-    assert "were deleted" in report.findings.examples[0].message
+    assert found(report) == {Check.TOPICS}
+    assert "begins at offset 100, but was read up to" in report.findings.examples[0].message
+
+
+async def test_an_input_with_other_records_than_were_read_is_found() -> None:
+    sound = world()
+    last = sound.topics[Topic.ORDERS][-1]
+    sound.topics[Topic.ORDERS][-1] = replaced(last, value=b"{}")
+
+    report = await sound.verify()
+
+    assert found(report) == {Check.TOPICS}
+    assert f"has another record at offset {last.offset}" in report.findings.examples[0].message
+
+
+async def test_a_last_record_that_expired_is_no_finding() -> None:
+    sound = world()
+    last = sound.topics[Topic.ORDERS].pop()
+    sound.topics[Topic.ORDERS].append(replaced(last, offset=last.offset + 3))
+
+    report = await sound.verify()
+
+    assert found(report) == set()
+
+
+async def test_a_part_of_the_state_that_expired_is_found() -> None:
+    sound = world()
+    key = key_of("order", ACCOUNT, "o2")
+    sound.topics[Topic.STATE] = [record for record in sound.topics[Topic.STATE] if record.key != key]
+
+    report = await sound.verify()
+
+    assert Check.TOPICS in found(report)
+    assert any("a part of it is lost" in finding.message for finding in report.findings.examples)
+
+
+async def test_an_end_of_the_journal_that_is_lost_is_found() -> None:
+    sound = world()
+    sound.topics[Topic.MOVEMENTS] = sound.topics[Topic.MOVEMENTS][:-1]
+
+    report = await sound.verify()
+
+    [finding] = [finding for finding in report.findings.examples if finding.check is Check.TOPICS]
+    assert "but by the state it goes on at" in finding.message
+
+
+async def test_what_was_republished_from_the_state_is_no_finding() -> None:
+    sound = world()
+    for topic in (Topic.LEVELS, Topic.STATUS):
+        for index, record in enumerate(sound.topics[topic]):
+            assert record.value is not None
+            fields = json.loads(record.value) | {"event_id": f"{Topic.STATE}/{PARTITION}/99/{index}"}
+            sound.topics[topic][index] = replaced(record, value=json.dumps(fields).encode())
+
+    report = await sound.verify()
+
+    assert found(report) == set()
 
 
 async def test_a_lost_dead_letter_is_found() -> None:

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from schemas.encoding import key_of
+from schemas.state import VERSION, RetiredOrder, encode
 from schemas.topics import Topic
-from tests.offline import Transaction
+from tests.offline import NOW_MS, Transaction
 from tests.property.drafts import RULES
 from tests.property.histories import long_history
 from tests.property.real import Real
@@ -51,9 +52,13 @@ async def test_a_missing_status_record_is_found() -> None:
 @pytest.mark.parametrize("transactions", [3, 12], ids=["written once", "written at each step"])
 async def test_an_eligible_order_that_left_the_state_may_keep_its_status(transactions: int) -> None:
     def retire(number: int, records: Transaction) -> Transaction:
-        key = key_of("order", ACCOUNT, "o3")
         if number == transactions - 1:
-            records = [OutputRecord(Topic.STATE, key, None), *records]
+            left = encode(RetiredOrder(VERSION, NOW_MS, NOW_MS, []))
+            records = [
+                *records,
+                OutputRecord(Topic.STATE, key_of("order", ACCOUNT, "o3"), None),
+                OutputRecord(Topic.STATE, key_of("retired", ACCOUNT, "o3"), left),
+            ]
         return records
 
     report = await world(retire, transactions).verify()
