@@ -14,69 +14,31 @@ from schemas.decoding import decode
 from schemas.generate import ROOT
 from schemas.topics import INPUTS, Topic
 from tests.named import named
-from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, counted, iso, ms, ordered
+from tests.unit.domain.shop import DAY, body_of, counted, iso, ms, ordered
+from tests.unit.edges.partition import (
+    BROKEN,
+    CREATED,
+    ELSEWHERE,
+    HOME,
+    NEIGHBOUR,
+    NOW,
+    PREFIX,
+    Partition,
+    headers_of,
+    restored,
+)
 from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.rules import Rules
-from worker.edges.partitioning import partition_of
 from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
-from worker.stream.records import Headers, InputRecord, OutputRecord
+from worker.stream.records import InputRecord
 
 INPUT_TYPES = [name for topic in INPUTS for name in TYPES[topic]]
-PREFIX = "shop."
-COUNT = 4
-HOME = partition_of("a", COUNT)
-NOW = 60
-ELSEWHERE = next(name for name in "bcdefgh" if partition_of(name, COUNT) != HOME)
-NEIGHBOUR = next(name for name in "bcdefghijklmnop" if partition_of(name, COUNT) == HOME)
-
-
-class Partition:
-    """The partition of the account "a" in topics of four, with a prefix."""
-
-    def __init__(self) -> None:
-        self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, rules=Rules())
-        self.offset = 6
-        self.state: dict[bytes, bytes | None] = {}
-
-    def process(
-        self,
-        value: Fields | bytes | None,
-        *,
-        topic: Topic = Topic.ORDERS,
-        key: bytes | None = b"a",
-        timestamp: int = START_MS + NOW * 60_000,
-        headers: Headers = (),
-    ) -> Outcome:
-        self.offset += 1
-        raw = json.dumps(value).encode() if isinstance(value, dict) else value
-        record = InputRecord(PREFIX + topic, HOME, self.offset, timestamp, key, raw, tuple(headers))
-        return self.processor.process(record)
-
-    def dead_letter(self) -> OutputRecord:
-        (record,) = (record for record in named(self.processor.flush()) if record.topic == PREFIX + Topic.DEAD_LETTERS)
-        return record
-
-    def code_of(self, value: Fields | bytes | None, **how: object) -> str:
-        assert self.process(value, **how) is Outcome.DEAD_LETTERED  # type: ignore[arg-type]  # named as in process
-        return headers_of(self.dead_letter())["error-code"]
-
-    def pending(self, order_id: str = "o") -> list[str]:
-        view = self.processor.ledger.order_of("a", order_id)
-        return [] if view is None else view.dead_letters
-
-
-def headers_of(record: OutputRecord) -> dict[str, str]:
-    return {name: (value or b"").decode() for name, value in record.headers}
 
 
 @pytest.fixture
 def partition() -> Partition:
     return Partition()
-
-
-CREATED = body_of("order.created", lines=ordered(1))
-BROKEN = {**CREATED, "lines": []}
 
 
 # Codes.
@@ -268,18 +230,6 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
 # How many are pending.
 
 
-def restored(partition: Partition, without: bytes = b"-") -> Partition:
-    """Another one that read the state that this one has written so far."""
-    records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.STATE]
-    partition.state |= {record.key or b"": record.value for record in records}
-    again = Partition()
-    for key, value in partition.state.items():
-        if not key.startswith(without):
-            again.processor.restore(key, value)
-    again.processor.restored(ms(NOW))
-    return again
-
-
 def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_last(partition: Partition) -> None:
     ahead = {**CREATED, "order_id": "ahead", "occurred_at": iso(3 * DAY)}
     name = f"shop.orders.events.v1/{HOME}/7"
@@ -300,91 +250,6 @@ def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_las
 def test_a_pending_dead_letter_whose_code_nobody_wrote_down_is_counted_as_such(partition: Partition) -> None:
     partition.process(BROKEN)
     assert restored(partition, without=b"pending/").processor.pending() == {"unknown": 1}
-
-
-# Whose bad records these are.
-
-
-def blamed(partition: Partition) -> str | None:
-    blame = partition.processor.parties.blame()
-    assert blame is not None
-    return blame.party
-
-
-@pytest.mark.parametrize(
-    ("value", "key", "party"),
-    [
-        (BROKEN, b"a", "a"),
-        ({**BROKEN, "account_id": "z"}, b"a", "z"),
-        ({**CREATED, "account_id": "z"}, b"a", "z"),
-        ({**CREATED, "account_id": ""}, b"a", "a"),
-        (b"{", b"a", "a"),
-        (b"{", None, None),
-        (b"{", b"\xff", None),
-        (b"{", b"", None),
-        (None, b"a", "a"),
-    ],
-)
-def test_a_bad_record_counts_for_the_account_that_it_names_or_else_for_its_key(
-    partition: Partition, value: Fields | bytes | None, key: bytes | None, party: str | None
-) -> None:
-    assert partition.process(value, key=key) is Outcome.DEAD_LETTERED
-    assert blamed(partition) == party
-
-
-def test_a_replay_that_is_refused_again_counts_for_nobody(partition: Partition) -> None:
-    partition.process(BROKEN)
-    partition.process(BROKEN, headers=[("replay-of", f"shop.orders.events.v1/{HOME}/7".encode())])
-    assert partition.processor.parties.blame() is None
-
-
-def test_a_partition_serves_others_once_anything_is_known_of_them(partition: Partition) -> None:
-    parties = partition.processor.parties
-    partition.process(CREATED)
-    partition.process({**CREATED, "account_id": NEIGHBOUR, "occurred_at": iso(-91 * DAY)}, key=NEIGHBOUR.encode())
-    assert not parties.serves_others("a"), "a record that was refused leaves nothing"
-    assert parties.serves_others("z")
-    partition.process({**CREATED, "account_id": NEIGHBOUR}, key=NEIGHBOUR.encode())
-    assert parties.serves_others("a")
-
-
-def alerts_of(partition: Partition) -> list[dict[str, Any]]:
-    records = named(partition.processor.flush())
-    return [json.loads(record.value or b"") for record in records if record.topic == PREFIX + Topic.ALERTS]
-
-
-def test_a_flood_is_an_alert_of_its_account_whose_id_follows_those_of_the_same_record(partition: Partition) -> None:
-    partition.process(CREATED)
-    partition.process({**CREATED, "lines": ordered(2)})
-    partition.processor.parties.flood_began("a")
-    conflict, flooding = alerts_of(partition)
-    assert (flooding["alert"], flooding["severity"], flooding["account_id"]) == ("flooding", "critical", "a")
-    assert flooding["cause"] == conflict["cause"] == CREATED["event_id"]
-    assert [alert["event_id"].rsplit("/", 1)[1] for alert in (conflict, flooding)] == ["0", "1"]
-    assert not {"order_id", "sub_order_id", "warehouse_id", "sku"} & flooding.keys()
-
-
-def test_a_flood_of_records_that_cannot_be_read_has_the_time_of_the_last(partition: Partition) -> None:
-    partition.process(b"{")
-    partition.processor.parties.flood_began("a")
-    (flooding,) = alerts_of(partition)
-    assert (flooding["occurred_at"], flooding["event_id"]) == (iso(NOW), f"shop.orders.events.v1/{HOME}/7/0")
-    assert "cause" not in flooding
-
-
-def test_a_flood_of_an_account_that_lives_elsewhere_has_no_alert_here(partition: Partition) -> None:
-    assert partition.process({**CREATED, "account_id": ELSEWHERE}, key=ELSEWHERE.encode()) is Outcome.DEAD_LETTERED
-    partition.processor.parties.flood_began(ELSEWHERE)
-    assert alerts_of(partition) == []
-    assert partition.processor.parties.flooding() == []
-
-
-def test_a_flood_is_known_after_a_restart_until_it_ceased(partition: Partition) -> None:
-    partition.process(b"{")
-    partition.processor.parties.flood_began("a")
-    assert restored(partition).processor.parties.flooding() == ["a"]
-    partition.processor.parties.flood_ceased("a")
-    assert restored(partition).processor.parties.flooding() == []
 
 
 # Every type of event.
@@ -504,3 +369,22 @@ def test_accounts_that_are_only_named_are_not_remembered() -> None:
     assert send("order.created", Topic.ORDERS, lines=ordered(1)) is Outcome.APPLIED
     list(processor.flush())
     assert processor.gauges()["accounts"] == 2
+
+
+def test_outputs_of_a_topic_that_was_accepted_anew_name_its_generation(partition: Partition) -> None:
+    for _ in partition.processor.finish_restore(-1, {PREFIX + Topic.ORDERS: 2}):
+        pass
+    partition.process(CREATED)
+    moved = next(r for r in named(partition.processor.flush()) if r.topic == PREFIX + Topic.MOVEMENTS)
+    assert json.loads(moved.value or b"")["event_id"] == f"shop.orders.events.v1~2/{HOME}/7/0"
+
+
+def test_a_dead_letter_of_a_topic_that_was_accepted_anew_names_its_generation(partition: Partition) -> None:
+    for _ in partition.processor.finish_restore(-1, {PREFIX + Topic.ORDERS: 2}):
+        pass
+    partition.process(BROKEN)
+    assert headers_of(partition.dead_letter())["source-topic"] == "shop.orders.events.v1~2"
+    assert partition.pending() == [f"shop.orders.events.v1~2/{HOME}/7"]
+    older = f"shop.orders.events.v1/{HOME}/3"
+    partition.process(BROKEN, headers=[("replay-of", older.encode())])
+    assert partition.pending() == [f"shop.orders.events.v1~2/{HOME}/7", older]
