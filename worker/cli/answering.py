@@ -42,13 +42,14 @@ class Answers:
     async def workers(self) -> list[Worker]:
         """The workers of the system; none where the group cannot be described, as the right to is missing."""
         from worker.edges.cluster import ClusterError
+        from worker.edges.connecting import RightMissing
         from worker.edges.members import workers_of
 
         if self._workers is None:
             settings = self._system.settings
             try:
                 self._workers = await workers_of(self._system.cluster, settings.app_id, inputs_of(settings))
-            except ClusterError as error:
+            except (ClusterError, RightMissing) as error:
                 click.echo(f"stockfreeze: read from the topics, as no worker can be found: {error}.", err=True)
                 self._workers = []
         return self._workers

@@ -17,7 +17,7 @@ import msgspec
 from aiokafka.errors import KafkaError
 
 from worker.edges.cluster import Cluster, ClusterError, GroupMember, open_cluster
-from worker.edges.connecting import BrokerUnreachable
+from worker.edges.connecting import BrokerUnreachable, RightMissing
 
 WORKER_HEADER = "Stockfreeze-Worker"
 """Of every answer: the name of the worker that gave it."""
@@ -110,7 +110,7 @@ class GroupDirectory:
                 if self._cluster is None:
                     self._cluster = await self._connection.enter_async_context(open_cluster(self._options))
                 self._workers = await workers_of(self._cluster, self._group, self._inputs)
-        except (BrokerUnreachable, ClusterError, KafkaError, OSError, TimeoutError):
+        except (BrokerUnreachable, ClusterError, RightMissing, KafkaError, OSError, TimeoutError):
             await self.close()  # whoever asked is told without an address
 
 

@@ -84,8 +84,6 @@ class PartitionStart:
         self._progressed = progressed
         self._records = 0
         self._fence_offset = -1
-        self._reader = PartitionReader(config, partition, surroundings.clock, surroundings.reaper)
-        self._state_reader = StateReader(config, partition, self._reader)
         self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
 
     async def fence(self, writer: TransactionWriter) -> int:
@@ -102,8 +100,11 @@ class PartitionStart:
         broker.
         """
         fence_offset = self._fence_offset
+        # Made only now: a client that is never started or ended would be complained of.
+        reader = PartitionReader(self._config, self._partition, self._clock, self._surroundings.reaper)
+        self._reader, self._state_reader = reader, StateReader(self._config, self._partition, reader)
         try:
-            await self._reader.start()
+            await reader.start()
             bounds = await self._reader.bounds(
                 dict.fromkeys((*self._config.inputs, self._config.journal_topic, self._config.state_topic))
             )
@@ -112,7 +113,7 @@ class PartitionStart:
                 state = await self._restore(bounds[self._config.state_topic].begin, fence_offset)
             await self._check(state, bounds, writer)
         finally:
-            self._reader.close()
+            reader.close()
         last_offset = UNKNOWN if state.checkpoint is None else state.checkpoint.journal.last_offset
         writer.journal_ends(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
         return await self._record(state, bounds, writer, fence_offset)
