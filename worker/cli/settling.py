@@ -16,6 +16,7 @@ import click
 
 from schemas.topics import Topic
 from worker.cli.asking import Asked, ask, asked
+from worker.cli.confirming import yes_option
 from worker.cli.context import Refusal, json_option, with_settings
 from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find, inputs_of
 from worker.cli.showing import examples, print_json, print_table
@@ -32,7 +33,6 @@ HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
 """Sent again to where it came from, such a record can only be refused again: it has to be sent otherwise."""
 NOTHING_CHOSEN = "give either ids, or --all or filters"
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 wait_option = click.option(
     "--wait",
     "wait_seconds",

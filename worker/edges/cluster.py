@@ -45,8 +45,6 @@ GROUP_NOT_EMPTY = 68
 """Numbers of errors that aiokafka does not know."""
 COORDINATOR_MOVES = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
-T = TypeVar("T")
-
 
 class ClusterError(Exception):
     """The cluster refused what was asked; the message is one sentence."""
