@@ -20,12 +20,10 @@ AROUND_THE_RULES = (
     "worker/stream/breaker.py",
     "worker/stream/merge.py",
     "worker/stream/open_batches.py",
+    "worker/stream/progress.py",
     "worker/stream/records.py",
 )
-"""What else every record passes through.
-
-Not `worker/stream/positions.py`: a compiled class loses the types of its fields, which its codec reads.
-"""
+"""What else every record passes through."""
 
 
 def _extensions() -> list[object]:

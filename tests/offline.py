@@ -22,12 +22,12 @@ from worker.stream.positions import (
     FORMAT_KEY,
     POSITIONS_KEY,
     Checkpoint,
-    InputProgress,
     JournalEnd,
     begun_at,
     encode_checkpoint,
     encode_format,
 )
+from worker.stream.progress import InputProgress
 from worker.stream.records import Headers, InputRecord, OutputRecord
 
 NOW_MS = 1_767_225_600_000

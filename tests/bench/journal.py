@@ -21,7 +21,8 @@ from tests.bench.load import accounts, open_orders
 from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
 from worker.edges.partitioning import partition_of
-from worker.stream.positions import NO_STREAM_TIME, InputProgress, Position
+from worker.stream.positions import NO_STREAM_TIME, Position
+from worker.stream.progress import InputProgress
 from worker.stream.records import OutputRecord
 
 SKUS: Final = 500

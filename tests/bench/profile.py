@@ -39,7 +39,8 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.merge import Merge, Reading
 from worker.stream.open_batches import OpenBatches
-from worker.stream.positions import InputProgress, JournalEnd, begun_at
+from worker.stream.positions import JournalEnd, begun_at
+from worker.stream.progress import InputProgress
 from worker.stream.records import InputRecord
 
 EVENTS: Final = 40_000

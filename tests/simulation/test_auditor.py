@@ -28,12 +28,12 @@ from worker.stream.positions import (
     FORMAT_KEY,
     TOPICS_KEY,
     Checkpoint,
-    InputProgress,
     Position,
     begun_at,
     encode_checkpoint,
     encode_format,
 )
+from worker.stream.progress import InputProgress
 from worker.stream.records import InputRecord
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]

@@ -9,15 +9,9 @@ from worker.stream.breaker import Breaker
 from worker.stream.config import Clock, EngineConfig
 from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
-from worker.stream.positions import (
-    POSITIONS_KEY,
-    Checkpoint,
-    InputProgress,
-    JournalEnd,
-    encode_checkpoint,
-    outcomes_between,
-)
+from worker.stream.positions import POSITIONS_KEY, Checkpoint, JournalEnd, encode_checkpoint
 from worker.stream.processor import Outcome, Processor
+from worker.stream.progress import InputProgress, outcomes_between
 from worker.stream.records import InputRecord, Output, OutputRecord
 from worker.stream.steps import take_steps
 

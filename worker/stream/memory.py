@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.stream.known_topics import KnownTopics
-from worker.stream.positions import InputProgress, JournalEnd
+from worker.stream.positions import JournalEnd
 from worker.stream.processor import Processor
+from worker.stream.progress import InputProgress
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from worker.stream.positions import (
     TOPICS_KEY,
     UNKNOWN,
     Checkpoint,
-    InputProgress,
     JournalEnd,
     LastRecord,
     begun_at,
@@ -31,6 +30,7 @@ from worker.stream.positions import (
     last_records,
 )
 from worker.stream.processor import Processor
+from worker.stream.progress import InputProgress
 from worker.stream.records import OutputRecord
 from worker.stream.restore import Restored, StateReader
 from worker.stream.status import RestoreProgress

@@ -21,8 +21,9 @@ from worker.stream.feed import Feed, Lane
 from worker.stream.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
 from worker.stream.memory import Memory
 from worker.stream.merge import Merge
-from worker.stream.positions import TOPICS_KEY, InputProgress, LastRecord, last_records
+from worker.stream.positions import TOPICS_KEY, LastRecord, last_records
 from worker.stream.processor import Processor
+from worker.stream.progress import InputProgress
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.starting import PartitionStart, Standing
 from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress

@@ -14,13 +14,13 @@ from worker.stream.breaker import Breaker
 from worker.stream.errors import Halt
 from worker.stream.positions import (
     POSITIONS_KEY,
-    InputProgress,
     JournalEnd,
     LastRecord,
     Position,
     begun_at,
     decode_checkpoint,
 )
+from worker.stream.progress import InputProgress
 from worker.stream.records import Output
 
 APPLIED, BAD, BOOM = b"applied", b"dead_lettered", b"boom"
