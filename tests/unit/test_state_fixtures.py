@@ -27,7 +27,7 @@ DECODERS = {
 }
 
 OF_ORDERS = (OrderState, SubOrderFacts, ReturnFacts, Claim)
-UNTIL_THE_FLUSH = {"record", "changed", "sizeable", "status_cause", "status_number"}
+UNTIL_THE_FLUSH = {"record", "changed", "sizeable"}
 
 WRITTEN_OTHERWISE = f"""
 This program writes state records of version {CURRENT} otherwise than the fixture of that version has them.

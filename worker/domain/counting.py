@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from schemas.identity import identity_of
 from schemas.inputs import StockCounted
 from schemas.state import VERSION, PartState
-from worker.domain.accounts import Account, Snapshot
+from worker.domain.accounts import Account
 from worker.domain.books import Books
 from worker.domain.cause import Cause
 from worker.domain.refusals import RuleRefusal
@@ -22,13 +22,12 @@ from worker.domain.steps import in_slices
 from worker.domain.stock.reconcile import (
     Comparison,
     compares_reserved,
-    is_forgotten,
     is_greater,
     is_missing,
     listed,
-    superseded_by,
     take_count,
 )
+from worker.domain.stock.snapshots import Snapshot, is_forgotten, superseded_by
 from worker.domain.stock.stock import Rank, Stock, rank_of
 
 KEYS_PER_STEP: Final = 100
@@ -66,7 +65,7 @@ def take_part(books: Books, account: Account, event: StockCounted, as_of: int, c
         if snapshot.received.get(event.part) == content:
             return None
         _check_agreement(snapshot, event, as_of)
-    elif is_forgotten(account, event.origin, event.warehouse_id, (as_of, event.snapshot_id)):
+    elif is_forgotten(named, (as_of, event.snapshot_id)):
         by_sku = account.stock.get(event.warehouse_id, {})
         rank = _rank(event, as_of)
         counts = [None if stock is None else stock.count for stock in map(by_sku.get, [c.sku for c in event.counts])]
@@ -198,18 +197,9 @@ def _record_part(
         drifted=[i for i, entry in enumerate(taken) if entry.comparison.drifts],
         unknown=[i for i, entry in enumerate(taken) if entry.comparison.unknown],
     )
-    add_part(snapshot, event.part, state)
+    snapshot.add(event.part, state)
     books.state_records += 1
     books.out.keep(state, *_part_key(account, event.warehouse_id, event.origin, event.snapshot_id, event.part))
-
-
-def add_part(snapshot: Snapshot, part: int, state: PartState) -> None:
-    """Add what a part found to its snapshot, when it is taken and when it is restored."""
-    snapshot.received[part] = state.content
-    snapshot.seen.update(state.skus)
-    snapshot.checked.update(state.skus[i] for i in state.checked)
-    snapshot.drifted.update(state.skus[i] for i in state.drifted)
-    snapshot.unknown.update(state.skus[i] for i in state.unknown)
 
 
 def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, part: int) -> tuple[str, ...]:
@@ -238,7 +228,7 @@ def _forget_superseded(
     books: Books, account: Account, event: StockCounted, snapshot: Snapshot
 ) -> Generator[None, None, None]:
     named = account.snapshots[event.origin, event.warehouse_id]
-    for other in superseded_by(account, event.origin, event.warehouse_id, snapshot):
+    for other in superseded_by(named, snapshot):
         del named[other.snapshot_id]
         for parts in in_slices(other.received, KEYS_SEEN_PER_STEP):
             for part in parts:

@@ -23,12 +23,12 @@ from schemas.state import (
     decode_stock,
     version_of,
 )
-from worker.domain.accounts import Account, Snapshot
-from worker.domain.books import Books, dropped_at, retires_at
-from worker.domain.counting import add_part
+from worker.domain.accounts import Account
+from worker.domain.books import Books
 from worker.domain.order.deadlines import Deadline
 from worker.domain.order.state import Claim, claim_of
 from worker.domain.policies import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock.snapshots import Snapshot
 from worker.domain.stock.stock import Stock, Touched
 
 K = TypeVar("K")
@@ -125,7 +125,7 @@ class Restoration:
             self._books.pending.restored(account.id, order_id, head.dead_letters)
         if head.eligible:
             self._books.orders_eligible += 1
-            self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
+            self._books.deadlines.add(Deadline(account.retires_at(head), "order", account.id, order_id))
 
     def _restore_retired(self, account: Account, order_id: str, value: bytes) -> None:
         retired = decode_retired(value)
@@ -135,7 +135,7 @@ class Restoration:
 
     def _restore_adjustment(self, account: Account, event_hash: bytes, kept: AdjustmentState) -> None:
         _restore_flows(account, kept.flows)
-        self._books.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
+        self._books.deadlines.add(Deadline(account.drops_at(kept), "adjustment", account.id, event_hash.hex()))
 
     def _restore_part(self, key: tuple[str, ...], value: bytes) -> None:
         account_id, warehouse, origin, snapshot_id, part = key
@@ -143,7 +143,7 @@ class Restoration:
         named = self._books.account(account_id).snapshots.setdefault((origin, warehouse), {})
         if snapshot_id not in named:
             named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
-        add_part(named[snapshot_id], int(part), state)
+        named[snapshot_id].add(int(part), state)
 
 
 def _records_of(account: Account) -> int:

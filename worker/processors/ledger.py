@@ -17,7 +17,8 @@ from schemas.inputs import StockEvent
 from schemas.sentences import quoted
 from schemas.topics import INPUTS, Topic
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.ledger import Effect, Ledger
+from worker.domain.effects import Effect
+from worker.domain.ledger import Ledger
 from worker.domain.outbox import Record
 from worker.domain.policies import Rules
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal

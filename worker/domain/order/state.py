@@ -6,7 +6,7 @@ time, and a field of a compiled class takes a twentieth of what a field of a dec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -21,9 +21,6 @@ from schemas.state import (
     decode_order,
     encode,
 )
-
-if TYPE_CHECKING:
-    from worker.domain.cause import Cause  # which names an account, and that its orders
 
 STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
@@ -134,6 +131,7 @@ class SubOrderFacts:
         self.returns: dict[str, ReturnFacts] = {}
 
 
+@mypyc_attr(acyclic=True)
 @final
 class OrderState:
     """All that is known of an order, and what was derived of it when it was last touched.
@@ -145,8 +143,7 @@ class OrderState:
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
     Until the flush alone: record is the one it was thawed from (None: it is new), changed says that another must be
-    written, sizeable that the order's size has to be looked at with every event; status_cause is what changed its
-    status record last, status_number the number that it will have.
+    written, sizeable that the order's size has to be looked at with every event.
     """
 
     __slots__ = (
@@ -165,8 +162,6 @@ class OrderState:
         "seen_at",
         "sizeable",
         "status",
-        "status_cause",
-        "status_number",
         "sub_orders",
         "uncovered",
     )
@@ -189,8 +184,6 @@ class OrderState:
         self.record = record
         self.changed = False
         self.sizeable = False
-        self.status_cause: Cause | None = None
-        self.status_number = 0
 
 
 def thaw(value: bytes) -> OrderState:

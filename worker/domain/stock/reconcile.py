@@ -1,6 +1,6 @@
-"""Counts against the ledger: drift, its suspects, and the summary of a snapshot. Contract section 6.
+"""A count of one key against the ledger: drift, and its suspects. Contract section 6.
 
-Decisions only: what a count of a key finds, and what a snapshot's parts come to. The ledger writes them down.
+Decisions only: `counting` writes them down.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Final, Literal, NamedTuple
 from schemas.outputs import Missing, Suspect
 from schemas.state import StockState
 from schemas.times import time_text
-from worker.domain.accounts import Account, Snapshot
 from worker.domain.policies import DAY_MS, AccountRules
 from worker.domain.stock.stock import Posting, Rank, Stock, Touched, rank_of
 
@@ -101,18 +100,6 @@ def _reason(touch: Touched, as_of: int, drift: int) -> str:
     size = "just the drift" if quantity == abs(drift) else "near the count"
     side = "after" if at > as_of else "before"
     return f"{touch.movement} of {quantity} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
-
-
-def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:
-    """Whether a snapshot is no longer remembered: a greater one of its origin and warehouse is complete."""
-    others = account.snapshots.get((origin, warehouse), {}).values()
-    return any(other.complete and other.order > order for other in others)
-
-
-def superseded_by(account: Account, origin: str, warehouse: str, snapshot: Snapshot) -> list[Snapshot]:
-    """The snapshots that a complete one makes to be forgotten."""
-    others = account.snapshots.get((origin, warehouse), {}).values()
-    return [other for other in others if other.order < snapshot.order]
 
 
 def is_missing(stock: Stock) -> bool:

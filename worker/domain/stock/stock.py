@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -19,9 +19,6 @@ from schemas.state import VERSION, StockState
 from schemas.times import time_text
 from worker.domain.order.state import Claim
 from worker.domain.violations import InvariantViolation
-
-if TYPE_CHECKING:
-    from worker.domain.cause import Cause  # which names an account, and that its stock
 
 TOUCHES_MAX: Final = 24
 """How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
@@ -74,12 +71,10 @@ def rank_of(count: StockState) -> Rank:
     return count.as_of, count.origin, count.snapshot_id, count.part
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Stock:
-    """The state of one (account, warehouse, SKU).
-
-    Until the flush alone: level_cause is what changed its level last, level_number the number its record will have.
-    """
+    """The state of one (account, warehouse, SKU)."""
 
     __slots__ = (
         "_claimed",
@@ -97,8 +92,6 @@ class Stock:
         "fragment",
         "frozen",
         "key",
-        "level_cause",
-        "level_number",
         "on_hand",
         "sku",
         "touches",
@@ -115,8 +108,6 @@ class Stock:
         self.on_hand: int | None = None
         self.frozen = 0
         self.dirty = False
-        self.level_cause: Cause | None = None
-        self.level_number = 0
         self.touches: list[Touched] = []
         self._claimed = 0
         # Of what an event looks at, the bounds are here, so that it need not look at what they are the bounds of: keys

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.domain.shop import APPLIED, DAY, DUPLICATE, STALE, Shop, body_of, iso
-from worker.domain.books import DUE_PER_RECORD_MAX
 from worker.domain.policies import AccountRules
+from worker.domain.retention import DUE_PER_RECORD_MAX
 
 LEAVES = 60 + 90 * DAY
 """When an order leaves whose last event was recorded at minute 60."""
