@@ -201,7 +201,7 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
 State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PendingState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
+decode_order_row: Final = msgspec.msgpack.Decoder(OrderRow).decode
 decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
 decode_order_marks: Final = msgspec.msgpack.Decoder(OrderMarks).decode
 decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode

@@ -25,7 +25,7 @@ from mode import Service
 
 from schemas.topics import INPUTS
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection.members import GroupDirectory, contact_data
 from worker.ops.dead_letter_log import RefusalLog
 from worker.ops.garbage import collect_little, set_apart
@@ -51,17 +51,17 @@ log = structlog.get_logger("worker.app")
 class Partitions:
     """Makes the engine's processors, and remembers how many partitions there are in all."""
 
-    def __init__(self, *, prefix: str, rules: Rules) -> None:
-        """Make processors for topics with this prefix, and these rules."""
+    def __init__(self, *, prefix: str, policies: Policies) -> None:
+        """Make processors for topics with this prefix, and these policies."""
         self._prefix = prefix
-        self._rules = rules
+        self._policies = policies
         self.count: int | None = None
 
     def make(self, partition: int, partition_count: int) -> PartitionProcessor:
         """Make the processor of a partition; the engine calls this."""
         self.count = partition_count
         return PartitionProcessor(
-            partition=partition, partition_count=partition_count, prefix=self._prefix, rules=self._rules
+            partition=partition, partition_count=partition_count, prefix=self._prefix, policies=self._policies
         )
 
 
@@ -156,7 +156,7 @@ class Host:
         self._settings = settings
         self._name = uuid.uuid4().hex
         release = version("stockfreeze")
-        partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
+        partitions = Partitions(prefix=settings.topic_prefix, policies=settings.policies())
         self._engine = EngineService(self._make_engine, partitions)
         self._metrics = WorkerMetrics(
             version=release,

@@ -39,7 +39,7 @@ def end_differences(model: Model, real: RealThing) -> list[str]:
     for account_id, account in model.accounts.items():
         for key, sums in account.ground.stock().items():
             if sums.open or sums.count is not None:
-                levels[account_id, *key] = sums.level(account.rules.buffer)
+                levels[account_id, *key] = sums.level(account.policies.buffer)
         for order_id in account.ground.orders:
             statuses[account_id, order_id] = account.status(order_id)
             pending[account_id, order_id] = sorted(account.pending.get(order_id, ()))

@@ -10,7 +10,7 @@ import pytest
 from schemas.topics import Topic
 from tests.model import reading
 from tests.model.reading import HOUR_MS, MINUTE_MS
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.property.drafts import ACCOUNTS, PARTITION, START_MS
 from tests.property.histories import moment
 from tests.property.real import Real, Written, levels_of, statuses_of
@@ -22,8 +22,8 @@ ACCOUNT = ACCOUNTS[0]
 class Story:
     """Events of order `o`, sub-order `s`, SKU `k` in warehouse `w` unless said otherwise; `at` in minutes."""
 
-    def __init__(self, rules: AccountRules = AccountRules()) -> None:  # noqa: B008 -- immutable
-        self.real = Real(rules)
+    def __init__(self, policies: AccountPolicies = AccountPolicies()) -> None:  # noqa: B008 -- immutable
+        self.real = Real(policies)
         self.offset = 0
 
     def tell(self, kind: str, at: int, **fields: object) -> Written:
@@ -165,7 +165,7 @@ def test_reservations_sum_to_zero_when_the_order_completes(story: Story) -> None
 
 
 def test_what_is_frozen_is_not_published() -> None:
-    story = Story(AccountRules(buffer=2))
+    story = Story(AccountPolicies(buffer=2))
     story.count(10, 0)
     written = story.tell("order.created", 1, lines=order_lines(7))
     assert [event["publishable"] for event in written.events(Topic.LEVELS)] == [1]

@@ -16,7 +16,7 @@ from tests.observer import SilentObserver
 from worker import app as app_module
 from worker.app import EngineService, Partitions
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.stream import Engine, EngineConfig, NotAssigned
 
 CONFIG = EngineConfig(app_id="test", client={}, inputs=(), outputs=(), journal_topic="", state_topic="state")
@@ -57,7 +57,7 @@ class FakeEngine(Engine):
     """Runs until it is stopped."""
 
     def __init__(self) -> None:
-        super().__init__(CONFIG, Partitions(prefix="", rules=Rules()).make, SilentObserver())
+        super().__init__(CONFIG, Partitions(prefix="", policies=Policies()).make, SilentObserver())
         self.running = asyncio.Event()
         self.ended = asyncio.Event()
 
@@ -76,7 +76,7 @@ def engine() -> FakeEngine:
 
 @pytest.fixture
 async def service(engine: FakeEngine) -> AsyncIterator[EngineService]:
-    service = EngineService(lambda: engine, Partitions(prefix="", rules=Rules()))
+    service = EngineService(lambda: engine, Partitions(prefix="", policies=Policies()))
     yield service
     await service.stop()
 
@@ -106,7 +106,7 @@ def test_an_engine_that_ends_with_a_defect_ends_the_process_and_is_told() -> Non
 
 
 def test_a_processor_is_made_anew_each_time_and_not_kept() -> None:
-    partitions = Partitions(prefix="", rules=Rules())
+    partitions = Partitions(prefix="", policies=Policies())
     first, second = partitions.make(3, 8), partitions.make(3, 8)
     assert first is not second
     assert partitions.count == 8

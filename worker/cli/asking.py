@@ -107,7 +107,7 @@ class Asked:
         """What restores the state of a partition."""
         from worker.inspection.state_reader import processors
 
-        return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
+        return processors(self.partition_count, self.settings.topic_prefix, self.settings.policies())
 
     async def state_of(self, partition: int) -> StateAtOffset:
         """The state of a partition as it is now."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from schemas.encoding import json_string, key_of, stock_json
 from schemas.state import AdjustmentState, OrderHead
 from worker.domain.order.state import OrderState
-from worker.domain.policies import KEPT_AFTER_RETENTION_MS, AccountRules
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS, AccountPolicies
 from worker.domain.stock.snapshots import Snapshot
 from worker.domain.stock.stock import Stock
 
@@ -26,17 +26,20 @@ class Account:
         "json",
         "key",
         "orders",
+        "policies",
+        "policies",
+        "retention_ms",
         "retired",
-        "rules",
         "snapshots",
         "stock",
     )
 
-    def __init__(self, account_id: str, rules: AccountRules) -> None:
+    def __init__(self, account_id: str, policies: AccountPolicies) -> None:
         self.id = account_id
         self.json = json_string(account_id)
         self.key = account_id.encode()
-        self.rules = rules
+        self.policies = policies
+        self.retention_ms = policies.retention_ms
         self.default_warehouse: str | None = None
         self.orders: dict[str, OrderState | bytes] = {}
         self.retired: dict[str, bytes] = {}
@@ -72,13 +75,13 @@ class Account:
 
     def retires_at(self, order: OrderState | OrderHead) -> int:
         """When the order leaves the state, if it may be archived then."""
-        return max(order.occurred_at_max, order.seen_at) + self.rules.retention_ms
+        return max(order.occurred_at_max, order.seen_at) + self.retention_ms
 
     def drops_at(self, kept: AdjustmentState) -> int:
         """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept.
 
         The id is still remembered in the last millisecond in which the same adjustment is not `too_late`.
         """
-        retention_ms = self.rules.retention_ms
+        retention_ms = self.retention_ms
         forgotten_at = kept.seen_at + retention_ms + 1
         return max([forgotten_at, *(at + retention_ms + KEPT_AFTER_RETENTION_MS for _, _, at, _ in kept.flows)])

@@ -22,7 +22,7 @@ def take_adjustment(books: Books, account: Account, event: StockAdjusted, at: in
     if known is not None and known.content == content:
         return DUPLICATE
     if at < books.moves_horizon(account):
-        raise RuleRefusal("too_late", f"The field occurred_at is older than {account.rules.retention_text}.")
+        raise RuleRefusal("too_late", f"The field occurred_at is older than {account.policies.retention_text}.")
     if known is not None:
         raise RuleRefusal("conflict", "The field event_id was used before for an adjustment, with other content.")
 

@@ -1,4 +1,4 @@
-"""The books of one partition: all accounts, how their records rest, thaw, become dirty and leave.
+"""The books of one partition: all accounts, how their records rest, decode_order, become dirty and leave.
 
 The ledger decides; the books keep. An order rests as its encoded bytes and is an object only while a transaction
 touches it: half the memory, and a restore that decodes no more than it needs.
@@ -15,14 +15,14 @@ from worker.domain.accounts import Account
 from worker.domain.cause import Cause
 from worker.domain.floods import Floods
 from worker.domain.order.archive import statuses_of
-from worker.domain.order.deadlines import Deadline, Deadlines
+from worker.domain.order.deadlines import Deadline, DeadlineHeap
 from worker.domain.order.limits import SMALL_STATE_BYTES
-from worker.domain.order.state import OrderState, freeze, thaw
+from worker.domain.order.state import OrderState, decode_order, encode_order
 from worker.domain.order.statuses import PROCESSING, STATUSES
 from worker.domain.order.units import unit_rows
 from worker.domain.outbox import Outbox, Record
 from worker.domain.pending import Pending
-from worker.domain.policies import KEPT_AFTER_RETENTION_MS, Rules
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS, Policies
 from worker.domain.steps import in_slices
 from worker.domain.stock.stock import Posting, Stock
 from worker.domain.views import OrderView, StockView
@@ -35,17 +35,17 @@ ORDERS_PER_STEP: Final = 10
 class Books:
     """State of one partition."""
 
-    def __init__(self, rules: Rules, out: Outbox) -> None:
+    def __init__(self, policies: Policies, out: Outbox) -> None:
         self.out = out
         self.stream_time_ms = -1
         self.accounts: dict[str, Account] = {}
-        self.deadlines = Deadlines()
+        self.deadlines = DeadlineHeap()
         self.floods = Floods(out)
         self.pending = Pending(out)
         self.orders_eligible = 0
         self.state_records = 0
         """How many records the state has once all is flushed, those of floods and pending dead letters aside."""
-        self._rules = rules
+        self._policies = policies
         self._opened: list[Account] = []
         self._touched: list[tuple[Account, str, OrderState]] = []
         """Orders that are objects since the last flush; some may have been removed again."""
@@ -55,20 +55,20 @@ class Books:
         """The account's books, opened when first asked for; closed by the flush if nothing was entered."""
         account = self.accounts.get(account_id)
         if account is None:
-            account = self.accounts[account_id] = Account(account_id, self._rules.of(account_id))
+            account = self.accounts[account_id] = Account(account_id, self._policies.of(account_id))
             self._opened.append(account)
         return account
 
     def horizon(self, account: Account) -> int:
         """Flows up to this time are part of their counts for good."""
-        return self.stream_time_ms - account.rules.retention_ms - KEPT_AFTER_RETENTION_MS
+        return self.stream_time_ms - account.retention_ms - KEPT_AFTER_RETENTION_MS
 
     def moves_horizon(self, account: Account) -> int:
         """Movements after this time are remembered: no order that has one of them has left by retention.
 
         An adjustment before it is too late, and its id is forgotten where it was seen before it too.
         """
-        return self.stream_time_ms - account.rules.retention_ms
+        return self.stream_time_ms - account.retention_ms
 
     # Orders
 
@@ -82,7 +82,7 @@ class Books:
             return None
         if isinstance(order, bytes):
             sizeable = len(order) > SMALL_STATE_BYTES
-            order = account.orders[order_id] = thaw(order)
+            order = account.orders[order_id] = decode_order(order)
             order.sizeable = sizeable
             self._touched.append((account, order_id, order))
         return order
@@ -164,7 +164,7 @@ class Books:
     # Flush
 
     def flush(self) -> Iterator[list[Record]]:
-        """Records of everything decided since the last flush, a few at a time; what was thawed rests again."""
+        """Records of everything decided since the last flush, a few at a time; orders rest as bytes again."""
         yield from in_slices(self.out.take(), RECORDS_PER_STEP)
         # What a slice takes is done in functions of their own: the variables of a generator are dear.
         for levels in in_slices(self.out.take_levels(), RECORDS_PER_STEP):
@@ -200,7 +200,7 @@ class Books:
             if record is None or order.changed:
                 key = key_of(account.id, order_id)
                 self.out.write_status(key, order_id, order)
-                record = freeze(order)
+                record = encode_order(order)
                 self.out.put(b"order/" + key, record)
             account.orders[order_id] = record
 
@@ -240,7 +240,7 @@ class Books:
 
     def _order_view(self, account: Account, order_id: str, order: OrderState | bytes) -> OrderView:
         if isinstance(order, bytes):
-            order = thaw(order)
+            order = decode_order(order)
         return OrderView(
             account_id=account.id,
             order_id=order_id,
@@ -261,7 +261,7 @@ class Books:
 
 
 def stock_view(account: Account, stock: Stock) -> StockView:
-    """The level of a stock key, as it is published with the account's rules."""
+    """The level of a stock key, as it is published."""
     available = stock.available
     return StockView(
         account_id=account.id,
@@ -270,6 +270,6 @@ def stock_view(account: Account, stock: Stock) -> StockView:
         on_hand=stock.on_hand,
         frozen=stock.frozen,
         available=available,
-        publishable=None if available is None else max(0, available - account.rules.buffer),
+        publishable=account.policies.publishable(available),
         as_of=stock.as_of_text,
     )

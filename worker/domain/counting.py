@@ -28,7 +28,7 @@ from worker.domain.stock.reconcile import (
     take_count,
 )
 from worker.domain.stock.snapshots import Snapshot, is_forgotten, superseded_by
-from worker.domain.stock.stock import Rank, Stock, rank_of
+from worker.domain.stock.stock import CountRank, Stock, rank_of
 
 KEYS_PER_STEP: Final = 100
 """Keys that are counted, or written down, at a step: at most about 5 ms."""
@@ -44,7 +44,7 @@ class Taking(NamedTuple):
     steps: Iterator[None]
 
 
-class _Taken(NamedTuple):
+class _CountedKey(NamedTuple):
     """A key that was counted, and what it had available before."""
 
     sku: str
@@ -124,14 +124,14 @@ def _check_agreement(snapshot: Snapshot, event: StockCounted, as_of: int) -> Non
             raise RuleRefusal("conflict", f"The field {name} differs from that of the snapshot's other parts.")
 
 
-def _rank(event: StockCounted, as_of: int) -> Rank:
+def _rank(event: StockCounted, as_of: int) -> CountRank:
     return as_of, event.origin, event.snapshot_id, event.part
 
 
 def _take_counts(
     books: Books, account: Account, event: StockCounted, as_of: int, *, reserved: bool
-) -> Generator[None, None, list[_Taken]]:
-    taken: list[_Taken] = []
+) -> Generator[None, None, list[_CountedKey]]:
+    taken: list[_CountedKey] = []
     rank = _rank(event, as_of)
     for counts in in_slices(event.counts, KEYS_PER_STEP):
         for count in counts:
@@ -141,12 +141,12 @@ def _take_counts(
                 stock = account.unknown_stock(event.warehouse_id, count.sku)
             books.fold(account, stock)
             available = stock.available
-            comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.policies)
             if comparison.adopted and comparison.unknown:
                 books.state_records += 1
             if comparison.adopted and not is_known:  # one that is only compared says nothing that is kept
                 account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
-            taken.append(_Taken(count.sku, stock, comparison, available))
+            taken.append(_CountedKey(count.sku, stock, comparison, available))
         yield
     return taken
 
@@ -163,9 +163,9 @@ def _lacking(account: Account, warehouse: str, snapshot: Snapshot) -> Generator[
 
 def _take_absent(
     books: Books, account: Account, event: StockCounted, as_of: int, snapshot: Snapshot, lacking: list[Stock]
-) -> Generator[None, None, list[_Taken]]:
+) -> Generator[None, None, list[_CountedKey]]:
     """Count 0 what the snapshot lacks and has an older count: with `absent: zero`."""
-    taken: list[_Taken] = []
+    taken: list[_CountedKey] = []
     rank = _rank(event, as_of)
     for stocks in in_slices(lacking, KEYS_PER_STEP):
         for stock in stocks:
@@ -173,8 +173,8 @@ def _take_absent(
                 continue
             books.fold(account, stock)
             available = stock.available
-            comparison = take_count(stock, rank, 0, None, account.rules)
-            taken.append(_Taken(stock.sku, stock, comparison, available))
+            comparison = take_count(stock, rank, 0, None, account.policies)
+            taken.append(_CountedKey(stock.sku, stock, comparison, available))
             if comparison.compared:
                 snapshot.checked.add(stock.sku)
             if comparison.drifts:
@@ -184,7 +184,7 @@ def _take_absent(
 
 
 def _record_part(
-    books: Books, account: Account, event: StockCounted, content: bytes, snapshot: Snapshot, taken: list[_Taken]
+    books: Books, account: Account, event: StockCounted, content: bytes, snapshot: Snapshot, taken: list[_CountedKey]
 ) -> None:
     state = PartState(
         version=VERSION,
@@ -207,10 +207,10 @@ def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, p
 
 
 def _write(
-    books: Books, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause
+    books: Books, event: StockCounted, as_of: int, taken: list[_CountedKey], cause: Cause
 ) -> Generator[None, None, None]:
     """Write down what was found, in ascending order of SKU."""
-    ordered: list[list[_Taken]] = []
+    ordered: list[list[_CountedKey]] = []
     for entries in in_slices(taken, KEYS_SEEN_PER_STEP):
         ordered.append(sorted(entries, key=_sku_of))
         yield

@@ -8,7 +8,7 @@ apart by.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, assert_never, cast, get_args
+from typing import Final, assert_never, get_args
 
 from schemas.dead_letters import DeadLetterCode
 from schemas.decoding import Decoded
@@ -29,14 +29,14 @@ from worker.domain.accounts import Account
 from worker.domain.adjusting import take_adjustment
 from worker.domain.books import Books
 from worker.domain.cause import Cause
+from worker.domain.consequences import Consequences
 from worker.domain.counting import take_part
 from worker.domain.effects import APPLIED, DUPLICATE, STALE, Effect
 from worker.domain.order import facts
 from worker.domain.order.archive import rejection_of, statuses_of
 from worker.domain.order.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
-from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
-from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
+from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Policies
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
 from worker.domain.retention import Retention
@@ -62,11 +62,11 @@ class Ledger:
     last flush may be written.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, policies: Policies) -> None:
         self._out = Outbox()
-        self._books = Books(rules, self._out)
+        self._books = Books(policies, self._out)
         self._retention = Retention(self._books)
-        self._orders = Orders(self._books)
+        self._consequences = Consequences(self._books)
         self._restoration = Restoration(self._books)
         self._refusal: Cause | None = None
         """What the last refused record was the cause of: its outputs are numbered on."""
@@ -154,18 +154,16 @@ class Ledger:
         event = decoded.event
         if decoded.occurred_at_ms > recorded_at + OCCURRED_AHEAD_MS_MAX:
             raise RuleRefusal("future", "The field occurred_at is more than 24 h after the record's timestamp.")
-        if decoded.as_of_ms > recorded_at + COUNTED_AHEAD_MS_MAX and isinstance(event, StockCounted):
-            raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
         account = self._books.account(event.account_id)
-        # Not isinstance, which the metaclass of structs makes costly.
+        # Not isinstance, which the metaclass of structs makes costly; nor cast(), which is a call.
         kind = type(event)
-        sub_order_id = cast("SubOrdersEvent", event).sub_order_id if kind in _ABOUT_SUB_ORDERS else None
+        sub_order_id = event.sub_order_id if kind in _ABOUT_SUB_ORDERS else None  # type: ignore[union-attr]
         order_id = getattr(event, "order_id", None)
         cause = Cause(account, source, recorded_at, event.occurred_at, event.event_id, order_id, sub_order_id)
         if kind in _ABOUT_FACTS:
-            effect = self._apply_to_order(account, cast("FactsEvent", event), decoded.occurred_at_ms, cause)
+            effect = self._apply_to_order(account, event, decoded.occurred_at_ms, cause)  # type: ignore[arg-type]
         else:
-            effect = self._apply_to_others(account, decoded, cast("StockEvent | Command", event), cause)
+            effect = self._apply_to_others(account, decoded, event, cause)  # type: ignore[arg-type]
         if replay is not None:
             if self.rest is None:
                 self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
@@ -261,7 +259,7 @@ class Ledger:
             order.dead_letters.append(dead_letter_id)
             order.changed = True
             self._books.pending.began(account.id, order_id, dead_letter_id, code)
-            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
+            self._consequences.conclude(account, order_id, order, cause, rows_changed=False)
 
     # Orders
 
@@ -272,13 +270,13 @@ class Ledger:
         if order is None and (retired := books.retired_order(account, order_id)) is not None:
             if at <= retired.occurred_at_max:
                 return STALE
-            kept = account.rules.retention_text
+            kept = account.policies.retention_text
             raise RuleRefusal(
                 "too_late", f"The field occurred_at is later than all of an order that left after {kept}."
             )
         is_known = order is not None and order.known
-        if not is_known and at < cause.recorded_at - account.rules.retention_ms:
-            kept = account.rules.retention_text
+        if not is_known and at < cause.recorded_at - account.retention_ms:
+            kept = account.policies.retention_text
             raise RuleRefusal(
                 "too_late", f"The field occurred_at is older than {kept}, and no event of its order is known."
             )
@@ -292,7 +290,7 @@ class Ledger:
             return DUPLICATE
         sizeable = not is_small(event) or len(identities) > SMALL_IDENTITIES or (order is not None and order.sizeable)
         if sizeable:
-            refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
+            refuse_outgrowth(order, event, account.default_warehouse or account.policies.default_warehouse)
         if order is None:
             order = books.new_order(account, order_id)
         order.sizeable = sizeable
@@ -306,16 +304,16 @@ class Ledger:
         order.changed = True
         if touch is None:
             return STALE
-        self._orders.changed(account, order_id, order, touch, at, cause)
+        self._consequences.draw(account, order_id, order, touch, at, cause)
         return APPLIED
 
     def _default_warehouse(self, account: Account, event: InputEvent) -> str:
         """The account's default warehouse, fixed when first needed."""
         if facts.needs_default_warehouse(event):
-            account.default_warehouse = account.rules.default_warehouse
+            account.default_warehouse = account.policies.default_warehouse
             self._books.state_records += 1
             self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
-        return account.rules.default_warehouse
+        return account.policies.default_warehouse
 
     # Commands
 
@@ -339,7 +337,7 @@ class Ledger:
         self._books.pending.ended(account.id, order_id, dead_letter_id)
         if order.known or order.dead_letters:
             order.changed = True
-            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
+            self._consequences.conclude(account, order_id, order, cause, rows_changed=False)
         else:
             self._books.remove_order(account, order_id)
         return APPLIED
@@ -353,8 +351,10 @@ class Ledger:
     # Stock
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
+        if as_of > cause.recorded_at + COUNTED_AHEAD_MS_MAX:
+            raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
         if as_of < self._books.horizon(account):
-            kept = f"{account.rules.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
+            kept = f"{account.policies.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
             raise RuleRefusal("too_late", f"The field as_of is older than any flow that is kept: {kept}.")
         taking = take_part(self._books, account, event, as_of, cause)
         if taking is None:

@@ -251,7 +251,7 @@ class Outbox:
             on_hand,
             stock.frozen,
             available,
-            None if available is None else max(0, available - cause.account.rules.buffer),
+            cause.account.policies.publishable(available),
             stock.as_of_text,
         )
         self._records.append((_LEVELS, stock.key, value))

@@ -29,7 +29,7 @@ from worker.domain.order.deadlines import Deadline
 from worker.domain.order.state import Claim, claim_of
 from worker.domain.policies import KEPT_AFTER_RETENTION_MS
 from worker.domain.stock.snapshots import Snapshot
-from worker.domain.stock.stock import Stock, Touched
+from worker.domain.stock.stock import Stock, SuspectMovement
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -120,7 +120,7 @@ class Restoration:
                 claim = claim_of(row)
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
-                _restore_touches(stock, order_id, claim)
+                _restore_suspects(stock, order_id, claim)
         if head.dead_letters:
             self._books.pending.restored(account.id, order_id, head.dead_letters)
         if head.eligible:
@@ -153,19 +153,19 @@ def _records_of(account: Account) -> int:
     return named + counted + len(account.orders) + len(account.retired) + len(account.adjustments)
 
 
-def _restore_touches(stock: Stock, order_id: str, claim: Claim) -> None:
+def _restore_suspects(stock: Stock, order_id: str, claim: Claim) -> None:
     """Remember what an order did at a key, as far as its claim tells: by which sub-order, it does not."""
     moves, shipments, returns = claim.moves, claim.shipments, claim.returns
     for i in range(0, len(moves), 2):
         at, frozen_delta = moves[i], moves[i + 1]
         if frozen_delta > 0:
-            stock.restore_touch(Touched(at, frozen_delta, "freeze", order_id, None))
+            stock.restore_suspect(SuspectMovement(at, frozen_delta, "freeze", order_id, None))
         elif at not in shipments[::2]:
-            stock.restore_touch(Touched(at, -frozen_delta, "unfreeze", order_id, None))
+            stock.restore_suspect(SuspectMovement(at, -frozen_delta, "unfreeze", order_id, None))
     for i in range(0, len(shipments), 2):
-        stock.restore_touch(Touched(shipments[i], shipments[i + 1], "release", order_id, None))
+        stock.restore_suspect(SuspectMovement(shipments[i], shipments[i + 1], "release", order_id, None))
     for i in range(0, len(returns), 2):
-        stock.restore_touch(Touched(returns[i], returns[i + 1], "restock", order_id, None))
+        stock.restore_suspect(SuspectMovement(returns[i], returns[i + 1], "restock", order_id, None))
 
 
 def _restore_flows(account: Account, flows: list[Flow]) -> None:

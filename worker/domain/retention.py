@@ -31,10 +31,11 @@ class Retention:
         self._out = books.out
 
     def advance(self, recorded_at: int) -> None:
-        """Move stream time on to a record's timestamp (milliseconds), and let leave what has fallen due."""
+        """Move stream time on to a record's timestamp (milliseconds), and let leave what has fallen due.
+
+        It must be later than any before.
+        """
         books = self._books
-        if recorded_at <= books.stream_time_ms:
-            return
         books.stream_time_ms = recorded_at
         if not books.deadlines.any_due(recorded_at):
             return

@@ -15,7 +15,7 @@ from heapq import nsmallest
 
 from schemas.state import decode_order_head, decode_order_marks, encode
 from worker.domain.books import Books, stock_view
-from worker.domain.order.state import OrderState, thaw
+from worker.domain.order.state import OrderState, decode_order
 from worker.domain.order.units import unit_rows
 from worker.domain.steps import in_slices
 from worker.domain.stock.stock import Stock
@@ -120,7 +120,7 @@ class HolderSearch:
 
     def steps(self) -> Iterator[None]:
         """Search, a few milliseconds at a step."""
-        claims: list[_Claimed] = []
+        claims: list[_Claimant] = []
         needle, left = encode(self._sku), self._frozen
         for orders in self._orders.slices():
             if not left:
@@ -144,7 +144,7 @@ class HolderSearch:
             yield
         self._keep_greatest()
 
-    def _is_full_before(self, claimed: _Claimed) -> bool:
+    def _is_full_before(self, claimed: _Claimant) -> bool:
         """Whether no sub-order of an order, nor of those behind it, can be among the holdings that are kept."""
         if len(self.holdings) < self._limit:
             return False
@@ -163,7 +163,7 @@ class HolderSearch:
         return 0 if claim is None else claim.open
 
     def _take(self, order_id: str, order: OrderState | bytes) -> None:
-        rows = unit_rows(thaw(order) if isinstance(order, bytes) else order)
+        rows = unit_rows(decode_order(order) if isinstance(order, bytes) else order)
         self.holdings += [
             Holding(order_id, sub_order_id, units)
             for sub_order_id, warehouse_id, sku, units, _, _ in rows
@@ -171,11 +171,11 @@ class HolderSearch:
         ]
 
 
-_Claimed = tuple[int, str, OrderState | bytes]
+_Claimant = tuple[int, str, OrderState | bytes]
 """Units, negative so that the greatest come first, and the order."""
 
 
-def _by_claim(claimed: _Claimed) -> tuple[int, str]:
+def _by_claim(claimed: _Claimant) -> tuple[int, str]:
     return claimed[0], claimed[1]
 
 

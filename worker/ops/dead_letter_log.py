@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.processors.parties import Refusals
+from worker.processors.parties import RefusalCount
 
 INTERVAL_SECONDS = 60.0
 """An account is told again so often."""
@@ -32,7 +32,7 @@ class RefusalLog:
         self._monotonic = monotonic
         self._told: dict[str | None, _Told] = {}
 
-    def tell(self, refused: MutableMapping[str | None, Refusals]) -> None:
+    def tell(self, refused: MutableMapping[str | None, RefusalCount]) -> None:
         """Log the refusals of a transaction by account (None: of nobody that can be read), and clear them."""
         now = self._monotonic()
         for account_id, refusals in refused.items():

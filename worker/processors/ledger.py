@@ -20,12 +20,12 @@ from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.effects import Effect
 from worker.domain.ledger import Ledger
 from worker.domain.outbox import Record
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
-from worker.processors.parties import Accounts, Refusals, Refused
+from worker.processors.parties import AccountParties, RefusalCount, Refused
 from worker.stream.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
@@ -74,17 +74,17 @@ def topic_of_source(source: str) -> str:
 class PartitionProcessor:
     """The engine's processor for one partition. `prefix` goes before every topic's name."""
 
-    def __init__(self, *, partition: int, partition_count: int, prefix: str, rules: Rules) -> None:
-        self.ledger = Ledger(rules)
+    def __init__(self, *, partition: int, partition_count: int, prefix: str, policies: Policies) -> None:
+        self.ledger = Ledger(policies)
         self._partition = partition
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in INPUTS}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
-        self.refusals: dict[str | None, Refusals] = {}
+        self.refusals: dict[str | None, RefusalCount] = {}
         """The dead letters of each account since the reader last cleared it, for the log."""
-        self.parties = Accounts(self.ledger, lambda account_id: partition_of(account_id, partition_count) == partition)
+        self.parties = AccountParties(self.ledger, self._has_its_home_here)
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -174,6 +174,9 @@ class PartitionProcessor:
         names = self._names
         return [(names[topic], key, value, ()) for topic, key, value in records]
 
+    def _has_its_home_here(self, account_id: str) -> bool:
+        return partition_of(account_id, self._partition_count) == self._partition
+
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
             key = "has no key" if record.key is None else f"has the key {quoted(record.key.decode(errors='replace'))}"
@@ -207,7 +210,7 @@ class PartitionProcessor:
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
         """Which order a dead letter holds back: contract section 7."""
         named = None if topic is Topic.COMMANDS else decoding.order_of(record.value, record.key)
-        if named is None or partition_of(named[0], self._partition_count) != self._partition:
+        if named is None or not self._has_its_home_here(named[0]):
             return None
         return DeadLetterOfOrder(named[0], named[1], origin.dead_letter_id)
 
@@ -246,7 +249,7 @@ class PartitionProcessor:
     def _count_refusal(self, record: InputRecord, account_id: str | None, refused: NotDecoded | RuleRefusal) -> None:
         known = self.refusals.get(account_id)
         if known is None:
-            first = Refusals(record.topic, record.partition, record.offset, refused.code, refused.message)
+            first = RefusalCount(record.topic, record.partition, record.offset, refused.code, refused.message)
             self.refusals[account_id] = first
         else:
             known.count += 1

@@ -52,7 +52,7 @@ class Refused(NamedTuple):
 
 
 @dataclass(slots=True)
-class Refusals:
+class RefusalCount:
     """Dead letters of one account, and the first of them."""
 
     topic: str
@@ -63,7 +63,7 @@ class Refusals:
     count: int = 1
 
 
-class Accounts:
+class AccountParties:
     """The accounts of one partition as the breaker's parties. `last_refused` is set with each dead letter."""
 
     def __init__(self, ledger: Ledger, lives_here: Callable[[str], bool]) -> None:

@@ -19,7 +19,7 @@ from tests.named import named
 from worker.domain.order.facts import Touch, merge
 from worker.domain.order.state import OrderState
 from worker.domain.order.units import unit_rows
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.domain.searches import LevelsWanted
 from worker.domain.views import Holding, OrderView, StockView, UnitRow
 from worker.processors.ledger import PartitionProcessor
@@ -32,7 +32,7 @@ DAY = 24 * 60
 """Minutes."""
 
 APPLIED, DUPLICATE, STALE, DEAD_LETTERED = Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.DEAD_LETTERED
-PLAIN = AccountRules()
+PLAIN = AccountPolicies()
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Fields = dict[str, Any]
@@ -114,14 +114,14 @@ class Said(NamedTuple):
 class Shop:
     """The processor of one partition, and the last state record of every key that it wrote."""
 
-    def __init__(self, rules: AccountRules = PLAIN, *, now: int = 60) -> None:
-        self.rules = rules
+    def __init__(self, policies: AccountPolicies = PLAIN, *, now: int = 60) -> None:
+        self.policies = policies
         self.now = now
         self.state: dict[bytes, bytes | None] = {}
         self.stream_time_ms = -1
         self.offsets = count()
         self.processor = PartitionProcessor(
-            partition=0, partition_count=1, prefix="", rules=Rules(accounts={"a": rules})
+            partition=0, partition_count=1, prefix="", policies=Policies(accounts={"a": policies})
         )
 
     def say(self, kind: str, at: int = 0, /, **fields: object) -> Said:
@@ -167,9 +167,9 @@ class Shop:
         self.say("sub_order.shipped", 10, **fields)
         return self.say("sub_order.delivered", 20, **fields)
 
-    def restarted(self, rules: AccountRules | None = None) -> Shop:
+    def restarted(self, policies: AccountPolicies | None = None) -> Shop:
         """The same shop in a new process that read the state topic."""
-        shop = Shop(self.rules if rules is None else rules, now=self.now)
+        shop = Shop(self.policies if policies is None else policies, now=self.now)
         shop.state, shop.stream_time_ms, shop.offsets = dict(self.state), self.stream_time_ms, self.offsets
         for key, value in self.state.items():
             shop.processor.restore(key, value)

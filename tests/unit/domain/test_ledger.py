@@ -21,8 +21,8 @@ from tests.unit.domain.shop import (
     ordered,
 )
 from worker.domain.ledger import _content_of
-from worker.domain.order.state import Claim, OrderState, freeze
-from worker.domain.policies import AccountRules
+from worker.domain.order.state import Claim, OrderState, encode_order
+from worker.domain.policies import AccountPolicies
 from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome
@@ -144,7 +144,7 @@ def test_future_is_decided_before_conflict(shop: Shop) -> None:
 
 
 def test_an_old_event_of_an_order_that_is_not_known_is_too_late() -> None:
-    shop = Shop(AccountRules(retention_days=30), now=30 * DAY + 10)
+    shop = Shop(AccountPolicies(retention_days=30), now=30 * DAY + 10)
     assert shop.order(1, 9).code == "too_late"
     assert shop.order(1, 10).outcome == APPLIED
     assert shop.sub_order(1, 9).outcome == APPLIED
@@ -273,7 +273,7 @@ def test_a_dead_letter_without_a_valid_order_id_holds_nothing_back(shop: Shop) -
 
 
 def test_the_default_warehouse_is_fixed_when_it_is_first_needed(shop: Shop) -> None:
-    renamed = AccountRules(default_warehouse="renamed")
+    renamed = AccountPolicies(default_warehouse="renamed")
     shop.order(1)
     unneeded = shop.restarted(renamed)
     unneeded.say("order.created", order_id="p", lines=lines(1))
@@ -284,8 +284,8 @@ def test_the_default_warehouse_is_fixed_when_it_is_first_needed(shop: Shop) -> N
     assert needed.units("q") == [(None, "default", "k", 1, 0, 0)]
 
 
-def test_every_account_has_its_own_stock_and_rules() -> None:
-    shop = Shop(AccountRules(buffer=4))
+def test_every_account_has_its_own_stock_and_policies() -> None:
+    shop = Shop(AccountPolicies(buffer=4))
     shop.count(10, 5)
     shop.send(body_of("stock.counted", 5, **counted(10, 5), account_id="b"), key=b"b")
     ledger = shop.processor.ledger
@@ -309,7 +309,7 @@ def test_an_eligible_order_with_open_units_stops_the_partition(shop: Shop) -> No
     spoilt = OrderState()
     spoilt.known, spoilt.lines, spoilt.cancelled_at = True, {}, 1
     spoilt.dead_letters, spoilt.claims = ["t/0/1"], {"w": {"k": Claim(3)}}
-    shop.processor.restore(b"order/a/o", freeze(spoilt))
+    shop.processor.restore(b"order/a/o", encode_order(spoilt))
     shop.processor.restored(0)
     with pytest.raises(InvariantViolation, match="eligible"):
         shop.say("dead_letter.discarded", dead_letter_id="t/0/1")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.domain.shop import APPLIED, DAY, DUPLICATE, STALE, Shop, body_of, iso
-from worker.domain.policies import AccountRules
+from worker.domain.policies import AccountPolicies
 from worker.domain.retention import DUE_PER_RECORD_MAX
 
 LEAVES = 60 + 90 * DAY
@@ -146,7 +146,7 @@ def test_a_jump_in_time_is_worked_off_in_steps_and_what_is_touched_is_looked_at_
 
 
 def test_retention_is_per_account() -> None:
-    shop = Shop(AccountRules(retention_days=1))
+    shop = Shop(AccountPolicies(retention_days=1))
     shop.delivered_order(3)
     tick(shop, 60 + DAY)
     assert not is_there(shop)

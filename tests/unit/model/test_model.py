@@ -12,7 +12,7 @@ from schemas.catalogue import TYPES
 from schemas.topics import INPUTS
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS, ORDERS
-from tests.model.run import AccountRules, Model, Record, Step
+from tests.model.run import AccountPolicies, Model, Record, Step
 
 START = 1_772_323_200_000
 
@@ -20,8 +20,8 @@ START = 1_772_323_200_000
 class Shop:
     """One account of a partition; `at` of an event is in minutes."""
 
-    def __init__(self, rules: AccountRules = AccountRules()) -> None:  # noqa: B008 -- immutable
-        self.model = Model(0, 1, "", rules)
+    def __init__(self, policies: AccountPolicies = AccountPolicies()) -> None:  # noqa: B008 -- immutable
+        self.model = Model(0, 1, "", policies)
         self.offset = -1
         self.now = START + HOUR_MS
 

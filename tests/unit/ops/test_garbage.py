@@ -14,7 +14,7 @@ from schemas.inputs import ArchiveRequested
 from worker.domain.order.claims import Difference, Settlement
 from worker.domain.order.facts import Touch
 from worker.domain.order.state import Claim, ReturnFacts, SubOrderFacts
-from worker.domain.stock.stock import Posting, Touched
+from worker.domain.stock.stock import Posting, SuspectMovement
 from worker.ops.garbage import NEW_OBJECTS_MAX, collect_little, set_apart
 from worker.stream.records import InputRecord
 
@@ -97,7 +97,7 @@ def test_however_often_it_is_asked_for_survivors_are_set_apart_once() -> None:
         Settlement({}, {}, ()),
         Difference(("w", "k"), None, Claim()),
         Posting("freeze", 1, 1, 0, None, 1),
-        Touched(0, 1, "freeze", "o", None),
+        SuspectMovement(0, 1, "freeze", "o", None),
     ],
     ids=lambda thing: type(thing).__name__,
 )

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_SECONDS, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.observer import BatchReport
@@ -174,7 +174,7 @@ def test_restarts_halts_and_rebalances_are_counted(worker: Worker) -> None:
 
 
 def test_the_real_processor_tells_the_sizes_that_are_documented() -> None:
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=Policies())
     assert set(processor.gauges()) == set(SIZES)
     assert not processor.tally
 

@@ -28,7 +28,7 @@ from tests.unit.processors.partition import (
     restored,
 )
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord
@@ -265,7 +265,7 @@ def test_every_type_of_event_is_taken_by_the_rules_also_by_an_order_that_is_larg
     decoded = decode(topic, raw)
     recorded_at = max(decoded.occurred_at_ms, decoded.as_of_ms)
     key = body["account_id"].encode()
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=Policies())
     numbers = count()
 
     def send(topic: Topic, value: bytes) -> Outcome:
@@ -347,7 +347,7 @@ def test_a_revocation_by_a_record_that_was_refused_has_its_time_as_far_as_that_c
 
 
 def test_accounts_that_are_only_named_are_not_remembered() -> None:
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix=PREFIX, rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix=PREFIX, policies=Policies())
     numbers = count()
 
     def send(kind: str, topic: Topic, at: int = 0, **fields: object) -> Outcome:

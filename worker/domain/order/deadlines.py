@@ -24,7 +24,7 @@ class Deadline(NamedTuple):
     id: str
 
 
-class Deadlines:
+class DeadlineHeap:
     """A heap of deadlines. An entry may be out of date: it is a reminder to look, never the truth."""
 
     def __init__(self) -> None:

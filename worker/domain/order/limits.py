@@ -34,7 +34,7 @@ from schemas.inputs import (
     SubOrderSplit,
 )
 from schemas.topics import RECORD_BYTES_MAX
-from worker.domain.order.state import OrderState, SubOrderFacts, freeze
+from worker.domain.order.state import OrderState, SubOrderFacts, encode_order
 from worker.domain.refusals import RuleRefusal
 
 DEAD_LETTERS_MAX: Final = 2000
@@ -80,7 +80,7 @@ _WITH_LINES: Final = frozenset(
 """The events that tell of SKUs, found by their fields so that none is forgotten."""
 
 
-class Told(NamedTuple):
+class OwnedSkus(NamedTuple):
     """SKUs that an event gives to something: the id of a sub-order, or nothing for the order itself."""
 
     owner: str
@@ -137,7 +137,7 @@ def refuse_outgrowth(order: OrderState | None, event: OrdersEvent | SubOrdersEve
         return
     if bytes_max_after(order, event, default_warehouse) <= ORDER_BYTES_MAX:
         return
-    told = _told_by(event)
+    told = _skus_named_by(event)
     field = "children" if type(event) is SubOrderSplit else "lines" if any(entry.skus for entry in told) else "order_id"
     raise RuleRefusal(
         "invalid",
@@ -164,7 +164,7 @@ def bytes_max_by_count(order: OrderState, event: OrdersEvent | SubOrdersEvent) -
             kept += len(skus)
     claims = sum(map(len, order.claims.values()))
     entries = told * _TOLD_BYTES_MAX + kept * _KEPT_BYTES_MAX
-    return 9 * len(freeze(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
+    return 9 * len(encode_order(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
 
 
 def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, default_warehouse: str) -> int:
@@ -179,7 +179,7 @@ def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, defa
             if spreads or sub_order_id == named:
                 touched.add(owner_bytes, skus)
     ordered.add(0, [sku for sku, by_warehouse in (order.lines or {}).items() for _ in by_warehouse])
-    entries = _told_by(event)
+    entries = _skus_named_by(event)
     for owner, skus in entries:
         told.add(bytes_of([owner]), skus)
     everything = everything + ordered + told
@@ -195,7 +195,7 @@ def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, defa
     retired = 2 * located(everything, _FLOW_BYTES)  # what shipped, and what came back
     answer = 2 * name_bytes
     state = (
-        len(freeze(order))
+        len(encode_order(order))
         - len(order.dead_letters) * _DEAD_LETTER_BYTES
         + len(entries) * _CHILD_BYTES
         + located(told, _LINE_BYTES)
@@ -225,17 +225,17 @@ def _entries_of(sub_order: SubOrderFacts) -> Iterator[Collection[str]]:
         yield facts.lines or ()
 
 
-def _told_by(event: OrdersEvent | SubOrdersEvent) -> list[Told]:
+def _skus_named_by(event: OrdersEvent | SubOrdersEvent) -> list[OwnedSkus]:
     match event:
         case OrderCreated() | OrderAmended():
-            return [Told("", [line.sku for line in event.lines])]
+            return [OwnedSkus("", [line.sku for line in event.lines])]
         case SubOrderSplit():
-            children = [Told(child.sub_order_id, [line.sku for line in child.lines]) for child in event.children]
-            return [Told(event.sub_order_id, []), *children]
+            children = [OwnedSkus(child.sub_order_id, [line.sku for line in child.lines]) for child in event.children]
+            return [OwnedSkus(event.sub_order_id, []), *children]
         case OrderCancelled():
             return []
         case SubOrderCreated() | SubOrderCancelled() | SubOrderReturnStarted() | SubOrderReturned():
-            return [Told(event.sub_order_id, [line.sku for line in event.lines or ()])]
+            return [OwnedSkus(event.sub_order_id, [line.sku for line in event.lines or ()])]
         case (
             SubOrderLabelIssued()
             | SubOrderShipped()
@@ -244,7 +244,7 @@ def _told_by(event: OrdersEvent | SubOrdersEvent) -> list[Told]:
             | SubOrderDelivered()
             | SubOrderFailedToDeliver()
         ):
-            return [Told(event.sub_order_id, [])]
+            return [OwnedSkus(event.sub_order_id, [])]
         case _:
             assert_never(event)
 

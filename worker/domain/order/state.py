@@ -1,4 +1,4 @@
-"""An order as an object: thawed from its record when an event touches it, frozen into it again at the flush.
+"""An order as an object: decoded from its record when an event touches it, encoded again at the flush.
 
 The shapes on the wire are rows (`schemas.state`); these are classes of their own because every rule reads them all the
 time, and a field of a compiled class takes a twentieth of what a field of a decoded struct does.
@@ -18,7 +18,7 @@ from schemas.state import (
     Rank,
     ReturnRow,
     SubOrderRow,
-    decode_order,
+    decode_order_row,
     encode,
 )
 
@@ -142,7 +142,7 @@ class OrderState:
     identities: 16 bytes an event. dead_letters: pending ids.
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
-    Until the flush alone: record is the one it was thawed from (None: it is new), changed says that another must be
+    Until the flush alone: record is the one it was decoded from (None: it is new), changed says that another must be
     written, sizeable that the order's size has to be looked at with every event.
     """
 
@@ -186,10 +186,10 @@ class OrderState:
         self.sizeable = False
 
 
-def thaw(value: bytes) -> OrderState:
+def decode_order(value: bytes) -> OrderState:
     """The order of a record. Raises msgspec.DecodeError where it is none of this version."""
     order = OrderState(record=value)
-    row: OrderRow = decode_order(value)
+    row: OrderRow = decode_order_row(value)
     (
         _,
         claims,
@@ -214,8 +214,8 @@ def thaw(value: bytes) -> OrderState:
     return order
 
 
-def freeze(order: OrderState) -> bytes:
-    """The record of an order: the counterpart of `thaw`."""
+def encode_order(order: OrderState) -> bytes:
+    """The record of an order: the counterpart of `decode_order`."""
     return encode(
         (
             VERSION,

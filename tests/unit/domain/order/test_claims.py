@@ -10,9 +10,18 @@ from itertools import permutations
 import pytest
 
 from schemas.decoding import Decoded
-from tests.unit.domain.shop import Fields, Shop, child, lines, ms, order_of, ordered, told
-from worker.domain.order.claims import differences, replace_uncovered, settle
-from worker.domain.order.state import Claim
+from tests.unit.domain.shop import Fields, Shop, child, lines, merge_into, ms, order_of, ordered, told
+from worker.domain.order.claims import (
+    cover,
+    differences,
+    only_covers,
+    replace_claims,
+    replace_uncovered,
+    settle,
+    ship_directly,
+)
+from worker.domain.order.state import Claim, OrderState
+from worker.domain.violations import InvariantViolation
 
 Placed = list[Fields]
 
@@ -163,10 +172,13 @@ def test_a_claim_has_its_shipments_and_restocks_in_the_order_of_their_times() ->
     assert fields_of(claim) == (0, 9, 2, [ms(4), 7, ms(9), 2], [ms(11), 1, ms(12), 1], [])
 
 
-def test_differences_come_in_ascending_order_and_are_remembered() -> None:
+def test_differences_come_in_ascending_order_until_the_claims_are_replaced() -> None:
     order = order_of([])
     claims = {("w", "b"): Claim(1), ("v", "z"): Claim(2), ("w", "a"): Claim(3)}
-    assert [change.key for change in differences(order, claims, None)] == [("v", "z"), ("w", "a"), ("w", "b")]
+    changed = differences(order, claims, None)
+    assert [change.key for change in changed] == [("v", "z"), ("w", "a"), ("w", "b")]
+    assert order.claims == {}, "to look for differences changes nothing"
+    replace_claims(order, changed)
     assert differences(order, claims, None) == []
     (gone,) = differences(order, {key: claim for key, claim in claims.items() if key != ("w", "a")}, ["a", "b"])
     assert gone.key == ("w", "a")
@@ -181,3 +193,50 @@ def test_uncovered_units_are_replaced_for_the_skus_that_were_looked_at() -> None
     assert not replace_uncovered(order, {"a": {"w": 1}}, ["a"])
     assert replace_uncovered(order, {}, ["a"])
     assert order.uncovered == {"b": {"w": 2}}
+
+
+def placed_with(*events: Decoded) -> OrderState:
+    """The order of 5 units with its claims, and then the facts of these events, of which nothing is derived yet."""
+    order = order_of([told("order.created", lines=ordered(5))])
+    settlement = settle(order, None)
+    replace_uncovered(order, settlement.uncovered, None)
+    replace_claims(order, differences(order, settlement.claims, None))
+    for decoded in events:
+        merge_into(order, decoded.event, decoded.occurred_at_ms)
+    return order
+
+
+def test_a_new_sub_order_within_what_is_uncovered_takes_it_over() -> None:
+    order = placed_with(leaf(5))
+    assert only_covers(order, order.sub_orders["s"])
+    assert order.uncovered == {"k": {"w": 5}}, "to ask changes nothing"
+    cover(order, order.sub_orders["s"])
+    assert order.uncovered == settle(order, None).uncovered == {}
+
+
+@pytest.mark.parametrize(
+    "event", [leaf(6), leaf(5, warehouse_id="v")], ids=["more than is uncovered", "in another warehouse"]
+)
+def test_a_new_sub_order_beyond_what_is_uncovered_is_settled(event: Decoded) -> None:
+    order = placed_with(event)
+    assert not only_covers(order, order.sub_orders["s"])
+    with pytest.raises((InvariantViolation, KeyError)):
+        cover(order, order.sub_orders["s"])
+
+
+def test_a_sub_order_that_ships_turns_open_units_into_shipped_ones() -> None:
+    order = placed_with(leaf(2), told("sub_order.shipped", 9))
+    changed = ship_directly(order, order.sub_orders["s"])
+    assert changed is not None
+    assert [(change.key, fields_of(change.after)) for change in changed] == [
+        (("w", "k"), (3, 2, 0, [ms(9), 2], [], []))
+    ]
+    assert order.claims["w"]["k"].open == 5, "to find out changes nothing"
+    (general,) = differences(order, settle(order, None).claims, None)
+    assert fields_of(general.after) == fields_of(changed[0].after)
+
+
+def test_units_that_ship_without_being_open_stop_the_partition() -> None:
+    order = placed_with(leaf(6), told("sub_order.shipped", 9))
+    with pytest.raises(InvariantViolation, match="6 units of SKU 'k' ship, and 5 are open"):
+        ship_directly(order, order.sub_orders["s"])

@@ -27,7 +27,7 @@ from worker.domain.order.limits import (
     bytes_of,
     is_small,
 )
-from worker.domain.order.state import OrderState, thaw
+from worker.domain.order.state import OrderState, decode_order
 from worker.stream.processor import Outcome
 
 LINES: Final = 1000
@@ -197,7 +197,7 @@ class _Known:
     def __init__(self, shop: Shop) -> None:
         value = shop.state.get(b"order/" + key_of("a", "o"))
         self.bytes = len(value or b"")
-        self.order = OrderState() if value is None else thaw(value)
+        self.order = OrderState() if value is None else decode_order(value)
 
 
 @pytest.mark.parametrize("seed", range(12))

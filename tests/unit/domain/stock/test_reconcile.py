@@ -6,8 +6,8 @@ import pytest
 
 from schemas.topics import Topic
 from tests.unit.domain.shop import DAY, Said, Shop, iso, lines
-from worker.domain.policies import AccountRules
-from worker.domain.stock.stock import TOUCHES_MAX
+from worker.domain.policies import AccountPolicies
+from worker.domain.stock.stock import SUSPECTS_KEPT_MAX
 
 
 def reserved(shop: Shop, units: int, as_of: int, on_hand: int = 0, **fields: object) -> Said:
@@ -64,7 +64,7 @@ def test_a_count_that_is_not_greater_is_compared_with_nothing(shop: Shop) -> Non
 
 
 def test_with_policy_report_only_the_first_count_is_adopted() -> None:
-    shop = Shop(AccountRules(count_policy="report"))
+    shop = Shop(AccountPolicies(count_policy="report"))
     assert shop.count(10, 5).moves == [("count", 10, 0, 10)]
     said = shop.count(8, 6)
     assert (said.moves, said.levels) == ([], [])
@@ -74,7 +74,7 @@ def test_with_policy_report_only_the_first_count_is_adopted() -> None:
 
 
 def test_a_count_of_another_origin_than_the_setting_is_only_compared() -> None:
-    shop = Shop(AccountRules(count_origin="erp"))
+    shop = Shop(AccountPolicies(count_origin="erp"))
     assert shop.count(4, 3, origin="wms").moves == []
     assert shop.count(10, 5).moves == [("count", 10, 0, 10)]
     assert shop.count(8, 6, origin="wms").drifts == [("on_hand", "k", 10, 8, False)]
@@ -246,9 +246,9 @@ def test_how_much_left_and_came_back_is_told_of_suspects_after_a_restart(shop: S
 
 def test_the_latest_movements_are_suspects_after_a_restart_in_whatever_order_they_were_told(shop: Shop) -> None:
     shop.count(100, 1)
-    for minute in (*range(100, 100 - 2 * TOUCHES_MAX, -1), *range(101, 101 + 3 * TOUCHES_MAX)):
+    for minute in (*range(100, 100 - 2 * SUSPECTS_KEPT_MAX, -1), *range(101, 101 + 3 * SUSPECTS_KEPT_MAX)):
         shop.now = minute
         shop.order(1, minute, order_id=f"o{minute}")
-    latest = 100 + 3 * TOUCHES_MAX
+    latest = 100 + 3 * SUSPECTS_KEPT_MAX
     drift = shop.restarted().count(90, latest).events(Topic.DRIFT)[0]
     assert [suspect["order_id"] for suspect in drift["suspects"]] == [f"o{latest - age}" for age in range(10)]

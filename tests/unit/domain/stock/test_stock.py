@@ -7,8 +7,8 @@ import pytest
 from schemas.topics import Topic
 from tests.unit.domain.shop import APPLIED, STALE, Fields, Shop, child, iso, lines, ordered
 from worker.domain.order.state import Claim
-from worker.domain.policies import AccountRules
-from worker.domain.stock.stock import TOUCHES_MAX, Stock, Touched
+from worker.domain.policies import AccountPolicies
+from worker.domain.stock.stock import SUSPECTS_KEPT_MAX, Stock, SuspectMovement
 from worker.domain.violations import InvariantViolation
 
 
@@ -41,7 +41,7 @@ def test_on_hand_is_null_until_counted(shop: Shop) -> None:
 
 
 def test_available_is_on_hand_less_frozen_and_publishable_less_the_buffer_but_not_below_zero() -> None:
-    shop = Shop(AccountRules(buffer=2))
+    shop = Shop(AccountPolicies(buffer=2))
     shop.order(3)
     (level,) = shop.count(10, 5).levels
     assert (level["on_hand"], level["available"], level["publishable"], level["as_of"]) == (10, 7, 5, iso(5))
@@ -369,6 +369,6 @@ def test_frozen_units_that_are_not_the_sum_of_open_units_stop_the_partition() ->
 
 def test_the_latest_movements_at_a_key_are_remembered_as_suspects_and_no_more() -> None:
     stock = new_stock()
-    for at in range(TOUCHES_MAX + 2):
-        stock.remember_touch(Touched(at, 1, "freeze", f"o-{at}", None))
-    assert [touched.at for touched in stock.touches] == list(range(2, TOUCHES_MAX + 2))
+    for at in range(SUSPECTS_KEPT_MAX + 2):
+        stock.remember_suspect(SuspectMovement(at, 1, "freeze", f"o-{at}", None))
+    assert [touched.at for touched in stock.suspects] == list(range(2, SUSPECTS_KEPT_MAX + 2))

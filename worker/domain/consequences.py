@@ -14,9 +14,11 @@ from worker.domain.cause import Cause
 from worker.domain.order.archive import is_eligible, statuses_of
 from worker.domain.order.claims import (
     Difference,
-    cover_directly,
+    cover,
     differences,
     moves_units,
+    only_covers,
+    replace_claims,
     replace_uncovered,
     settle,
     ship_directly,
@@ -25,18 +27,19 @@ from worker.domain.order.conditions import Condition, conditions_of
 from worker.domain.order.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock.stock import Posting, Stock, Touched
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock.stock import Posting, Stock, SuspectMovement
 from worker.domain.violations import InvariantViolation
 
 
-class Orders:
-    """Brings the books up to date with an order's facts."""
+class Consequences:
+    """Draws the consequences of an order's facts, and writes them into the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         self._out = books.out
 
-    def changed(self, account: Account, order_id: str, order: OrderState, touch: Touch, at: int, cause: Cause) -> None:
+    def draw(self, account: Account, order_id: str, order: OrderState, touch: Touch, at: int, cause: Cause) -> None:
         """Find what the touched facts come to, and write down the difference."""
         sub_orders, skus, rows_changed = touch.sub_orders, touch.skus, touch.rows
         over_allocated: Collection[str] = ()
@@ -50,6 +53,7 @@ class Orders:
                 rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
                 changed = differences(order, settlement.claims, skus)
             if changed:
+                replace_claims(order, changed)
                 rows_changed = rows_changed or any(map(moves_units, changed))
                 self._post(account, changed, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
@@ -65,7 +69,8 @@ class Orders:
 
     def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
         """Move the stock keys from an order's claims before to those after."""
-        horizon, moves_horizon = self._books.horizon(account), self._books.moves_horizon(account)
+        moves_horizon = self._books.moves_horizon(account)
+        horizon = moves_horizon - KEPT_AFTER_RETENTION_MS
         for difference in changed:
             warehouse, sku = difference.key
             stock = account.stock_at(warehouse, sku)
@@ -117,14 +122,20 @@ class Orders:
 
 
 def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[str] | None) -> list[Difference] | None:
-    """What a shortcut changes of the order's claims, None where there is none to take."""
+    """What a shortcut changes of the order's claims, None where there is none to take.
+
+    A sub-order that only covers units changes none of them: it is let cover them here.
+    """
     if shortcut is None or not sub_orders:
         return None
     (sub_order_id,) = sub_orders
     sub_order = order.sub_orders[sub_order_id]
     if shortcut is SHIPS:
         return ship_directly(order, sub_order)
-    return [] if cover_directly(order, sub_order) else None
+    if not only_covers(order, sub_order):
+        return None
+    cover(order, sub_order)
+    return []
 
 
 def _was_looked_at(
@@ -153,4 +164,4 @@ def _remember_moves(
             stock.remember_move(at, frozen_delta, horizon)
         if cause.order_id is not None:
             quantity = abs(posting.quantity)
-            stock.remember_touch(Touched(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))
+            stock.remember_suspect(SuspectMovement(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.domain.shop import DAY, Shop, child, lines, ms, ordered
-from worker.domain.order.state import thaw
+from worker.domain.order.state import decode_order
 
 
 def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:
@@ -88,4 +88,4 @@ def test_what_an_order_moved_longer_ago_than_the_retention_leaves_its_record_whe
     shop.say("order.amended", 20 * DAY, revision=1, lines=ordered(6))
     shop.now = 100 * DAY
     shop.say("order.amended", 99 * DAY, revision=2, lines=ordered(8))
-    assert thaw(shop.state[b"order/a/o"] or b"").claims["w"]["k"].moves == [ms(20 * DAY), 1, ms(99 * DAY), 2]
+    assert decode_order(shop.state[b"order/a/o"] or b"").claims["w"]["k"].moves == [ms(20 * DAY), 1, ms(99 * DAY), 2]
