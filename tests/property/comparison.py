@@ -24,9 +24,9 @@ def differences(step: Step, outcome: Outcome, written: Written, record: Record) 
         *_movements(step, written),
         *_differ("levels", _level_map(step), _levels(written, step)),
         *_differ("statuses", _status_map(step), _statuses(written, step)),
-        *_differ("eligibility", step.eligibility, [_eligibility(e) for e in written.events(Topic.ELIGIBILITY)]),
-        *_differ("drift", _ordered(step.drift), _ordered([_drift(e) for e in written.events(Topic.DRIFT)])),
-        *_differ("alerts", _ordered(step.alerts), _ordered([_alert(e) for e in written.events(Topic.ALERTS)])),
+        *_differ("eligibility", step.eligibility, [eligibility_row(e) for e in written.events(Topic.ELIGIBILITY)]),
+        *_differ("drift", _ordered(step.drift), _ordered([drift_row(e) for e in written.events(Topic.DRIFT)])),
+        *_differ("alerts", _ordered(step.alerts), _ordered([alert_row(e) for e in written.events(Topic.ALERTS)])),
         *_envelopes(step, written, record),
     ]
 
@@ -110,17 +110,17 @@ def _statuses(written: Written, step: Step) -> dict[bytes, dict[str, Any]]:
     return statuses
 
 
-def _eligibility(event: dict[str, Any]) -> dict[str, Any]:
+def eligibility_row(event: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "message"}
 
 
-def _drift(event: dict[str, Any]) -> dict[str, Any]:
+def drift_row(event: dict[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "suspects"}
     plain["as_of"] = time_ms(plain["as_of"])
     return plain
 
 
-def _alert(event: dict[str, Any]) -> tuple[str | None, ...]:
+def alert_row(event: dict[str, Any]) -> tuple[str | None, ...]:
     told = OF_ALERT[event["alert"]]
     return (event["alert"], *(event.get(name) if name in told else None for name in ALERT_FIELDS))
 

@@ -155,20 +155,6 @@ def test_retention_is_per_account() -> None:
 # After it left.
 
 
-def test_an_event_that_is_not_later_than_all_of_a_gone_order_is_stale_and_a_later_one_too_late() -> None:
-    for shop in (retired_shop(), retired_shop().restarted()):
-        assert shop.say("sub_order.delivered", 20).outcome == STALE
-        assert shop.say("order.cancelled", 1).outcome == STALE
-        assert shop.say("sub_order.return_started", 21).code == "too_late"
-        assert not is_there(shop)
-
-
-def test_a_gone_order_is_answered_eligible_with_empty_statuses() -> None:
-    for shop in (retired_shop(), retired_shop().restarted()):
-        answer = shop.say("archive.requested").answer
-        assert (answer["type"], answer["statuses"]) == ("archive.eligible", {})
-
-
 def test_a_dead_letter_of_a_gone_order_brings_nothing_back() -> None:
     shop = retired_shop()
     shop.send({"type": "order.created", "account_id": "a", "order_id": "o"})
@@ -277,18 +263,6 @@ def test_an_id_is_remembered_from_the_event_on_where_that_is_after_its_record() 
     shop.send(body)
     shop.now = LEAVES + DAY
     assert shop.send(body).outcome == DUPLICATE
-
-
-def test_an_adjustment_that_is_sent_again_once_its_id_is_forgotten_is_too_late() -> None:
-    shop = Shop()
-    shop.count(10, 5)
-    body = body_of("stock.adjusted", 60, delta=3)
-    shop.send(body)
-    for at in (LEAVES + 1, LEAVES + 30 * DAY):
-        shop.now = at
-        for later in (shop, shop.restarted()):
-            assert later.send(body).code == "too_late"
-            assert later.stock() == (13, 0)
 
 
 def test_an_adjustment_is_too_late_by_the_newest_record_of_its_partition() -> None:

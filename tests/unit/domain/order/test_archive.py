@@ -94,20 +94,6 @@ def test_a_pending_dead_letter_refuses(shop: Shop) -> None:
     assert "sub-orders.events.v1/0/4" in answer["message"]
 
 
-def test_the_first_refusal_that_fits_is_given(shop: Shop) -> None:
-    shop.send(BROKEN, topic=Topic.SUB_ORDERS)
-    shop.order(3)
-    shop.sub_order(3)
-    shop.say("sub_order.return_started", 10)
-    assert reason(shop) == "VALIDATION_ERROR"
-    shop.say("sub_order.delivered", 20)
-    assert reason(shop) == "RETURN_IN_PROGRESS"
-    shop.say("sub_order.returned", 30)
-    assert reason(shop) == "DEAD_LETTERED"
-    shop.say("dead_letter.discarded", 40, dead_letter_id="sub-orders.events.v1/0/0")
-    assert reason(shop) == "archive.eligible"
-
-
 # Eligibility.
 
 

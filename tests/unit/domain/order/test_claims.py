@@ -117,30 +117,6 @@ def test_an_order_freezes_all_its_skus_and_its_sub_orders_freeze_nothing_more(sh
     assert shop.say("sub_order.created", 1, lines=[*lines(3, "b"), *lines(2, "a")]).moves == []
 
 
-def test_an_amendment_moves_the_difference(shop: Shop) -> None:
-    shop.order(5)
-    assert shop.say("order.amended", 1, revision=1, lines=ordered(3)).moves == [("unfreeze", 2, -2, 0)]
-    assert shop.say("order.amended", 2, revision=2, lines=ordered(7, "x")).places == [
-        ("w", "k", "unfreeze", 3),
-        ("x", "k", "freeze", 7),
-    ]
-
-
-def test_the_same_shipment_twice_releases_once(shop: Shop) -> None:
-    shop.order(3)
-    shop.sub_order(3)
-    assert shop.say("sub_order.shipped", 2, event_id="one").moves == [("release", 3, -3, 0)]
-    assert shop.say("sub_order.shipped", 2, event_id="one").moves == []
-    assert shop.say("sub_order.shipped", 2, event_id="two").moves == []
-
-
-def test_a_shipment_from_another_warehouse_releases_there_alone(shop: Shop) -> None:
-    shop.order(3)
-    said = shop.sub_order(3, 1, warehouse_id="x")
-    assert said.places == [("w", "k", "unfreeze", 3), ("x", "k", "freeze", 3)]
-    assert shop.say("sub_order.shipped", 2).places == [("x", "k", "release", 3)]
-
-
 @pytest.mark.parametrize(("ordered_units", "raised"), [(4, True), (5, False)])
 def test_leaves_that_hold_more_than_was_ordered_are_over_allocated(ordered_units: int, *, raised: bool) -> None:
     order = order_of([told("order.created", lines=ordered(ordered_units)), leaf(5, warehouse_id="x")])

@@ -13,14 +13,6 @@ def named(said: Said) -> list[tuple[str, str | None, str | None, str | None]]:
     ]
 
 
-def test_over_allocation_is_raised_per_order_and_sku_once_until_it_ceased(shop: Shop) -> None:
-    shop.order(3)
-    assert named(shop.sub_order(4)) == [("over_allocated", "o", None, "k")]
-    assert named(shop.sub_order(1, 1, sub_order_id="t")) == []
-    shop.say("sub_order.cancelled", 2)
-    assert named(shop.sub_order(3, 3, sub_order_id="u")) == [("over_allocated", "o", None, "k")]
-
-
 def test_over_allocation_begins_when_the_order_is_placed(shop: Shop) -> None:
     assert named(shop.sub_order(4)) == []
     assert named(shop.order(3)) == [("over_allocated", "o", None, "k")]

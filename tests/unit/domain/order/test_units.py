@@ -88,14 +88,6 @@ def test_only_the_cancellations_that_were_in_time_count_once_it_shipped() -> Non
     assert row(FIVE, in_time, late, told("sub_order.shipped", 4)) == (0, 4, 1)
 
 
-def test_a_cancellation_before_a_partial_shipment_releases_the_shipped_units_alone(shop: Shop) -> None:
-    shop.order(5)
-    shop.sub_order(5)
-    assert shop.say("sub_order.cancelled", 2, lines=lines(2)).moves == [("unfreeze", 2, -2, 0)]
-    assert shop.say("sub_order.shipped", 4).moves == [("release", 3, -3, 0)]
-    assert shop.stock() == (None, 0)
-
-
 def test_units_that_do_not_add_up_stop_the_partition() -> None:
     order, spoilt = OrderState(), SubOrderFacts()
     spoilt.lines, spoilt.warehouse, spoilt.cancels = {"k": -1}, "w", [(0, {"k": 1})]

@@ -6,7 +6,6 @@ import pytest
 
 from schemas.topics import Topic
 from tests.unit.domain.shop import DAY, Said, Shop, iso, lines
-from worker.domain.policies import AccountPolicies
 from worker.domain.stock.stock import SUSPECTS_KEPT_MAX
 
 
@@ -40,15 +39,6 @@ def test_a_count_is_compared_with_the_flows_up_to_its_own_time(shop: Shop) -> No
     assert shop.stock() == (11, 0)
 
 
-def test_a_count_that_differs_is_a_drift_and_becomes_the_base(shop: Shop) -> None:
-    shop.count(10, 5)
-    shop.delivered_order(3)
-    said = shop.count(6, 30)
-    assert said.drifts == [("on_hand", "k", 7, 6, True)]
-    assert said.moves == [("count", -1, 0, -1)]
-    assert shop.count(6, 31).drifts == []
-
-
 def test_a_drift_says_all_there_is_to_say(shop: Shop) -> None:
     shop.count(10, 5)
     (drift, _) = shop.count(6, 30, origin="wms").events(Topic.DRIFT)
@@ -56,29 +46,6 @@ def test_a_drift_says_all_there_is_to_say(shop: Shop) -> None:
     numbers = {"warehouse_id": "w", "as_of": iso(30), "expected": 10, "actual": 6, "drift": -4, "adopted": True}
     assert {**drift, **expected, **numbers} == drift
     assert drift["suspects"] == []
-
-
-def test_a_count_that_is_not_greater_is_compared_with_nothing(shop: Shop) -> None:
-    shop.count(10, 5)
-    assert shop.count(3, 4).drifts == []
-
-
-def test_with_policy_report_only_the_first_count_is_adopted() -> None:
-    shop = Shop(AccountPolicies(count_policy="report"))
-    assert shop.count(10, 5).moves == [("count", 10, 0, 10)]
-    said = shop.count(8, 6)
-    assert (said.moves, said.levels) == ([], [])
-    assert said.drifts == [("on_hand", "k", 10, 8, False)]
-    assert shop.stock() == (10, 0)
-    assert shop.count(8, 7).drifts == [("on_hand", "k", 10, 8, False)]
-
-
-def test_a_count_of_another_origin_than_the_setting_is_only_compared() -> None:
-    shop = Shop(AccountPolicies(count_origin="erp"))
-    assert shop.count(4, 3, origin="wms").moves == []
-    assert shop.count(10, 5).moves == [("count", 10, 0, 10)]
-    assert shop.count(8, 6, origin="wms").drifts == [("on_hand", "k", 10, 8, False)]
-    assert shop.stock() == (10, 0)
 
 
 def test_a_key_that_is_only_compared_is_not_kept(shop: Shop) -> None:

@@ -129,13 +129,6 @@ def test_another_count_moves_the_difference(shop: Shop) -> None:
     assert shop.count(7, 6).moves == [("count", -3, 0, -3)]
 
 
-def test_a_count_that_is_not_greater_changes_nothing(shop: Shop) -> None:
-    shop.count(10, 5)
-    said = shop.count(3, 4)
-    assert (said.moves, said.levels, said.drifts) == ([], [], [])
-    assert shop.stock() == (10, 0)
-
-
 def test_an_adjustment_moves_on_hand(shop: Shop) -> None:
     shop.count(10, 5)
     assert shop.say("stock.adjusted", 6, delta=-4).moves == [("adjust", -4, 0, -4)]
@@ -165,15 +158,6 @@ def test_a_movement_carries_the_balance_after_it_and_the_ids_of_its_event(shop: 
     ]
     (count,) = shop.count(1, 30).events(Topic.MOVEMENTS)
     assert "order_id" not in count
-
-
-def test_where_the_count_had_it_already_a_movement_leaves_on_hand_alone() -> None:
-    shop = Shop()
-    shop.count(10, 15)
-    shop.order(3)
-    shop.sub_order(3)
-    assert shop.say("sub_order.shipped", 9).moves == [("release", 3, -3, 0)]
-    assert shop.say("sub_order.returned", 12).moves == [("restock", 3, 0, 0)]
 
 
 def test_goods_that_are_not_restocked_move_nothing(shop: Shop) -> None:
@@ -245,17 +229,6 @@ def test_movements_of_one_event_are_ordered_by_warehouse_and_sku(shop: Shop) -> 
 # Oversold.
 
 
-def test_oversold_is_raised_once_per_crossing_below_zero(shop: Shop) -> None:
-    shop.count(2, 0)
-    assert shop.order(2).alerts == []
-    first = shop.order(1, order_id="second")
-    assert first.alerts == ["oversold"]
-    assert shop.order(1, order_id="third").alerts == []
-    shop.say("order.cancelled", 1, order_id="second")
-    shop.say("order.cancelled", 1, order_id="third")
-    assert shop.order(1, order_id="fourth").alerts == ["oversold"]
-
-
 def test_an_oversold_alert_says_where(shop: Shop) -> None:
     shop.count(2, 0)
     (alert,) = shop.order(3).events(Topic.ALERTS)
@@ -273,12 +246,6 @@ def test_a_count_or_an_adjustment_may_oversell_too(shop: Shop) -> None:
 def test_a_first_count_below_what_is_frozen_oversells(shop: Shop) -> None:
     shop.order(3)
     assert shop.count(2, 5).alerts == ["oversold"]
-
-
-def test_a_shortage_never_refuses_a_freeze(shop: Shop) -> None:
-    shop.count(0, 0)
-    assert shop.order(3).moves == [("freeze", 3, 3, 0)]
-    assert shop.stock() == (0, 3)
 
 
 # The key itself.
