@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -12,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from schemas.dead_letters import DEAD_LETTER_CODES
-from schemas.times import read_time, timestamp_text
+from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
 from worker.cli.asking import Asked
 from worker.cli.context import Refusal
+from worker.cli.since import Since
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 State = Literal["pending", "open", "accepted", "discarded", "settled"]
 
 _RANKS: Final[dict[State, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_SPAN_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +52,19 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The filters of a command. `since`: as a time in its normal spelling."""
+    """The filters that a command was given; None: no such filter."""
 
     code: str | None
     account: str | None
     topic: str | None
     order: str | None
-    since: str | None
+    since_ms: int | None
     limit: int | None
 
     @property
     def is_empty(self) -> bool:
         """Whether no filter was given."""
-        return not any((self.code, self.account, self.topic, self.order, self.since, self.limit))
+        return not any((self.code, self.account, self.topic, self.order, self.since_ms, self.limit))
 
     def check(self, settings: Settings) -> None:
         """Raise UsageError for a topic that is none."""
@@ -82,24 +79,8 @@ class Choice:
             and self.account in (None, letter.account_id)
             and self.order in (None, letter.order_id)
             and (self.topic is None or letter.source_topic in (self.topic, settings.topic_prefix + self.topic))
-            and (self.since is None or letter.written_at >= self.since)
+            and (self.since_ms is None or letter.written_at >= timestamp_text(self.since_ms))
         )
-
-
-class Since(click.ParamType):
-    """A time of RFC 3339, or how long ago: 30m, 2h, 7d."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Give the time in its normal spelling."""
-        span = _SPAN.fullmatch(value)
-        if span is not None:
-            return timestamp_text(int(time.time() * 1000) - int(span[1]) * _SPAN_MS[span[2]])
-        try:
-            return read_time(value)[0]
-        except ValueError:
-            self.fail(f"{value} is neither a time such as 2026-01-31T12:00:00Z nor a span such as 2h", param, ctx)
 
 
 def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -108,7 +89,7 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - any command's
-            names = ("code", "account", "topic", "order", "since", "limit")
+            names = ("code", "account", "topic", "order", "since_ms", "limit")
             return command(*args, choice=Choice(**{name: kwargs.pop(name) for name in names}), **kwargs)
 
         options = (
@@ -121,7 +102,13 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
                 metavar="CODE",
                 help=f"{what} refused with this code, such as conflict.",
             ),
-            click.option("--since", type=Since(), metavar="TIME", help=f"{what} refused since then; 2h: in 2 hours."),
+            click.option(
+                "--since",
+                "since_ms",
+                type=Since(),
+                metavar="TIME",
+                help=f"{what} refused since then: a time, 2h or 7d.",
+            ),
             click.option(
                 "--limit",
                 type=click.IntRange(min=1),

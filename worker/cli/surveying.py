@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from worker.cli.answering import Answers, inputs_of
 from worker.cli.asking import Asked, asked
 from worker.cli.events import Event, last_events
 from worker.cli.letter_codes import codes_of
+from worker.clock import Clock
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class Survey:
     summaries: list[Event] = field(default_factory=list)
 
 
-async def survey(settings: Settings) -> Survey:
+async def survey(settings: Settings, clock: Clock = Clock()) -> Survey:
     """Ask whoever knows."""
     async with asked(settings) as system:
         answers = Answers(system)
@@ -86,7 +86,7 @@ async def survey(settings: Settings) -> Survey:
         found = Survey(ok=True, workers=[_worker_line(worker, told) for worker, told in health.items()], partitions=[])
         for partition in range(system.partition_count):
             answer = await _answer(answers, partition)
-            lag, oldest = await _lag(system, partition, committed)
+            lag, oldest = await _lag(system, partition, committed, clock.now_ms())
             told = next((told for worker, told in health.items() if partition in worker.partitions), None)
             found.partitions.append(_partition_line(answer, _state_in(told, partition), lag, oldest))
             _add(found.alerts, answer.counts)
@@ -155,7 +155,9 @@ def _partition_line(
     )
 
 
-async def _lag(system: Asked, partition: int, committed: dict[tuple[str, int], int]) -> tuple[int, float | None]:
+async def _lag(
+    system: Asked, partition: int, committed: dict[tuple[str, int], int], now_ms: int
+) -> tuple[int, float | None]:
     """How many offsets of the inputs are not committed, and the age of the oldest record there, in seconds."""
     lag, oldest = 0, None
     for topic in inputs_of(system.settings):
@@ -171,7 +173,7 @@ async def _lag(system: Asked, partition: int, committed: dict[tuple[str, int], i
             topic, partition, start=start, end=min(bounds.stable_end, start + UNREAD_LOOKED_AT), take=take
         )
         if timestamps:
-            age = max(0.0, time.time() - timestamps[0] / 1000)
+            age = max(0, now_ms - timestamps[0]) / 1000
             oldest = age if oldest is None else max(age, oldest)
     return lag, oldest
 

@@ -12,7 +12,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
@@ -25,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worker.cli.answering import inputs_of
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal
+from worker.clock import Clock
 from worker.ops.garbage import collect_little
 from worker.settings import Settings
 from worker.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
@@ -195,14 +195,15 @@ def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connec
 
 async def _tell(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
     collect_little()
-    unsaid, said_at = 0, time.monotonic()
+    clock = Clock()
+    unsaid, said_at = 0, clock.monotonic()
 
     def advanced(offsets: int) -> None:
         nonlocal unsaid, said_at
         unsaid += offsets
-        if time.monotonic() - said_at >= TELL_SECONDS:
+        if clock.monotonic() - said_at >= TELL_SECONDS:
             sending.send(unsaid)
-            unsaid, said_at = 0, time.monotonic()
+            unsaid, said_at = 0, clock.monotonic()
 
     async for report in _reports(settings, partitions, advanced):
         sending.send(unsaid)

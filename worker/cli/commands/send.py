@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING
@@ -16,6 +15,7 @@ from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal, json_option, with_settings
 from worker.cli.showing import examples, print_json
 from worker.cli.wording import counted
+from worker.clock import Clock
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     from worker.administration.sending import Checking
     from worker.cli.lines import check, opened
 
-    checking = Checking(time.time_ns() // 1_000_000, as_of_event, settings.rules())
+    checking = Checking(Clock().now_ms(), as_of_event, settings.rules())
     with opened(file) as lines:
         checked = check(lines, checking)
         if checked.bad_count:
@@ -187,7 +187,8 @@ async def _await_read(system: Asked, sent: Sent, result: Result, wait_seconds: i
     from worker.cli.answering import inputs_of
     from worker.inspection.members import workers_of
 
-    group, moved_at = system.settings.app_id, time.monotonic()
+    clock, group = Clock(), system.settings.app_id
+    moved_at = clock.monotonic()
     result.unread, result.lost = sum(result.sent.values()), 0
     while True:
         committed = await system.cluster.committed(group)
@@ -199,11 +200,11 @@ async def _await_read(system: Asked, sent: Sent, result: Result, wait_seconds: i
         unread = sent.unread(committed) - lost
         result.lost = max(result.lost, lost)
         if unread < result.unread:
-            result.unread, moved_at = unread, time.monotonic()
+            result.unread, moved_at = unread, clock.monotonic()
         if not unread:
             return
         result.workers = len(await workers_of(system.cluster, group, inputs_of(system.settings)))
-        if not result.workers or time.monotonic() - moved_at > wait_seconds:
+        if not result.workers or clock.monotonic() - moved_at > wait_seconds:
             return
         await asyncio.sleep(POLL_SECONDS)
 
