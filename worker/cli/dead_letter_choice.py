@@ -12,28 +12,28 @@ import click
 from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
-from worker.cli.asking import Asked
-from worker.cli.context import Refusal
+from worker.cli.asking import OpenSystem
+from worker.cli.context import CommandError
 from worker.cli.since import Since
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.inspection.dead_letters import DeadLetter
 
-State = Literal["pending", "open", "accepted", "discarded", "settled"]
+LetterState = Literal["pending", "open", "accepted", "discarded", "settled"]
 
-_RANKS: Final[dict[State, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
+_RANKS: Final[dict[LetterState, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LetterEntry:
     """A dead letter and whether it holds its order back (None: it is not of an order)."""
 
     letter: DeadLetter
     pending: bool | None
 
     @property
-    def state(self) -> State:
+    def state(self) -> LetterState:
         """pending: it holds an order back. open: it holds nothing back, and nobody has dealt with it.
 
         settled: it held its order back, and was accepted or discarded; for the others it is known which.
@@ -71,7 +71,7 @@ class Choice:
         if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
             raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
 
-    def takes(self, entry: Entry, settings: Settings) -> bool:
+    def takes(self, entry: LetterEntry, settings: Settings) -> bool:
         """Whether an entry passes all filters but the limit."""
         letter = entry.letter
         return (
@@ -130,12 +130,12 @@ def inputs_of(settings: Settings) -> set[str]:
     return {settings.topic(topic) for topic in INPUTS}
 
 
-async def all_entries(system: Asked) -> list[Entry]:
+async def all_entries(system: OpenSystem) -> list[LetterEntry]:
     """The dead letters of all partitions: a record that lay in a wrong partition is in the dead letters of that one."""
     return [entry for partition in range(system.partition_count) for entry in await _entries(system, partition)]
 
 
-async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
+async def find_entries(system: OpenSystem, ids: Sequence[str]) -> dict[str, LetterEntry]:
     """The entries of these ids, by id; what is not there is left out."""
     from worker.inspection.dead_letters import DeadLetterId
 
@@ -144,15 +144,15 @@ async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
         try:
             partitions.add(DeadLetterId.parse(text).partition)
         except ValueError as error:
-            raise Refusal(str(error)) from error
+            raise CommandError(str(error)) from error
     wanted = dict.fromkeys(ids)
-    found: dict[str, Entry] = {}
+    found: dict[str, LetterEntry] = {}
     for partition in sorted(partitions & set(range(system.partition_count))):
         found |= {entry.letter.id: entry for entry in await _entries(system, partition, wanted)}
     return {text: found[text] for text in wanted if text in found}
 
 
-async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None = None) -> list[Entry]:
+async def _entries(system: OpenSystem, partition: int, wanted: dict[str, None] | None = None) -> list[LetterEntry]:
     """The dead letters of a partition. The state is read only where one of them is of an order."""
     from worker.inspection.dead_letters import read_dead_letters
 
@@ -164,7 +164,7 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
         if wanted is None or letter.id in wanted
     ]
     if not any(letter.order for letter in letters):
-        return [Entry(letter, None) for letter in letters]
+        return [LetterEntry(letter, None) for letter in letters]
     ledger = (await system.state_of(partition)).ledger
 
     def is_pending(letter: DeadLetter) -> bool | None:
@@ -175,4 +175,4 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
             return True
         return None if letter.code == "too_late" else False
 
-    return [Entry(letter, is_pending(letter)) for letter in letters]
+    return [LetterEntry(letter, is_pending(letter)) for letter in letters]

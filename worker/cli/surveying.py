@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import Topic
-from worker.cli.answering import Answers, inputs_of
-from worker.cli.asking import Asked, asked
-from worker.cli.events import Event, last_events
+from worker.cli.answering import QuestionRouter, inputs_of
+from worker.cli.asking import OpenSystem, open_system
 from worker.cli.letter_codes import codes_of
+from worker.cli.output_events import OutputEvent, last_events
 from worker.clock import Clock
 from worker.settings import Settings
 
@@ -73,13 +73,13 @@ class Survey:
     partitions: list[PartitionLine]
     dead_letters: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
-    summaries: list[Event] = field(default_factory=list)
+    summaries: list[OutputEvent] = field(default_factory=list)
 
 
 async def survey(settings: Settings, clock: Clock = Clock()) -> Survey:
     """Ask whoever knows."""
-    async with asked(settings) as system:
-        answers = Answers(system)
+    async with open_system(settings) as system:
+        answers = QuestionRouter(system)
         workers = await answers.workers()
         health = {worker: await asyncio.to_thread(_health_of, worker) for worker in workers}
         committed = await system.cluster.committed(settings.app_id)
@@ -105,7 +105,7 @@ async def survey(settings: Settings, clock: Clock = Clock()) -> Survey:
         return found
 
 
-async def _answer(answers: Answers, partition: int) -> PartitionAnswer:
+async def _answer(answers: QuestionRouter, partition: int) -> PartitionAnswer:
     from worker.web.queries import PartitionQuestion
 
     answer = await answers.of_partition(PartitionQuestion(partition, LETTERS_READ), partition)
@@ -156,7 +156,7 @@ def _partition_line(
 
 
 async def _lag(
-    system: Asked, partition: int, committed: dict[tuple[str, int], int], now_ms: int
+    system: OpenSystem, partition: int, committed: dict[tuple[str, int], int], now_ms: int
 ) -> tuple[int, float | None]:
     """How many offsets of the inputs are not committed, and the age of the oldest record there, in seconds."""
     lag, oldest = 0, None

@@ -44,14 +44,14 @@ more.
 Record = InputRecord
 """Inputs and outputs are read alike."""
 
-Take = Callable[[Sequence[Record]], object]
+TakeRecords = Callable[[Sequence[Record]], object]
 
 
 class ReadStalled(Exception):
     """A partition cannot be read to the end asked for; the message is one sentence."""
 
 
-class Bounds(NamedTuple):
+class PartitionBounds(NamedTuple):
     """Offsets of a partition: of the first record kept, the end of what is committed, and the end of all (open
     transactions included).
     """
@@ -68,7 +68,7 @@ class ReadProgress(Protocol):
         """Take the offsets of the read and where it is."""
 
 
-def unseen(topic: str, partition: int, start: int, position: int, end: int) -> None:
+def ignore_progress(topic: str, partition: int, start: int, position: int, end: int) -> None:
     """Progress that nobody watches."""
 
 
@@ -76,7 +76,7 @@ class TopicReader:
     """Reads committed records. Use as an async context manager; one read at a time."""
 
     def __init__(
-        self, client_options: Mapping[str, object], progress: ReadProgress = unseen, clock: Clock = Clock()
+        self, client_options: Mapping[str, object], progress: ReadProgress = ignore_progress, clock: Clock = Clock()
     ) -> None:
         read_as_input_records()
         self._clock = clock
@@ -101,7 +101,7 @@ class TopicReader:
     ) -> None:
         await self._close()
 
-    async def bounds(self, topic: str, partition: int) -> Bounds:
+    async def bounds(self, topic: str, partition: int) -> PartitionBounds:
         """The offsets of a partition as they are now."""
         _, stable, uncommitted = self._clients
         place = TopicPartition(topic, partition)
@@ -109,9 +109,9 @@ class TopicReader:
         # The committed end first: asked for second it could lie beyond the other.
         stable_ends = await stable.end_offsets([place])
         ends = await uncommitted.end_offsets([place])
-        return Bounds(starts[place], stable_ends[place], ends[place])
+        return PartitionBounds(starts[place], stable_ends[place], ends[place])
 
-    async def read(self, topic: str, partition: int, *, start: int, end: int, take: Take) -> None:
+    async def read(self, topic: str, partition: int, *, start: int, end: int, take: TakeRecords) -> None:
         """Pass the committed records with `start` ≤ offset < `end` to `take`, in order, a chunk at a time.
 
         Waits for transactions that are open before `end`. Raises ReadStalled when nothing moves for STALL_SECONDS_MAX.
@@ -175,7 +175,7 @@ async def read_backwards(
     topic: str,
     partition: int,
     *,
-    bounds: Bounds,
+    bounds: PartitionBounds,
     span: int,
     take: Callable[[Sequence[Record]], bool],
 ) -> None:

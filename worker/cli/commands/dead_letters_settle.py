@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from schemas.topics import Topic
-from worker.cli.asking import Asked, ask, asked
+from worker.cli.asking import OpenSystem, ask, open_system
 from worker.cli.confirming import confirm, require_terminal, yes_option
-from worker.cli.context import Refusal, json_option, with_settings
-from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find, inputs_of
+from worker.cli.context import CommandError, json_option, with_settings
+from worker.cli.dead_letter_choice import Choice, LetterEntry, all_entries, choosing, find_entries, inputs_of
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -48,7 +48,7 @@ class Request:
 class Done:
     """The dead letters that were chosen, and the outcome of each, by id."""
 
-    chosen: list[Entry] = field(default_factory=list)
+    chosen: list[LetterEntry] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     hopeless: int = 0
     """How many were left out, because a replay can only be refused again."""
@@ -172,11 +172,11 @@ async def _replay(request: Request) -> Done:
     settings, ids, choice = request.settings, request.ids, request.choice
     inputs = inputs_of(settings)
     topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
-    async with asked(settings) as system, Sender(settings.client_options()) as sender:
+    async with open_system(settings) as system, Sender(settings.client_options()) as sender:
         done = await _choose(system, ids, choice)
         for entry in done.chosen:
             if ids and entry.letter.source_topic not in inputs:
-                raise Refusal(
+                raise CommandError(
                     f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
                 )
         done.chosen = [entry for entry in done.chosen if entry.letter.source_topic in inputs]
@@ -196,7 +196,7 @@ async def _replay(request: Request) -> Done:
     return done
 
 
-async def _send_again(system: Asked, sender: Sender, done: Done) -> None:
+async def _send_again(system: OpenSystem, sender: Sender, done: Done) -> None:
     from worker.inspection.dead_letters import read_records
 
     topic = system.settings.topic(Topic.DEAD_LETTERS)
@@ -219,7 +219,7 @@ async def _discard(request: Request) -> Done:
 
     settings = request.settings
     topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
-    async with asked(settings) as system, Sender(settings.client_options()) as sender:
+    async with open_system(settings) as system, Sender(settings.client_options()) as sender:
         done = await _choose(system, request.ids, request.choice)
         done.chosen = done.chosen[: request.choice.limit]
         _confirm(done.chosen, "Give them up?", yes=request.yes)
@@ -236,10 +236,10 @@ async def _discard(request: Request) -> Done:
     return done
 
 
-async def _choose(system: Asked, ids: Sequence[str], choice: Choice) -> Done:
+async def _choose(system: OpenSystem, ids: Sequence[str], choice: Choice) -> Done:
     """The entries of the ids, or those that are pending or open and pass the filters, the oldest first."""
     if ids:
-        found = await find(system, ids)
+        found = await find_entries(system, ids)
         return Done(list(found.values()), [id_ for id_ in ids if id_ not in found])
     entries = [
         entry
@@ -249,7 +249,7 @@ async def _choose(system: Asked, ids: Sequence[str], choice: Choice) -> Done:
     return Done(sorted(entries, key=lambda entry: entry.letter.written_at))
 
 
-def _confirm(chosen: Sequence[Entry], question: str, *, yes: bool) -> None:
+def _confirm(chosen: Sequence[LetterEntry], question: str, *, yes: bool) -> None:
     """Show what is about to be done, and ask."""
     if yes or not chosen:
         return

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from schemas.topics import Topic
-from worker.cli.asking import ask, asked
+from worker.cli.asking import ask, open_system
 from worker.cli.context import json_option, with_settings
-from worker.cli.events import Event, Fields, last_events
+from worker.cli.output_events import Fields, OutputEvent, last_events
 from worker.cli.showing import examples, print_json, print_table
 from worker.cli.since import Since
 from worker.cli.wording import counted, to_the_minute
@@ -54,11 +54,13 @@ def command(settings: Settings, *, account: str, since_ms: int | None, limit: in
     return 0
 
 
-async def _drift(settings: Settings, account: str, since_ms: int | None, limit: int) -> tuple[list[Event], list[Event]]:
-    async with asked(settings) as system:
+async def _drift(
+    settings: Settings, account: str, since_ms: int | None, limit: int
+) -> tuple[list[OutputEvent], list[OutputEvent]]:
+    async with open_system(settings) as system:
         partitions = [system.partition_of(account)]
 
-        async def last(kind: str) -> list[Event]:
+        async def last(kind: str) -> list[OutputEvent]:
             def wanted(fields: Fields) -> bool:
                 return fields.get("account_id") == account and fields.get("type") == kind
 
@@ -67,7 +69,7 @@ async def _drift(settings: Settings, account: str, since_ms: int | None, limit: 
         return await last("drift.detected"), await last("drift.summary")
 
 
-def print_summaries(title: str, summaries: list[Event], *, with_account: bool) -> None:
+def print_summaries(title: str, summaries: list[OutputEvent], *, with_account: bool) -> None:
     """Print summaries of snapshots as a table."""
     columns = ("counted as of", "origin", "warehouse", "checked", "drifted", "error rate")
     print_table(

@@ -11,8 +11,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.asking import Asked, ask, asked
-from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json
 from worker.cli.wording import counted
 from worker.clock import Clock
@@ -131,7 +131,7 @@ async def _send(
 ) -> Result:
     from worker.administration.sending import open_sender
 
-    async with asked(settings) as system:
+    async with open_system(settings) as system:
         if checking.as_of_event:
             await _warn_of_retention(system, checked, checking.now_ms)
         async with open_sender(settings.client_options(), settings.topic_prefix, system.partition_count) as sender:
@@ -153,22 +153,26 @@ async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, 
         except BadLine as why:
             await sender.finish()
             sent = sum(sender.sent.by_topic().values())
-            raise Refusal(f"the file changed while it was sent: line {number}: {why} {sent} events were sent") from why
+            raise CommandError(
+                f"the file changed while it was sent: line {number}: {why} {sent} events were sent"
+            ) from why
         await sender.send(line)
         bar.advance(bar.task_ids[0])
     await sender.finish()
 
 
-async def _warn_of_retention(system: Asked, checked: Checked, now_ms: int) -> None:
-    """Say of which records Kafka may let go at once. Raises Refusal where it would not take them as they are."""
+async def _warn_of_retention(system: OpenSystem, checked: Checked, now_ms: int) -> None:
+    """Say of which records Kafka may let go at once. Raises CommandError where it would not take them as they are."""
     names = {system.settings.topic(topic): topic for topic in checked.times_ms}
     for name, configs in (await system.cluster.configs(names, CONFIGS)).items():
         times = checked.times_ms[names[name]]
         if configs.get("message.timestamp.type") == "LogAppendTime":
-            raise Refusal(f"{name} replaces every timestamp: set its message.timestamp.type to CreateTime")
+            raise CommandError(f"{name} replaces every timestamp: set its message.timestamp.type to CreateTime")
         before_max_ms = int(configs.get("message.timestamp.before.max.ms", now_ms))
         if now_ms - min(times) > before_max_ms:
-            raise Refusal(f"{name} refuses old timestamps: raise its message.timestamp.before.max.ms ({before_max_ms})")
+            raise CommandError(
+                f"{name} refuses old timestamps: raise its message.timestamp.before.max.ms ({before_max_ms})"
+            )
         retention_ms = int(configs.get("retention.ms", -1))
         if retention_ms < 0 or "delete" not in configs.get("cleanup.policy", "delete"):
             continue
@@ -182,7 +186,7 @@ async def _warn_of_retention(system: Asked, checked: Checked, now_ms: int) -> No
             )
 
 
-async def _await_read(system: Asked, sent: Sent, result: Result, wait_seconds: int) -> None:
+async def _await_read(system: OpenSystem, sent: Sent, result: Result, wait_seconds: int) -> None:
     """Wait until the group has read what was sent, as long as it goes on reading, and note what was deleted unread."""
     from worker.cli.answering import inputs_of
     from worker.inspection.members import workers_of
