@@ -9,12 +9,10 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, TypeVar
 
 from schemas.topics import Topic
+from worker.cli.bars import ReadingBar
 from worker.cli.context import CommandError
 
 if TYPE_CHECKING:
@@ -170,37 +168,4 @@ async def require_no_members(cluster: Cluster, settings: Settings) -> None:
         raise CommandError(
             f"{len(members)} worker{'s are' if many else ' is'} in the group {settings.app_id}: stop all workers of "
             f"this system, and run this again (one that was killed leaves after {settings.session_timeout_ms} ms)"
-        )
-
-
-class ReadingBar:
-    """A progress bar on stderr for the read that is going on; nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("offsets"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
-        """Show how far the read of a partition is."""
-        if self._task is None:
-            self._task = self._progress.add_task("")
-        self._progress.update(
-            self._task, description=f"{topic}/{partition}", total=end - start, completed=position - start
         )

@@ -80,6 +80,8 @@ class CommandLine(click.Group):
     ) -> NoReturn:
         """Run the command and leave the process with its exit code."""
         gc.set_threshold(NEW_OBJECTS_MAX, *gc.get_threshold()[1:])
+        # pydantic would look through all installed packages for plugins of its own, and there are none.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         extra["standalone_mode"] = False
         try:
             code = super().main(args, prog_name, **extra)

@@ -16,13 +16,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Final, NamedTuple, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Final, NamedTuple
 
 from worker.cli.answering import inputs_of
 from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.bars import CountingBar
 from worker.cli.context import CommandError
 from worker.clock import Clock
 from worker.ops.garbage import collect_little
@@ -54,7 +52,7 @@ async def verify_all(settings: Settings, processes: int | None) -> tuple[list[Pa
         group = await _group(system)
     if processes is None:
         processes = min(os.cpu_count() or 1, sum(sizes.values()) // OFFSETS_PER_PROCESS_MIN)
-    with VerifyingBar(sum(sizes.values())) as bar:
+    with CountingBar("verify", "offsets", sum(sizes.values())) as bar:
         if processes > 1:
             reports = await _in_processes(settings, _shares(sizes, processes), bar.advance)
         else:
@@ -213,30 +211,3 @@ async def _tell(settings: Settings, partitions: Sequence[int], sending: Connecti
         sending.send(unsaid)
         unsaid = 0
         sending.send(report)
-
-
-class VerifyingBar:
-    """A progress bar over all that is to be read, on stderr; nothing where that is no terminal."""
-
-    def __init__(self, total: int) -> None:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("verify"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("offsets"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, offsets: int) -> None:
-        """So many more were read. A round that is read again does not count beyond the end."""
-        self._progress.advance(self._task, offsets)

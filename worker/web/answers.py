@@ -11,7 +11,6 @@ from typing import cast
 import msgspec
 
 from schemas.outputs import Alert, Severity
-from worker.domain.outbox import SEVERITIES
 from worker.domain.views import HeldAlert, OrderView, StockView
 
 
@@ -159,6 +158,8 @@ def level_of(view: StockView) -> Level:
 
 def alert_of(held: HeldAlert) -> AlertAnswer:
     """An alert in the shape of its answer."""
+    from worker.domain.outbox import SEVERITIES
+
     return AlertAnswer(
         alert=held.alert,
         severity=SEVERITIES[cast("Alert", held.alert)],
@@ -173,6 +174,8 @@ def alert_of(held: HeldAlert) -> AlertAnswer:
 
 def order_answer(view: OrderView, partition: int) -> OrderAnswer:
     """An order in the shape of its answer."""
+    from worker.domain.outbox import SEVERITIES
+
     return OrderAnswer(
         account_id=view.account_id,
         order_id=view.order_id,

@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.bars import CountingBar
 from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json
 from worker.cli.wording import counted
@@ -135,7 +134,7 @@ async def _send(
         if checking.as_of_event:
             await _warn_of_retention(system, checked, checking.now_ms)
         async with open_sender(settings.client_options(), settings.topic_prefix, system.partition_count) as sender:
-            with _bar(checked.count) as bar:
+            with CountingBar("send", "events", checked.count) as bar:
                 await _send_lines(lines, checking, sender, bar)
         result = Result(sender.sent.by_topic())
         if checking.as_of_event and wait_seconds:
@@ -143,7 +142,7 @@ async def _send(
         return result
 
 
-async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, bar: Progress) -> None:
+async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, bar: CountingBar) -> None:
     from worker.administration.sending import BadLine
     from worker.cli.lines import lines_of
 
@@ -157,7 +156,7 @@ async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, 
                 f"the file changed while it was sent: line {number}: {why} {sent} events were sent"
             ) from why
         await sender.send(line)
-        bar.advance(bar.task_ids[0])
+        bar.advance(1)
     await sender.finish()
 
 
@@ -211,11 +210,3 @@ async def _await_read(system: OpenSystem, sent: Sent, result: Result, wait_secon
         if not result.workers or clock.monotonic() - moved_at > wait_seconds:
             return
         await asyncio.sleep(POLL_SECONDS)
-
-
-def _bar(total: int) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("send"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task("", total=total)
-    return bar

@@ -206,7 +206,7 @@ async def _said_by_state(
     """The partition counts that the state was built with, where it has recorded one; and, by topic, in which partitions
     it is not what the state knows.
     """
-    from worker.cli.asking import ReadingBar
+    from worker.cli.bars import ReadingBar
     from worker.inspection.topic_reader import TopicReader
 
     recorded: dict[int, int] = {}

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.topics import Topic
-from worker.cli.asking import ReadingBar, ask, open_stopped_system
+from worker.cli.asking import ask, open_stopped_system
+from worker.cli.bars import ReadingBar
 from worker.cli.context import json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
