@@ -80,16 +80,16 @@ test-compiled: compiled ## hold the compiled core against the model and all exam
 	cp -r schemas/examples schemas/README.md $(COMPILED)/site/schemas/
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -P -c "import worker.domain.ledger as rules; assert not rules.__file__.endswith('.py')"
 	cd $(COMPILED)/site && PYTHONPATH=$(CURDIR)/$(COMPILED)/site ../../../$(BIN)/python -m pytest -p no:cacheprovider $(SHARED) \
-		tests/property tests/unit/domain tests/unit/edges tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
+		tests/property tests/unit/domain tests/unit/processors tests/unit/verification tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)
 
 simulate: setup ## try to refute exactly-once: engines in simulated worlds where everything fails (SEEDS=500)
-	@$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	@$(BIN)/python -m tests.simulator --seeds $(SEEDS) $(ARGS)
 
 mutants: setup ## break the engine on purpose, and show which seed of the simulation finds it
-	@$(BIN)/python -m tests.simulation.mutation $(ARGS)
+	@$(BIN)/python -m tests.simulator.mutants $(ARGS)
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate
@@ -131,7 +131,7 @@ $(BIN)/.fuzz: requirements-fuzz.lock $(BIN)/.installed
 	$(BIN)/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-fuzz.lock
 	@touch $@
 
-$(COMPILED)/.built: $(wildcard schemas/*.py worker/domain/*.py worker/edges/*.py worker/stream/*.py) setup.py $(BIN)/.installed
+$(COMPILED)/.built: $(wildcard schemas/*.py worker/*/*.py worker/*/*/*.py) setup.py $(BIN)/.installed
 	rm -rf $(COMPILED)
 	COMPILE_CORE=1 $(BIN)/python -m pip wheel --disable-pip-version-check -q --no-deps --no-index --no-build-isolation \
 		-w $(COMPILED)/dist .

@@ -14,13 +14,13 @@ AROUND_THE_RULES = (
     "schemas/encoding.py",
     "schemas/identity.py",
     "schemas/times.py",
-    "worker/edges/partitioning.py",
-    "worker/edges/processor.py",
-    "worker/stream/batch.py",
-    "worker/stream/breaker.py",
+    "worker/stream/partitioning.py",
+    "worker/processors/ledger.py",
+    "worker/stream/transactions/batch.py",
+    "worker/stream/transactions/breaker.py",
     "worker/stream/merge.py",
-    "worker/stream/open_batches.py",
-    "worker/stream/progress.py",
+    "worker/stream/kafka/open_batches.py",
+    "worker/stream/state/progress.py",
     "worker/stream/records.py",
 )
 """What else every record passes through."""
@@ -31,7 +31,7 @@ def _extensions() -> list[object]:
         return []
     from mypyc.build import mypycify  # noqa: PLC0415  # a build of pure Python does without it
 
-    rules = sorted(str(path) for path in Path("worker/domain").glob("*.py") if path.name != "__init__.py")
+    rules = sorted(str(path) for path in Path("worker/domain").rglob("*.py") if path.name != "__init__.py")
     return list(mypycify([*rules, *AROUND_THE_RULES], opt_level="3", debug_level="0"))
 
 

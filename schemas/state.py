@@ -83,7 +83,7 @@ OrderRow = tuple[
     dict[str, SubOrderRow],
 ]
 """version, claims, known, eligible, occurred_at_max, seen_at, status, lines, lines_rank, cancelled_at, uncovered,
-identities, dead_letters, alerts, sub_orders. `worker.domain.order_state` tells what they mean.
+identities, dead_letters, alerts, sub_orders. `worker.domain.order.state` tells what they mean.
 """
 
 

@@ -17,7 +17,7 @@ from deploy.kafka.local import TRANSACTION_VERSION, KafkaCluster, free_port
 from deploy.kafka.settings import MESSAGE_BYTES_MAX
 from schemas.topics import Topic
 from worker.demo.broker import embedded_broker, embedded_broker_installed
-from worker.edges.admin import spec_of
+from worker.inspection.admin import spec_of
 
 
 class BrokerKind(StrEnum):

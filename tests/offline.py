@@ -15,10 +15,11 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.topics import INPUTS, Topic
 from tests.named import named
-from worker.domain.rules import Rules
-from worker.edges.partitioning import partition_of
-from worker.edges.processor import PartitionProcessor
-from worker.stream.positions import (
+from worker.domain.policies import Rules
+from worker.processors.ledger import PartitionProcessor
+from worker.stream.partitioning import partition_of
+from worker.stream.records import Headers, InputRecord, OutputRecord
+from worker.stream.state.positions import (
     FORMAT_KEY,
     POSITIONS_KEY,
     Checkpoint,
@@ -27,8 +28,7 @@ from worker.stream.positions import (
     encode_checkpoint,
     encode_format,
 )
-from worker.stream.progress import InputProgress
-from worker.stream.records import Headers, InputRecord, OutputRecord
+from worker.stream.state.progress import InputProgress
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the timestamp of the first record; each later one is a second later."""

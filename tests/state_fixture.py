@@ -1,8 +1,9 @@
 """The fixtures of the state: for each released version, the records that its state topic held after a rich history, and
 what a restore from them must answer. `make state-fixture` writes them anew.
 
-A file is named by the versions of the domain's and of the engine's records (`schemas.state`, `worker.stream.positions`)
-and has one JSON value a line: `record` is a key and its value in base64 (null: a tombstone), in the order of the topic;
+A file is named by the versions of the domain's and of the engine's records (`schemas.state` and
+`worker.stream.state.positions`), and has one JSON value a line: `record` is a key and its value in base64 (null: a
+tombstone), in the order of the topic;
 `positions`, `stock` and `order` are what is known after the restore; `next` is a record that is processed then, with
 its outcome and what is written. Records of an older version are kept as they are for ever, its answers are not: the
 rules may change.
@@ -22,11 +23,11 @@ from schemas.topics import Topic
 from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.state_history import FLOODING, RULES, history, what_follows
-from worker.edges.processor import PartitionProcessor
-from worker.stream import positions
-from worker.stream.positions import ENGINE_KEYS
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.records import InputRecord, OutputRecord
-from worker.stream.restore import Restored
+from worker.stream.start.restore import Restored
+from worker.stream.state import positions
+from worker.stream.state.positions import ENGINE_KEYS
 
 FOLDER: Final = Path(__file__).parent / "fixtures" / "state"
 CURRENT: Final = f"v{state.VERSION}.{positions.VERSION}"

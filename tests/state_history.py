@@ -14,7 +14,7 @@ from typing import Final
 from schemas.topics import Topic
 from tests.offline import record
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, child, counted, lines, ordered, topic_of
-from worker.domain.rules import AccountRules, Rules
+from worker.domain.policies import AccountRules, Rules
 from worker.stream.records import Headers, InputRecord
 
 SHOP, OTHER = "a", "bé/ü"

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from worker.edges.cluster import Cluster
-from worker.edges.topic_reader import Bounds, Take, TopicReader
+from worker.inspection.cluster import Cluster
+from worker.inspection.topic_reader import Bounds, Take, TopicReader
 from worker.stream.records import InputRecord
 
 Records = dict[str, list[InputRecord]]

@@ -25,20 +25,20 @@ from mode import Service
 
 from schemas.topics import INPUTS
 from worker.domain.ledger import Ledger
-from worker.domain.rules import Rules
-from worker.edges.members import GroupDirectory, contact_data
-from worker.edges.pages import Pages
-from worker.edges.processor import PartitionProcessor
+from worker.domain.policies import Rules
+from worker.inspection.members import GroupDirectory, contact_data
+from worker.ops.dead_letter_log import RefusalLog
 from worker.ops.garbage import collect_little, set_apart
 from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
 from worker.ops.metrics import Counted, Metrics
 from worker.ops.progress import Progress
-from worker.ops.refusals import RefusalLog
+from worker.processors.ledger import PartitionProcessor
 from worker.settings import Settings
 from worker.stream import BatchReport, Engine, NotAssigned
 from worker.stream.processor import Processor
 from worker.stream.status import EngineStatus
+from worker.web.server import Pages
 
 STOP_SECONDS_MAX = 9.0
 """A stop that takes longer is cut off, so that the process is gone within 10 seconds."""

@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.topics import INPUTS, OUTPUTS, Topic
-from worker.domain.rules import AccountRules, CountOrigin, CountPolicy, Rules
+from worker.domain.policies import AccountRules, CountOrigin, CountPolicy, Rules
 from worker.stream.config import EngineConfig
 
 ENVIRONMENT_PREFIX = "STOCKFREEZE_"

@@ -20,10 +20,10 @@ from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
 from tests.bench.load import accounts, open_orders
 from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
-from worker.edges.partitioning import partition_of
-from worker.stream.positions import NO_STREAM_TIME, Position
-from worker.stream.progress import InputProgress
+from worker.stream.partitioning import partition_of
 from worker.stream.records import OutputRecord
+from worker.stream.state.positions import NO_STREAM_TIME, Position
+from worker.stream.state.progress import InputProgress
 
 SKUS: Final = 500
 LINES: Final = 5

@@ -18,7 +18,7 @@ from tests.bench.system import PARTITIONS, BenchFailed, System
 from tests.e2e.worker_process import WorkerProcess
 from worker.demo.events import rfc3339
 from worker.demo.retail import WAREHOUSES
-from worker.edges.partitioning import partition_of
+from worker.stream.partitioning import partition_of
 
 SKUS: Final = 2000
 ACCOUNTS_PER_PARTITION: Final = 2

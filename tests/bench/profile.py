@@ -31,17 +31,18 @@ from schemas.identity import identity_of
 from schemas.topics import INPUTS, Topic
 from tests.bench.load import counts, events
 from tests.bench.steady_load import LoadRecord
-from worker.domain.rules import Rules
-from worker.edges.processor import PartitionProcessor
+from worker.clock import Clock
+from worker.domain.policies import Rules
 from worker.ops.garbage import collect_little, set_apart
-from worker.stream.batch import Batch
-from worker.stream.breaker import Breaker
-from worker.stream.config import Clock, EngineConfig
+from worker.processors.ledger import PartitionProcessor
+from worker.stream.config import EngineConfig
+from worker.stream.kafka.open_batches import OpenBatches
 from worker.stream.merge import Merge, Reading
-from worker.stream.open_batches import OpenBatches
-from worker.stream.positions import JournalEnd, begun_at
-from worker.stream.progress import InputProgress
 from worker.stream.records import InputRecord
+from worker.stream.state.positions import JournalEnd, begun_at
+from worker.stream.state.progress import InputProgress
+from worker.stream.transactions.batch import Batch
+from worker.stream.transactions.breaker import Breaker
 
 EVENTS: Final = 40_000
 TRANSACTION_RECORDS: Final = 400

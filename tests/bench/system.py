@@ -22,7 +22,7 @@ from schemas.topics import Topic
 from tests.brokers import Names, unique_names
 from tests.e2e.worker_process import COMMAND, WorkerProcess
 from worker.demo.children import child_process
-from worker.edges.cluster import Cluster, open_cluster
+from worker.inspection.cluster import Cluster, open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
 
 T = TypeVar("T")

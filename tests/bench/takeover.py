@@ -17,7 +17,7 @@ from tests.bench.figures import Figure, at_most
 from tests.bench.load import events, trickle
 from tests.bench.system import PARTITIONS, POLL_SECONDS, Bench, BenchFailed, System, new_system
 from tests.e2e.worker_process import WorkerProcess
-from worker.stream.positions import FENCE_KEY, POSITIONS_KEY
+from worker.stream.state.positions import FENCE_KEY, POSITIONS_KEY
 
 PER_SECOND: Final = 200
 ENDLESS: Final = 1_000_000

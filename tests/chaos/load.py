@@ -23,7 +23,7 @@ from tests.e2e.system import System
 from worker.demo.disturbance import Delivery, disturb
 from worker.demo.retail import read_invoices
 from worker.demo.scenario import scenario_of
-from worker.edges.partitioning import partition_of
+from worker.stream.partitioning import partition_of
 
 ENDLESS: Final = 10**9
 SKUS: Final = 500

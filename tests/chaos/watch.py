@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.topics import Topic
 from tests.e2e.system import System
-from worker.stream.positions import FENCE_KEY, POSITIONS_KEY, decode_checkpoint
+from worker.stream.state.positions import FENCE_KEY, POSITIONS_KEY, decode_checkpoint
 
 FRESH_SECONDS: Final = 1.0
 """Records that wait no longer than this are processed as they come."""

@@ -13,8 +13,8 @@ from typing import Any
 from schemas.topics import INPUTS, Topic
 from tests.e2e.system import System
 from tests.named import named
-from worker.domain.rules import Rules
-from worker.edges.processor import PartitionProcessor
+from worker.domain.policies import Rules
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.records import Headers
 
 _OF_THE_CAUSE = ("event_id", "occurred_at", "cause")

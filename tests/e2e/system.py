@@ -19,9 +19,9 @@ from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
 from tests.brokers import Broker, Names
 from worker.demo.disturbance import Delivery
 from worker.demo.feed import feed
-from worker.edges.partitioning import partition_of
 from worker.settings import ENVIRONMENT_PREFIX
-from worker.stream.fetched import read_as_input_records
+from worker.stream.kafka.fetched import read_as_input_records
+from worker.stream.partitioning import partition_of
 from worker.stream.records import InputRecord
 
 Record = InputRecord

@@ -22,7 +22,7 @@ from tests.brokers import unique_names
 from tests.e2e.messages import count, order, sub_order
 from tests.e2e.system import Message, Record, System
 from tests.e2e.worker_process import StartWorker
-from worker.stream.positions import TOPICS_KEY
+from worker.stream.state.positions import TOPICS_KEY
 
 pytestmark = pytest.mark.apache
 

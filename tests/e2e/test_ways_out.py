@@ -14,9 +14,9 @@ from schemas.topics import INPUTS, OUTPUTS, Topic
 from tests.e2e.messages import count, order, sub_order
 from tests.e2e.system import Message, Record, System
 from tests.e2e.worker_process import StartWorker, WorkerProcess
-from worker.edges.cluster import open_cluster
+from worker.inspection.cluster import open_cluster
 from worker.settings import Settings
-from worker.stream.accepting import Acceptor, Start
+from worker.stream.start.accepting import Acceptor, Start
 
 pytestmark = [pytest.mark.apache, pytest.mark.timeout(300)]
 

@@ -23,14 +23,14 @@ from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain.ledger import Ledger
-from worker.domain.rules import AccountRules, Rules
-from worker.edges.dead_letters import own_headers, read_dead_letter
-from worker.edges.partitioning import partition_of
-from worker.edges.processor import ERROR_HEADERS, PartitionProcessor
-from worker.edges.topic_reader import Record
-from worker.edges.verification.accounting import source_of
+from worker.domain.policies import AccountRules, Rules
+from worker.inspection.dead_letters import own_headers, read_dead_letter
+from worker.inspection.topic_reader import Record
+from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
+from worker.stream.partitioning import partition_of
 from worker.stream.processor import Outcome
 from worker.stream.records import OutputRecord
+from worker.verification.accounting import source_of
 
 RECORD_SECONDS_MAX: Final = 2.0
 """CPU time that no record takes, even under a fuzzer that watches every line."""

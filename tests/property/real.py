@@ -13,8 +13,8 @@ from tests.model.reading import time_ms
 from tests.model.run import AccountRules, Record
 from tests.named import named
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
-from worker.domain import rules as settings
-from worker.edges.processor import PartitionProcessor
+from worker.domain import policies as settings
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord, OutputRecord
 

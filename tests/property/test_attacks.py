@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from schemas.topics import INPUTS, Topic
 from tests.fuzz.judge import Partition, judge_value
 from tests.fuzz.shots import Shot, spoilt, stock, volley
-from worker.edges.processor import PartitionProcessor
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.records import Output
 
 randoms = st.randoms(use_true_random=False)

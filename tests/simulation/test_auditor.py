@@ -13,18 +13,19 @@ import pytest
 from tests.model.run import AccountRules
 from tests.named import named
 from tests.property.drafts import RULES, Menu
-from tests.simulation.auditor import Auditor
-from tests.simulation.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
-from tests.simulation.findings import Kind
-from tests.simulation.history import Entry, Menus, history
-from tests.simulation.loop import EPOCH_MS
-from tests.simulation.partition_audit import INPUTS, POSITIONS_KEY, STATE, World
-from tests.simulation.scenario import record_of
-from tests.simulation.testimony import Attempt, Witnessed
-from tests.simulation.workers import PREFIX, rules_of
-from tests.simulation.world import SimRecord
-from worker.stream.known_topics import KnownTopics, encode_known_topics
-from worker.stream.positions import (
+from tests.simulator.audit.auditor import Auditor
+from tests.simulator.audit.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
+from tests.simulator.audit.findings import Kind
+from tests.simulator.audit.partition_audit import INPUTS, POSITIONS_KEY, STATE, World
+from tests.simulator.audit.testimony import Attempt, Witnessed
+from tests.simulator.history import Entry, Menus, history
+from tests.simulator.loop import EPOCH_MS
+from tests.simulator.scenario import record_of
+from tests.simulator.workers import PREFIX, rules_of
+from tests.simulator.world import SimRecord
+from worker.stream.records import InputRecord
+from worker.stream.state.known_topics import KnownTopics, encode_known_topics
+from worker.stream.state.positions import (
     FORMAT_KEY,
     TOPICS_KEY,
     Checkpoint,
@@ -33,8 +34,7 @@ from worker.stream.positions import (
     encode_checkpoint,
     encode_format,
 )
-from worker.stream.progress import InputProgress
-from worker.stream.records import InputRecord
+from worker.stream.state.progress import InputProgress
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
 Transactions = list[dict[str, Block]]

@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 
 from tests.model.reading import ORDERS, partition_of
-from tests.simulation.breakers import BREAKER, NOBODY, RETRY, Breakers, Floods, party_of
-from tests.simulation.findings import Kind
-from tests.simulation.flood import Flood, flood
-from tests.simulation.history import ACCOUNTS, Entry, moment
-from tests.simulation.loop import EPOCH_MS
-from tests.simulation.run import run
-from tests.simulation.scenario import Act, Action, Plan
+from tests.simulator.audit.breakers import BREAKER, NOBODY, RETRY, Breakers, Floods, party_of
+from tests.simulator.audit.findings import Kind
+from tests.simulator.faults.flood import Flood, flood
+from tests.simulator.history import ACCOUNTS, Entry, moment
+from tests.simulator.loop import EPOCH_MS
+from tests.simulator.run import run
+from tests.simulator.scenario import Act, Action, Plan
 from worker.stream.records import InputRecord
 
 SEEDS = range(600)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.brokers import Broker, BrokerKind, Names
-from tests.simulation.facts import FACTS, Bench
-from tests.simulation.kafka_4_facts import KAFKA_4_FACTS
-from tests.simulation.protocol_facts import PROTOCOL_FACTS
-from tests.simulation.transaction_facts import TRANSACTION_FACTS
-from tests.simulation.world import Simulation
+from tests.simulator.facts.catalogue import FACTS, Bench
+from tests.simulator.facts.of_kafka_4 import KAFKA_4_FACTS
+from tests.simulator.facts.of_protocol import PROTOCOL_FACTS
+from tests.simulator.facts.of_transactions import TRANSACTION_FACTS
+from tests.simulator.world import Simulation
 
 Fact = Callable[[Bench], Coroutine[Any, Any, None]]
 WITHIN_SECONDS = 120.0

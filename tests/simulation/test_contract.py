@@ -23,7 +23,7 @@ from tests.integration.stream import (
     test_surroundings,
     world,
 )
-from tests.simulation.world import Simulation
+from tests.simulator.world import Simulation
 from worker.stream import Engine
 
 ContractTest = Callable[..., Coroutine[Any, Any, None]]

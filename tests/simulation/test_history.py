@@ -9,9 +9,9 @@ import pytest
 
 from tests.model.run import Model
 from tests.property.drafts import RULES, Menu
-from tests.simulation.history import Menus, history
-from tests.simulation.loop import EPOCH_MS
-from tests.simulation.scenario import record_of
+from tests.simulator.history import Menus, history
+from tests.simulator.loop import EPOCH_MS
+from tests.simulator.scenario import record_of
 
 CODES = {
     "undecodable",

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.simulation import hashes
-from tests.simulation.mutants import BY_NAME, MUTANTS
-from tests.simulation.mutation import hunt
-from tests.simulation.planting import Edit, Mutant, Stale, mutated
+from tests.simulator import hashes
+from tests.simulator.mutants.catalogue import BY_NAME, MUTANTS
+from tests.simulator.mutants.hunting import hunt
+from tests.simulator.mutants.planting import Edit, Mutant, Stale, mutated
 
 QUICK = (
     "batch-split",
@@ -53,14 +53,14 @@ def test_planted_faults_are_found() -> None:
 OLD_OFFSETS_ONLY = """
 import sys
 from dataclasses import replace
-from tests.simulation.mutants import BY_NAME
-from tests.simulation.planting import install
+from tests.simulator.mutants.catalogue import BY_NAME
+from tests.simulator.mutants.planting import install
 
 install(BY_NAME["start-from-group"])
-from tests.simulation.faults import AtTime, Fault, FaultPlan
-from tests.simulation.history import Entry
-from tests.simulation.run import run
-from tests.simulation.scenario import Act, Action, Plan
+from tests.simulator.faults.faults import AtTime, Fault, FaultPlan
+from tests.simulator.history import Entry
+from tests.simulator.run import run
+from tests.simulator.scenario import Act, Action, Plan
 
 old = Fault(number=0, blow=AtTime.OLD_OFFSETS, at_seconds=2.0, seconds=6.0, amount=int(sys.argv[1]))
 plan = replace(
@@ -95,7 +95,16 @@ def test_who_begins_at_the_offsets_of_the_group_is_found_by_old_offsets_alone(co
 
 
 def test_a_planted_fault_is_told_with_the_command_that_shows_it() -> None:
-    command = [sys.executable, "-m", "tests.simulation.mutation", "batch-split", "--seed", "1", "--without", "r0"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.simulator.mutants",
+        "batch-split",
+        "--seed",
+        "1",
+        "--without",
+        "r0",
+    ]
     child = subprocess.run(command, capture_output=True, text=True, check=False)
     assert child.returncode == 1, child.stderr
-    assert "See it again: python -m tests.simulation.mutation batch-split --seed 1 --without r0 --trace" in child.stdout
+    assert "See it again: python -m tests.simulator.mutants batch-split --seed 1 --without r0 --trace" in child.stdout

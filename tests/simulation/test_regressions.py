@@ -11,10 +11,10 @@ from aiokafka.protocol.offset import OffsetRequest_v3
 from aiokafka.protocol.transaction import EndTxnRequest_v0
 
 from tests.model.run import AccountRules
-from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
-from tests.simulation.history import Entry
-from tests.simulation.run import run
-from tests.simulation.scenario import FAULTS_UNTIL_SECONDS, Act, Action, Plan
+from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulator.history import Entry
+from tests.simulator.run import run
+from tests.simulator.scenario import FAULTS_UNTIL_SECONDS, Act, Action, Plan
 
 
 def _world(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.simulation.shrinking import folded, shrink, unfolded
+from tests.simulator.shrinking import folded, shrink, unfolded
 
 
 def test_what_is_left_is_what_it_takes_to_fail() -> None:

@@ -11,10 +11,10 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from tests.simulation.__main__ import main
-from tests.simulation.run import run
-from tests.simulation.scenario import Plan
-from tests.simulation.seeds import spread
+from tests.simulator.__main__ import main
+from tests.simulator.run import run
+from tests.simulator.scenario import Plan
+from tests.simulator.seeds import spread
 
 SEEDS = range(500)
 
@@ -23,7 +23,7 @@ SEEDS = range(500)
 def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
     outcomes = [outcome for chunk in spread(SEEDS, os.cpu_count() or 1) for outcome in chunk]
     found = {outcome.seed: outcome.findings[0] for outcome in outcomes if outcome.findings}
-    assert not found, f"see it with: python -m tests.simulation --seed {min(found)}\n{found}"
+    assert not found, f"see it with: python -m tests.simulator --seed {min(found)}\n{found}"
     assert len(outcomes) == len(SEEDS)
     assert sum(outcome.figures["crashes"] for outcome in outcomes) > len(SEEDS) / 4
     assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
@@ -52,8 +52,8 @@ def test_a_run_does_not_end_before_its_last_input_was_sent(elsewhere: ProcessPoo
 
 WORLDS_LEFT = """
 import gc
-from tests.simulation.loop import SimulatedLoop
-from tests.simulation.seeds import run_seeds
+from tests.simulator.loop import SimulatedLoop
+from tests.simulator.seeds import run_seeds
 
 run_seeds(range(5))
 while gc.collect():  # what a `finally` does brings things back once
@@ -82,14 +82,14 @@ def test_the_command_says_how_many_seeds_found_nothing() -> None:
 
 
 def test_the_command_tells_the_story_of_a_seed() -> None:
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "3", "--trace", "--without", "r0-1"]
+    command = [sys.executable, "-m", "tests.simulator", "--seed", "3", "--trace", "--without", "r0-1"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "seed 3: " in told
     assert "was given the partitions" in told
 
 
 def test_the_story_of_a_seed_is_the_same_in_every_process() -> None:
-    command = [sys.executable, "-m", "tests.simulation", "--seed", "0", "--trace"]
+    command = [sys.executable, "-m", "tests.simulator", "--seed", "0", "--trace"]
     told = {
         subprocess.run(
             command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": hashes}

@@ -14,10 +14,10 @@ from aiokafka.protocol.transaction import EndTxnRequest_v0, TxnOffsetCommitReque
 
 from tests.integration.stream.toy import Toy, ToyTopics
 from tests.observer import SilentObserver
-from tests.simulation.faults import AtRequest, AtTime, Fault, FaultPlan
-from tests.simulation.world import Fate, Simulation
+from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
+from tests.simulator.world import Fate, Simulation
 from worker.stream import Engine, EngineConfig
-from worker.stream.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
+from worker.stream.kafka.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 TOPICS = ToyTopics("out", "bad", "state")
 RECORDS = 20

@@ -10,12 +10,12 @@ import pytest
 
 from tests.model.reading import ORDERS, STOCK
 from tests.model.run import Model, Record
-from tests.simulation.history import Entry
-from tests.simulation.loop import EPOCH_MS
-from tests.simulation.run import run
-from tests.simulation.scenario import Plan, record_of
-from tests.simulation.upstream import NEVER_MS, Ending, InputTransaction, Unseen, Writing
-from tests.simulation.world import Fate, Simulation
+from tests.simulator.history import Entry
+from tests.simulator.loop import EPOCH_MS
+from tests.simulator.run import run
+from tests.simulator.scenario import Plan, record_of
+from tests.simulator.upstream import NEVER_MS, Ending, InputTransaction, Unseen, Writing
+from tests.simulator.world import Fate, Simulation
 
 PLACED = (
     b'{"type": "order.created", "account_id": "acme", "event_id": "e", "order_id": "o", '

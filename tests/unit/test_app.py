@@ -16,7 +16,7 @@ from tests.observer import SilentObserver
 from worker import app as app_module
 from worker.app import EngineService, Partitions
 from worker.domain.ledger import Ledger
-from worker.domain.rules import Rules
+from worker.domain.policies import Rules
 from worker.stream import Engine, EngineConfig, NotAssigned
 
 CONFIG = EngineConfig(app_id="test", client={}, inputs=(), outputs=(), journal_topic="", state_topic="state")

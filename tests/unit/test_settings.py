@@ -11,7 +11,7 @@ import pytest
 from schemas.topics import Topic
 from tests.unit.refused_settings import PASSWORD, file_with, refusal
 from worker.configuration import load_settings
-from worker.domain.rules import AccountRules
+from worker.domain.policies import AccountRules
 from worker.settings import Settings, settings_table
 
 

@@ -12,8 +12,8 @@ import pytest
 from schemas import state
 from schemas.topics import INPUTS, Topic
 from tests.state_fixture import CURRENT, StateRecord, plain, read, versions, written_today
-from worker.domain.order_state import Claim, OrderState, ReturnFacts, SubOrderFacts, thaw
-from worker.stream.positions import ENGINE_KEYS
+from worker.domain.order.state import Claim, OrderState, ReturnFacts, SubOrderFacts, thaw
+from worker.stream.state.positions import ENGINE_KEYS
 
 DECODERS = {
     "account": state.decode_account,
@@ -32,9 +32,9 @@ UNTIL_THE_FLUSH = {"record", "changed", "sizeable", "status_cause", "status_numb
 WRITTEN_OTHERWISE = f"""
 This program writes state records of version {CURRENT} otherwise than the fixture of that version has them.
 If how they are encoded has changed, or what a field means: raise VERSION (schemas/state.py for the domain's records,
-worker/stream/positions.py for the engine's), go on reading the older version, and run `make state-fixture`, which adds
-a fixture for the new one. If only the rules or the fixture's history have changed, or the version was never released:
-run `make state-fixture` and look at the difference. The records:"""
+worker/stream/state/positions.py for the engine's), go on reading the older version, and run `make state-fixture`,
+which adds a fixture for the new one. If only the rules or the fixture's history have changed, or the version was
+never released: run `make state-fixture` and look at the difference. The records:"""
 
 
 def different(before: list[StateRecord], after: list[StateRecord]) -> Iterator[str]:

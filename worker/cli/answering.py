@@ -14,9 +14,9 @@ from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.domain.ledger import Ledger
-    from worker.edges.answers import Level
-    from worker.edges.members import Worker
-    from worker.edges.questions import Look, Question
+    from worker.inspection.members import Worker
+    from worker.web.answers import Level
+    from worker.web.queries import Look, Question
 
 A = TypeVar("A")
 T = TypeVar("T")
@@ -41,9 +41,9 @@ class Answers:
 
     async def workers(self) -> list[Worker]:
         """The workers of the system; none where the group cannot be described, as the right to is missing."""
-        from worker.edges.cluster import ClusterError
-        from worker.edges.connecting import RightMissing
-        from worker.edges.members import workers_of
+        from worker.inspection.cluster import ClusterError
+        from worker.inspection.connecting import RightMissing
+        from worker.inspection.members import workers_of
 
         if self._workers is None:
             settings = self._system.settings
@@ -60,7 +60,7 @@ class Answers:
 
     async def of_partition(self, question: Question[A], partition: int) -> A | None:
         """Ask about a partition. None: nothing is known of what was asked for."""
-        from worker.edges.remote import NoAnswer, Unreachable, ask_worker
+        from worker.web.remote import NoAnswer, Unreachable, ask_worker
 
         worker = next((one for one in await self.workers() if partition in one.partitions), None)
         if worker is not None and worker not in self._unreachable:
@@ -89,8 +89,8 @@ class Answers:
 
     async def _show_published(self, answer: object, partition: int) -> None:
         """The levels of an answer as the worker published them: its settings may be others than this command's."""
-        from worker.edges.answers import HoldersAnswer, LevelsAnswer
-        from worker.edges.published import as_published, published_levels
+        from worker.web.answers import HoldersAnswer, LevelsAnswer
+        from worker.web.published import as_published, published_levels
 
         async def published(account_id: str, levels: list[Level]) -> list[Level]:
             topic = self._system.settings.topic(Topic.LEVELS)

@@ -18,9 +18,9 @@ from schemas.topics import Topic
 from worker.cli.context import Refusal
 
 if TYPE_CHECKING:
-    from worker.edges.cluster import Cluster
-    from worker.edges.state_reader import NewProcessor, StateAtOffset
-    from worker.edges.topic_reader import ReadProgress, TopicReader
+    from worker.inspection.cluster import Cluster
+    from worker.inspection.state_reader import NewProcessor, StateAtOffset
+    from worker.inspection.topic_reader import ReadProgress, TopicReader
     from worker.settings import Settings
 
 Answer = TypeVar("Answer")
@@ -45,15 +45,15 @@ def _refusal_of(error: Exception, as_worker: Settings | None) -> Refusal | None:
     """What an error means for the user; None: it is a defect. Imported here, as most questions are answered."""
     from aiokafka.errors import KafkaError, ProducerFenced
 
-    from worker.edges.admin import TopicsMissing
-    from worker.edges.cluster import ClusterError
-    from worker.edges.connecting import BrokerUnreachable, RightMissing
-    from worker.edges.dead_letters import DeadLetterGone
-    from worker.edges.state_reader import StateUnreadable
-    from worker.edges.topic_reader import ReadStalled
-    from worker.stream.accepting import CannotAccept
+    from worker.inspection.admin import TopicsMissing
+    from worker.inspection.cluster import ClusterError
+    from worker.inspection.connecting import BrokerUnreachable, RightMissing
+    from worker.inspection.dead_letters import DeadLetterGone
+    from worker.inspection.state_reader import StateUnreadable
+    from worker.inspection.topic_reader import ReadStalled
     from worker.stream.errors import Breached, Halt, StateTaken, StepTimeout
     from worker.stream.rights import REFUSALS, missing_right, right_of_worker
+    from worker.stream.start.accepting import CannotAccept
 
     says_all = (
         *(Breached, BrokerUnreachable, CannotAccept, ClusterError, DeadLetterGone, Halt, ReadStalled, RightMissing),
@@ -105,19 +105,19 @@ class Asked:
     @property
     def new_processor(self) -> NewProcessor:
         """What restores the state of a partition."""
-        from worker.edges.state_reader import processors
+        from worker.inspection.state_reader import processors
 
         return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
 
     async def state_of(self, partition: int) -> StateAtOffset:
         """The state of a partition as it is now."""
-        from worker.edges.state_reader import read_state
+        from worker.inspection.state_reader import read_state
 
         return await read_state(self.reader, self.settings.topic(Topic.STATE), partition, self.new_processor)
 
     def partition_of(self, account_id: str) -> int:
         """The partition of an account."""
-        from worker.edges.partitioning import partition_of
+        from worker.stream.partitioning import partition_of
 
         return partition_of(account_id, self.partition_count)
 
@@ -128,9 +128,9 @@ async def asked(settings: Settings, progress: ReadProgress | None = None) -> Asy
 
     `progress` is told of each read; without one, a bar on stderr shows it.
     """
-    from worker.edges.admin import common_partition_count
-    from worker.edges.cluster import open_cluster
-    from worker.edges.topic_reader import TopicReader
+    from worker.inspection.admin import common_partition_count
+    from worker.inspection.cluster import open_cluster
+    from worker.inspection.topic_reader import TopicReader
 
     options = settings.client_options()
     async with open_cluster(options) as cluster:
@@ -148,8 +148,8 @@ async def stopped(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
     """Connect to a system that has all its topics and no workers, for the length of the block; gives its partition
     count too. Raises Refusal where workers are in the group.
     """
-    from worker.edges.admin import common_partition_count
-    from worker.edges.cluster import open_cluster
+    from worker.inspection.admin import common_partition_count
+    from worker.inspection.cluster import open_cluster
 
     async with open_cluster(settings.client_options()) as cluster:
         names = [settings.topic(topic) for topic in Topic]

@@ -19,7 +19,7 @@ from worker.cli.context import Refusal
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.edges.dead_letters import DeadLetter
+    from worker.inspection.dead_letters import DeadLetter
 
 State = Literal["pending", "open", "accepted", "discarded", "settled"]
 
@@ -150,7 +150,7 @@ async def all_entries(system: Asked) -> list[Entry]:
 
 async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
     """The entries of these ids, by id; what is not there is left out."""
-    from worker.edges.dead_letters import DeadLetterId
+    from worker.inspection.dead_letters import DeadLetterId
 
     partitions = set()
     for text in ids:
@@ -167,7 +167,7 @@ async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
 
 async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None = None) -> list[Entry]:
     """The dead letters of a partition. The state is read only where one of them is of an order."""
-    from worker.edges.dead_letters import read_dead_letters
+    from worker.inspection.dead_letters import read_dead_letters
 
     settings = system.settings
     topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)

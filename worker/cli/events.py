@@ -11,7 +11,7 @@ from schemas.topics import Topic
 from worker.cli.asking import Asked
 
 if TYPE_CHECKING:
-    from worker.edges.topic_reader import Record
+    from worker.inspection.topic_reader import Record
 
 SPAN_OFFSETS = 1_000
 
@@ -60,7 +60,7 @@ async def _of_partition(
     since_ms: int | None,
     look_back: int | None,
 ) -> list[Event]:
-    from worker.edges.topic_reader import read_backwards
+    from worker.inspection.topic_reader import read_backwards
 
     name = system.settings.topic(topic)
     found: list[Event] = []

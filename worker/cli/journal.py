@@ -16,7 +16,7 @@ from worker.cli.showing import print_table
 from worker.cli.wording import to_the_minute
 
 if TYPE_CHECKING:
-    from worker.edges.topic_reader import Record
+    from worker.inspection.topic_reader import Record
 
 SPAN_OFFSETS = 4_000
 LOOK_BACK = 50_000
@@ -69,7 +69,7 @@ async def last_movements(
 
     `named` is a text that stands in every one of them, as JSON: what lacks it is not decoded.
     """
-    from worker.edges.topic_reader import read_backwards
+    from worker.inspection.topic_reader import read_backwards
 
     if not count:
         return Movements()

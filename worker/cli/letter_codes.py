@@ -9,7 +9,7 @@ from schemas.topics import Topic
 from worker.cli.asking import Asked
 
 if TYPE_CHECKING:
-    from worker.edges.topic_reader import Record
+    from worker.inspection.topic_reader import Record
 
 SPAN_OFFSETS = 200
 """They may be 8 MiB each, and those that somebody looks at are often among the last."""
@@ -17,8 +17,8 @@ SPAN_OFFSETS = 200
 
 async def codes_of(system: Asked, partition: int, ids: Collection[str]) -> dict[str, str]:
     """The codes of dead letters of a partition, by id, as far as their records are still there."""
-    from worker.edges.dead_letters import read_dead_letter
-    from worker.edges.topic_reader import read_backwards
+    from worker.inspection.dead_letters import read_dead_letter
+    from worker.inspection.topic_reader import read_backwards
 
     wanted, codes = set(ids), dict[str, str]()
     if not wanted:

@@ -13,7 +13,7 @@ from typing import IO
 import click
 
 from schemas.topics import Topic
-from worker.edges.sending import BadLine, Checking
+from worker.administration.sending import BadLine, Checking
 
 BAD_SHOWN = 20
 SPOOLED_BYTES_MAX = 64 * 1024 * 1024

@@ -31,21 +31,21 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "run": Entry("worker.cli.run", "Run the worker."),
-    "demo": Entry("worker.cli.demo", "Watch real orders go through a worker on this machine."),
-    "topics": Entry("worker.cli.topics", "Create or check topics, or go on with new ones."),
-    "verify": Entry("worker.cli.verify", "Check that state, levels and journal agree."),
-    "send": Entry("worker.cli.send", "Check events of a file and send them."),
-    "status": Entry("worker.cli.status", "Show how the system is doing, on one screen."),
-    "why": Entry("worker.cli.why", "Show which orders hold the frozen units of a SKU."),
-    "order": Entry("worker.cli.order", "Show what is known about an order."),
-    "stock": Entry("worker.cli.stock", "List the levels of an account."),
-    "alerts": Entry("worker.cli.alerts", "List alerts, or those that hold now."),
-    "drift": Entry("worker.cli.drift", "List where counts differ from the books."),
-    "dead-letters": Entry("worker.cli.dead_letters", "List, show, replay or discard what could not be applied."),
-    "settings": Entry("worker.cli.settings", "Show the settings that hold, and where each comes from."),
-    "begin-anew": Entry("worker.cli.begin_anew", "Delete state and outputs, and read the inputs again."),
-    "schemas": Entry("worker.cli.schemas", "Print the schemas of the events."),
+    "run": Entry("worker.cli.commands.run", "Run the worker."),
+    "demo": Entry("worker.cli.commands.demo", "Watch real orders go through a worker on this machine."),
+    "topics": Entry("worker.cli.commands.topics", "Create or check topics, or go on with new ones."),
+    "verify": Entry("worker.cli.commands.verify", "Check that state, levels and journal agree."),
+    "send": Entry("worker.cli.commands.send", "Check events of a file and send them."),
+    "status": Entry("worker.cli.commands.status", "Show how the system is doing, on one screen."),
+    "why": Entry("worker.cli.commands.why", "Show which orders hold the frozen units of a SKU."),
+    "order": Entry("worker.cli.commands.order", "Show what is known about an order."),
+    "stock": Entry("worker.cli.commands.stock", "List the levels of an account."),
+    "alerts": Entry("worker.cli.commands.alerts", "List alerts, or those that hold now."),
+    "drift": Entry("worker.cli.commands.drift", "List where counts differ from the books."),
+    "dead-letters": Entry("worker.cli.commands.dead_letters", "List, show, replay or discard dead letters."),
+    "settings": Entry("worker.cli.commands.settings", "Show the settings that hold, and where each comes from."),
+    "begin-anew": Entry("worker.cli.commands.begin_anew", "Delete state and outputs, and read the inputs again."),
+    "schemas": Entry("worker.cli.commands.schemas", "Print the schemas of the events."),
 }
 
 

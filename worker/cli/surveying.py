@@ -17,9 +17,9 @@ from worker.cli.letter_codes import codes_of
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.edges.answers import PartitionAnswer
-    from worker.edges.members import Worker
-    from worker.edges.topic_reader import Record
+    from worker.inspection.members import Worker
+    from worker.inspection.topic_reader import Record
+    from worker.web.answers import PartitionAnswer
 
 SUMMARIES_SHOWN = 5
 SUMMARIES_LOOK_BACK = 5_000
@@ -106,7 +106,7 @@ async def survey(settings: Settings) -> Survey:
 
 
 async def _answer(answers: Answers, partition: int) -> PartitionAnswer:
-    from worker.edges.questions import PartitionQuestion
+    from worker.web.queries import PartitionQuestion
 
     answer = await answers.of_partition(PartitionQuestion(partition, LETTERS_READ), partition)
     if answer is None:
@@ -116,7 +116,7 @@ async def _answer(answers: Answers, partition: int) -> PartitionAnswer:
 
 def _health_of(worker: Worker) -> dict[str, Any] | None:
     """What a worker says in `/health/ready`, None where it does not answer."""
-    from worker.edges.remote import NoAnswer, get_page
+    from worker.web.remote import NoAnswer, get_page
 
     try:
         told: dict[str, Any] = json.loads(get_page(worker, "/health/ready")[1])

@@ -25,9 +25,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from worker.cli.answering import inputs_of
 from worker.cli.asking import Asked, ask, asked
 from worker.cli.context import Refusal
-from worker.edges.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
 from worker.ops.garbage import collect_little
 from worker.settings import Settings
+from worker.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
 
 OFFSETS_PER_PROCESS_MIN: Final = 200_000
 """To start a process takes about as long as to read these."""

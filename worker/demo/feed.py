@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaProducer
 
 from schemas.topics import Topic
 from worker.demo.disturbance import Delivery
-from worker.edges.partitioning import partition_of
+from worker.stream.partitioning import partition_of
 
 IN_FLIGHT_MAX = 5000
 

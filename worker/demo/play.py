@@ -37,7 +37,7 @@ from worker.demo.screen import View, judgement, line, screen
 from worker.demo.system import PARTITIONS, DemoFailed, System, Worker
 from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
-from worker.edges import connecting
+from worker.inspection import connecting
 
 PACE_SECONDS_MAX = 24.0
 PACE_PER_SECOND = 210.0

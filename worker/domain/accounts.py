@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from schemas.encoding import json_string, key_of, stock_json
 from schemas.state import AdjustmentState
-from worker.domain.order_state import OrderState
-from worker.domain.rules import AccountRules
-from worker.domain.stock import Stock
+from worker.domain.order.state import OrderState
+from worker.domain.policies import AccountRules
+from worker.domain.stock.stock import Stock
 
 
 @dataclass(slots=True)

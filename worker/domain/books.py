@@ -12,19 +12,19 @@ from typing import Final, assert_never
 from schemas.encoding import key_of
 from schemas.state import VERSION, AdjustmentState, Flow, OrderHead, RetiredOrder, decode_retired, encode
 from worker.domain.accounts import Account
-from worker.domain.archive import statuses_of
 from worker.domain.cause import Cause
-from worker.domain.deadlines import Deadline, Deadlines
 from worker.domain.floods import Floods
-from worker.domain.limits import SMALL_STATE_BYTES
-from worker.domain.order_state import OrderState, freeze, thaw
+from worker.domain.order.archive import statuses_of
+from worker.domain.order.deadlines import Deadline, Deadlines
+from worker.domain.order.limits import SMALL_STATE_BYTES
+from worker.domain.order.state import OrderState, freeze, thaw
+from worker.domain.order.statuses import PROCESSING, STATUSES
+from worker.domain.order.units import unit_rows
 from worker.domain.outbox import Outbox, Record
 from worker.domain.pending import Pending
-from worker.domain.rules import KEPT_AFTER_RETENTION_MS, Rules
-from worker.domain.statuses import PROCESSING, STATUSES
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.steps import in_slices
-from worker.domain.stock import Posting, Stock
-from worker.domain.units import unit_rows
+from worker.domain.stock.stock import Posting, Stock
 from worker.domain.views import OrderView, StockView
 
 DUE_PER_RECORD_MAX: Final = 50

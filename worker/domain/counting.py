@@ -17,7 +17,9 @@ from schemas.state import VERSION, PartState
 from worker.domain.accounts import Account, Snapshot
 from worker.domain.books import Books
 from worker.domain.cause import Cause
-from worker.domain.reconcile import (
+from worker.domain.refusals import RuleRefusal
+from worker.domain.steps import in_slices
+from worker.domain.stock.reconcile import (
     Comparison,
     compares_reserved,
     is_forgotten,
@@ -27,9 +29,7 @@ from worker.domain.reconcile import (
     superseded_by,
     take_count,
 )
-from worker.domain.refusals import RuleRefusal
-from worker.domain.steps import in_slices
-from worker.domain.stock import Rank, Stock, rank_of
+from worker.domain.stock.stock import Rank, Stock, rank_of
 
 KEYS_PER_STEP: Final = 100
 """Keys that are counted, or written down, at a step: at most about 5 ms."""

@@ -26,18 +26,18 @@ from schemas.inputs import (
     SubOrdersEvent,
 )
 from schemas.state import VERSION, AccountState
-from worker.domain import facts
 from worker.domain.accounts import Account
-from worker.domain.archive import rejection_of, statuses_of
 from worker.domain.books import Books
 from worker.domain.cause import Cause
 from worker.domain.counting import take_part
-from worker.domain.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
+from worker.domain.order import facts
+from worker.domain.order.archive import rejection_of, statuses_of
+from worker.domain.order.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
+from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
-from worker.domain.rules import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
 from worker.domain.searches import CensusTaker, HolderSearch, LevelsWanted, accounts_page, levels_page
 from worker.domain.views import AccountView, OrderView, StockView
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from worker.domain.accounts import Account
-from worker.domain.archive import is_eligible, statuses_of
 from worker.domain.books import Books
 from worker.domain.cause import Cause
-from worker.domain.claims import (
+from worker.domain.order.archive import is_eligible, statuses_of
+from worker.domain.order.claims import (
     Difference,
     cover_directly,
     differences,
@@ -21,11 +21,11 @@ from worker.domain.claims import (
     settle,
     ship_directly,
 )
-from worker.domain.conditions import Condition, conditions_of
-from worker.domain.facts import NOTHING, SHIPS, Shortcut, Touch
-from worker.domain.order_state import OrderState
-from worker.domain.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock import Posting, Stock, Touched
+from worker.domain.order.conditions import Condition, conditions_of
+from worker.domain.order.facts import NOTHING, SHIPS, Shortcut, Touch
+from worker.domain.order.state import OrderState
+from worker.domain.order.statuses import leaf_mask, status_of_mask, sub_order_status
+from worker.domain.stock.stock import Posting, Stock, Touched
 from worker.domain.violations import InvariantViolation
 
 

@@ -27,13 +27,13 @@ from schemas.state import State
 from schemas.times import time_text
 from schemas.topics import Topic
 from worker.domain.accounts import Snapshot
-from worker.domain.archive import Rejection, statuses_of
 from worker.domain.cause import Cause
-from worker.domain.order_state import OrderState
-from worker.domain.reconcile import Drift, listed, suspects_of
-from worker.domain.statuses import STATUSES
-from worker.domain.stock import Posting, Stock
-from worker.domain.units import unit_rows
+from worker.domain.order.archive import Rejection, statuses_of
+from worker.domain.order.state import OrderState
+from worker.domain.order.statuses import STATUSES
+from worker.domain.order.units import unit_rows
+from worker.domain.stock.reconcile import Drift, listed, suspects_of
+from worker.domain.stock.stock import Posting, Stock
 from worker.domain.violations import InvariantViolation
 
 SEVERITIES: Final[dict[Alert, Severity]] = {

@@ -26,10 +26,10 @@ from schemas.state import (
 from worker.domain.accounts import Account, Snapshot
 from worker.domain.books import Books, dropped_at, retires_at
 from worker.domain.counting import add_part
-from worker.domain.deadlines import Deadline
-from worker.domain.order_state import Claim, claim_of
-from worker.domain.rules import KEPT_AFTER_RETENTION_MS
-from worker.domain.stock import Stock, Touched
+from worker.domain.order.deadlines import Deadline
+from worker.domain.order.state import Claim, claim_of
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock.stock import Stock, Touched
 
 K = TypeVar("K")
 V = TypeVar("V")

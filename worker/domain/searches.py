@@ -15,10 +15,10 @@ from heapq import nsmallest
 
 from schemas.state import decode_order_head, decode_order_marks, encode
 from worker.domain.books import Books, stock_view
-from worker.domain.order_state import OrderState, thaw
+from worker.domain.order.state import OrderState, thaw
+from worker.domain.order.units import unit_rows
 from worker.domain.steps import in_slices
-from worker.domain.stock import Stock
-from worker.domain.units import unit_rows
+from worker.domain.stock.stock import Stock
 from worker.domain.views import AccountView, HeldAlert, Holding, StockView
 
 ORDERS_PER_STEP = 1000

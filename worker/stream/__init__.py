@@ -6,7 +6,7 @@ its outputs, its state and its offset in one transaction, whatever crashes.
 
 from typing import TYPE_CHECKING
 
-from worker.stream.config import Chance, Clock, EngineConfig
+from worker.stream.config import EngineConfig
 from worker.stream.errors import NotAssigned
 from worker.stream.observer import BatchReport, Observer
 from worker.stream.processor import Outcome, Processor, StateVersionError
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BatchReport",
-    "Chance",
-    "Clock",
     "Engine",
     "EngineConfig",
     "EngineStatus",

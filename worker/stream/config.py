@@ -6,10 +6,8 @@ revocation ends before the group gives the member up.
 
 from __future__ import annotations
 
-import random
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 MEBIBYTE = 1 << 20
 
@@ -87,27 +85,3 @@ class EngineConfig:
     topic_check_interval_ms: int = 5000
     log_interval_ms: int = 5000
     """The same line of the client's log, and of the engine's complaints, at most so often."""
-
-
-def wall_clock_ms() -> int:
-    """Milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time, injected: seconds of a clock that never goes back, and milliseconds since the epoch."""
-
-    monotonic: Callable[[], float] = time.monotonic
-    now_ms: Callable[[], int] = wall_clock_ms
-
-
-@dataclass(frozen=True)
-class Chance:
-    """Randomness, injected: spreads the retries of many tasks."""
-
-    source: random.Random = field(default_factory=random.Random)
-
-    def spread(self, wait_ms: int) -> float:
-        """Seconds between a half of `wait_ms` and all of it."""
-        return wait_ms * (0.5 + self.source.random() / 2) / 1000

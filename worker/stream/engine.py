@@ -9,18 +9,19 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from worker.stream.client_log import ClientLog, RateLimit
-from worker.stream.config import Chance, Clock, EngineConfig
+from worker.clock import Chance, Clock
+from worker.stream.config import EngineConfig
 from worker.stream.errors import NotAssigned, NotReady, StepTimeout
-from worker.stream.fetched import read_as_input_records
+from worker.stream.kafka.client_log import ClientLog, RateLimit
+from worker.stream.kafka.fetched import read_as_input_records
+from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
-from worker.stream.reaper import Reaper
 from worker.stream.session import Session
+from worker.stream.start.topics import TopicCheck
 from worker.stream.status import EngineStatus, PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicCheck
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from aiokafka.errors import NoOffsetForPartitionError, OffsetOutOfRangeError
 from worker.stream.clients import Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
-from worker.stream.fetched import Unreadable
+from worker.stream.kafka.fetched import Unreadable
 from worker.stream.merge import Merge, Reading
 
 POLL_MS = 100

@@ -1,7 +1,7 @@
 """Records as they pass through the engine, in and out.
 
 An input record is a class of its own, not the client's: it is looked at a dozen times, and compiled, its fields are
-those of a C struct. The client makes it (`worker.stream.fetched`).
+those of a C struct. The client makes it (`worker.stream.kafka.fetched`).
 """
 
 from __future__ import annotations

@@ -13,15 +13,15 @@ from collections.abc import Collection, Iterable
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from worker.stream.assignor import assignor_with
 from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
-from worker.stream.known_topics import KnownTopics
+from worker.stream.kafka.assignor import assignor_with
+from worker.stream.start.topics import TopicCheck, TopicsSeen
+from worker.stream.state.known_topics import KnownTopics
 from worker.stream.status import PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicCheck, TopicsSeen
 
 log = logging.getLogger(__name__)
 

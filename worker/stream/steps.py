@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from worker.stream.config import Clock
+from worker.clock import Clock
 
 
 async def take_steps(steps: Iterator[None], clock: Clock, slice_ms: int) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from aiokafka.errors import KafkaError
 
-from worker.stream.client_log import ClientLog, RateLimit
-from worker.stream.config import Chance, Clock, EngineConfig
+from worker.clock import Chance, Clock
+from worker.stream.config import EngineConfig
 from worker.stream.errors import sentence_of
-from worker.stream.memory import Memory
+from worker.stream.kafka.client_log import ClientLog, RateLimit
+from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
-from worker.stream.reaper import Reaper
 from worker.stream.rights import missing_right, right_of_worker
+from worker.stream.state.memory import Memory
 
 DETAIL_SECONDS_MAX = 10.0
 """An error the client logged longer ago than this does not explain one that is seen now."""

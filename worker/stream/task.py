@@ -14,21 +14,21 @@ from typing import Final, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from worker.stream.batch import Batch
-from worker.stream.breaker import Breaker
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
-from worker.stream.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
-from worker.stream.memory import Memory
 from worker.stream.merge import Merge
-from worker.stream.positions import TOPICS_KEY, LastRecord, last_records
 from worker.stream.processor import Processor
-from worker.stream.progress import InputProgress
 from worker.stream.records import InputRecord, OutputRecord
-from worker.stream.starting import PartitionStart, Standing
+from worker.stream.start.starting import PartitionStart, Standing
+from worker.stream.state.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
+from worker.stream.state.memory import Memory
+from worker.stream.state.positions import TOPICS_KEY, LastRecord, last_records
+from worker.stream.state.progress import InputProgress
 from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
 from worker.stream.surroundings import Surroundings
-from worker.stream.transaction import TransactionWriter
+from worker.stream.transactions.batch import Batch
+from worker.stream.transactions.breaker import Breaker
+from worker.stream.transactions.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
 

@@ -32,7 +32,7 @@ from tests.bench.peers.table import as_data, as_markdown, as_tables
 from tests.bench.system import Bench, BenchFailed
 from tests.bench.telling import teller
 from tests.e2e.worker_process import WorkerNotReadyError
-from worker.edges.cluster import ClusterError
+from worker.inspection.cluster import ClusterError
 
 EVENTS: Final = 1_000_000
 ROUNDS: Final = 3

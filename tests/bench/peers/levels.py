@@ -15,7 +15,7 @@ from tests.bench.load import events
 from tests.bench.peers.kernel import DEFAULT_WAREHOUSE, KERNEL_TYPES
 from tests.bench.steady_load import LoadRecord
 from tests.bench.system import PARTITIONS, System
-from worker.edges.topic_reader import Record, TopicReader
+from worker.inspection.topic_reader import Record, TopicReader
 
 ENDLESS: Final = 1 << 40
 _SHOWN: Final = 3

@@ -27,10 +27,10 @@ from tests.offline import (
     write_transactions,
 )
 from worker.cli.main import main
-from worker.edges.admin import spec_of
-from worker.edges.cluster import open_cluster
+from worker.inspection.admin import spec_of
+from worker.inspection.cluster import open_cluster
 from worker.settings import ENVIRONMENT_PREFIX
-from worker.stream.fetched import read_as_input_records
+from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.records import InputRecord
 
 PARTITIONS = 2

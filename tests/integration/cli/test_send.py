@@ -16,9 +16,9 @@ from schemas.times import time_text
 from schemas.topics import Topic
 from tests.e2e.system import until
 from tests.integration.cli.conftest import PARTITIONS, Command, System
-from worker.domain.rules import DAY_MS
-from worker.edges.cluster import open_cluster
-from worker.edges.partitioning import partition_of
+from worker.domain.policies import DAY_MS
+from worker.inspection.cluster import open_cluster
+from worker.stream.partitioning import partition_of
 
 ACCOUNTS = ["acme", "shop/1", "b", "c", "d"]
 

@@ -11,9 +11,9 @@ from schemas.topics import Topic
 from tests.brokers import Broker, Names
 from tests.integration.cli.conftest import PARTITIONS, Command, System
 from tests.offline import account_in
-from worker.edges.admin import spec_of
-from worker.edges.cluster import open_cluster
-from worker.stream.positions import FORMAT_KEY
+from worker.inspection.admin import spec_of
+from worker.inspection.cluster import open_cluster
+from worker.stream.state.positions import FORMAT_KEY
 
 ACCOUNT = account_in(0, PARTITIONS)
 

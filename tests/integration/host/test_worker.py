@@ -19,7 +19,7 @@ from schemas.topics import Topic
 from tests.brokers import Broker, BrokerKind, Names
 from tests.e2e.worker_process import WorkerProcess, workers
 from worker.demo.broker import embedded_broker, embedded_broker_installed
-from worker.edges.partitioning import partition_of
+from worker.stream.partitioning import partition_of
 
 PARTITIONS = 2
 NO_SIGN_SECONDS = 20.0

@@ -12,7 +12,7 @@ from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, until
-from worker.stream.transaction import TransactionWriter
+from worker.stream.transactions.transaction import TransactionWriter
 
 NUMBERS = numbers(300)
 

@@ -16,7 +16,7 @@ from tests.integration.stream.expectations import check_once, numbers
 from tests.integration.stream.log_files import cut_log
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
-from worker.stream.positions import POSITIONS_KEY, decode_checkpoint
+from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint
 
 NUMBERS = numbers(60)
 OTHERS = [(key, b"7") for key, _ in numbers(60)]

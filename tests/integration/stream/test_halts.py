@@ -9,7 +9,14 @@ from tests.integration.stream.expectations import expected, numbers
 from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, InputRecord, NotAssigned, PartitionState
-from worker.stream.positions import FORMAT_KEY, POSITIONS_KEY, Checkpoint, Position, encode_checkpoint, encode_format
+from worker.stream.state.positions import (
+    FORMAT_KEY,
+    POSITIONS_KEY,
+    Checkpoint,
+    Position,
+    encode_checkpoint,
+    encode_format,
+)
 
 NUMBERS = numbers(100)
 

@@ -8,10 +8,10 @@ from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, until
-from worker.stream.config import Clock
-from worker.stream.partition_reader import PartitionReader
-from worker.stream.reaper import Reaper
-from worker.stream.restore import StateReader
+from worker.clock import Clock
+from worker.stream.kafka.reaper import Reaper
+from worker.stream.start.partition_reader import PartitionReader
+from worker.stream.start.restore import StateReader
 
 NUMBERS = numbers(100)
 

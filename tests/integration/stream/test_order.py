@@ -5,7 +5,7 @@ from __future__ import annotations
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import check_once, numbers
 from tests.integration.stream.world import World, until
-from worker.stream.config import wall_clock_ms
+from worker.clock import wall_clock_ms
 
 NUMBERS = numbers(200)
 TOTAL = sum(int(value) for _, value in NUMBERS)

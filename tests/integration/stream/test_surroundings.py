@@ -17,8 +17,8 @@ from tests.integration.stream.expectations import check_once, expected, numbers
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
 from worker.stream.clients import Client
-from worker.stream.positions import FORMAT_KEY, Position, encode_format
-from worker.stream.transaction_requests import transaction_version, versions_request
+from worker.stream.kafka.transaction_requests import transaction_version, versions_request
+from worker.stream.state.positions import FORMAT_KEY, Position, encode_format
 
 NUMBERS = numbers(100)
 

@@ -16,7 +16,7 @@ from tests.brokers import Broker, Names
 from tests.integration.stream.toy import Toy, ToyTopics
 from tests.observer import SilentObserver
 from worker.stream import Engine, EngineConfig, EngineStatus, PartitionState
-from worker.stream.positions import POSITIONS_KEY, Position, decode_checkpoint
+from worker.stream.state.positions import POSITIONS_KEY, Position, decode_checkpoint
 
 WAIT_SECONDS = 30.0
 Record = tuple[int, bytes | None, bytes | None, int]

@@ -11,8 +11,8 @@ from deploy.kafka.local import free_port
 from tests.unit.domain.shop import Shop
 from worker.cli.answering import Answers
 from worker.cli.asking import Asked
-from worker.edges.members import Worker
-from worker.edges.questions import PartitionQuestion
+from worker.inspection.members import Worker
+from worker.web.queries import PartitionQuestion
 
 
 class States:

@@ -41,7 +41,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> None:
         click.echo(settings.app_id)
         return 1 if what == "fail" else 0
 
-    module = importlib.import_module("worker.cli.order")
+    module = importlib.import_module("worker.cli.commands.order")
     monkeypatch.setattr(module, "command", command)
 
 

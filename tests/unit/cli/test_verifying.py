@@ -9,8 +9,8 @@ import pytest
 
 from worker.cli.context import Refusal
 from worker.cli.verifying import _Advance, _Child, _shares, _take
-from worker.edges.verification.findings import Check, Findings
-from worker.edges.verification.partition import PartitionReport
+from worker.verification.findings import Check, Findings
+from worker.verification.partition import PartitionReport
 
 
 def test_partitions_are_shared_by_how_much_is_to_be_read() -> None:

@@ -13,9 +13,9 @@ from worker.demo.judgement import judge
 from worker.demo.retail import read_invoices
 from worker.demo.scenario import scenario_of
 from worker.demo.tally import WATCHED, Tally
-from worker.domain.rules import AccountRules, Rules
-from worker.edges.partitioning import partition_of
-from worker.edges.processor import PartitionProcessor
+from worker.domain.policies import AccountRules, Rules
+from worker.processors.ledger import PartitionProcessor
+from worker.stream.partitioning import partition_of
 from worker.stream.records import InputRecord
 
 PARTITIONS = 4

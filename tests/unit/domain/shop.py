@@ -16,13 +16,13 @@ from schemas.inputs import InputEvent
 from schemas.times import time_text
 from schemas.topics import Topic
 from tests.named import named
-from worker.domain.facts import Touch, merge
-from worker.domain.order_state import OrderState
-from worker.domain.rules import AccountRules, Rules
+from worker.domain.order.facts import Touch, merge
+from worker.domain.order.state import OrderState
+from worker.domain.order.units import unit_rows
+from worker.domain.policies import AccountRules, Rules
 from worker.domain.searches import LevelsWanted
-from worker.domain.units import unit_rows
 from worker.domain.views import Holding, OrderView, StockView, UnitRow
-from worker.edges.processor import PartitionProcessor
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord, OutputRecord
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.unit.domain.shop import APPLIED, DAY, DUPLICATE, STALE, Shop, body_of, iso
 from worker.domain.books import DUE_PER_RECORD_MAX
-from worker.domain.rules import AccountRules
+from worker.domain.policies import AccountRules
 
 LEAVES = 60 + 90 * DAY
 """When an order leaves whose last event was recorded at minute 60."""

@@ -21,8 +21,8 @@ from tests.unit.domain.shop import (
     ordered,
 )
 from worker.domain.ledger import _content_of
-from worker.domain.order_state import Claim, OrderState, freeze
-from worker.domain.rules import AccountRules
+from worker.domain.order.state import Claim, OrderState, freeze
+from worker.domain.policies import AccountRules
 from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome

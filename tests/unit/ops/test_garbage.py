@@ -8,17 +8,17 @@ from collections.abc import Iterator
 
 import pytest
 
-import worker.domain.stock
+import worker.domain.stock.stock
 from schemas.decoding import Decoded
 from schemas.inputs import ArchiveRequested
-from worker.domain.claims import Difference, Settlement
-from worker.domain.facts import Touch
-from worker.domain.order_state import Claim, ReturnFacts, SubOrderFacts
-from worker.domain.stock import Posting, Touched
+from worker.domain.order.claims import Difference, Settlement
+from worker.domain.order.facts import Touch
+from worker.domain.order.state import Claim, ReturnFacts, SubOrderFacts
+from worker.domain.stock.stock import Posting, Touched
 from worker.ops.garbage import NEW_OBJECTS_MAX, collect_little, set_apart
 from worker.stream.records import InputRecord
 
-COMPILED = not str(worker.domain.stock.__file__).endswith(".py")
+COMPILED = not str(worker.domain.stock.stock.__file__).endswith(".py")
 
 
 class Knot:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.domain.rules import Rules
-from worker.edges.processor import PartitionProcessor
+from worker.domain.policies import Rules
 from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_SECONDS, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress

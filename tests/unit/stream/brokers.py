@@ -12,7 +12,7 @@ from typing import Any
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
-from worker.stream.transaction_requests import (
+from worker.stream.kafka.transaction_requests import (
     FEATURES,
     FEATURES_EPOCH,
     FINALIZED_FEATURES,

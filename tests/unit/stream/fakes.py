@@ -6,10 +6,11 @@ import random
 from collections.abc import Iterator, Mapping
 
 from tests.observer import SilentObserver
-from worker.stream import Chance, Clock, EngineConfig, InputRecord, Outcome, OutputRecord
-from worker.stream.client_log import ClientLog, RateLimit
+from worker.clock import Chance, Clock
+from worker.stream import EngineConfig, InputRecord, Outcome, OutputRecord
+from worker.stream.kafka.client_log import ClientLog, RateLimit
+from worker.stream.kafka.reaper import Reaper
 from worker.stream.processor import Parties
-from worker.stream.reaper import Reaper
 from worker.stream.surroundings import Surroundings
 
 CONFIG = EngineConfig(

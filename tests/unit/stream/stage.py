@@ -15,12 +15,14 @@ import pytest
 
 from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
-from worker.stream import Chance, Processor, starting, task
+from worker.clock import Chance
+from worker.stream import Processor, task
 from worker.stream.feed import Feed, Lane
-from worker.stream.guards import Bounds
 from worker.stream.merge import Reading
-from worker.stream.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, begun_at
-from worker.stream.restore import Restored
+from worker.stream.start import starting
+from worker.stream.start.guards import Bounds
+from worker.stream.start.restore import Restored
+from worker.stream.state.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, begun_at
 from worker.stream.task import PartitionTask
 
 PARTITIONS = 8

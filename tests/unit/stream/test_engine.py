@@ -10,11 +10,12 @@ import pytest
 
 from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient
-from worker.stream import Chance, Engine, NotAssigned
+from worker.clock import Chance
+from worker.stream import Engine, NotAssigned
 from worker.stream import engine as module
 from worker.stream.errors import NotReady
+from worker.stream.start.topics import TopicsSeen
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicsSeen
 
 SECONDS_MAX = 5
 """Nothing here waits for anything but what the test itself lets happen."""

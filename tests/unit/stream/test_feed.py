@@ -13,7 +13,7 @@ from tests.unit.stream.fakes import CONFIG
 from tests.unit.stream.records import record
 from worker.stream import InputRecord
 from worker.stream.feed import Feed, Lane
-from worker.stream.fetched import Unreadable
+from worker.stream.kafka.fetched import Unreadable
 from worker.stream.merge import Merge
 
 BAD = CorruptRecordException("Invalid CRC")

@@ -15,9 +15,9 @@ from worker.stream.errors import NotReady
 from worker.stream.feed import Lane
 from worker.stream.merge import Merge
 from worker.stream.session import DUPLICATE_REBALANCES, Session
+from worker.stream.start.topics import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
-from worker.stream.topics import TopicCheck, TopicsSeen
 
 SECONDS_MAX = 5
 """Nothing here waits for anything."""

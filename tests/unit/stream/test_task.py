@@ -10,7 +10,8 @@ from aiokafka.errors import CorruptRecordException, KafkaConnectionError, Offset
 from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
 from tests.unit.stream.records import record
 from tests.unit.stream.stage import Stage
-from worker.stream import Chance, InputRecord, Outcome, OutputRecord, PartitionState, Processor
+from worker.clock import Chance
+from worker.stream import InputRecord, Outcome, OutputRecord, PartitionState, Processor
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
 from worker.stream.task import PartitionTask

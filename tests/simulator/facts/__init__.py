@@ -1,0 +1,1 @@
+"""Facts about Kafka brokers that hold on Apache Kafka and on the simulated cluster alike."""

@@ -1,0 +1,1 @@
+"""The simulated Kafka: nodes, logs, coordinators, and the network between them and the clients."""

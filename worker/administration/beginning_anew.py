@@ -1,0 +1,92 @@
+"""Beginning a system anew: state and outputs are deleted and created again, and its inputs are read once more.
+
+State and journal go together or not at all: one without the other makes wrong books. So all is deleted with one
+request, the group's offsets go before anything is created, and each step finds out by itself what is left to be done.
+Whoever was interrupted runs it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from schemas.topics import INPUTS, OUTPUTS, Topic
+from worker.inspection.admin import TopicsMissing, common_partition_count, spec_like, spec_of
+from worker.inspection.cluster import Cluster, ClusterError, TopicSpec
+from worker.stream.config import EngineConfig
+from worker.stream.kafka.producer import TransactionalProducer
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """What is deleted, and what is created after it."""
+
+    partition_count: int
+    deleted: Sequence[str]
+    """State and outputs that are there."""
+    created: Sequence[TopicSpec]
+    """All of them, and inputs that are not there."""
+    kept: Sequence[str]
+    """Inputs that are there."""
+    lacking: Sequence[str]
+    """State and outputs that are not there, as after an interruption: they are created as `topics create` does."""
+
+
+def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mapping[str, TopicSpec]) -> Renewal:
+    """What to do in a system whose topics have these full names.
+
+    `found`: the partition counts of what is there; `was`: how that was created. Raises TopicsMissing where no input is
+    there, or inputs have different partition counts.
+    """
+    kept = [names[topic] for topic in INPUTS if names[topic] in found]
+    if not kept:
+        raise TopicsMissing(f"there is no input of this system, such as {names[INPUTS[0]]}: check TOPIC_PREFIX")
+    partition_count = common_partition_count(kept, found)
+    replication_factor = was[kept[0]].replication_factor
+    specs = [
+        spec_of(topic, names[topic], partition_count, replication_factor)
+        for topic in INPUTS
+        if names[topic] not in found
+    ]
+    specs += [
+        spec_like(topic, names[topic], partition_count, was.get(names[topic]), replication_factor) for topic in OUTPUTS
+    ]
+    outputs = [names[topic] for topic in OUTPUTS]
+    return Renewal(
+        partition_count=partition_count,
+        deleted=[name for name in outputs if name in found],
+        created=specs,
+        kept=kept,
+        lacking=[name for name in outputs if name not in found],
+    )
+
+
+async def begin_anew(
+    cluster: Cluster, config: EngineConfig, renewal: Renewal, told: Callable[[str], object] = lambda _: None
+) -> None:
+    """Do it, step by step; `told` is given a sentence of each. Raises ClusterError and errors of Kafka."""
+    await _end_transactions(config, renewal.partition_count)
+    told("what earlier workers left open is ended")
+    await cluster.delete(renewal.deleted)
+    told(f"{len(renewal.deleted)} topics are deleted")
+    await cluster.delete_group(config.app_id)
+    told(f"the offsets of group {config.app_id} are deleted")
+    existed, counts = await cluster.create(renewal.created)
+    if existed or set(counts.values()) != {renewal.partition_count}:
+        raise ClusterError(
+            f"somebody else created {', '.join(sorted(existed)) or 'topics'} meanwhile: see that nothing else makes "
+            "them, and run this again"
+        )
+    told(f"{len(renewal.created)} topics are created")
+
+
+async def _end_transactions(config: EngineConfig, partition_count: int) -> None:
+    """Have the brokers end what workers left open: its markers would come into the new topics."""
+    for partition in range(partition_count):
+        producer = TransactionalProducer(config, partition)
+        try:
+            async with asyncio.timeout(config.step_ms_max / 1000):
+                await producer.take_over()
+        finally:
+            await producer.stop()

@@ -1,0 +1,124 @@
+"""`stockfreeze alerts`: what somebody should look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from schemas.topics import Topic
+from worker.cli.answering import Answers
+from worker.cli.asking import Asked, ask, asked
+from worker.cli.context import json_option, with_settings
+from worker.cli.events import Event, Fields, last_events
+from worker.cli.showing import examples, print_json, print_table
+from worker.cli.wording import to_the_minute
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.web.answers import AlertRow
+
+SHOWN = 20
+SHOWN_MAX = 10_000
+SEVERITIES = ("critical", "warning", "info")
+"""The worst first."""
+
+
+@click.command(
+    epilog=examples(
+        "stockfreeze alerts --open",
+        "stockfreeze alerts --open --account acme --json",
+        "stockfreeze alerts --limit 200",
+    )
+)
+@click.option("--open", "open_", is_flag=True, help="Those whose condition holds now, instead of the last events.")
+@click.option("--account", metavar="ACCOUNT", help="Only those of this account.")
+@click.option("--limit", type=click.IntRange(1, SHOWN_MAX), default=SHOWN, show_default=True, help="So many at most.")
+@json_option
+@with_settings
+def command(settings: Settings, *, open_: bool, account: str | None, limit: int, as_json: bool) -> int:
+    """List the last alerts, the newest first, or with --open those that hold now, the worst first.
+
+    What holds now is told by the workers; where none has a partition, its state is read from the topics. An alert
+    `conflict` is about one record and never holds.
+    """
+    if open_:
+        rows, counts = ask(_open(settings, account, limit))
+        if as_json:
+            print_json({"alerts": rows, "counts": counts})
+        else:
+            print_open(rows, counts)
+        return 0
+    events = ask(_last(settings, account, limit))
+    if as_json:
+        print_json([event.fields for event in events])
+        return 0
+    print_table(
+        "Last alerts (times in UTC)",
+        ("occurred at", "alert", "account", "about"),
+        [
+            (
+                to_the_minute(event.fields.get("occurred_at")),
+                f"{event.fields.get('alert')}{' cleared' if event.fields.get('type') == 'alert.cleared' else ''}",
+                event.fields.get("account_id"),
+                about(event.fields),
+            )
+            for event in events
+        ],
+    )
+    click.echo(f"alerts: the last {len(events)}; --open lists those that hold now.")
+    return 0
+
+
+async def _last(settings: Settings, account: str | None, limit: int) -> list[Event]:
+    async with asked(settings) as system:
+        partitions = range(system.partition_count) if account is None else [system.partition_of(account)]
+
+        def wanted(fields: Fields) -> bool:
+            return account is None or fields.get("account_id") == account
+
+        return await last_events(system, Topic.ALERTS, partitions, wanted, count=limit)
+
+
+async def _open(settings: Settings, account: str | None, limit: int) -> tuple[list[AlertRow], dict[str, int]]:
+    async with asked(settings) as system:
+        return await alerts_that_hold(system, Answers(system), account, limit)
+
+
+async def alerts_that_hold(
+    system: Asked, answers: Answers, account: str | None, limit: int
+) -> tuple[list[AlertRow], dict[str, int]]:
+    """Up to `limit` alerts that hold, the worst first, and how many there are in all, by name."""
+    from worker.web.queries import PartitionQuestion
+
+    rows: list[AlertRow] = []
+    counts: dict[str, int] = {}
+    for partition in range(system.partition_count) if account is None else [system.partition_of(account)]:
+        answer = await answers.of_partition(PartitionQuestion(partition, limit, account), partition)
+        if answer is not None:
+            rows += answer.alerts
+            for name, count in answer.counts.items():
+                counts[name] = counts.get(name, 0) + count
+    rows.sort(key=lambda row: (SEVERITIES.index(row.severity), row.alert, row.account_id, row.order_id or ""))
+    return rows[:limit], dict(sorted(counts.items()))
+
+
+def print_open(rows: list[AlertRow], counts: dict[str, int]) -> None:
+    """Print alerts that hold as a table, and how many there are in all."""
+    from msgspec.structs import asdict
+
+    print_table(
+        "Alerts that hold",
+        ("alert", "severity", "account", "about", "available"),
+        [(row.alert, row.severity, row.account_id, about(asdict(row)), row.available) for row in rows],
+    )
+    total = sum(counts.values())
+    shown = "" if total == len(rows) else f"; {len(rows)} are shown"
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    click.echo(f"alerts: {told} hold{shown}." if total else "alerts: none holds.")
+
+
+def about(fields: Fields) -> str:
+    """What an alert is about: order and sub-order, warehouse and SKU, as far as they are named."""
+    names = ("order_id", "sub_order_id", "warehouse_id", "sku", "return_id", "origin", "snapshot_id")
+    return " / ".join(str(fields[name]) for name in names if fields.get(name) is not None)

@@ -1,0 +1,297 @@
+"""`stockfreeze dead-letters replay|discard`: what an operator does about dead letters, and what came of it.
+
+Both show what they are about to do and ask, do it, and then wait a while for the worker to read what was sent.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from schemas.topics import Topic
+from worker.cli.asking import Asked, ask, asked
+from worker.cli.confirming import yes_option
+from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find, inputs_of
+from worker.cli.showing import examples, print_json, print_table
+from worker.settings import Settings
+
+if TYPE_CHECKING:
+    from worker.inspection.dead_letters import DeadLetter, Place, Sender
+    from worker.inspection.fates import Fate
+
+HELD_MAX = 50
+"""Dead letters whose values, up to 8 MiB each, are held at once."""
+PREVIEW_MAX = 20
+HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
+"""Sent again to where it came from, such a record can only be refused again: it has to be sent otherwise."""
+NOTHING_CHOSEN = "give either ids, or --all or filters"
+
+wait_option = click.option(
+    "--wait",
+    "wait_seconds",
+    type=click.FloatRange(min=0, max=3600),
+    default=10.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Wait at most so long for the worker to read what was sent.",
+)
+
+
+@dataclass
+class Done:
+    """What was chosen, and what came of it, by id."""
+
+    chosen: list[Entry] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    hopeless: int = 0
+    """Left out, as they could only be refused again."""
+    sent: dict[str, Place] = field(default_factory=dict)
+    marked: list[str] = field(default_factory=list)
+    too_large: list[str] = field(default_factory=list)
+    fates: dict[str, Fate] = field(default_factory=dict)
+
+    @property
+    def code(self) -> int:
+        """The exit code. What is refused again was sent as asked."""
+        return int(bool(self.unknown or self.too_large))
+
+
+@click.command(
+    "replay",
+    epilog=examples(
+        "stockfreeze dead-letters replay orders.events.v1/3/1742",
+        "stockfreeze dead-letters replay --code future --account acme",
+        "stockfreeze dead-letters replay --all --yes --wait 60",
+    ),
+)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are pending or open.")
+@choosing("Of those, the ones")
+@yes_option
+@wait_option
+@json_option
+@with_settings
+def replay(
+    settings: Settings,
+    *,
+    ids: tuple[str, ...],
+    all_: bool,
+    choice: Choice,
+    yes: bool,
+    wait_seconds: float,
+    as_json: bool,
+) -> int:
+    """Send originals again, to where they came from, and see what becomes of them.
+
+    Key, value and headers are the original's, with the header `replay-of` and a new timestamp. What is refused again
+    keeps its id, and does not count for the breaker. `--all` and filters choose among what is pending or open, the
+    oldest first, and leave out `wrong_partition` and `key_mismatch`, which can only be refused again, unless `--code`
+    names them.
+    """
+    _check_usage(settings, ids, choice, all_=all_, yes=yes)
+    done = ask(_replay(settings, ids, choice, yes=yes, wait_seconds=wait_seconds))
+    if as_json:
+        print_json(_as_data(done))
+        return done.code
+    _tell_left_out(done)
+    for id_ in done.too_large:
+        click.echo(
+            f"stockfreeze: {id_} is larger than its topic takes, with the header replay-of: "
+            "raise max.message.bytes there for as long as it is sent, or discard it.",
+            err=True,
+        )
+    by_topic = Counter(place.topic for place in done.sent.values())
+    told = ", ".join(f"{count} to {topic}" for topic, count in sorted(by_topic.items()))
+    click.echo(f"dead-letters: {len(done.sent)} sent again{': ' if told else ''}{told}.")
+    _tell_fates(done, "accepted")
+    return done.code
+
+
+@click.command(
+    "discard",
+    epilog=examples(
+        "stockfreeze dead-letters discard orders.events.v1/3/1742",
+        "stockfreeze dead-letters discard --code undecodable --account acme --since 1d --yes",
+    ),
+)
+@click.argument("ids", metavar="[ID]...", nargs=-1)
+@click.option("--all", "all_", is_flag=True, help="All that are pending or open.")
+@choosing("Of those, the ones")
+@yes_option
+@wait_option
+@json_option
+@with_settings
+def discard(
+    settings: Settings,
+    *,
+    ids: tuple[str, ...],
+    all_: bool,
+    choice: Choice,
+    yes: bool,
+    wait_seconds: float,
+    as_json: bool,
+) -> int:
+    """Give dead letters up: what is discarded is never applied, unless it is replayed later.
+
+    One that is pending no longer keeps its order from the archive. Any other is only marked as dealt with.
+    """
+    _check_usage(settings, ids, choice, all_=all_, yes=yes)
+    done = ask(_discard(settings, ids, choice, yes=yes, wait_seconds=wait_seconds))
+    if as_json:
+        print_json(_as_data(done))
+        return done.code
+    way_out = " If its record was deleted, a dead_letter.discarded with that id in the commands topic gives it up."
+    _tell_left_out(done, way_out)
+    click.echo(f"dead-letters: {len(done.sent)} given up, {len(done.marked)} marked as dealt with.")
+    _tell_fates(done, "in force")
+    return done.code
+
+
+def _check_usage(settings: Settings, ids: tuple[str, ...], choice: Choice, *, all_: bool, yes: bool) -> None:
+    if bool(ids) == (all_ or not choice.is_empty):
+        raise click.UsageError(NOTHING_CHOSEN)
+    choice.check(settings)
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("there is nobody to ask here, so add --yes if that is meant")
+
+
+async def _replay(settings: Settings, ids: Sequence[str], choice: Choice, *, yes: bool, wait_seconds: float) -> Done:
+    from worker.inspection.dead_letters import Sender
+    from worker.inspection.fates import Follower
+
+    inputs = inputs_of(settings)
+    topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
+    async with asked(settings) as system, Sender(settings.client_options()) as sender:
+        done = await _choose(system, ids, choice)
+        for entry in done.chosen:
+            if ids and entry.letter.source_topic not in inputs:
+                raise Refusal(
+                    f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
+                )
+        done.chosen = [entry for entry in done.chosen if entry.letter.source_topic in inputs]
+        if not ids and choice.code is None:
+            hopeful = [entry for entry in done.chosen if entry.letter.code not in HOPELESS]
+            done.hopeless, done.chosen = len(done.chosen) - len(hopeful), hopeful
+        done.chosen = done.chosen[: choice.limit]
+        _confirm(done.chosen, "Send them again?", yes=yes)
+        follower = Follower(system.cluster, system.reader, settings.app_id, topic, commands)
+        await follower.begin(sorted({entry.letter.partition for entry in done.chosen}))
+        await _send_again(system, sender, done)
+        done.fates = await follower.fates(done.sent, wait_seconds)
+        for entry in done.chosen:
+            fate = done.fates.get(entry.letter.id)
+            if entry.pending is not True and fate is not None and fate.outcome == "accepted":
+                await sender.settle(entry.letter, "accepted", topic)
+    return done
+
+
+async def _send_again(system: Asked, sender: Sender, done: Done) -> None:
+    from worker.inspection.dead_letters import read_records
+
+    topic = system.settings.topic(Topic.DEAD_LETTERS)
+    letters = sorted((entry.letter for entry in done.chosen), key=lambda letter: (letter.partition, letter.offset))
+    for _, of_partition in groupby(letters, key=lambda letter: letter.partition):
+        rest = list(of_partition)
+        while rest:
+            batch, rest = rest[:HELD_MAX], rest[HELD_MAX:]
+            for letter, record in zip(batch, await read_records(system.reader, topic, batch), strict=True):
+                place = await sender.replay(letter, record)
+                if place is None:
+                    done.too_large.append(letter.id)
+                else:
+                    done.sent[letter.id] = place
+
+
+async def _discard(settings: Settings, ids: Sequence[str], choice: Choice, *, yes: bool, wait_seconds: float) -> Done:
+    from worker.inspection.dead_letters import Sender
+    from worker.inspection.fates import Follower
+
+    topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
+    async with asked(settings) as system, Sender(settings.client_options()) as sender:
+        done = await _choose(system, ids, choice)
+        done.chosen = done.chosen[: choice.limit]
+        _confirm(done.chosen, "Give them up?", yes=yes)
+        follower = Follower(system.cluster, system.reader, settings.app_id, topic, commands)
+        await follower.begin(sorted({entry.letter.partition for entry in done.chosen}))
+        for entry in done.chosen:
+            letter: DeadLetter = entry.letter
+            if entry.pending and letter.order is not None:
+                done.sent[letter.id] = await sender.discard(letter, letter.order, commands)
+            else:
+                await sender.settle(letter, "discarded", topic)
+                done.marked.append(letter.id)
+        done.fates = await follower.fates(done.sent, wait_seconds)
+    return done
+
+
+async def _choose(system: Asked, ids: Sequence[str], choice: Choice) -> Done:
+    """The entries of the ids, or those that are pending or open and pass the filters, the oldest first."""
+    if ids:
+        found = await find(system, ids)
+        return Done(list(found.values()), [id_ for id_ in ids if id_ not in found])
+    entries = [
+        entry
+        for entry in await all_entries(system)
+        if entry.state in ("pending", "open") and choice.takes(entry, system.settings)
+    ]
+    return Done(sorted(entries, key=lambda entry: entry.letter.written_at))
+
+
+def _confirm(chosen: Sequence[Entry], question: str, *, yes: bool) -> None:
+    """Show what is about to be done, and ask."""
+    if yes or not chosen:
+        return
+    rows = [
+        (entry.letter.id, entry.letter.code, entry.letter.account_id, entry.letter.order_id, entry.state)
+        for entry in chosen[:PREVIEW_MAX]
+    ]
+    print_table(f"{len(chosen)} dead letters", ("id", "code", "account", "order", "state"), rows)
+    if len(chosen) > PREVIEW_MAX:
+        codes = ", ".join(f"{count} {code}" for code, count in Counter(e.letter.code for e in chosen).most_common())
+        click.echo(f"and {len(chosen) - PREVIEW_MAX} more; in all {codes}")
+    click.confirm(question, abort=True, err=True)
+
+
+def _tell_left_out(done: Done, way_out: str = "") -> None:
+    for id_ in done.unknown:
+        click.echo(f"stockfreeze: there is no dead letter {id_}.{way_out}", err=True)
+    if done.hopeless:
+        click.echo(
+            f"dead-letters: {done.hopeless} left out that can only be refused again: correct their producer, "
+            "and discard them.",
+            err=True,
+        )
+
+
+def _tell_fates(done: Done, accepted: str) -> None:
+    """What became of what was sent: how many, and each that was refused again."""
+    if not done.fates:
+        return
+    counts = Counter(fate.outcome for fate in done.fates.values())
+    told = [
+        (counts["accepted"], accepted),
+        (counts["refused"], "refused again"),
+        (counts["not_read"], "not yet read by a worker"),
+    ]
+    click.echo(f"dead-letters: {', '.join(f'{count} {name}' for count, name in told if count)}.")
+    refused = [(id_, fate.code) for id_, fate in done.fates.items() if fate.outcome == "refused"]
+    if refused:
+        print_table("Refused again", ("id", "code"), refused)
+
+
+def _as_data(done: Done) -> dict[str, object]:
+    return {
+        "sent": list(done.sent),
+        "marked": done.marked,
+        "too_large": done.too_large,
+        "unknown": done.unknown,
+        "left_out": done.hopeless,
+        "outcomes": {id_: fate._asdict() for id_, fate in done.fates.items()},
+    }

@@ -1,0 +1,40 @@
+"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from schemas.outputs import Alert
+from worker.domain.order.facts import in_order, shipped_at_of
+from worker.domain.order.state import OrderState
+from worker.domain.order.units import over_returned_skus
+
+Condition = tuple[Alert, str, str]
+"""Alert, sub-order (or empty), SKU (or empty)."""
+
+
+def conditions_of(
+    order: OrderState, sub_orders: Collection[str] | None, over_allocated: Collection[str]
+) -> dict[Condition, str]:
+    """The conditions that hold, each with a sentence of detail.
+
+    Those of `sub_orders` (None: all) are found here; `over_allocated` are the SKUs that were found so already.
+    """
+    found: dict[Condition, str] = {}
+    if over_allocated:
+        for sku in sorted(over_allocated):
+            found["over_allocated", "", sku] = f"Sub-orders hold more units of SKU {sku} than were ordered."
+    known = order.sub_orders
+    for sub_order_id in in_order(known if sub_orders is None else sub_orders):
+        sub_order = known[sub_order_id]
+        if sub_order.children:
+            if shipped_at_of(sub_order) is not None:
+                found["superseded_shipped", sub_order_id, ""] = (
+                    f"Sub-order {sub_order_id} was split and is said to have shipped: its shipment counts for nothing."
+                )
+        elif sub_order.returns:
+            for sku in sorted(over_returned_skus(order, sub_order)):
+                found["over_returned", sub_order_id, sku] = (
+                    f"More units of SKU {sku} came back from sub-order {sub_order_id} than it shipped."
+                )
+    return found

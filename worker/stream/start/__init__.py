@@ -1,0 +1,1 @@
+"""How a partition starts: topics checked, state restored, and both compared before anything is processed."""

@@ -1,0 +1,213 @@
+"""Accepting a topic that was made anew: what an operator decides where the state knows another one of that name.
+
+The new topic is another generation of the input: it is read from its beginning or its end, and what is made of it
+carries the generation. Facts commute and repeats are known, so to read from the beginning is always safe. A partition
+is accepted in one transaction, under the transactional id of its worker. So each is accepted or not, and whoever is
+interrupted begins again: what is done fits already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from worker.clock import Clock
+from worker.stream.config import EngineConfig
+from worker.stream.kafka.fetched import read_as_input_records
+from worker.stream.kafka.reaper import Reaper
+from worker.stream.records import OutputRecord
+from worker.stream.start.guards import BEGIN_ANEW, Bounds, Found, Guards, proofs_of
+from worker.stream.start.partition_reader import PartitionReader
+from worker.stream.start.restore import Restored, StateReader
+from worker.stream.state.known_topics import KnownTopics, encode_known_topics
+from worker.stream.state.positions import (
+    POSITIONS_KEY,
+    TOPICS_KEY,
+    Checkpoint,
+    LastRecord,
+    Position,
+    begun_at,
+    encode_checkpoint,
+)
+from worker.stream.transactions.transaction import TransactionWriter
+
+REAP_SECONDS_MAX: Final = 5.0
+
+
+class Start(StrEnum):
+    """Where the new topic is read from."""
+
+    BEGINNING = "beginning"
+    END = "end"
+
+
+class CannotAccept(Exception):
+    """Accepting is not the way out; the message is one sentence that names it."""
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What one partition of the topic is like, and what its state says once it is accepted."""
+
+    partition: int
+    found: str
+    """What does not fit."""
+    read_to: int
+    """How far the topic that the state knows was read."""
+    begins_at: int
+    generation: int
+    unread: int
+    """Offsets of the new topic that are never read."""
+    checkpoint: Checkpoint
+    known_topics: KnownTopics
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is of the topic today. `topic_id` None: its id is not known."""
+
+    topic_id: bytes | None
+    bounds: Bounds
+    records: Mapping[int, LastRecord | None]
+    """By offset, what lies where the state's proofs lay."""
+
+
+def acceptance_of(guards: Guards, topic: str, restored: Restored, seen: Seen, start: Start) -> Acceptance | None:
+    """What the state of a partition says once the topic is accepted; None where the topic is the one it knows.
+
+    Raises CannotAccept where the state has no positions.
+    """
+    checkpoint, known = restored.checkpoint, restored.known_topics
+    if checkpoint is None:
+        raise CannotAccept(
+            f"the state of partition {guards.partition} in {guards.state} has no positions, so there is nothing to "
+            f"accept: if this system has worked before, restore the state from a backup, or {BEGIN_ANEW}"
+        )
+    position = checkpoint.positions.get(topic)
+    if position is None:
+        return None
+    what = _misfit(guards, topic, checkpoint, known, seen)
+    if what is None:
+        return None
+    begins_at = seen.bounds.begin if start is Start.BEGINNING else seen.bounds.end
+    accepted = begun_at(begins_at, position.generation + 1)._replace(
+        dead_lettered_before=position.dead_lettered_before + position.dead_lettered
+    )
+    ids = {name: topic_id for name, topic_id in known.ids.items() if name != topic}
+    if seen.topic_id is not None:
+        ids[topic] = seen.topic_id
+    anchors = {name: anchor for name, anchor in known.anchors.items() if name != topic}
+    return Acceptance(
+        partition=guards.partition,
+        found=what,
+        read_to=position.next_offset,
+        begins_at=begins_at,
+        generation=accepted.generation,
+        unread=begins_at - seen.bounds.begin,
+        checkpoint=checkpoint._replace(positions={**checkpoint.positions, topic: accepted}),
+        known_topics=KnownTopics(ids, anchors),
+    )
+
+
+def _misfit(guards: Guards, topic: str, checkpoint: Checkpoint, known: KnownTopics, seen: Seen) -> str | None:
+    ids = {} if seen.topic_id is None else {topic: seen.topic_id}
+    found = Found(
+        bounds={topic: seen.bounds},
+        ids=ids,
+        records={topic: seen.records},
+        has_journal_end=True,
+        journal_beyond=None,
+        state_records=None,
+        group_offsets={},
+    )
+    breach = guards.input_breach(topic, checkpoint, known, found)
+    if breach is not None:
+        return breach.what
+    if known.changed(ids):
+        return f"{topic}/{guards.partition} has another id than the topic that was read, but what was read lies there"
+    return None
+
+
+class Acceptor:
+    """Looks at, and accepts, the partitions of one topic, while no worker runs."""
+
+    def __init__(self, config: EngineConfig, topic: str, topic_id: bytes | None, start: Start) -> None:
+        read_as_input_records()
+        self._config = config
+        self._topic = topic
+        self._topic_id = topic_id
+        self._start = start
+        self._clock = Clock()
+        self._reaper = Reaper()
+
+    async def look(self, partition: int, partition_count: int) -> Acceptance | None:
+        """What accepting would do to a partition as it is now; None: it fits. Writes nothing.
+
+        Raises CannotAccept, Halt where the state cannot be read, and errors of the broker.
+        """
+        return await self._judge(partition, partition_count, None)
+
+    async def accept(self, partition: int, partition_count: int) -> Acceptance | None:
+        """Fence the partition off and accept the topic, if it does not fit; gives what was done.
+
+        Raises as `look` does; after any error the partition is accepted or not, and may be asked for again.
+        """
+        writer = TransactionWriter(self._config, partition, self._clock, self._reaper)
+        try:
+            await writer.start()
+            acceptance = await self._judge(partition, partition_count, await writer.fence())
+            if acceptance is not None:
+                writer.append(self._records_of(acceptance))
+                await writer.commit({self._topic: acceptance.begins_at})
+            return acceptance
+        finally:
+            await writer.discard()
+
+    async def close(self) -> None:
+        """Wait for the connections to end."""
+        await self._reaper.wait(REAP_SECONDS_MAX)
+
+    def _records_of(self, acceptance: Acceptance) -> Iterator[OutputRecord]:
+        state = self._config.state_topic
+        yield OutputRecord(state, TOPICS_KEY, encode_known_topics(acceptance.known_topics))
+        yield OutputRecord(state, POSITIONS_KEY, encode_checkpoint(acceptance.checkpoint))
+
+    async def _judge(self, partition: int, partition_count: int, fence_offset: int | None) -> Acceptance | None:
+        config, topic = self._config, self._topic
+        guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
+        reader = PartitionReader(config, partition, self._clock, self._reaper)
+        try:
+            await reader.start()
+            bounds = await reader.bounds((topic, config.state_topic))
+            begin, end = bounds[config.state_topic]
+            last = end - 1 if fence_offset is None else fence_offset
+            restored = await StateReader(config, partition, reader).restore(_Unkept(), begin, last, lambda _: None)
+            if restored.partition_count not in (None, partition_count):
+                raise CannotAccept(
+                    f"the state was begun with {restored.partition_count} partitions, but the topics have "
+                    f"{partition_count}: `stockfreeze topics check` shows which are wrong"
+                )
+            records = await self._lying(reader, restored, bounds[topic])
+            return acceptance_of(guards, topic, restored, Seen(self._topic_id, bounds[topic], records), self._start)
+        finally:
+            reader.close()
+
+    async def _lying(self, reader: PartitionReader, restored: Restored, bounds: Bounds) -> dict[int, LastRecord | None]:
+        """What lies today where the state's proofs of the topic lay."""
+        topic, known = self._topic, restored.known_topics
+        position = restored.positions.get(topic, Position(0))
+        is_changed = bool(self._topic_id is not None and known.changed({topic: self._topic_id}))
+        found: dict[int, LastRecord | None] = {}
+        for proof in proofs_of(position, known.anchors.get(topic), is_changed=is_changed):
+            is_there = bounds.begin <= proof.offset < bounds.end
+            found[proof.offset] = (await reader.records_at({topic: proof.offset}))[topic] if is_there else None
+        return found
+
+
+class _Unkept:
+    """Stands for the processor where only the engine's own records are wanted."""
+
+    def restore(self, key: bytes, value: bytes | None) -> None:
+        """Take nothing."""

@@ -1,0 +1,205 @@
+"""Whether the state of a partition and its topics belong together: the comparison, which is pure.
+
+Kafka lets anybody delete a topic and make it anew, and loses what an unclean election cuts off. Offsets and state then
+speak of records that are not there, and a partition that goes on books twice, or passes over what it never read. So the
+state says what the topics must hold, and a partition that starts compares it with what they do hold.
+
+| guard | compares |
+|---|---|
+| state lost | a state without positions: nothing was ever written from it |
+| journal | where the journal goes on, by the state, and where it ends |
+| position | each position, and the input's first and last offset |
+| state records | how many records the state has, and how many it had when it was written |
+| last record | the last record that was read of each input, and what lies there today |
+
+A topic of another id is no fault where all of that fits, as after a restore from a copy. Where a record that would
+prove it is gone by age, the id alone decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from worker.stream.state.known_topics import KnownTopics
+from worker.stream.state.positions import UNKNOWN, Checkpoint, LastRecord, Position
+
+BEGIN_ANEW: Final = (
+    "stop all workers and run `stockfreeze begin-anew`, which makes state and outputs anew and reads the inputs again"
+)
+ANOTHER_SYSTEM: Final = (
+    "partitions cannot be taken away, so begin another system, with another TOPIC_PREFIX and APP_ID, and copy the "
+    "inputs as the README says (Partition counts and backups)"
+)
+
+
+class Bounds(NamedTuple):
+    """The first offset of a partition, and the end of what a read_committed reader sees."""
+
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Found:
+    """What there is of a partition, as it was asked for after its fence."""
+
+    bounds: Mapping[str, Bounds]
+    """Of each input and of the journal."""
+    ids: Mapping[str, bytes]
+    """Of all topics, without those that are not told."""
+    records: Mapping[str, Mapping[int, LastRecord | None]]
+    """By input and offset, what was looked at; None: no record lies there any more."""
+    has_journal_end: bool
+    """Whether a committed record lies where the last one of the journal was written."""
+    journal_beyond: int | None
+    """The first committed record of the journal that the state does not know; None: there is none."""
+    state_records: int | None
+    """How many records the restore found; None: the state was in memory."""
+    group_offsets: Mapping[str, int]
+    """What the group has committed of this partition, where the state has no positions."""
+
+
+class Breach(NamedTuple):
+    """Something that does not belong together. The sentence says what was found, and the way out."""
+
+    topic: str
+    sentence: str
+    what: str = ""
+    """The first half of the sentence, of an input."""
+
+
+@dataclass(frozen=True)
+class Guards:
+    """Judges one partition of a system."""
+
+    partition: int
+    inputs: tuple[str, ...]
+    journal: str
+    state: str
+
+    def breach(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Breach | None:
+        """The first thing that does not fit; `checkpoint` None: the state has none."""
+        return next(self._breaches(checkpoint, known, found), None)
+
+    def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
+        """What does not fit, the first thing of each topic."""
+        first: dict[str, Breach] = {}
+        for breach in self._breaches(checkpoint, known, found):
+            first.setdefault(breach.topic, breach)
+        return list(first.values())
+
+    def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
+        """The first thing of one input that does not fit."""
+        is_changed, anchor = topic in known.changed(found.ids), known.anchors.get(topic)
+        breaches = self._input(topic, checkpoint.positions[topic], anchor, found, is_changed=is_changed)
+        return next(breaches, None)
+
+    def _breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Iterator[Breach]:
+        if checkpoint is None:
+            yield from self._lost_state(found)
+            return
+        yield from self._journal(checkpoint, found)
+        yield from self._state_records(checkpoint, found)
+        changed = set(known.changed(found.ids))
+        for topic in self.inputs:
+            position = checkpoint.positions.get(topic)
+            if position is not None:
+                anchor = known.anchors.get(topic)
+                yield from self._input(topic, position, anchor, found, is_changed=topic in changed)
+
+    def _lost_state(self, found: Found) -> Iterator[Breach]:
+        end = found.bounds[self.journal].end
+        if end > 0:
+            why = f"the journal {self._place(self.journal)} ends at offset {end}"
+        elif found.group_offsets:
+            topic, offset = min(found.group_offsets.items())
+            why = f"the consumer group has committed offset {offset} of {self._place(topic)}"
+        else:
+            return
+        yield Breach(
+            self.state,
+            f"the state of partition {self.partition} is lost: {self._place(self.state)} has no positions, but {why}; "
+            f"restore the topic from a backup, or {BEGIN_ANEW}",
+        )
+
+    def _journal(self, checkpoint: Checkpoint, found: Found) -> Iterator[Breach]:
+        (last, expected), end = checkpoint.journal, found.bounds[self.journal].end
+        if expected == UNKNOWN:
+            return
+        way_out = f"restore state and journal from copies of one moment, with the same offsets, or {BEGIN_ANEW}"
+        place = self._place(self.journal)
+        if end < expected:
+            yield Breach(
+                self.journal,
+                f"the journal {place} ends at offset {end}, but by the state it goes on at {expected}: it lost records "
+                f"or was made anew; {way_out}",
+            )
+        elif not found.has_journal_end:
+            # A journal that was made anew may have grown by what was aborted.
+            yield Breach(
+                self.journal,
+                f"the journal {place} has no record at offset {last}, where by the state its last one lies: it lost "
+                f"records or was made anew; {way_out}",
+            )
+        elif found.journal_beyond is not None:
+            yield Breach(
+                self.journal,
+                f"the journal {place} has a record at offset {found.journal_beyond}, but by the state it goes on at "
+                f"{expected}: the end of the state {self._place(self.state)} is lost, or another system writes to the "
+                f"journal; {way_out}",
+            )
+
+    def _state_records(self, checkpoint: Checkpoint, found: Found) -> Iterator[Breach]:
+        expected, has = checkpoint.state_records, found.state_records
+        if UNKNOWN not in (expected, has) and has is not None and has != expected:
+            yield Breach(
+                self.state,
+                f"the state {self._place(self.state)} has {has} records, but {expected} were written: a part of it is "
+                f"lost, as by a cleanup.policy other than compact; restore the topic from a backup, or {BEGIN_ANEW}",
+            )
+
+    def _input(
+        self, topic: str, position: Position, anchor: LastRecord | None, found: Found, *, is_changed: bool
+    ) -> Iterator[Breach]:
+        proofs = proofs_of(position, anchor, is_changed=is_changed)
+        place, (begin, end) = self._place(topic), found.bounds[topic]
+        if position.next_offset > end:
+            yield self._accept(topic, f"{place} ends at offset {end}, but was read up to {position.next_offset}")
+        elif position.next_offset < begin:
+            what = f"{place} begins at offset {begin}, but was read up to {position.next_offset} only"
+            yield Breach(topic, f"{what}: records expired before they were read; {_ways_out(topic)}", what)
+        records = found.records[topic]
+        for proof in proofs:
+            lies_there = records[proof.offset]
+            if lies_there is not None and lies_there != proof:
+                yield self._accept(topic, f"{place} has another record at offset {proof.offset} than was read there")
+        is_proven = anchor is not None and records.get(anchor.offset) == anchor
+        if is_changed and not is_proven and position.next_offset > 0:
+            yield self._accept(topic, f"{place} has another id than the topic that was read")
+
+    def _accept(self, topic: str, what: str) -> Breach:
+        return Breach(topic, f"{what}: the topic was made anew or lost records; {_ways_out(topic)}", what)
+
+    def _place(self, topic: str) -> str:
+        return f"{topic}/{self.partition}"
+
+
+def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool) -> list[LastRecord]:
+    """The records of an input that must lie where they were read.
+
+    Where the id has changed, the last record may be the new topic's own, so the anchor is looked at too.
+    """
+    proofs = [] if position.last is None else [position.last]
+    if is_changed and anchor is not None and anchor not in proofs:
+        proofs.append(anchor)
+    return proofs
+
+
+def _ways_out(topic: str) -> str:
+    return (
+        "restore it from a copy that has the same offsets and timestamps, or stop all workers and run `stockfreeze "
+        f"topics accept {topic} --from beginning`, which reads it from its first record on: what is known already is "
+        "applied once"
+    )

@@ -1,0 +1,267 @@
+"""One start of a partition: from the fence of its predecessor to where processing goes on, or a reason why it must not.
+
+Everything is asked after the fence, when nobody else writes for this partition any more. What the state says is then
+compared with what the topics hold (`worker.stream.start.guards`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from worker.stream.errors import Breached, Halt, halt_at
+from worker.stream.processor import Processor
+from worker.stream.records import OutputRecord
+from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
+from worker.stream.start.partition_reader import PartitionReader
+from worker.stream.start.restore import Restored, StateReader
+from worker.stream.state.known_topics import KnownTopics, encode_known_topics
+from worker.stream.state.memory import Memory
+from worker.stream.state.positions import (
+    FORMAT_KEY,
+    NO_STREAM_TIME,
+    POSITIONS_KEY,
+    TOPICS_KEY,
+    UNKNOWN,
+    Checkpoint,
+    JournalEnd,
+    LastRecord,
+    begun_at,
+    encode_checkpoint,
+    encode_format,
+    last_records,
+)
+from worker.stream.state.progress import InputProgress
+from worker.stream.status import RestoreProgress
+from worker.stream.steps import take_steps
+from worker.stream.surroundings import Surroundings
+from worker.stream.transactions.transaction import TransactionWriter
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a partition goes on: with which state, at which positions, on which topics."""
+
+    processor: Processor
+    progress: InputProgress
+    known_topics: KnownTopics
+    state_offset: int
+    """Of the last record of the state."""
+
+
+@dataclass(frozen=True)
+class _State:
+    """What the state says, from the topic or from memory. `state_records` None: it was not counted."""
+
+    processor: Processor
+    checkpoint: Checkpoint | None
+    known_topics: KnownTopics
+    partition_count: int | None
+    state_records: int | None
+
+
+class PartitionStart:
+    """Starts one partition. `ids` are those of the topics, as far as they are known; used once."""
+
+    def __init__(
+        self,
+        surroundings: Surroundings,
+        partition: int,
+        partition_count: int,
+        ids: Mapping[str, bytes],
+        progressed: Callable[[RestoreProgress], None],
+    ) -> None:
+        config = surroundings.config
+        self._surroundings = surroundings
+        self._config = config
+        self._clock = surroundings.clock
+        self._partition = partition
+        self._partition_count = partition_count
+        self._ids = ids
+        self._progressed = progressed
+        self._records = 0
+        self._fence_offset = -1
+        self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
+
+    async def fence(self, writer: TransactionWriter) -> int:
+        """Stop the predecessor: from now on only `writer` writes for this partition. Gives the fence's offset."""
+        await writer.start()
+        self._fence_offset = await writer.fence()
+        log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
+        return self._fence_offset
+
+    async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+        """Restore or resume the state, once fenced, and compare it with the topics.
+
+        Raises Breached where they do not belong together, Halt where the state cannot be used, and errors of the
+        broker.
+        """
+        fence_offset = self._fence_offset
+        # Made only now: a client that is never started or ended would be complained of.
+        reader = PartitionReader(self._config, self._partition, self._clock, self._surroundings.reaper)
+        self._reader, self._state_reader = reader, StateReader(self._config, self._partition, reader)
+        try:
+            await reader.start()
+            bounds = await self._reader.bounds(
+                dict.fromkeys((*self._config.inputs, self._config.journal_topic, self._config.state_topic))
+            )
+            state = await self._resume(memory, fence_offset)
+            if state is None:
+                state = await self._restore(bounds[self._config.state_topic].begin, fence_offset)
+            await self._check(state, bounds, writer)
+        finally:
+            reader.close()
+        last_offset = UNKNOWN if state.checkpoint is None else state.checkpoint.journal.last_offset
+        writer.journal_ends(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
+        return await self._record(state, bounds, writer, fence_offset)
+
+    # -- the state
+
+    async def _resume(self, memory: Memory | None, fence_offset: int) -> _State | None:
+        """Go on with a state that this process still has, if it is still the state."""
+        if memory is None or memory.partition_count != self._partition_count:
+            return None
+        if memory.known_topics.changed(self._ids):
+            return None
+        if not await self._state_reader.unchanged(memory.state_offset, fence_offset):
+            return None
+        log.info("partition resumed from memory", extra={"partition": self._partition})
+        progress = memory.progress
+        checkpoint = Checkpoint(progress.positions(), progress.stream_time_ms, memory.journal)
+        return _State(memory.processor, checkpoint, memory.known_topics, self._partition_count, state_records=None)
+
+    async def _restore(self, begin_offset: int, fence_offset: int) -> _State:
+        try:
+            processor = self._surroundings.processors(self._partition, self._partition_count)
+        except Exception as error:
+            raise halt_at(self._partition, "the making of its processor", error) from error
+        began_at = self._clock.monotonic()
+        restored = await self._state_reader.restore(processor, begin_offset, fence_offset, self._note_progress)
+        if restored.partition_count not in (None, self._partition_count):
+            raise Halt(
+                f"the state of partition {self._partition} was begun with {restored.partition_count} partitions, the "
+                f"topics have {self._partition_count}; {ANOTHER_SYSTEM}"
+            )
+        await self._finish_restore(processor, restored)
+        seconds = self._clock.monotonic() - began_at
+        self._surroundings.observer.restore_finished(self._partition, self._records, seconds)
+        log.info(
+            "partition restored",
+            extra={"partition": self._partition, "records": self._records, "seconds": round(seconds, 3)},
+        )
+        return _State(
+            processor, restored.checkpoint, restored.known_topics, restored.partition_count, processor.state_records
+        )
+
+    async def _finish_restore(self, processor: Processor, restored: Restored) -> None:
+        """Let the processor derive what is not stored, giving the event loop back in between."""
+        generations = {topic: position.generation for topic, position in restored.positions.items()}
+        try:
+            steps = processor.finish_restore(restored.stream_time_ms, generations)
+            await take_steps(steps, self._clock, self._config.chunk_time_ms_max)
+        except Exception as error:
+            raise halt_at(self._partition, "the end of its restore", error) from error
+
+    def _note_progress(self, progress: RestoreProgress) -> None:
+        self._records = progress.records
+        self._progressed(progress)
+
+    # -- the comparison
+
+    async def _check(self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
+        checkpoint, known = state.checkpoint, state.known_topics
+        found = Found(
+            bounds=bounds,
+            ids=self._ids,
+            records={} if checkpoint is None else await self._records_of(checkpoint, known, bounds),
+            has_journal_end=checkpoint is None or await self._has_journal_end(checkpoint, bounds),
+            journal_beyond=None if checkpoint is None else await self._journal_beyond(checkpoint, bounds),
+            state_records=state.state_records,
+            group_offsets=await writer.committed_offsets() if checkpoint is None else {},
+        )
+        breach = self._guards.breach(checkpoint, known, found)
+        if breach is not None:
+            raise Breached(breach.topic, breach.sentence)
+        for topic in known.changed(self._ids):
+            self._surroundings.observer.topic_made_anew(self._partition, topic)
+            log.warning(
+                "topic made anew",
+                extra={"partition": self._partition, "topic": topic, "meaning": self._meaning_of_anew(topic)},
+            )
+
+    def _meaning_of_anew(self, topic: str) -> str:
+        if topic in self._config.inputs or topic in (self._config.journal_topic, self._config.state_topic):
+            return "what it holds is what the state says, so the partition goes on"
+        return "what it held is gone; `stockfreeze topics republish` writes levels and statuses anew"
+
+    async def _records_of(
+        self, checkpoint: Checkpoint, known: KnownTopics, bounds: Mapping[str, Bounds]
+    ) -> dict[str, dict[int, LastRecord | None]]:
+        """What lies today where the proofs of the inputs lay."""
+        changed = set(known.changed(self._ids))
+        found: dict[str, dict[int, LastRecord | None]] = {topic: {} for topic in self._config.inputs}
+        proofs = {
+            topic: proofs_of(position, known.anchors.get(topic), is_changed=topic in changed)
+            for topic, position in checkpoint.positions.items()
+            if topic in found
+        }
+        # The last records of all inputs are asked for at once, then the anchors.
+        for number in range(max(map(len, proofs.values()), default=0)):
+            offsets = {topic: given[number].offset for topic, given in proofs.items() if number < len(given)}
+            there = {t: offset for t, offset in offsets.items() if bounds[t].begin <= offset < bounds[t].end}
+            lying = await self._reader.records_at(there)
+            for topic, offset in offsets.items():
+                found[topic][offset] = lying.get(topic)
+        return found
+
+    async def _has_journal_end(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> bool:
+        """Whether the journal has its last record; it is taken to have one that expired, or where there is none."""
+        journal, last = self._config.journal_topic, checkpoint.journal.last_offset
+        begin, end = bounds[journal]
+        if not begin <= last < end:
+            return last < begin
+        if (await self._reader.records_at({journal: last}))[journal] is not None:
+            return True
+        # A broker may still name a transaction aborted whose marker lies before the offset that is asked for, and all
+        # of its producer is left out then. So a loss is believed only when it shows from further back.
+        return await self._reader.has_record(journal, begin, last)
+
+    async def _journal_beyond(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> int | None:
+        """The first committed record that the state does not know; aborted ones may lie there."""
+        journal = self._config.journal_topic
+        begin, end = checkpoint.journal.next_offset, bounds[journal].end
+        if begin == UNKNOWN or begin >= end:
+            return None
+        return await self._reader.first_record(journal, max(begin, bounds[journal].begin), end)
+
+    # -- what the state says from now on
+
+    async def _record(
+        self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
+    ) -> Standing:
+        """Make the beginning of unknown inputs part of the state, and the ids of topics that have others now."""
+        positions = {} if state.checkpoint is None else dict(state.checkpoint.positions)
+        stream_time_ms = NO_STREAM_TIME if state.checkpoint is None else state.checkpoint.stream_time_ms
+        unknown = [topic for topic in self._config.inputs if topic not in positions]
+        positions |= {topic: begun_at(bounds[topic].begin) for topic in unknown}
+        known = state.known_topics.now(self._ids)
+        if known != state.known_topics:
+            # What was read last has just been found in these very topics.
+            known = replace(known, anchors=last_records(positions))
+        state_topic, state_offset = self._config.state_topic, fence_offset
+        records = []
+        if state.partition_count is None:
+            records.append(OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)))
+        if known != state.known_topics:
+            records.append(OutputRecord(state_topic, TOPICS_KEY, encode_known_topics(known)))
+        is_old = state.checkpoint is not None and state.checkpoint.journal.next_offset == UNKNOWN
+        if unknown or records or is_old:
+            checkpoint = Checkpoint(positions, stream_time_ms, writer.journal_end(), state.processor.state_records)
+            records.append(OutputRecord(state_topic, POSITIONS_KEY, encode_checkpoint(checkpoint)))
+            writer.append(records)
+            offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
+            state_offset = await writer.commit(offsets)
+        return Standing(state.processor, InputProgress.of(positions, stream_time_ms), known, state_offset)

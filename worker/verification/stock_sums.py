@@ -1,0 +1,77 @@
+"""A stock key, and the four tellings of its stock that must be equal: journal, level, state, and the open units of the
+orders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from schemas.encoding import key_of
+from worker.verification.findings import Check, Findings
+
+StockKey = tuple[str, str, str]
+"""Account, warehouse, SKU."""
+
+
+class Balance(NamedTuple):
+    """One telling of a key's stock, in units; `on_hand` None: never counted."""
+
+    on_hand: int | None = None
+    frozen: int = 0
+
+
+NOTHING = Balance()
+
+
+def path_of(parts: Iterable[str]) -> str:
+    """The parts of a longer key as its text: contract section 1."""
+    return key_of(*parts).decode()
+
+
+def compare_stock(
+    journal: Mapping[StockKey, Balance],
+    levels: Mapping[StockKey, Balance],
+    state: Mapping[StockKey, Balance],
+    open_units: Mapping[StockKey, int],
+    unsettled: frozenset[StockKey] | set[StockKey],
+    findings: Findings,
+) -> int:
+    """Compare all keys; the levels of `unsettled` ones are newer than the cut and left out. Returns the number of keys.
+
+    A key that a telling does not have is one with nothing frozen and no count. The journal knows no "never counted":
+    there it is 0.
+    """
+    keys = set(journal) | set(levels) | set(state) | set(open_units)
+    for key in sorted(keys):
+        in_journal, in_state = journal.get(key, NOTHING), state.get(key, NOTHING)
+        in_level = in_state if key in unsettled else levels.get(key, NOTHING)
+        frozen = {
+            "the journal's sum": in_journal.frozen,
+            "the level": in_level.frozen,
+            "the state": in_state.frozen,
+            "the open units of its orders": open_units.get(key, 0),
+        }
+        on_hand = {
+            "the journal's sum": in_journal.on_hand or 0,
+            "the level": in_level.on_hand,
+            "the state": in_state.on_hand,
+        }
+        for message in _differences("frozen", frozen), _differences("on_hand", on_hand):
+            if message:
+                findings.add(Check.STOCK, path_of(key), message)
+    return len(keys)
+
+
+def _differences(measure: str, told: Mapping[str, int | None]) -> str:
+    values = set(told.values())
+    # The journal writes 0 for null, the others must agree on which of the two it is.
+    if len(values) == 1 or (
+        measure == "on_hand" and values == {0, None} and told["the level"] is told["the state"] is None
+    ):
+        return ""
+    return f"{measure} is " + ", ".join(f"{_shown(value)} in {teller}" for teller, value in told.items())
+
+
+def _shown(value: int | None) -> str:
+    return "null" if value is None else str(value)
