@@ -36,7 +36,7 @@ demo: setup ## watch real orders go through a worker (ARGS=--stay keeps it up)
 test: setup ## run all tests, on Apache Kafka where Java and Maven are, else on the embedded broker
 	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
-coverage: setup ## run all tests, and count the branches of rules and engine that they take; fails where too few
+coverage: setup ## run all tests, and count the branches of rules and engine that they take; fails below 95 %
 	$(BIN)/python -m pytest $(SHARED) --cov --cov-report= $(ARGS)
 	@$(BIN)/coverage report
 	@$(BIN)/coverage json -q
