@@ -16,13 +16,13 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     SecretStr,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.topics import INPUTS, OUTPUTS, Topic
 from worker.domain.policies import AccountPolicies, CountOrigin, CountPolicy, Policies
@@ -84,10 +84,10 @@ Buffer = Annotated[Integer, Field(ge=0, le=1_000_000_000)]
 RetentionDays = Annotated[Integer, Field(ge=1, le=36_500)]
 
 
-class KafkaAndWebSettings(BaseSettings):
+class KafkaAndWebSettings(BaseModel):
     """How the worker reaches Kafka, and how its pages are reached."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
     bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = Field(
         "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, separated by commas."
@@ -143,7 +143,7 @@ class PolicySettings(BaseModel):
     This is the one place where a setting per account is declared, with the fields of the domain's `AccountPolicies`.
     """
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     buffer: Buffer = Field(
         _DEFAULTS.buffer, description="Units of each SKU and warehouse held back from `publishable`."
@@ -190,19 +190,6 @@ class Settings(PolicySettings, KafkaAndWebSettings):
         default_factory=dict,
         description=f'Only in the file: tables `[accounts."ID"]` with {_POLICY_NAMES} of one account.',
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing by itself: `load_settings` passes what it read, and knows where each value came from."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @model_validator(mode="after")
     def _check_fit(self) -> Settings:
