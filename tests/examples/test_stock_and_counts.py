@@ -57,7 +57,7 @@ def test_oversold_is_raised_once_per_crossing_below_zero(shop: ExampleShop) -> N
     assert shop.say("order.amended", 1, revision=3, lines=ordered(6)).alerts == OVERSOLD
 
 
-def test_a_count_is_compared_with_the_flows_up_to_its_own_time(shop: ExampleShop) -> None:
+def test_a_count_that_differs_from_what_is_expected_becomes_the_base(shop: ExampleShop) -> None:
     shop.count(10, 0)
     shop.sub_order(3, 1)
     shop.say("sub_order.shipped", 2)
@@ -89,7 +89,7 @@ def test_a_sku_that_vanished_from_a_snapshot_is_reported(shop: ExampleShop) -> N
     assert summary["missing_in_ledger"] == {"count": 1, "skus": ["other"]}
 
 
-def test_absent_keys_are_counted_zero_once_all_parts_are_in(shop: ExampleShop) -> None:
+def test_a_whole_snapshot_counts_absent_keys_zero(shop: ExampleShop) -> None:
     shop.count(4, 0)
     two_parts = {"snapshot_id": "n", "parts": 2, "absent": "zero"}
     assert shop.count({}, 5, **two_parts, part=2).moves == []

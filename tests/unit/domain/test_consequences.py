@@ -15,7 +15,7 @@ def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> No
     assert shop.send(b'{"type":"order.created","account_id":"a","order_id":"o"}').statuses[0]["eligible"] is False
 
 
-def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
+def test_a_split_that_only_deals_units_out_anew_is_written(shop: Shop) -> None:
     shop.sub_order(5)
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
     said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
@@ -23,7 +23,7 @@ def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
     assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
 
 
-def test_a_split_that_deals_shipped_units_out_anew_is_told_although_only_the_times_of_shipments_move(
+def test_a_split_that_deals_shipped_units_out_anew_is_written(
     shop: Shop,
 ) -> None:
     shop.sub_order(5)
@@ -42,7 +42,7 @@ def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> N
     assert shop.say("order.amended", 1, revision=1, lines=ordered(3)).statuses == []
 
 
-def test_goods_that_come_back_or_shipped_at_another_time_move_stock_and_not_the_status_record(shop: Shop) -> None:
+def test_returns_and_redated_shipments_write_no_status_record(shop: Shop) -> None:
     shop.count(10, 5)
     shop.delivered_order(3)
     said = shop.say("sub_order.shipped", 4)
@@ -53,7 +53,7 @@ def test_goods_that_come_back_or_shipped_at_another_time_move_stock_and_not_the_
     assert said.statuses[0]["sub_orders"] == {"s": "returned"}
 
 
-def test_units_that_ship_while_the_status_stays_are_told(shop: Shop) -> None:
+def test_units_that_ship_while_the_status_stays_are_written(shop: Shop) -> None:
     shop.order(3)
     shop.sub_order(3)
     shop.say("sub_order.on_hold", 50)
@@ -61,7 +61,7 @@ def test_units_that_ship_while_the_status_stays_are_told(shop: Shop) -> None:
     assert (status["sub_orders"], status["units"][0]["shipped"]) == ({"s": "on_hold"}, 3)
 
 
-def test_what_is_polled_again_under_new_ids_is_applied_and_no_status_record_is_written(shop: Shop) -> None:
+def test_what_is_polled_again_under_new_ids_writes_no_status_record(shop: Shop) -> None:
     shop.order(5)
     shop.sub_order(5)
     assert shop.sub_order(5, 1).statuses == []
@@ -74,7 +74,7 @@ def test_what_is_polled_again_under_new_ids_is_applied_and_no_status_record_is_w
     assert [(unit["sub_order_id"], unit["warehouse_id"]) for unit in status["units"]] == [("c", "w"), ("d", "u")]
 
 
-def test_cancelled_units_dealt_out_anew_are_told_although_no_stock_moves(shop: Shop) -> None:
+def test_cancelled_units_dealt_out_anew_are_written_though_no_stock_moves(shop: Shop) -> None:
     shop.order(3)
     shop.say("order.cancelled", 1)
     shop.sub_order(3, 2)
@@ -82,7 +82,7 @@ def test_cancelled_units_dealt_out_anew_are_told_although_no_stock_moves(shop: S
     assert (said.moves, said.statuses[0]["units"][0]["cancelled"]) == ([], 2)
 
 
-def test_what_an_order_moved_longer_ago_than_the_retention_leaves_its_record_when_it_moves_again(shop: Shop) -> None:
+def test_moves_older_than_the_retention_leave_the_record_with_the_next_one(shop: Shop) -> None:
     shop.order(5)
     shop.now = 20 * DAY
     shop.say("order.amended", 20 * DAY, revision=1, lines=ordered(6))

@@ -37,7 +37,7 @@ def of(summary: Fields) -> Fields:
     return {name: summary[name] for name in SUMMARY_OF_TWO}
 
 
-def test_the_summary_comes_with_the_last_part_in_whatever_order_they_arrive() -> None:
+def test_the_summary_comes_with_the_last_part_to_arrive() -> None:
     parts = {1: {"known": 5, "moved": 4}, 2: {"new": 3}}
     for arrival in permutations(parts):
         shop = stocked()
@@ -159,7 +159,7 @@ def test_an_absent_key_is_expected_with_the_flows_up_to_the_count() -> None:
 # What is forgotten.
 
 
-def test_a_part_of_a_snapshot_that_a_complete_one_superseded_is_taken_key_by_key(shop: Shop) -> None:
+def test_a_part_of_a_superseded_snapshot_is_taken_key_by_key(shop: Shop) -> None:
     part(shop, 1, {"k": 5})
     shop.count({"k": 6}, 31)
     said = part(shop, 2, {"k": 4, "other": 3})
@@ -183,7 +183,7 @@ def test_such_a_part_does_not_count_absent_keys_zero() -> None:
 
 
 @pytest.mark.parametrize("difference", [{"warehouse_id": "x"}, {"origin": "wms"}, {"parts": 2}])
-def test_a_snapshot_is_remembered_until_one_of_its_origin_and_warehouse_is_complete(
+def test_a_snapshot_is_remembered_until_a_greater_one_is_complete(
     shop: Shop, difference: Fields
 ) -> None:
     part(shop, 1, {"k": 5})
@@ -268,7 +268,7 @@ def test_a_part_that_is_half_taken_is_finished_by_the_next_record() -> None:
     assert [(drift, expected) for drift, _, expected, _, _ in shop.flush().drifts] == [("on_hand", 5), ("on_hand", 9)]
 
 
-def test_a_part_that_is_refused_has_changed_nothing_and_leaves_nothing_to_do() -> None:
+def test_a_part_that_is_refused_changes_nothing() -> None:
     shop = stocked()
     part(shop, 1, {"known": 5})
     before = shop.levels()

@@ -133,7 +133,7 @@ def test_what_happened_more_than_a_day_after_its_record_is_future(shop: Shop, bo
     assert shop.send({**body, "event_id": "late", "occurred_at": iso(60 + DAY + 1)}).code == "future"
 
 
-def test_what_was_counted_more_than_five_minutes_after_its_record_is_future(shop: Shop) -> None:
+def test_a_count_more_than_five_minutes_after_its_record_is_future(shop: Shop) -> None:
     assert shop.count(1, 65).outcome == APPLIED
     assert shop.count(1, 66).code == "future"
 
@@ -166,7 +166,7 @@ def test_a_dead_letter_holds_its_order_back(shop: Shop) -> None:
     assert shop.restarted().view().dead_letters == ["orders.events.v1/0/0"]
 
 
-def test_an_order_of_which_only_a_dead_letter_is_known_has_no_status_record(shop: Shop) -> None:
+def test_an_order_known_by_a_dead_letter_alone_has_no_status_record(shop: Shop) -> None:
     assert shop.send(BROKEN).statuses == []
 
 
@@ -204,7 +204,7 @@ def test_several_dead_letters_end_one_by_one(shop: Shop) -> None:
     assert shop.view().dead_letters == ["orders.events.v1/0/2"]
 
 
-def test_a_dead_letter_whose_replay_is_too_late_stays_pending_until_it_is_discarded(shop: Shop) -> None:
+def test_a_dead_letter_whose_replay_is_too_late_is_pending_until_discarded(shop: Shop) -> None:
     ahead = body_of("order.cancelled", 3 * DAY)
     assert shop.send(ahead).code == "future"
     shop.now = 200 * DAY
@@ -214,7 +214,7 @@ def test_a_dead_letter_whose_replay_is_too_late_stays_pending_until_it_is_discar
     assert shop.processor.ledger.order_of("a", "o") is None
 
 
-def test_a_discarded_dead_letter_is_pending_no_more_until_its_replay_is_refused(shop: Shop) -> None:
+def test_a_discarded_dead_letter_is_pending_again_if_its_replay_is_refused(shop: Shop) -> None:
     shop.order(1)
     shop.send(BROKEN)
     discarded = shop.say("dead_letter.discarded", dead_letter_id="orders.events.v1/0/1")

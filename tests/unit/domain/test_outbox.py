@@ -104,7 +104,7 @@ def test_longer_keys_are_percent_encoded(shop: Shop) -> None:
     assert shop.restarted().view(order_id) == shop.view(order_id)
 
 
-def test_several_changes_in_one_transaction_share_one_level_and_one_status_but_no_movement(shop: Shop) -> None:
+def test_changes_in_one_transaction_share_a_level_and_a_status_record(shop: Shop) -> None:
     shop.process(body_of("order.created", 1, lines=ordered(3), event_id="first"))
     shop.process(body_of("order.amended", 2, revision=1, lines=ordered(5), event_id="second"))
     said = shop.flush()

@@ -33,7 +33,7 @@ def test_the_defaults_are_the_contracts() -> None:
 
 
 @pytest.mark.parametrize(("available", "publishable"), [(None, None), (10, 7), (3, 0), (2, 0), (-5, 0)])
-def test_publishable_is_what_is_available_less_the_buffer_and_never_below_zero(
+def test_publishable_is_available_less_the_buffer_and_never_below_zero(
     available: int | None, publishable: int | None
 ) -> None:
     assert AccountPolicies(buffer=3).publishable(available) == publishable

@@ -53,7 +53,7 @@ def test_its_last_status_record_stays(shop: Shop) -> None:
     assert all(record.value is not None for record in said.outputs)
 
 
-def test_a_status_that_is_still_to_be_written_when_the_order_leaves_is_written(shop: Shop) -> None:
+def test_a_status_still_to_be_written_is_written_as_the_order_leaves(shop: Shop) -> None:
     for body in (
         body_of("order.created", lines=[{"sku": "k", "quantity": 1, "warehouse_id": "w"}]),
         body_of("order.cancelled", 1),
@@ -82,7 +82,7 @@ def test_an_order_that_becomes_eligible_late_leaves_late(shop: Shop) -> None:
     assert not is_there(shop)
 
 
-def test_the_deadline_counts_from_the_greatest_occurrence_if_that_is_later_than_the_last_record(shop: Shop) -> None:
+def test_the_deadline_counts_from_the_later_of_occurrence_and_record(shop: Shop) -> None:
     shop.order(3)
     shop.say("order.cancelled", 60 + DAY)
     tick(shop, LEAVES + DAY - 1)
@@ -106,7 +106,7 @@ def test_duplicates_and_stale_events_put_the_deadline_off(shop: Shop) -> None:
     assert is_there(shop)
 
 
-def test_commands_and_dead_letters_about_an_order_do_not_put_the_deadline_off(shop: Shop) -> None:
+def test_commands_and_dead_letters_do_not_put_the_deadline_off(shop: Shop) -> None:
     shop.delivered_order(3)
     shop.now = 60 + DAY
     shop.say("archive.requested")
@@ -130,7 +130,7 @@ def test_time_never_goes_back(shop: Shop) -> None:
     assert not is_there(shop)
 
 
-def test_a_jump_in_time_is_worked_off_in_steps_and_what_is_touched_is_looked_at_at_once(shop: Shop) -> None:
+def test_a_jump_in_time_is_worked_off_in_steps_but_what_is_touched_at_once(shop: Shop) -> None:
     orders = [f"o{number:03}" for number in range(2 * DUE_PER_RECORD_MAX + 10)]
     for order_id in orders:
         shop.order(1, order_id=order_id)
@@ -244,7 +244,7 @@ def test_a_fact_of_a_folded_time_still_corrects_on_hand(shop: Shop) -> None:
 # Adjustments.
 
 
-def test_the_id_of_an_adjustment_is_remembered_for_the_retention_and_no_longer() -> None:
+def test_the_id_of_an_adjustment_is_remembered_for_the_retention() -> None:
     body = body_of("stock.adjusted", 60, delta=3)
     for restarts in (False, True):
         shop = Shop()
@@ -257,7 +257,7 @@ def test_the_id_of_an_adjustment_is_remembered_for_the_retention_and_no_longer()
         assert shop.send({**body, "delta": 4, "occurred_at": iso(LEAVES)}).outcome == APPLIED
 
 
-def test_an_id_is_remembered_from_the_event_on_where_that_is_after_its_record() -> None:
+def test_an_id_is_remembered_from_the_later_of_event_and_record() -> None:
     shop = Shop()
     body = body_of("stock.adjusted", 60 + DAY, delta=3)
     shop.send(body)

@@ -64,7 +64,7 @@ def test_an_order_that_is_not_placed_is_a_validation_error(shop: Shop) -> None:
     assert (answer["code"], answer["blocking"]) == ("VALIDATION_ERROR", [])
 
 
-def test_an_order_without_any_leaf_that_is_not_cancelled_is_a_validation_error(shop: Shop) -> None:
+def test_an_order_without_leaves_that_is_not_cancelled_is_refused(shop: Shop) -> None:
     shop.order(3)
     shop.sub_order(3, 5)
     shop.say("sub_order.cancelled", 6, lines=lines(3))
@@ -144,7 +144,7 @@ def test_an_order_becomes_eligible_once_all_is_over(shop: Shop, bring_about: Cal
     assert reason(shop) == "archive.eligible"
 
 
-def test_becoming_eligible_and_ceasing_to_be_is_told_when_it_happens(shop: Shop) -> None:
+def test_becoming_eligible_and_ceasing_to_be_is_written_when_it_happens(shop: Shop) -> None:
     shop.order(3)
     shop.sub_order(3)
     assert shop.say("sub_order.shipped", 10).archive == []
@@ -178,7 +178,7 @@ def test_held_goods_are_not_terminal(shop: Shop) -> None:
     assert reason(shop) == "VALIDATION_ERROR"
 
 
-def test_a_leaf_whose_lines_are_not_known_may_be_terminal_while_units_are_uncovered(shop: Shop) -> None:
+def test_a_leaf_may_be_terminal_while_units_are_uncovered(shop: Shop) -> None:
     shop.order(3)
     shop.say("sub_order.delivered", 3)
     assert not shop.view().eligible

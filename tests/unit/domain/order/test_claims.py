@@ -61,11 +61,11 @@ def test_leaves_in_a_warehouse_that_was_not_asked_cover_units_elsewhere() -> Non
     assert uncovered(ordered(5), leaf(2, warehouse_id="z")) == {"w": 3}
 
 
-def test_cancelled_units_in_a_warehouse_that_was_not_asked_cover_units_elsewhere_too() -> None:
+def test_cancelled_units_in_another_warehouse_cover_units_elsewhere_too() -> None:
     assert uncovered(ordered(5), leaf(2, warehouse_id="z"), told("sub_order.cancelled", 2)) == {"w": 3}
 
 
-def test_the_excess_is_taken_off_uncovered_units_in_ascending_order_of_warehouse() -> None:
+def test_the_excess_is_taken_off_uncovered_units_warehouse_by_warehouse() -> None:
     asked = [*ordered(3, "c"), *ordered(3, "a"), *ordered(3, "b")]
     for arrival in permutations((leaf(2, "s", "z"), leaf(3, "t", "y"))):
         assert uncovered(asked, *arrival) == {"b": 1, "c": 3}
@@ -76,7 +76,7 @@ def test_what_leaves_hold_beyond_what_a_warehouse_was_asked_is_excess() -> None:
     assert uncovered(asked, leaf(4, warehouse_id="b")) == {"a": 1}
 
 
-def test_what_leaves_cancelled_beyond_what_a_warehouse_was_asked_is_no_excess() -> None:
+def test_what_leaves_cancelled_beyond_what_was_asked_is_no_excess() -> None:
     asked = [*ordered(3, "a"), *ordered(2, "b")]
     cancelled = told("sub_order.cancelled", 2, lines=lines(3))
     assert uncovered(asked, leaf(4, warehouse_id="b"), cancelled) == {"a": 3}
@@ -100,7 +100,7 @@ def test_no_more_of_it_than_its_children_do_not_have() -> None:
     assert uncovered(ordered(12), leaf(5), more, cancelled) == {"w": 3}
 
 
-def test_the_shipment_of_a_superseded_sub_order_does_not_limit_what_it_cancelled() -> None:
+def test_a_superseded_sub_orders_shipment_limits_no_cancellation_of_it() -> None:
     split = told("sub_order.split", 3, children=[child("c", 3)])
     late = told("sub_order.cancelled", 9, lines=lines(2))
     assert uncovered(ordered(5), leaf(5), split, told("sub_order.shipped", 4), late) == {}
@@ -111,7 +111,7 @@ def test_a_sub_order_without_an_order_holds_its_own_units(shop: Shop) -> None:
     assert shop.order(2).moves == []
 
 
-def test_an_order_freezes_all_its_skus_and_its_sub_orders_freeze_nothing_more(shop: Shop) -> None:
+def test_an_order_freezes_all_its_skus_and_its_sub_orders_nothing_more(shop: Shop) -> None:
     said = shop.say("order.created", lines=[*ordered(3, "w", "b"), *ordered(2, "w", "a"), *ordered(1, "v", "c")])
     assert said.places == [("v", "c", "freeze", 1), ("w", "a", "freeze", 2), ("w", "b", "freeze", 3)]
     assert shop.say("sub_order.created", 1, lines=[*lines(3, "b"), *lines(2, "a")]).moves == []
@@ -132,7 +132,7 @@ def test_an_order_that_is_not_placed_is_not_over_allocated() -> None:
     assert settle(order_of([leaf(5)]), None).over_allocated == set()
 
 
-def test_a_claim_has_its_shipments_and_restocks_in_the_order_of_their_times() -> None:
+def test_a_claim_has_shipments_and_restocks_in_the_order_of_their_times() -> None:
     events = [
         leaf(2, "late"),
         told("sub_order.shipped", 9, sub_order_id="late"),

@@ -52,7 +52,7 @@ def kind_of(event: object) -> str:
 # Lines of the order.
 
 
-def test_the_lines_of_the_greatest_revision_hold_in_whatever_order_they_arrive() -> None:
+def test_the_lines_of_the_greatest_revision_hold_in_any_order() -> None:
     events = (
         told("order.created", 9, lines=ordered(1)),
         told("order.amended", 2, revision=2, lines=ordered(5)),
@@ -62,7 +62,7 @@ def test_the_lines_of_the_greatest_revision_hold_in_whatever_order_they_arrive()
         assert order_of(arrival).lines == {"k": {"w": 5}}
 
 
-def test_of_one_revision_the_latest_holds_and_at_one_time_the_greater_event_id() -> None:
+def test_of_one_revision_the_latest_holds_then_the_greater_event_id() -> None:
     early = told("order.amended", 1, revision=1, lines=ordered(1), event_id="z")
     late = told("order.amended", 2, revision=1, lines=ordered(2), event_id="a")
     same_time = told("order.amended", 2, revision=1, lines=ordered(3), event_id="b")
@@ -119,7 +119,7 @@ def test_a_cancelled_order_keeps_what_has_shipped(shop: Shop) -> None:
 # Lines and warehouse of a sub-order.
 
 
-def test_the_lines_of_a_sub_order_are_those_of_the_latest_event_that_names_it() -> None:
+def test_the_lines_of_a_sub_order_are_those_of_its_latest_event() -> None:
     created = told("sub_order.created", 1, sub_order_id="c", lines=lines(9))
     split = told("sub_order.split", 3, children=[child("c", 4, warehouse_id="x")])
     again = told("sub_order.created", 2, sub_order_id="c", lines=lines(7))
@@ -131,7 +131,7 @@ def test_lines_of_one_sku_of_a_sub_order_add_up() -> None:
     assert rows_of(told("sub_order.created", lines=[*lines(2), *lines(3)])) == [("s", "w", "k", 5, 0, 0)]
 
 
-def test_a_sub_order_without_known_lines_keeps_its_other_facts_and_moves_nothing(shop: Shop) -> None:
+def test_a_sub_order_without_lines_keeps_its_facts_and_moves_nothing(shop: Shop) -> None:
     assert shop.say("sub_order.shipped", 5).moves == []
     assert shop.status() == "picked_up"
     assert shop.units() == []
@@ -139,7 +139,7 @@ def test_a_sub_order_without_known_lines_keeps_its_other_facts_and_moves_nothing
     assert shop.units() == [("s", "w", "k", 0, 3, 0)]
 
 
-def test_a_child_inherits_its_parents_warehouse_through_every_generation_and_in_any_order() -> None:
+def test_a_child_inherits_its_parents_warehouse_through_all_generations() -> None:
     events = (
         told("sub_order.created", 1, warehouse_id="x", lines=lines(4)),
         told("sub_order.split", 2, children=[child("c", 4)]),
@@ -162,7 +162,7 @@ def test_a_child_whose_parent_is_not_known_moves_nothing_until_it_is(shop: Shop)
     assert shop.sub_order(9, 1).moves == [("freeze", 4, 4, 0)]
 
 
-def test_parents_that_go_in_a_circle_leave_their_children_without_a_warehouse(shop: Shop) -> None:
+def test_parents_in_a_circle_leave_their_children_without_a_warehouse(shop: Shop) -> None:
     shop.say("sub_order.split", 1, sub_order_id="a", children=[child("b", 2), child("c", 1)])
     assert shop.say("sub_order.split", 2, sub_order_id="b", children=[child("a", 2)]).moves == []
     order = order_of(
@@ -174,7 +174,7 @@ def test_parents_that_go_in_a_circle_leave_their_children_without_a_warehouse(sh
     assert [warehouse_of(order, sub_order) for sub_order in order.sub_orders.values()] == [None, None, None]
 
 
-def test_a_sub_order_that_becomes_a_child_of_another_keeps_only_its_latest_warehouse() -> None:
+def test_a_sub_order_that_becomes_a_child_keeps_its_latest_warehouse() -> None:
     created = told("sub_order.created", 1, sub_order_id="c", warehouse_id="x", lines=lines(1))
     orphaned = told("sub_order.split", 2, children=[child("c", 1)])
     assert rows_of(created, orphaned) == rows_of(orphaned, created) == []
@@ -198,7 +198,7 @@ def test_a_split_told_again_says_nothing_new(shop: Shop) -> None:
     assert shop.units() == [("c", "w", "k", 3, 0, 0)]
 
 
-def test_a_superseded_sub_order_holds_nothing_and_its_shipment_and_returns_count_for_nothing(shop: Shop) -> None:
+def test_what_happens_to_a_superseded_sub_order_counts_for_nothing(shop: Shop) -> None:
     shop.count(10, 0)
     shop.sub_order(3, 1)
     shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 1)])
@@ -220,13 +220,13 @@ def test_nothing_else_ships_them(kind: str) -> None:
     assert shipped_at_of(order_of([told(kind, 5)]).sub_orders["s"]) is None
 
 
-def test_goods_shipped_when_the_earliest_shipment_says_even_if_it_is_later_than_a_delivery() -> None:
+def test_goods_shipped_at_the_earliest_shipment_even_after_a_delivery() -> None:
     events = (told("sub_order.delivered", 3), told("sub_order.shipped", 8), told("sub_order.shipped", 7))
     for arrival in permutations(events):
         assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(7)
 
 
-def test_without_a_shipment_goods_shipped_with_the_earliest_event_that_implies_it() -> None:
+def test_without_a_shipment_the_earliest_event_that_implies_it_counts() -> None:
     events = (told("sub_order.delivered", 6), told("sub_order.in_transit", 4), told("sub_order.return_started", 5))
     for arrival in permutations(events):
         assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(4)
@@ -261,7 +261,7 @@ def test_of_two_warehouses_of_a_return_the_later_told_holds() -> None:
 
 
 @pytest.mark.parametrize("kind", RESUMING)
-def test_a_hold_is_ended_by_a_later_event_and_not_by_an_earlier_or_simultaneous_one(kind: str) -> None:
+def test_a_hold_is_ended_by_later_events_alone(kind: str) -> None:
     for at, held in ((4, True), (5, True), (6, False)):
         for events in permutations([("sub_order.on_hold", 5), (kind, at)]):
             shop = Shop()
@@ -270,7 +270,7 @@ def test_a_hold_is_ended_by_a_later_event_and_not_by_an_earlier_or_simultaneous_
             assert (shop.status() == "on_hold") is held, (at, events)
 
 
-def test_a_hold_is_ended_by_a_later_cancellation_of_the_order_whenever_that_is_told() -> None:
+def test_a_hold_is_ended_by_a_later_cancellation_whenever_that_comes() -> None:
     for first, second in ((2, 9), (9, 2)):
         shop = Shop()
         shop.say("sub_order.on_hold", 5)

@@ -218,7 +218,7 @@ def test_no_record_is_larger_than_the_bound_said_before_the_event(seed: int) -> 
         assert largest(shop.say("archive.requested")) <= bound
 
 
-def test_no_record_is_larger_than_the_bound_where_names_are_short_and_many_sub_orders_share_their_skus() -> None:
+def test_no_record_exceeds_the_bound_where_many_sub_orders_share_skus() -> None:
     shop = Shop(now=600)
     for number in range(5):
         fields = {"sub_order_id": f"s{number}", "lines": lines_of(names("", 6))}
@@ -227,7 +227,7 @@ def test_no_record_is_larger_than_the_bound_where_names_are_short_and_many_sub_o
         assert largest(shop.say("sub_order.created", number, **fields)) <= bound + _FIXED_BYTES
 
 
-def test_what_is_kept_of_an_order_that_left_names_the_warehouses_of_returns_within_the_bound() -> None:
+def test_what_is_kept_of_an_order_that_left_is_within_the_bound() -> None:
     shop = Shop(now=600)
     shop.say("sub_order.created", lines=lines_of(names("", 6)))
     shop.say("sub_order.shipped", 1)
@@ -281,7 +281,7 @@ def _any_event(chance: random.Random, owners: list[str], skus: list[str], wareho
             return body_of("sub_order.delivered", at, sub_order_id=owner)
 
 
-def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said() -> None:
+def test_an_order_whose_size_is_not_looked_at_is_small() -> None:
     """As much as fits into a small state, and then as many small events as may follow in one transaction."""
     long = names(BYTES_OF_FOUR)
     shop = Shop(now=600)
@@ -311,7 +311,7 @@ def test_no_text_takes_more_bytes_than_counted(text: str) -> None:
     assert bytes_of([text, text]) >= 2 * max(len(msgspec.json.encode(text)) - 2, len(text.encode()))
 
 
-def test_the_only_lists_that_an_event_of_an_order_has_are_those_whose_size_is_looked_at() -> None:
+def test_the_size_of_every_list_in_an_order_event_is_looked_at() -> None:
     # Another list of something would have to be bounded here too.
     listed = {kind: _lists_of(kind) for kind in (*get_args(OrdersEvent), *get_args(SubOrdersEvent))}
     assert {name for names in listed.values() for name in names} == {"lines", "children"}

@@ -49,7 +49,7 @@ def test_a_record_that_lacks_a_field_is_not_taken_for_an_order() -> None:
 @pytest.mark.parametrize(
     "other", [Claim(2), Claim(1, 1), Claim(1, 0, 1), Claim(1, 0, 0, [5, 1]), Claim(1, 0, 0, [], [5, 1])]
 )
-def test_claims_that_differ_in_anything_but_their_moves_do_not_ask_the_same(other: Claim) -> None:
+def test_claims_that_differ_not_only_in_moves_do_not_ask_the_same(other: Claim) -> None:
     assert not Claim(1).asks_as(other)
 
 

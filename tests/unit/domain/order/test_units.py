@@ -55,7 +55,7 @@ def test_no_more_is_cancelled_than_there_is() -> None:
     assert row(FIVE, told("sub_order.cancelled", 2, lines=lines(9))) == (0, 0, 5)
 
 
-def test_a_cancellation_of_skus_that_the_sub_order_does_not_have_cancels_nothing() -> None:
+def test_a_cancellation_of_skus_of_other_sub_orders_cancels_nothing() -> None:
     assert row(FIVE, told("sub_order.cancelled", 2, lines=lines(9, "other"))) == (5, 0, 0)
 
 
@@ -68,7 +68,7 @@ def test_shipping_beats_cancelling() -> None:
     assert row(FIVE, told("order.cancelled", 2), told("sub_order.shipped", 4)) == (0, 5, 0)
 
 
-def test_what_was_cancelled_by_lines_before_the_rest_shipped_stays_cancelled() -> None:
+def test_what_was_cancelled_before_the_rest_shipped_stays_cancelled() -> None:
     assert row(FIVE, told("sub_order.cancelled", 2, lines=lines(2)), told("sub_order.shipped", 4)) == (0, 3, 2)
 
 
@@ -103,7 +103,7 @@ def test_a_child_without_a_warehouse_has_no_units() -> None:
     assert rows_of(told("sub_order.split", 1, sub_order_id="p", children=[child("s", 2)])) == []
 
 
-def test_a_child_without_a_warehouse_is_not_returned_as_nothing_of_it_shipped(shop: Shop) -> None:
+def test_a_child_without_a_warehouse_is_not_returned(shop: Shop) -> None:
     shop.say("sub_order.split", 1, sub_order_id="p", children=[child("s", 2)])
     said = shop.say("sub_order.returned", 3, lines=lines(9))
     assert (shop.status(), said.alerts, said.moves) == ("picked_up", [], [])
@@ -138,7 +138,7 @@ def test_a_return_without_any_lines_is_of_all_that_shipped_and_is_not_back() -> 
     assert back(FIVE, rest, two) == [("k", 2, 0), ("k", 3, 0)]
 
 
-def test_returns_are_capped_at_what_shipped_in_the_order_of_their_times_then_ids() -> None:
+def test_returns_are_capped_at_what_shipped_by_their_times_then_ids() -> None:
     first = told("sub_order.returned", 4, return_id="b", lines=lines(3))
     second = told("sub_order.returned", 6, return_id="a", lines=lines(3))
     tied = told("sub_order.returned", 6, return_id="c", lines=lines(1))
@@ -169,7 +169,7 @@ def test_a_sub_order_of_which_nothing_shipped_is_not_returned() -> None:
 # Rows of the status record.
 
 
-def test_rows_are_leaves_by_id_and_sku_then_uncovered_units_by_warehouse_and_sku(shop: Shop) -> None:
+def test_rows_are_leaves_by_id_then_uncovered_units_by_warehouse(shop: Shop) -> None:
     shop.say("order.created", lines=[*ordered(9, "x", "b"), *ordered(9, "w", "b"), *ordered(1, "w", "a")])
     shop.say("sub_order.created", 1, sub_order_id="t", lines=lines(2, "b"))
     shop.say("sub_order.created", 1, sub_order_id="s", lines=[*lines(2, "b"), *lines(1, "a")])

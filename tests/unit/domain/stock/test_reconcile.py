@@ -93,7 +93,7 @@ def test_one_count_may_drift_in_both_measures(shop: Shop) -> None:
 
 
 @pytest.mark.parametrize(("as_of", "compared"), [(60, True), (59, False)])
-def test_reserved_is_not_compared_where_the_count_is_a_day_older_than_its_record(as_of: int, *, compared: bool) -> None:
+def test_reserved_of_a_count_a_day_older_than_its_record_is_not_compared(as_of: int, *, compared: bool) -> None:
     shop = Shop()
     shop.order(3)
     shop.now = 60 + DAY
@@ -126,7 +126,7 @@ def test_reserved_is_compared_though_newer_records_were_read_before(*, restarts:
 
 
 @pytest.mark.parametrize(("as_of", "compared"), [(10 * DAY, True), (10 * DAY - 1, False)])
-def test_reserved_is_not_compared_where_orders_since_may_have_left_by_retention(as_of: int, *, compared: bool) -> None:
+def test_reserved_is_not_compared_where_orders_since_may_have_left(as_of: int, *, compared: bool) -> None:
     shop = Shop()
     shop.order(3)
     shop.now = 100 * DAY
@@ -136,7 +136,7 @@ def test_reserved_is_not_compared_where_orders_since_may_have_left_by_retention(
     assert bool(said.drifts) is compared
 
 
-def test_movements_are_compared_by_when_they_happened_not_by_when_they_were_told(shop: Shop) -> None:
+def test_movements_are_compared_by_when_they_happened(shop: Shop) -> None:
     for number, minute in enumerate((40, 10, 30, 20, 10)):
         shop.order(1, minute, order_id=f"o{number}")
     for as_of, units in ((9, 0), (10, 2), (25, 3), (39, 4), (40, 5)):
@@ -154,7 +154,7 @@ def test_movements_are_forgotten_when_no_count_can_ask_for_them(shop: Shop) -> N
 # Suspects.
 
 
-def test_the_likeliest_suspect_has_moved_just_the_drift_then_who_is_nearest_to_the_count(shop: Shop) -> None:
+def test_the_likeliest_suspect_has_moved_just_the_drift(shop: Shop) -> None:
     shop.count(100, 1)
     for order_id, units, at in (("far", 1, 10), ("exact", 4, 5), ("near", 2, 18)):
         shop.sub_order(units, 0, order_id=order_id)
@@ -199,7 +199,7 @@ def test_after_a_restart_suspects_are_what_orders_did_and_nothing_else(shop: Sho
     ]
 
 
-def test_how_much_left_and_came_back_is_told_of_suspects_after_a_restart(shop: Shop) -> None:
+def test_how_much_left_and_came_back_is_known_of_suspects_after_a_restart(shop: Shop) -> None:
     shop.count(100, 1)
     shop.delivered_order(4)
     shop.say("sub_order.returned", 22, lines=lines(3))
@@ -211,7 +211,7 @@ def test_how_much_left_and_came_back_is_told_of_suspects_after_a_restart(shop: S
         assert [suspect["reason"] for suspect in drift["suspects"]] == [reason]
 
 
-def test_the_latest_movements_are_suspects_after_a_restart_in_whatever_order_they_were_told(shop: Shop) -> None:
+def test_the_latest_movements_are_suspects_after_a_restart_in_any_order(shop: Shop) -> None:
     shop.count(100, 1)
     for minute in (*range(100, 100 - 2 * SUSPECTS_KEPT_MAX, -1), *range(101, 101 + 3 * SUSPECTS_KEPT_MAX)):
         shop.now = minute

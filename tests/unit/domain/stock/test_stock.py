@@ -40,7 +40,7 @@ def test_on_hand_is_null_until_counted(shop: Shop) -> None:
     )
 
 
-def test_available_is_on_hand_less_frozen_and_publishable_less_the_buffer_but_not_below_zero() -> None:
+def test_available_is_on_hand_less_frozen_and_publishable_less_the_buffer() -> None:
     shop = Shop(AccountPolicies(buffer=2))
     shop.order(3)
     (level,) = shop.count(10, 5).levels
@@ -60,7 +60,7 @@ def test_a_shipment_is_taken_off_only_strictly_after_the_count(at: int, on_hand:
 
 
 @pytest.mark.parametrize(("at", "on_hand"), [(5, 7), (6, 10)])
-def test_a_shipment_is_taken_off_by_the_ledger_or_by_the_count_whichever_comes_first(at: int, on_hand: int) -> None:
+def test_a_shipment_is_taken_off_by_the_ledger_or_the_count_never_by_both(at: int, on_hand: int) -> None:
     shop = Shop()
     shop.sub_order(3)
     shop.say("sub_order.shipped", 6)
@@ -78,7 +78,7 @@ def test_a_restock_counts_only_strictly_after_the_count(at: int, on_hand: int) -
 
 
 @pytest.mark.parametrize(("at", "on_hand", "outcome"), [(4, 10, STALE), (5, 10, STALE), (6, 14, APPLIED)])
-def test_an_adjustment_counts_only_strictly_after_the_count_and_is_stale_otherwise(
+def test_an_adjustment_counts_only_strictly_after_the_count(
     shop: Shop, at: int, on_hand: int, outcome: str
 ) -> None:
     shop.count(10, 5)
@@ -102,7 +102,7 @@ def test_flows_before_the_first_count_are_kept_for_it(shop: Shop) -> None:
         ({"part": 2, "parts": 2}, {"part": 1, "parts": 2}),
     ],
 )
-def test_the_greatest_count_holds_in_whatever_order_they_arrive(greater: Fields, lesser: Fields) -> None:
+def test_the_greatest_count_holds_in_any_order(greater: Fields, lesser: Fields) -> None:
     for first, second in ((greater, lesser), (lesser, greater)):
         shop = Shop()
         shop.count(7 if first is greater else 1, 5, **{"snapshot_id": "n", **first})
@@ -210,7 +210,7 @@ def test_a_shipment_that_turns_out_not_to_count_is_a_negative_release(shop: Shop
     assert shop.stock() == (10, 3)
 
 
-def test_a_shipment_of_fewer_units_than_thought_is_corrected_and_the_rest_unfrozen(shop: Shop) -> None:
+def test_a_shipment_of_fewer_units_is_corrected_and_the_rest_unfrozen(shop: Shop) -> None:
     shop.count(10, 5)
     shop.order(3)
     shop.sub_order(3)
@@ -273,7 +273,7 @@ def test_folded_flows_stay_in_on_hand_and_are_corrected_there() -> None:
     assert (stock.on_hand, stock.expected_at(8)) == (8, 9)
 
 
-def test_a_time_that_is_closed_is_the_counts_even_where_nothing_was_left_to_fold() -> None:
+def test_a_closed_time_belongs_to_the_count_with_nothing_left_to_fold() -> None:
     stock = new_stock()
     stock.adopt((0, "erp", "n", 1), 10)
     stock.flow(5, 3)
@@ -309,7 +309,7 @@ def test_flows_of_a_key_without_a_count_are_dropped_when_they_are_folded() -> No
 
 
 @pytest.mark.parametrize("until", [1 << 60, (1 << 63) - 1])
-def test_a_time_beyond_any_that_an_event_can_have_folds_what_there_is_and_is_no_error_where_there_is_nothing(
+def test_a_time_beyond_that_of_any_event_folds_what_there_is(
     until: int,
 ) -> None:
     stock = new_stock()
@@ -326,7 +326,7 @@ def test_nothing_can_be_expected_of_a_key_without_a_count() -> None:
         new_stock().expected_at(5)
 
 
-def test_frozen_units_that_are_not_the_sum_of_open_units_stop_the_partition() -> None:
+def test_frozen_units_other_than_the_open_ones_stop_the_partition() -> None:
     stock = new_stock()
     stock.post(None, Claim(3))
     stock.frozen = 2
@@ -334,7 +334,7 @@ def test_frozen_units_that_are_not_the_sum_of_open_units_stop_the_partition() ->
         stock.post(Claim(3), Claim(4))
 
 
-def test_the_latest_movements_at_a_key_are_remembered_as_suspects_and_no_more() -> None:
+def test_the_latest_movements_at_a_key_are_remembered_as_suspects() -> None:
     stock = new_stock()
     for at in range(SUSPECTS_KEPT_MAX + 2):
         stock.remember_suspect(SuspectMovement(at, 1, "freeze", f"o-{at}", None))
