@@ -164,7 +164,7 @@ class LedgerShop(ExampleShop):
     def send(self, body: Fields | bytes | None, *, topic: Topic | None = None, headers: Headers = ()) -> Result:
         self._shop.now = self.now
         outcome = self._shop.process(body, topic=topic, headers=headers)
-        return _of_said(self._shop.flush(outcome))
+        return _of_flushed(self._shop.flush(outcome))
 
     def stock(self, sku: str = "k", warehouse_id: str = "w") -> tuple[int | None, int]:
         return self._shop.stock(sku, warehouse_id)
@@ -189,19 +189,19 @@ def _of_step(step: Step) -> Result:
     )
 
 
-def _of_said(said: ledger.Said) -> Result:
+def _of_flushed(flushed: ledger.Flushed) -> Result:
     code = dead_letter_id = None
-    for record in said.of(Topic.DEAD_LETTERS):
+    for record in flushed.of(Topic.DEAD_LETTERS):
         headers = {name: (value or b"").decode() for name, value in record.headers}
         code = headers["error-code"]
         dead_letter_id = "/".join(headers[f"source-{name}"] for name in ("topic", "partition", "offset"))
     return Result(
-        {str(said.outcome)},
+        {str(flushed.outcome)},
         code,
         dead_letter_id,
-        said.events(Topic.MOVEMENTS),
-        said.levels,
-        [eligibility_row(event) for event in said.events(Topic.ELIGIBILITY)],
-        [drift_row(event) for event in said.events(Topic.DRIFT)],
-        sorted((alert_row(event) for event in said.events(Topic.ALERTS)), key=str),
+        flushed.events(Topic.MOVEMENTS),
+        flushed.levels,
+        [eligibility_row(event) for event in flushed.events(Topic.ELIGIBILITY)],
+        [drift_row(event) for event in flushed.events(Topic.DRIFT)],
+        sorted((alert_row(event) for event in flushed.events(Topic.ALERTS)), key=str),
     )

@@ -52,8 +52,8 @@ def test_a_shipment_from_another_warehouse_releases_there_alone(shop: ExampleSho
     shop.count(10, 0)
     shop.count(7, 0, warehouse_id="v")
     shop.order(5, 1)
-    said = shop.sub_order(5, 2, warehouse_id="v")
-    assert said.places == [("v", "k", "freeze", 5), ("w", "k", "unfreeze", 5)]
+    flushed = shop.sub_order(5, 2, warehouse_id="v")
+    assert flushed.places == [("v", "k", "freeze", 5), ("w", "k", "unfreeze", 5)]
     assert (shop.stock(), shop.stock("k", "v")) == ((10, 0), (7, 5))
     assert shop.say("sub_order.shipped", 3).places == [("v", "k", "release", 5)]
     assert (shop.stock(), shop.stock("k", "v")) == ((10, 0), (2, 0))

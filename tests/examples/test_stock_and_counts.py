@@ -44,9 +44,9 @@ def test_what_is_frozen_is_not_published_nor_is_the_buffer(new_shop: NewShop) ->
 
 def test_a_shortage_refuses_no_freeze_and_is_not_clamped(shop: ExampleShop) -> None:
     shop.count(10, 0)
-    said = shop.order(13, 1)
-    assert (said.moves, said.alerts, shop.stock()) == ([("freeze", 13, 13, 0)], OVERSOLD, (10, 13))
-    assert [(level["available"], level["publishable"]) for level in said.levels] == [(-3, 0)]
+    flushed = shop.order(13, 1)
+    assert (flushed.moves, flushed.alerts, shop.stock()) == ([("freeze", 13, 13, 0)], OVERSOLD, (10, 13))
+    assert [(level["available"], level["publishable"]) for level in flushed.levels] == [(-3, 0)]
 
 
 def test_oversold_is_raised_once_per_crossing_below_zero(shop: ExampleShop) -> None:
@@ -61,25 +61,25 @@ def test_a_count_that_differs_from_what_is_expected_becomes_the_base(shop: Examp
     shop.count(10, 0)
     shop.sub_order(3, 1)
     shop.say("sub_order.shipped", 2)
-    said = shop.count(6, 5)
-    assert (said.drifts, said.moves) == ([("on_hand", "k", 7, 6, True)], [("count", -1, 0, -1)])
+    flushed = shop.count(6, 5)
+    assert (flushed.drifts, flushed.moves) == ([("on_hand", "k", 7, 6, True)], [("count", -1, 0, -1)])
     assert shop.count(6, 6).drifts == []
 
 
 def test_a_count_that_is_not_greater_changes_nothing(shop: ExampleShop) -> None:
     shop.count(6, 5)
-    said = shop.count(99, 4)
-    assert (said.moves, said.levels, said.drifts) == ([], [], [])
+    flushed = shop.count(99, 4)
+    assert (flushed.moves, flushed.levels, flushed.drifts) == ([], [], [])
     assert shop.stock() == (6, 0)
 
 
 def test_a_reserved_is_compared_with_what_was_frozen_then(shop: ExampleShop) -> None:
     shop.order(5, 1)
     shop.say("order.cancelled", 7)
-    said = shop.count(0, 4, counts=[{"sku": "k", "on_hand": 9, "reserved": 4}], origin="marketplace")
-    assert said.drifts == [("reserved", "k", 5, 4, False)]
-    assert said.summary["missing_in_ledger"] == {"count": 1, "skus": ["k"]}
-    assert [said.summary[name] for name in ("skus_checked", "skus_drifted", "error_rate")] == [1, 1, 1.0]
+    flushed = shop.count(0, 4, counts=[{"sku": "k", "on_hand": 9, "reserved": 4}], origin="marketplace")
+    assert flushed.drifts == [("reserved", "k", 5, 4, False)]
+    assert flushed.summary["missing_in_ledger"] == {"count": 1, "skus": ["k"]}
+    assert [flushed.summary[name] for name in ("skus_checked", "skus_drifted", "error_rate")] == [1, 1, 1.0]
 
 
 def test_a_sku_that_vanished_from_a_snapshot_is_reported(shop: ExampleShop) -> None:
@@ -93,10 +93,10 @@ def test_a_whole_snapshot_counts_absent_keys_zero(shop: ExampleShop) -> None:
     shop.count(4, 0)
     two_parts = {"snapshot_id": "n", "parts": 2, "absent": "zero"}
     assert shop.count({}, 5, **two_parts, part=2).moves == []
-    said = shop.count({"z": 1}, 5, **two_parts, part=1)
-    assert said.places == [("w", "k", "count", -4), ("w", "z", "count", 1)]
-    assert said.summary["missing_in_count"] == {"count": 1, "skus": ["k"]}
-    assert said.summary["missing_in_ledger"] == {"count": 1, "skus": ["z"]}
+    flushed = shop.count({"z": 1}, 5, **two_parts, part=1)
+    assert flushed.places == [("w", "k", "count", -4), ("w", "z", "count", 1)]
+    assert flushed.summary["missing_in_count"] == {"count": 1, "skus": ["k"]}
+    assert flushed.summary["missing_in_ledger"] == {"count": 1, "skus": ["z"]}
 
 
 def test_parts_that_disagree_conflict_and_repeated_parts_are_known(shop: ExampleShop) -> None:
@@ -126,8 +126,8 @@ def test_an_adjustment_whose_id_is_forgotten_is_too_late(shop: ExampleShop) -> N
 def test_with_policy_report_only_the_first_count_is_adopted(new_shop: NewShop) -> None:
     shop = new_shop(AccountPolicies(count_policy="report"))
     assert shop.count(10, 5).moves == [("count", 10, 0, 10)]
-    said = shop.count(8, 6)
-    assert (said.moves, said.levels, said.drifts) == ([], [], [("on_hand", "k", 10, 8, False)])
+    flushed = shop.count(8, 6)
+    assert (flushed.moves, flushed.levels, flushed.drifts) == ([], [], [("on_hand", "k", 10, 8, False)])
     assert shop.count(8, 7).drifts == [("on_hand", "k", 10, 8, False)]
     assert shop.stock() == (10, 0)
 

@@ -3,10 +3,10 @@
 Choices where the contract leaves room:
 - The codes are decided before the identity: a repeated event whose second record is `future` is dead-lettered, not
   a duplicate.
-- An order leaves the state (and is forgotten for good) when a record is read, before that record is looked at; only
+- An order leaves the state (and is forgotten for good) when a record is read, before that record is applied; only
   events of the order keep it there, commands about it do not.
 - A dead letter of an order that left the state is not pending: there is nothing it could hold back.
-- A dead letter stays pending when its replay is refused, with whatever code.
+- A dead letter stays pending when its replay is refused, with any code.
 - A stale event leaves its identity, like any record that is not dead-lettered.
 - An adjustment's identity is kept for `retention_days` after the later of its `occurred_at` and the timestamp of
   its record, that moment included: in it the same adjustment is not yet `too_late`.
@@ -321,7 +321,7 @@ def _retire(account: Account, now: int) -> None:
 
 
 class _Before:
-    """The account as it was, to tell what one record changed."""
+    """The account as it was, to find what one record changed."""
 
     def __init__(self, account: Account, order_id: str | None) -> None:
         self.account = account

@@ -50,7 +50,7 @@ class Account:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of it: it is as good as never heard of."""
+        """Whether it holds nothing, so that it need not be kept."""
         known = self.orders or self.retired or self.stock or self.adjustments or self.snapshots
         return not known and self.default_warehouse is None
 

@@ -1,7 +1,7 @@
 """Taking an adjustment: units of one stock key that came or left by no order. Contract sections 5 and 8.
 
-Its identity is scoped to its account and forgotten after the retention. So an adjustment that is older than that is
-refused: nobody could know whether it was applied already.
+Its identity is scoped to its account and forgotten after the retention. So an older one is refused: it may have been
+applied already.
 """
 
 from __future__ import annotations

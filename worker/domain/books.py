@@ -1,4 +1,4 @@
-"""The books of one partition: all accounts, how their records rest, decode_order, become dirty and leave.
+"""The books of one partition: all accounts, and how their records are opened, changed and written.
 
 The ledger decides; the books keep. An order rests as its encoded bytes and is an object only while a transaction
 touches it: half the memory, and a restore that decodes no more than it needs.
@@ -106,7 +106,7 @@ class Books:
         return None if value is None else decode_retired(value)
 
     def became_eligible(self, account: Account, order_id: str, order: OrderState) -> None:
-        """Count an order that may be archived, and look at it again when it may leave the state."""
+        """Count an order that may be archived, and set the deadline at which it may leave the state."""
         self.orders_eligible += 1
         self.deadlines.add(Deadline(account.retires_at(order), "order", account.id, order_id))
 
@@ -177,7 +177,7 @@ class Books:
             self._write_orders(touched)
             yield self.out.take()
         for account in self._opened:
-            if account.is_empty:  # anybody may name any number of accounts, in records that are refused
+            if account.is_empty:  # records that are refused may name any number of accounts
                 del self.accounts[account.id]
         self._opened = []
         self._touched, self._dirty_stock = [], {}

@@ -1,7 +1,7 @@
 """What follows once an order's facts have changed: movements, statuses, alerts, eligibility. All of it is a difference.
 
-The facts before are not looked at again: what they came to is kept with the order, and compared with what they come to
-now.
+What the facts came to before (claims, statuses, alerts) is kept with the order, and compared with what they come to
+now. So the earlier facts are not needed again.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Consequences:
         if skus is None or skus:
             changed = _take(touch.shortcut, order, sub_orders)
             if changed is not None:
-                skus = NOTHING  # whether they are over-allocated was not looked at, and cannot have changed
+                skus = NOTHING  # over-allocation was not computed, and cannot have changed
             else:
                 settlement = settle(order, skus)
                 over_allocated = settlement.over_allocated
@@ -92,7 +92,7 @@ class Consequences:
         for (alert, sub_order_id, sku), detail in conditions.items():
             if (alert, sub_order_id, sku) not in known:
                 self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
-        still = [entry for entry in order.alerts if not _was_looked_at(entry, sub_orders, skus) or entry in conditions]
+        still = [entry for entry in order.alerts if not _was_computed(entry, sub_orders, skus) or entry in conditions]
         kept = set(still)
         order.alerts = [*still, *(entry for entry in conditions if entry not in kept)]
 
@@ -138,7 +138,7 @@ def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[s
     return []
 
 
-def _was_looked_at(
+def _was_computed(
     entry: tuple[str, str, str], sub_orders: Collection[str] | None, skus: Collection[str] | None
 ) -> bool:
     alert, sub_order_id, sku = entry

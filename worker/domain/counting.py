@@ -34,11 +34,11 @@ KEYS_PER_STEP: Final = 100
 """Keys that are counted, or written down, at a step: at most about 5 ms."""
 
 KEYS_SEEN_PER_STEP: Final = 5000
-"""Keys that are only looked at, or put in order, at a step: likewise."""
+"""Keys that are only read, or put in order, at a step: likewise."""
 
 
 class Taking(NamedTuple):
-    """A part that is taken. is_new: whether anything it says is. steps: what is to be done before anything else."""
+    """A part that is taken. is_new: whether it adds anything. steps: what must be done before the next record."""
 
     is_new: bool
     steps: Iterator[None]
@@ -56,7 +56,7 @@ class _CountedKey(NamedTuple):
 def take_part(books: Books, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Taking | None:
     """Begin to take a part of a snapshot, None if it is known already.
 
-    Raises RuleRefusal (conflict) if the part, or the snapshot it belongs to, was told otherwise before.
+    Raises RuleRefusal (conflict) if the part, or its snapshot, came before with other content.
     """
     content = identity_of(event)[1]
     named = account.snapshots.get((event.origin, event.warehouse_id), {})
@@ -115,12 +115,12 @@ def _check_agreement(snapshot: Snapshot, event: StockCounted, as_of: int) -> Non
         raise RuleRefusal(
             "conflict", "The field part names a part of the snapshot that came before with other content."
         )
-    for name, known, told in (
+    for name, known, given in (
         ("parts", snapshot.parts, event.parts),
         ("as_of", snapshot.as_of, as_of),
         ("absent", snapshot.absent_zero, event.absent == "zero"),
     ):
-        if known != told:
+        if known != given:
             raise RuleRefusal("conflict", f"The field {name} differs from that of the snapshot's other parts.")
 
 
@@ -144,7 +144,7 @@ def _take_counts(
             comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.policies)
             if comparison.adopted and comparison.unknown:
                 books.state_records += 1
-            if comparison.adopted and not is_known:  # one that is only compared says nothing that is kept
+            if comparison.adopted and not is_known:  # of one that is only compared nothing is kept
                 account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
             taken.append(_CountedKey(count.sku, stock, comparison, available))
         yield

@@ -1,8 +1,8 @@
 """The ledger of one partition: the one way in.
 
-`apply` takes an event and decides everything about it, `refused` tells it of records that were dead-lettered, and
-`flush` hands over what was decided. What facts come to is found in the modules beside it; here is what an event is told
-apart by.
+`apply` takes an event and decides everything about it, `refused` takes a record that was dead-lettered, and `flush`
+hands over what was decided. Here the kind of an event and its identity are told apart; what it leads to is decided in
+`consequences` (orders), `counting` and `adjusting` (stock), and `retention` (time).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Ledger:
         self._refusal: Cause | None = None
         """What the last refused record was the cause of: its outputs are numbered on."""
         self.rest: Iterator[None] | None = None
-        """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
+        """What `apply` left to be done of its event, in steps. The books must not be read before all are taken."""
 
     # Reading, for those who ask
 

@@ -96,7 +96,7 @@ class Outbox:
     # Outputs
 
     def count(self, *what: str, by: int = 1) -> None:
-        """Count what was decided, for metrics; `what` is its kind and what tells it apart."""
+        """Count what was decided, for metrics; `what` is its kind, and what it is within that kind."""
         self.tally[what] = self.tally.get(what, 0) + by
 
     def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
@@ -155,7 +155,7 @@ class Outbox:
         self.count("alert", alert)
 
     def eligible(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
-        """The order may be archived: it became so, or somebody asked."""
+        """The order may be archived: it became so, or a command asked."""
         self._say(
             Topic.ELIGIBILITY, cause, ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
         )

@@ -154,7 +154,7 @@ def _records_of(account: Account) -> int:
 
 
 def _restore_suspects(stock: Stock, order_id: str, claim: Claim) -> None:
-    """Remember what an order did at a key, as far as its claim tells: by which sub-order, it does not."""
+    """Remember what an order did at a key, as far as its claim has it: the sub-order is not known."""
     moves, shipments, returns = claim.moves, claim.shipments, claim.returns
     for i in range(0, len(moves), 2):
         at, frozen_delta = moves[i], moves[i + 1]

@@ -3,8 +3,8 @@
 An order that may be archived leaves `retention_days` after its last event; its id is kept for 400 days more. The id of
 an adjustment is forgotten likewise. Time is stream time, the greatest record timestamp read in the partition.
 
-Deadlines only remind of what to look at, a few with each record. So what an event touches before its turn is looked at
-then, which is why `open_or_retire` stands before every use of an order.
+A deadline is a reminder, and each record takes only some of those that are due. So an order may be due before its turn
+comes: `open_or_retire` is how every event gets its order.
 """
 
 from __future__ import annotations

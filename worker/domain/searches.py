@@ -1,10 +1,9 @@
 """Searches through the books whose cost has no small bound: pages of levels and accounts, the holders of a stock key,
 and a census of orders.
 
-A search must neither keep a partition from its work nor cost an open order anything while nobody searches. So there is
-no index. An order rests as bytes that nobody changes: to note all of them, between two transactions, takes some ten
-milliseconds for half a million orders and is a view of one moment. The steps of a search go through them afterwards,
-while the partition goes on.
+A search must not stop its partition, and must cost an order nothing while there is none. So there is no index. Orders
+rest as bytes that never change: to list all of them, between two transactions, takes some ten milliseconds for half a
+million orders, and is a view of one moment. The steps of a search go through that list while the partition goes on.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class OrdersAtOneMoment:
         self._orders = list(orders.values())
 
     def slices(self) -> Iterator[Iterator[tuple[str, OrderState | bytes]]]:
-        """All of them, with their ids, so many at a step, those that came last first."""
+        """All of them with their ids, `ORDERS_PER_STEP` at a step, the latest first."""
         for end in range(len(self._ids), 0, -ORDERS_PER_STEP):
             start = max(0, end - ORDERS_PER_STEP)
             yield zip(self._ids[start:end], self._orders[start:end], strict=True)
@@ -43,7 +42,7 @@ class OrdersAtOneMoment:
 
 @dataclass(frozen=True, slots=True)
 class LevelsWanted:
-    """Which levels of an account are asked for, by ascending warehouse and SKU; None: whichever.
+    """Which levels of an account are asked for, by ascending warehouse and SKU; None: any.
 
     `below`: those with less available; `after`: those behind this warehouse and SKU.
     """

@@ -48,7 +48,7 @@ ERROR_HEADERS: Final = ("error-code", "error", "source-topic", "source-partition
 
 
 class Origin(NamedTuple):
-    """Where a dead letter's record first lay: for a replay, what its header says."""
+    """Where a dead letter's record first lay; for a replay, the place that its header names."""
 
     topic: str
     """With its generation, where it was accepted anew."""
@@ -194,10 +194,10 @@ class PartitionProcessor:
             )
 
     def _replay_of(self, record: InputRecord) -> Origin | None:
-        """The dead letter that a record says to be the replay of; None where it says nothing that could be one.
+        """The dead letter that a record's header names as its original; None without one, or where it cannot be right.
 
-        A replay is sent to where its original lay, so what names another partition, or no input of this system, is not
-        believed: nobody could find the dead letter again by that name.
+        A replay is sent to where its original lay. So a header that names another partition, or no input of this
+        system, is ignored: the dead letter could never be found by that name.
         """
         for name, value in record.headers:
             if name == REPLAY_HEADER:

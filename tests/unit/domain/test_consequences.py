@@ -18,9 +18,9 @@ def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> No
 def test_a_split_that_only_deals_units_out_anew_is_written(shop: Shop) -> None:
     shop.sub_order(5)
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
-    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
-    assert said.moves == []
-    assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
+    flushed = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert flushed.moves == []
+    assert [unit["open"] for unit in flushed.statuses[0]["units"]] == [2, 3]
 
 
 def test_a_split_that_deals_shipped_units_out_anew_is_written(
@@ -30,9 +30,9 @@ def test_a_split_that_deals_shipped_units_out_anew_is_written(
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
     shop.say("sub_order.shipped", 10, sub_order_id="c")
     shop.say("sub_order.shipped", 20, sub_order_id="d")
-    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
-    assert said.moves == []
-    assert [unit["shipped"] for unit in said.statuses[0]["units"]] == [2, 3]
+    flushed = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert flushed.moves == []
+    assert [unit["shipped"] for unit in flushed.statuses[0]["units"]] == [2, 3]
 
 
 def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
@@ -45,12 +45,12 @@ def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> N
 def test_returns_and_redated_shipments_write_no_status_record(shop: Shop) -> None:
     shop.count(10, 5)
     shop.delivered_order(3)
-    said = shop.say("sub_order.shipped", 4)
-    assert (said.moves, said.statuses) == ([("adjust", 3, 0, 3)], [])
-    said = shop.say("sub_order.returned", 30, lines=lines(1), warehouse_id="v")
-    assert ([move[:2] for move in said.moves], said.statuses) == ([("restock", 1)], [])
-    said = shop.say("sub_order.returned", 40, return_id="r2", lines=lines(2))
-    assert said.statuses[0]["sub_orders"] == {"s": "returned"}
+    flushed = shop.say("sub_order.shipped", 4)
+    assert (flushed.moves, flushed.statuses) == ([("adjust", 3, 0, 3)], [])
+    flushed = shop.say("sub_order.returned", 30, lines=lines(1), warehouse_id="v")
+    assert ([move[:2] for move in flushed.moves], flushed.statuses) == ([("restock", 1)], [])
+    flushed = shop.say("sub_order.returned", 40, return_id="r2", lines=lines(2))
+    assert flushed.statuses[0]["sub_orders"] == {"s": "returned"}
 
 
 def test_units_that_ship_while_the_status_stays_are_written(shop: Shop) -> None:
@@ -78,8 +78,8 @@ def test_cancelled_units_dealt_out_anew_are_written_though_no_stock_moves(shop: 
     shop.order(3)
     shop.say("order.cancelled", 1)
     shop.sub_order(3, 2)
-    said = shop.sub_order(2, 3)
-    assert (said.moves, said.statuses[0]["units"][0]["cancelled"]) == ([], 2)
+    flushed = shop.sub_order(2, 3)
+    assert (flushed.moves, flushed.statuses[0]["units"][0]["cancelled"]) == ([], 2)
 
 
 def test_moves_older_than_the_retention_leave_the_record_with_the_next_one(shop: Shop) -> None:

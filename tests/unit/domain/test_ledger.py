@@ -12,7 +12,7 @@ from tests.unit.domain.shop import (
     DUPLICATE,
     STALE,
     Fields,
-    Said,
+    Flushed,
     Shop,
     body_of,
     counted,
@@ -30,7 +30,7 @@ from worker.stream.processor import Outcome
 BROKEN: Fields = {"type": "order.created", "event_id": "b", "account_id": "a", "order_id": "o", "lines": []}
 
 
-def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Said:
+def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Flushed:
     return shop.send(body, headers=(("replay-of", dead_letter_id.encode()),))
 
 
@@ -40,8 +40,8 @@ def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Said:
 def test_the_same_event_again_is_a_duplicate_and_changes_nothing(shop: Shop) -> None:
     body = body_of("order.created", lines=ordered(3))
     assert shop.send(body).outcome == APPLIED
-    said = shop.send(body)
-    assert (said.outcome, said.outputs) == (DUPLICATE, [])
+    flushed = shop.send(body)
+    assert (flushed.outcome, flushed.outputs) == (DUPLICATE, [])
     assert shop.restarted().send(body).outcome == DUPLICATE
 
 
@@ -60,9 +60,9 @@ def test_what_is_said_in_other_words_is_the_same(shop: Shop, spelling: Fields) -
 def test_the_same_event_id_with_other_content_is_a_conflict_and_an_alert(shop: Shop, change: Fields) -> None:
     body = body_of("order.cancelled")
     shop.send(body)
-    said = shop.send({**body, **change})
-    assert (said.outcome, said.code) == (DEAD_LETTERED, "conflict")
-    (alert,) = said.events(Topic.ALERTS)
+    flushed = shop.send({**body, **change})
+    assert (flushed.outcome, flushed.code) == (DEAD_LETTERED, "conflict")
+    (alert,) = flushed.events(Topic.ALERTS)
     assert (alert["alert"], alert["severity"], alert["order_id"]) == ("conflict", "warning", "o")
 
 
@@ -102,9 +102,9 @@ def test_an_identity_of_an_adjustment_is_scoped_to_the_account(shop: Shop) -> No
     body = body_of("stock.adjusted", 5, delta=3)
     assert shop.send(body).outcome == APPLIED
     assert shop.send(body).outcome == DUPLICATE
-    said = shop.send({**body, "warehouse_id": "x"})
-    assert (said.code, said.alerts) == ("conflict", ["conflict"])
-    assert "order_id" not in said.events(Topic.ALERTS)[0]
+    flushed = shop.send({**body, "warehouse_id": "x"})
+    assert (flushed.code, flushed.alerts) == ("conflict", ["conflict"])
+    assert "order_id" not in flushed.events(Topic.ALERTS)[0]
 
 
 def test_a_stale_adjustment_leaves_its_identity(shop: Shop) -> None:
@@ -186,8 +186,8 @@ def test_a_replay_that_is_accepted_ends_it_however_it_is(shop: Shop, outcome: Ou
 def test_a_replay_that_is_refused_again_keeps_its_id_and_is_pending_once(shop: Shop) -> None:
     shop.order(1)
     shop.send(BROKEN)
-    said = replay(shop, BROKEN, "orders.events.v1/0/1")
-    headers = dict(said.of(Topic.DEAD_LETTERS)[0].headers)
+    flushed = replay(shop, BROKEN, "orders.events.v1/0/1")
+    headers = dict(flushed.of(Topic.DEAD_LETTERS)[0].headers)
     assert (headers["source-topic"], headers["source-partition"], headers["source-offset"]) == (
         b"orders.events.v1",
         b"0",

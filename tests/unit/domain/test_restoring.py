@@ -68,9 +68,9 @@ def test_what_is_restored_goes_on_as_if_it_had_never_stopped() -> None:
     steady, restarting = Shop(), Shop()
     for body in HISTORY:
         restarting = restarting.restarted()
-        steady_said, said = steady.send(body), restarting.send(body)
-        assert said.outcome == steady_said.outcome
-        assert without_suspects(said.outputs) == without_suspects(steady_said.outputs)
+        steady_said, flushed = steady.send(body), restarting.send(body)
+        assert flushed.outcome == steady_said.outcome
+        assert without_suspects(flushed.outputs) == without_suspects(steady_said.outputs)
         assert restarting.state == steady.state
 
 

@@ -48,9 +48,9 @@ def test_an_eligible_order_leaves_at_its_deadline_and_not_before(shop: Shop) -> 
 def test_its_last_status_record_stays(shop: Shop) -> None:
     shop.delivered_order(3)
     shop.now = LEAVES
-    said = shop.order(1, LEAVES, order_id="other")
-    assert [status["order_id"] for status in said.statuses] == ["other"]
-    assert all(record.value is not None for record in said.outputs)
+    flushed = shop.order(1, LEAVES, order_id="other")
+    assert [status["order_id"] for status in flushed.statuses] == ["other"]
+    assert all(record.value is not None for record in flushed.outputs)
 
 
 def test_a_status_still_to_be_written_is_written_as_the_order_leaves(shop: Shop) -> None:
@@ -61,8 +61,8 @@ def test_a_status_still_to_be_written_is_written_as_the_order_leaves(shop: Shop)
         shop.process(body)
     shop.now = LEAVES
     shop.process(body_of("archive.requested", account_id="b", occurred_at=iso(60)), key=b"b")
-    said = shop.flush()
-    assert [(status["order_id"], status["eligible"]) for status in said.statuses] == [("o", True)]
+    flushed = shop.flush()
+    assert [(status["order_id"], status["eligible"]) for status in flushed.statuses] == [("o", True)]
     assert not is_there(shop)
 
 

@@ -329,15 +329,15 @@ def test_an_alert_of_a_conflict_about_stock_says_where(partition: Partition) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "dated"), [({}, iso(NOW)), ({"occurred_at": "soon"}, iso(NOW)), ({"occurred_at": iso(9)}, iso(9))]
+    ("given", "dated"), [({}, iso(NOW)), ({"occurred_at": "soon"}, iso(NOW)), ({"occurred_at": iso(9)}, iso(9))]
 )
 def test_a_revocation_by_a_refused_record_has_its_time_if_readable(
-    partition: Partition, told: dict[str, str], dated: str
+    partition: Partition, given: dict[str, str], dated: str
 ) -> None:
     partition.process(CREATED)
     partition.process(body_of("order.cancelled"))
     list(partition.processor.flush())
-    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread", **told})
+    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread", **given})
     records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
     assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", dated, "unread")

@@ -186,9 +186,7 @@ def test_what_is_not_a_utf_8_json_object_is_undecodable(value: bytes | None, tol
     "broken", [b'"\xff"', b'"\\ud800"', b'"\xed\xa0\x80"', b"NaN", b"[" * 100_000 + b"]" * 100_000, b'"\\q"', b"tru"]
 )
 @pytest.mark.parametrize("name", ["comment", "reason", "order_id"])
-def test_a_broken_field_anywhere_makes_the_record_undecodable(
-    broken: bytes, name: str
-) -> None:
+def test_a_broken_field_anywhere_makes_the_record_undecodable(broken: bytes, name: str) -> None:
     field = b'"' + name.encode() + b'":' + broken
     for good in (
         written({**COMMON, "type": "order.cancelled", "order_id": "o-1"}),

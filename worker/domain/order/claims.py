@@ -66,7 +66,7 @@ class Settlement:
 
 
 _Cover = tuple[str, int, int]
-"""What one sub-order has of a SKU: its warehouse, all units (whatever became of them), and those open or shipped."""
+"""What one sub-order has of a SKU: its warehouse, all units (cancelled ones too), and those open or shipped."""
 
 
 def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:

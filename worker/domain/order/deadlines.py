@@ -39,7 +39,7 @@ class DeadlineHeap:
         return bool(self._heap) and self._heap[0].due_at <= stream_time_ms
 
     def due(self, stream_time_ms: int, entries_max: int) -> list[Deadline]:
-        """Take what is due, at most so many entries: the rest is taken with later records."""
+        """Take what is due, at most `entries_max` of it: the rest is taken with later records."""
         taken: list[Deadline] = []
         while self._heap and len(taken) < entries_max and self._heap[0].due_at <= stream_time_ms:
             taken.append(heapq.heappop(self._heap))

@@ -57,7 +57,7 @@ class Claim:
         self.moves: list[int] = [] if moves is None else moves
 
     def asks_as(self, other: Claim) -> bool:
-        """Whether both ask the same, whatever moved before."""
+        """Whether both ask the same; `moves` may differ."""
         return (
             self.open == other.open
             and self.shipped == other.shipped
@@ -143,7 +143,7 @@ class OrderState:
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
     Until the flush alone: record is the one it was decoded from (None: it is new), changed says that another must be
-    written, sizeable that the order's size has to be looked at with every event.
+    written, sizeable that the order's size must be bounded with every event.
     """
 
     __slots__ = (

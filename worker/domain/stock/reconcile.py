@@ -73,7 +73,7 @@ def take_count(
 
 
 def is_greater(count: StockState | None, rank: CountRank) -> bool:
-    """Whether a count of this rank says more than what a key has: that of a marketplace never does."""
+    """Whether a count of this rank is greater than the one a key has: that of a marketplace never is."""
     return rank[1] != "marketplace" and (count is None or rank > rank_of(count))
 
 

@@ -110,8 +110,8 @@ class Stock:
         self.dirty = False
         self.suspects: list[SuspectMovement] = []
         self._claimed = 0
-        # Of what an event looks at, the bounds are here, so that it need not look at what they are the bounds of: keys
-        # are many, and what is read of one has mostly left the CPU's caches since.
+        # An event mostly needs only the bounds of these lists, so they are kept beside them: keys are many, and a list
+        # has mostly left the CPU's caches since it was last used.
         self._counted_at = self._folded_until = _LONG_AGO_MS
         self._first_at, self._last_at = _NEVER_MS, _LONG_AGO_MS
         self._times = array("q")
@@ -337,7 +337,7 @@ class Stock:
             moves.append(at)
             moves.append(frozen_delta)
         length += 2
-        if length >= 128 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
+        if length >= 128 and length & (length - 1) == 0:  # amortised: done when the length doubles
             del moves[: self._moves_until(horizon)]
 
     def _sort_moves(self) -> None:

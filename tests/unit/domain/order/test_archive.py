@@ -14,9 +14,9 @@ BROKEN = b'{"type":"sub_order.shipped","account_id":"a","order_id":"o"}'
 
 
 def ask(shop: Shop, order_id: str = "o") -> Fields:
-    said = shop.say("archive.requested", 50, order_id=order_id)
-    assert said.outcome == APPLIED
-    return said.answer
+    flushed = shop.say("archive.requested", 50, order_id=order_id)
+    assert flushed.outcome == APPLIED
+    return flushed.answer
 
 
 def reason(shop: Shop) -> str:
@@ -151,23 +151,23 @@ def test_becoming_eligible_and_ceasing_to_be_is_written_when_it_happens(shop: Sh
     assert shop.say("sub_order.delivered", 20).archive == ["archive.eligible"]
     assert shop.say("sub_order.label_issued", 5).archive == []
     assert shop.say("sub_order.return_started", 30).archive == ["archive.revoked"]
-    said = shop.say("sub_order.returned", 40)
-    assert said.archive == ["archive.eligible"]
-    assert said.statuses[0]["eligible"] is True
+    flushed = shop.say("sub_order.returned", 40)
+    assert flushed.archive == ["archive.eligible"]
+    assert flushed.statuses[0]["eligible"] is True
 
 
 def test_an_order_that_gets_more_units_is_revoked(shop: Shop) -> None:
     shop.delivered_order(3)
-    said = shop.say("order.amended", 30, revision=1, lines=ordered(4))
-    assert said.archive == ["archive.revoked"]
-    assert said.answer["statuses"] == {"s": "delivered"}
+    flushed = shop.say("order.amended", 30, revision=1, lines=ordered(4))
+    assert flushed.archive == ["archive.revoked"]
+    assert flushed.answer["statuses"] == {"s": "delivered"}
 
 
 def test_a_dead_letter_revokes_and_its_end_makes_eligible_again(shop: Shop) -> None:
     shop.delivered_order(3)
-    said = shop.send(BROKEN, topic=Topic.SUB_ORDERS)
-    assert said.archive == ["archive.revoked"]
-    assert said.statuses[0]["eligible"] is False
+    flushed = shop.send(BROKEN, topic=Topic.SUB_ORDERS)
+    assert flushed.archive == ["archive.revoked"]
+    assert flushed.statuses[0]["eligible"] is False
     replayed = body_of("sub_order.label_issued", 5)
     assert shop.send(replayed, headers=(("replay-of", b"sub-orders.events.v1/0/4"),)).archive == ["archive.eligible"]
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from schemas.topics import Topic
-from tests.unit.domain.shop import Said, Shop, child, lines, ordered
+from tests.unit.domain.shop import Flushed, Shop, child, lines, ordered
 
 
-def named(said: Said) -> list[tuple[str, str | None, str | None, str | None]]:
+def named(flushed: Flushed) -> list[tuple[str, str | None, str | None, str | None]]:
     return [
         (alert["alert"], alert.get("order_id"), alert.get("sub_order_id"), alert.get("sku"))
-        for alert in said.events(Topic.ALERTS)
+        for alert in flushed.events(Topic.ALERTS)
     ]
 
 
@@ -27,8 +27,8 @@ def test_over_allocation_of_a_sku_outlives_a_look_at_another(shop: Shop) -> None
 
 def test_units_of_a_sku_that_was_not_ordered_are_over_allocated(shop: Shop) -> None:
     shop.order(3)
-    said = shop.say("sub_order.created", 1, lines=lines(1, "other"))
-    assert named(said) == [("over_allocated", "o", None, "other")]
+    flushed = shop.say("sub_order.created", 1, lines=lines(1, "other"))
+    assert named(flushed) == [("over_allocated", "o", None, "other")]
 
 
 def test_shipped_units_count_as_allocated(shop: Shop) -> None:

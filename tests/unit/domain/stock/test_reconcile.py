@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from schemas.topics import Topic
-from tests.unit.domain.shop import DAY, Said, Shop, iso, lines
+from tests.unit.domain.shop import DAY, Flushed, Shop, iso, lines
 from worker.domain.stock.stock import SUSPECTS_KEPT_MAX
 
 
-def reserved(shop: Shop, units: int, as_of: int, on_hand: int = 0, **fields: object) -> Said:
+def reserved(shop: Shop, units: int, as_of: int, on_hand: int = 0, **fields: object) -> Flushed:
     counts = [{"sku": "k", "on_hand": on_hand, "reserved": units}]
     return shop.count(on_hand, as_of, **{"origin": "marketplace", "counts": counts, **fields})
 
@@ -52,16 +52,16 @@ def test_a_key_that_is_only_compared_is_not_kept(shop: Shop) -> None:
     shop.count(4, 3, origin="marketplace", counts=[{"sku": "k", "on_hand": 4, "reserved": 1}])
     assert shop.levels() == []
     assert shop.processor.gauges()["stock_keys"] == 0
-    said = shop.count(5, 4)
-    assert [move[0] for move in said.moves] == ["count"], "and is known once it is counted"
+    flushed = shop.count(5, 4)
+    assert [move[0] for move in flushed.moves] == ["count"], "and is known once it is counted"
 
 
 def test_a_marketplace_is_never_adopted_nor_compared_by_on_hand(shop: Shop) -> None:
     assert shop.count(4, 3, origin="marketplace").moves == []
     shop.count(10, 5)
-    said = shop.count(8, 6, origin="marketplace")
-    assert (said.moves, said.drifts) == ([], [])
-    assert said.summaries[0]["skus_checked"] == 0
+    flushed = shop.count(8, 6, origin="marketplace")
+    assert (flushed.moves, flushed.drifts) == ([], [])
+    assert flushed.summaries[0]["skus_checked"] == 0
 
 
 # Drift of reserved.
@@ -87,9 +87,9 @@ def test_reserved_is_compared_whether_or_not_the_count_is_greater(shop: Shop) ->
 def test_one_count_may_drift_in_both_measures(shop: Shop) -> None:
     shop.count(10, 5)
     shop.order(3, 5)
-    said = reserved(shop, 1, 30, on_hand=9, origin="erp")
-    assert sorted(said.drifts) == [("on_hand", "k", 10, 9, True), ("reserved", "k", 3, 1, False)]
-    assert (said.summaries[0]["skus_checked"], said.summaries[0]["skus_drifted"]) == (1, 1)
+    flushed = reserved(shop, 1, 30, on_hand=9, origin="erp")
+    assert sorted(flushed.drifts) == [("on_hand", "k", 10, 9, True), ("reserved", "k", 3, 1, False)]
+    assert (flushed.summaries[0]["skus_checked"], flushed.summaries[0]["skus_drifted"]) == (1, 1)
 
 
 @pytest.mark.parametrize(("as_of", "compared"), [(60, True), (59, False)])
@@ -97,9 +97,9 @@ def test_reserved_of_a_count_a_day_older_than_its_record_is_not_compared(as_of: 
     shop = Shop()
     shop.order(3)
     shop.now = 60 + DAY
-    said = reserved(shop, 1, as_of)
-    assert bool(said.drifts) is compared
-    assert said.summaries[0]["skus_checked"] == int(compared)
+    flushed = reserved(shop, 1, as_of)
+    assert bool(flushed.drifts) is compared
+    assert flushed.summaries[0]["skus_checked"] == int(compared)
 
 
 def test_movements_of_many_events_are_remembered_for_reserved(shop: Shop) -> None:
@@ -132,8 +132,8 @@ def test_reserved_is_not_compared_where_orders_since_may_have_left(as_of: int, *
     shop.now = 100 * DAY
     shop.order(1, shop.now, order_id="newer")
     shop.now = as_of
-    said = reserved(shop, 1, as_of)
-    assert bool(said.drifts) is compared
+    flushed = reserved(shop, 1, as_of)
+    assert bool(flushed.drifts) is compared
 
 
 def test_movements_are_compared_by_when_they_happened(shop: Shop) -> None:

@@ -78,9 +78,7 @@ def test_a_restock_counts_only_strictly_after_the_count(at: int, on_hand: int) -
 
 
 @pytest.mark.parametrize(("at", "on_hand", "outcome"), [(4, 10, STALE), (5, 10, STALE), (6, 14, APPLIED)])
-def test_an_adjustment_counts_only_strictly_after_the_count(
-    shop: Shop, at: int, on_hand: int, outcome: str
-) -> None:
+def test_an_adjustment_counts_only_strictly_after_the_count(shop: Shop, at: int, on_hand: int, outcome: str) -> None:
     shop.count(10, 5)
     assert shop.say("stock.adjusted", at, delta=4).outcome == outcome
     assert shop.stock() == (on_hand, 0)
@@ -119,9 +117,9 @@ def test_the_first_count_is_written_even_if_it_is_zero(shop: Shop) -> None:
 
 def test_an_equal_count_moves_nothing_but_dates_the_level(shop: Shop) -> None:
     shop.count(10, 5)
-    said = shop.count(10, 6)
-    assert (said.outcome, said.moves) == (APPLIED, [])
-    assert [level["as_of"] for level in said.levels] == [iso(6)]
+    flushed = shop.count(10, 6)
+    assert (flushed.outcome, flushed.moves) == (APPLIED, [])
+    assert [level["as_of"] for level in flushed.levels] == [iso(6)]
 
 
 def test_another_count_moves_the_difference(shop: Shop) -> None:
@@ -177,8 +175,8 @@ def test_a_corrected_return_moves_its_restock_to_another_warehouse(shop: Shop) -
     shop.count(10, 5, warehouse_id="x")
     shop.delivered_order(3)
     shop.say("sub_order.returned", 30)
-    said = shop.say("sub_order.returned", 31, warehouse_id="x")
-    assert said.places == [("w", "k", "restock", -3), ("x", "k", "restock", 3)]
+    flushed = shop.say("sub_order.returned", 31, warehouse_id="x")
+    assert flushed.places == [("w", "k", "restock", -3), ("x", "k", "restock", 3)]
     assert (shop.stock(), shop.stock("k", "x")) == ((7, 0), (13, 0))
 
 
@@ -189,8 +187,8 @@ def test_a_shipment_that_is_redated_across_the_count_is_an_adjustment(
     delivered: int, shipped: int, moved: int, on_hand: int
 ) -> None:
     shop = shipped_shop(delivered)
-    said = shop.say("sub_order.shipped", shipped)
-    assert said.moves == ([("adjust", moved, 0, moved)] if moved else [])
+    flushed = shop.say("sub_order.shipped", shipped)
+    assert flushed.moves == ([("adjust", moved, 0, moved)] if moved else [])
     assert shop.stock() == (on_hand, 0)
 
 
@@ -215,15 +213,15 @@ def test_a_shipment_of_fewer_units_is_corrected_and_the_rest_unfrozen(shop: Shop
     shop.order(3)
     shop.sub_order(3)
     shop.say("sub_order.shipped", 9)
-    said = shop.say("sub_order.cancelled", 8, lines=lines(1))
-    assert said.moves == [("release", -1, 1, 1), ("unfreeze", 1, -1, 0)]
+    flushed = shop.say("sub_order.cancelled", 8, lines=lines(1))
+    assert flushed.moves == [("release", -1, 1, 1), ("unfreeze", 1, -1, 0)]
     assert shop.stock() == (8, 0)
 
 
 def test_movements_of_one_event_are_ordered_by_warehouse_and_sku(shop: Shop) -> None:
     order_lines = [*ordered(1, "x", "b"), *ordered(1, "w", "c"), *ordered(1, "x", "a"), *ordered(1, "w", "d")]
-    said = shop.say("order.created", lines=order_lines)
-    assert [place[:2] for place in said.places] == [("w", "c"), ("w", "d"), ("x", "a"), ("x", "b")]
+    flushed = shop.say("order.created", lines=order_lines)
+    assert [place[:2] for place in flushed.places] == [("w", "c"), ("w", "d"), ("x", "a"), ("x", "b")]
 
 
 # Oversold.
