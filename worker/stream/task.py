@@ -24,11 +24,12 @@ from worker.stream.state.known_topics import NO_ANCHORS, KnownTopics, encode_kno
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import TOPICS_KEY, LastRecord, last_records
 from worker.stream.state.progress import InputProgress
-from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
+from worker.stream.status import PARTITION_TRANSITIONS, PartitionState, PartitionStatus, RestoreProgress
 from worker.stream.surroundings import Surroundings
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
 from worker.stream.transactions.transaction import TransactionWriter
+from worker.stream.transitions import next_state
 
 log = logging.getLogger(__name__)
 
@@ -169,18 +170,25 @@ class PartitionTask:
             while not self._stopping.is_set():
                 try:
                     await self._live()
-                except Halt as halt:
-                    self._halt(halt)
-                    return
+                except Halt:
+                    raise
                 except Exception as error:  # noqa: BLE001 - its class decides the log and the back-off, nothing else
                     await self._back_off(error)
+        except Halt as halt:
+            self._halt(halt)
         finally:
             if self.state is not PartitionState.HALTED:
-                self.state = PartitionState.STOPPED
+                self._enter(PartitionState.STOPPED)
+
+    def _enter(self, state: PartitionState) -> None:
+        """Change the state. Raises ForbiddenTransition, which halts the partition, if that is a defect."""
+        self.state = next_state(f"partition {self.partition}", self.state, state, PARTITION_TRANSITIONS)
 
     async def _live(self) -> None:
         """From a new producer to the first error."""
-        self.state, self.reason, self._lost, self._ran_at = PartitionState.STARTING, None, None, None
+        if self.state is not PartitionState.STARTING:
+            self._enter(PartitionState.STARTING)
+        self.reason, self._lost, self._ran_at = None, None, None
         memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
@@ -205,7 +213,7 @@ class PartitionTask:
         """Find out where to go on. Raises Halt where state and topics do not belong together, by two looks."""
         start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
         await start.fence(writer)
-        self.state = PartitionState.RESTORING
+        self._enter(PartitionState.RESTORING)
         try:
             standing = await start.run(writer, memory)
         except Breached as breach:
@@ -239,7 +247,7 @@ class PartitionTask:
         offsets = {topic: next_offsets[topic] for topic in self._config.inputs}
         self._offsets = offsets
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
-        self.state = PartitionState.RUNNING
+        self._enter(PartitionState.RUNNING)
         self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
@@ -293,7 +301,7 @@ class PartitionTask:
                 self._offsets, self._topics = offsets, topics
             except BaseException:
                 # Before the lock is given back: what the processor holds now was not committed.
-                self.state = PartitionState.BACKING_OFF
+                self._enter(PartitionState.BACKING_OFF)
                 raise
         self._moved_at, self._failures = self._clock.monotonic(), 0
         self._surroundings.observer.batch_committed(batch.report())
@@ -344,7 +352,8 @@ class PartitionTask:
         raise lost.for_now()
 
     def _halt(self, halt: Halt) -> None:
-        self.state, self.reason = PartitionState.HALTED, str(halt)
+        self._enter(PartitionState.HALTED)
+        self.reason = str(halt)
         log.error(
             "partition halted",
             extra={"partition": self.partition, "reason": self.reason},
@@ -354,7 +363,8 @@ class PartitionTask:
 
     async def _back_off(self, error: Exception) -> None:
         cause = cause_of(error)
-        self.state = PartitionState.BACKING_OFF
+        if self.state is not PartitionState.BACKING_OFF:  # a transaction that failed has entered it already
+            self._enter(PartitionState.BACKING_OFF)
         self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
         self._surroundings.observer.task_restarted(self.partition, cause)
         if self._ran_at is not None and (self._clock.monotonic() - self._ran_at) * 1000 > RUN_MS_LONG:

@@ -28,7 +28,7 @@ from worker.stream.kafka.reaper import Reaper
 from worker.stream.state.positions import FENCE_KEY, JournalEnd
 from worker.stream.transactions.transaction import TransactionWriter
 
-HASTY = replace(CONFIG, step_ms_max=20, abort_ms_max=20)
+HASTY = replace(CONFIG, step_ms_max=200, abort_ms_max=200)
 STATE = CONFIG.state_topic
 RECORDS = [("out", b"key", b"value", ()), (STATE, b"a", b"1", ()), (STATE, b"b", b"2", ())]
 
