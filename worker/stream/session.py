@@ -17,7 +17,7 @@ from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
 from worker.stream.kafka.assignor import assignor_with
-from worker.stream.start.topics import TopicCheck, TopicsSeen
+from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.status import PartitionState
 from worker.stream.surroundings import Surroundings

@@ -134,7 +134,7 @@ async def test_a_batch_with_a_broken_byte_on_disk_halts_its_partition_alone(tmp_
         async with world.running(ready=False) as engine:
             await until(lambda: state_of(engine.status(), 1) is PartitionState.HALTED, engine)
             reason = engine.status().partitions[1].reason or ""
-            assert reason.startswith(f"partition 1 must go on at offset 10 of {world.a}, which cannot be read")
+            assert reason.startswith(f"partition 1 must continue at offset 10 of {world.a}, which cannot be read")
             await world.processed(10 + len(NUMBERS), engine)
             assert state_of(engine.status(), 0) is PartitionState.RUNNING
         positions = await world.positions()

@@ -14,7 +14,7 @@ TASK = "worker.stream.task"
 TRANSACTION = "worker.stream.transactions.transaction"
 PRODUCER = "worker.stream.kafka.producer"
 READER = "worker.stream.start.partition_reader"
-STARTING = "worker.stream.start.starting"
+STARTING = "worker.stream.start.partition_start"
 SESSION = "worker.stream.session"
 BATCH = "worker.stream.transactions.batch"
 

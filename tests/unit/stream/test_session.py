@@ -15,7 +15,7 @@ from worker.stream.errors import NotReady
 from worker.stream.feed import Lane
 from worker.stream.merge import Merge
 from worker.stream.session import DUPLICATE_REBALANCES, Session
-from worker.stream.start.topics import TopicCheck, TopicsSeen
+from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
 

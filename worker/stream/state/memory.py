@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.stream.processor import Processor
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.positions import JournalEnd
-from worker.stream.state.progress import InputProgress
 
 
 @dataclass(frozen=True)

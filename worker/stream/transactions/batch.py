@@ -11,9 +11,9 @@ from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output, OutputRecord
+from worker.stream.state.input_progress import InputProgress, outcomes_between
 from worker.stream.state.positions import POSITIONS_KEY, Checkpoint, JournalEnd, encode_checkpoint
-from worker.stream.state.progress import InputProgress, outcomes_between
-from worker.stream.steps import take_steps
+from worker.stream.time_slices import take_steps
 from worker.stream.transactions.breaker import Breaker
 
 

@@ -11,6 +11,7 @@ from tests.unit.stream.records import record
 from worker.stream import Outcome, OutputRecord
 from worker.stream.errors import Halt
 from worker.stream.records import Output
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import (
     POSITIONS_KEY,
     JournalEnd,
@@ -19,7 +20,6 @@ from worker.stream.state.positions import (
     begun_at,
     decode_checkpoint,
 )
-from worker.stream.state.progress import InputProgress
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
 

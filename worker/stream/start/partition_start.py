@@ -16,6 +16,7 @@ from worker.stream.records import OutputRecord
 from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.start.partition_reader import PartitionReader
 from worker.stream.start.restore import Restored, StateReader
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics, encode_known_topics
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import (
@@ -32,10 +33,9 @@ from worker.stream.state.positions import (
     encode_format,
     last_records,
 )
-from worker.stream.state.progress import InputProgress
 from worker.stream.status import RestoreProgress
-from worker.stream.steps import take_steps
 from worker.stream.surroundings import Surroundings
+from worker.stream.time_slices import take_steps
 from worker.stream.transactions.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
