@@ -47,7 +47,7 @@ from worker.stream.kafka.transaction_requests import EndTxnRequest_v5, ProduceRe
 
 
 @OLD_WAY
-async def test_the_old_way_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_the_old_protocol_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
     await producer.begin(["a", "b"], with_offsets=True)
     assert await producer.write(rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
     await producer.end(commit=True)
@@ -65,7 +65,7 @@ async def test_the_old_way_takes_three_round_trips(producer: TransactionalProduc
 
 
 @AS_KAFKA_4
-async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_first(
+async def test_the_protocol_of_kafka_4_takes_three_requests_offsets_first(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     await producer.begin(["a", "b"], with_offsets=True)
@@ -86,7 +86,7 @@ async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_
 
 
 @AS_KAFKA_4
-async def test_where_several_brokers_are_written_to_they_are_told_before_and_go_together(
+async def test_partitions_of_several_brokers_are_added_before_the_writes(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     """Each would add its partitions by itself; but the coordinator takes one after the other, and they wait long."""
@@ -106,7 +106,7 @@ async def test_where_several_brokers_are_written_to_they_are_told_before_and_go_
 
 
 @AS_KAFKA_4
-async def test_records_that_meet_the_last_transaction_are_asked_for_again_and_leaders_are_not(
+async def test_records_that_meet_the_last_transaction_are_retried_quietly(
     producer: TransactionalProducer, brokers: Brokers, caplog: pytest.LogCaptureFixture
 ) -> None:
     brokers.next[PRODUCE] += [ConcurrentTransactions, ConcurrentTransactions]
@@ -117,7 +117,7 @@ async def test_records_that_meet_the_last_transaction_are_asked_for_again_and_le
 
 @AS_KAFKA_4
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_transaction_that_somebody_else_has_ended_is_told_as_a_fence(
+async def test_an_end_by_another_producer_means_fenced(
     producer: TransactionalProducer, brokers: Brokers, *, commits: bool
 ) -> None:
     brokers.next[END].append(InvalidTxnState)
@@ -127,7 +127,7 @@ async def test_a_transaction_that_somebody_else_has_ended_is_told_as_a_fence(
 
 
 @AS_KAFKA_4
-async def test_each_end_brings_the_producer_id_and_the_epoch_of_the_next_transaction(
+async def test_each_end_brings_the_epoch_of_the_next_transaction(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     await transaction(producer)
@@ -152,7 +152,7 @@ async def test_a_transaction_without_offsets_is_none_of_the_group(
     assert [name for name in brokers.course if not name.endswith("!")] == expected
 
 
-async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_a_transaction_that_was_not_begun_is_not_ended(producer: TransactionalProducer, brokers: Brokers) -> None:
     await producer.end(commit=False)
     await producer.begin([], with_offsets=False)
     await producer.end(commit=False)
@@ -165,7 +165,7 @@ async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, 
 @OLD_WAY
 @pytest.mark.parametrize("name", [END, COMMIT_OFFSETS])
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
-async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without_an_answer(
+async def test_a_request_that_could_do_harm_late_is_not_repeated(
     producer: TransactionalProducer, brokers: Brokers, name: str, error: KafkaError
 ) -> None:
     brokers.next[name].append(error)
@@ -183,7 +183,7 @@ async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without
     indirect=["brokers"],
 )
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
-async def test_what_does_no_harm_twice_is_asked_for_again_without_an_answer(
+async def test_a_request_that_does_no_harm_twice_is_repeated(
     producer: TransactionalProducer, brokers: Brokers, name: str, error: KafkaError
 ) -> None:
     brokers.next[name].append(error)
@@ -228,7 +228,7 @@ async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -
         (ConcurrentTransactions, 0),
     ],
 )
-async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
+async def test_transient_errors_are_retried_and_moved_coordinators_found(
     producer: TransactionalProducer, brokers: Brokers, name: str, passing: Refusal | Exception, lookups: int
 ) -> None:
     await transaction(producer)
@@ -244,7 +244,7 @@ async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
 @pytest.mark.parametrize(
     ("refusal", "raised"), [(InvalidTxnState, InvalidTxnState), (InvalidProducerEpoch, ProducerFenced)]
 )
-async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a_fence(
+async def test_a_permanent_error_is_raised_and_an_old_epoch_means_fenced(
     producer: TransactionalProducer,
     brokers: Brokers,
     name: str,
@@ -257,7 +257,7 @@ async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a
     assert len(brokers.requests[name]) == 1
 
 
-async def test_an_end_of_an_old_epoch_is_told_as_a_fence(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_an_end_with_an_old_epoch_means_fenced(producer: TransactionalProducer, brokers: Brokers) -> None:
     brokers.next[END].append(InvalidProducerEpoch)
     with pytest.raises(ProducerFenced):
         await transaction(producer)
@@ -291,7 +291,7 @@ async def test_what_was_refused_is_named(
         await transaction(producer, "ab")
 
 
-async def test_a_group_or_an_id_that_may_not_be_used_is_named_where_its_coordinator_is_asked_for(
+async def test_a_coordinator_lookup_without_the_right_names_the_group(
     producer: TransactionalProducer, brokers: Brokers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_kind: int, _key: str) -> int:
@@ -324,7 +324,7 @@ async def test_the_number_of_a_fenced_producer_is_known(producer: TransactionalP
 
 
 @OLD_WAY
-async def test_markers_that_take_long_are_asked_after_ever_more_seldom_and_that_is_told(
+async def test_slow_markers_are_waited_for_ever_longer_and_then_logged(
     producer: TransactionalProducer,
     brokers: Brokers,
     monkeypatch: pytest.MonkeyPatch,

@@ -20,7 +20,7 @@ from tests.unit.stream.kafka.producing import rounds, written
 from worker.stream.kafka.producer import TransactionalProducer
 
 
-async def test_batches_of_a_topic_are_written_one_after_the_other_with_numbers_that_go_on(
+async def test_batches_of_a_topic_are_written_in_order_with_rising_sequences(
     opened: TransactionalProducer, brokers: Brokers
 ) -> None:
     ends = await opened.write(rounds("aab", "aaa"), {})
@@ -63,7 +63,7 @@ async def test_leaders_are_not_looked_for_where_the_right_one_refused(
     assert (len(brokers.requests[PRODUCE]), brokers.refreshed) == (2, 0)
 
 
-async def test_what_the_broker_has_already_is_written_and_its_place_may_be_unknown(
+async def test_a_repeated_batch_counts_as_written_even_without_an_offset(
     opened: TransactionalProducer, brokers: Brokers
 ) -> None:
     brokers.next[PRODUCE].append(DuplicateSequenceNumber)

@@ -109,7 +109,7 @@ async def test_a_flush_that_raises_halts() -> None:
         await rig.flush()
 
 
-async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_on_between_steps() -> None:
+async def test_the_rest_of_a_record_is_done_before_the_next_one_in_steps() -> None:
     rig = _Rig()
     rig.processor.rest = rig.steps()
     others = _Others(rig)
