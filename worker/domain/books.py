@@ -176,6 +176,7 @@ class Books:
         for touched in in_slices(self._touched, ORDERS_PER_STEP):
             self._write_orders(touched)
             yield self.out.take()
+        self.out.check_statuses_written()
         for account in self._opened:
             if account.is_empty:  # records that are refused may name any number of accounts
                 del self.accounts[account.id]

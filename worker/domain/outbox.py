@@ -35,6 +35,7 @@ from worker.domain.order.units import unit_rows
 from worker.domain.stock.reconcile import Drift, listed, suspects_of
 from worker.domain.stock.snapshots import Snapshot
 from worker.domain.stock.stock import Posting, Stock
+from worker.domain.violations import InvariantViolation
 
 SEVERITIES: Final[dict[Alert, Severity]] = {
     "oversold": "critical",
@@ -274,6 +275,11 @@ class Outbox:
             unit_rows(order),
         )
         self._records.append((_STATUS, key, value))
+
+    def check_statuses_written(self) -> None:
+        """Raise InvariantViolation where an order's status record changed and was not written before the flush ends."""
+        if self._statuses:
+            raise InvariantViolation(f"the status records of {len(self._statuses)} orders changed and were not written")
 
     def take(self) -> list[Record]:
         """All records made since the last call, state included: of levels and statuses those that were written."""

@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 import msgspec
+import pytest
 
 from schemas.outputs import (
     Alert,
@@ -22,7 +23,12 @@ from schemas.outputs import (
 )
 from schemas.topics import Topic
 from tests.unit.domain.shop import Flushed, Shop, body_of, counted, iso, lines, ordered
-from worker.domain.outbox import _MOVEMENT_TALLY, SEVERITIES
+from worker.domain.accounts import Account
+from worker.domain.cause import Cause
+from worker.domain.order.state import OrderState
+from worker.domain.outbox import _MOVEMENT_TALLY, SEVERITIES, Outbox
+from worker.domain.policies import AccountPolicies
+from worker.domain.violations import InvariantViolation
 
 SHAPES: dict[Topic, msgspec.json.Decoder[Any]] = {
     Topic.MOVEMENTS: msgspec.json.Decoder(StockMoved, strict=True),
@@ -160,3 +166,13 @@ def test_what_was_decided_is_counted_by_kind() -> None:
 def test_every_alert_has_a_severity_and_every_movement_is_counted() -> None:
     assert SEVERITIES.keys() == set(get_args(Alert))
     assert _MOVEMENT_TALLY.keys() == set(get_args(Movement))
+
+
+def test_a_changed_status_that_was_not_written_stops_the_partition() -> None:
+    out, order = Outbox(), OrderState()
+    account = Account("a", AccountPolicies())
+    out.status_changed(Cause(account, "orders.events.v1/0/1", 0, iso(0), "e"), order)
+    with pytest.raises(InvariantViolation, match="status records of 1 orders"):
+        out.check_statuses_written()
+    out.write_status(b"a/o", "o", order)
+    out.check_statuses_written()

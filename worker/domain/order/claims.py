@@ -90,16 +90,17 @@ def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
             _add_returns(order, sub_order, warehouse, skus, claims)
     if order.lines is None:
         return Settlement(claims, {}, _NO_SKUS)
-    return _add_uncovered(order, order.lines, skus, claims, covers)
+    return _compare_with_order(order, order.lines, skus, claims, covers)
 
 
-def _add_uncovered(
+def _compare_with_order(
     order: OrderState,
     lines: dict[str, dict[str, int]],
     skus: Collection[str] | None,
     claims: dict[StockKey, Claim],
     covers: dict[str, list[_Cover]],
 ) -> Settlement:
+    """Complete a settlement of a placed order: what its sub-orders leave uncovered, and where they hold too much."""
     uncovered: dict[str, dict[str, int]] = {}
     over_allocated: set[str] = set()
     for sku in lines.keys() | covers.keys() if skus is None else skus:
@@ -171,7 +172,7 @@ def _insert(flat: list[int], at: int, units: int) -> None:
 
 
 def _uncovered_units(asked: dict[str, int], covers: list[_Cover]) -> tuple[dict[str, int], bool]:
-    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked.
+    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked: `over_allocated`.
 
     What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
     """

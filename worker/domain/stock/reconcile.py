@@ -1,6 +1,6 @@
 """A count of one key against the ledger: drift, and its suspects. Contract section 6.
 
-Decisions only: `counting` writes them down.
+A count is compared, and adopted where it may be; `counting` writes down what came of it.
 """
 
 from __future__ import annotations
