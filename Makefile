@@ -19,7 +19,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants schemas state-fixture locks clean python
+.PHONY: help setup demo test check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants reference schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,7 @@ check: setup ## lint, formatting, types, import contracts, generated files
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m tests.reference --check
 
 kafka: python ## start Apache Kafka for development at 127.0.0.1:9092 (PORT=), Ctrl-C stops it
 	@$(PYTHON) -m deploy.kafka --port $(PORT) $(ARGS)
@@ -75,6 +76,9 @@ simulate: setup ## try to refute exactly-once: engines in simulated worlds where
 
 mutants: setup ## break the engine on purpose, and show which seed of the simulation finds it
 	@$(BIN)/python -m tests.simulator.mutants $(ARGS)
+
+reference: setup ## write the pages of docs/reference from the code
+	$(BIN)/python -m tests.reference
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate

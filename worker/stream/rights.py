@@ -43,7 +43,7 @@ def hidden_sentence(user: object, hidden: Sequence[str]) -> str:
     """What to do about topics that are hidden from `user`."""
     return (
         f"{user_text(user)} lacks the right Describe on {_some(hidden, 'topic')}, so it cannot be seen whether "
-        f"{'it exists' if len(hidden) == 1 else 'they exist'}: grant what the README lists under Rights"
+        f"{'it exists' if len(hidden) == 1 else 'they exist'}: grant what docs/rights.md lists"
     )
 
 
@@ -69,7 +69,7 @@ def missing_right(
         case _:
             # Who may write to some topic may also have a producer that is idempotent.
             lacks = "Write on the topics that are to be written"
-    return f"{user_text(user)} lacks the right {lacks}: grant what the README lists under Rights"
+    return f"{user_text(user)} lacks the right {lacks}: grant what docs/rights.md lists"
 
 
 def right_of_worker(config: EngineConfig) -> Callable[[str], str]:
