@@ -9,7 +9,7 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
-PAGES = [README, *sorted(ROOT.glob("C*.md")), ROOT / "schemas" / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), ROOT / "schemas" / "README.md", *sorted(DOCS.rglob("*.md"))]
 """Every page that a reader may follow a link from."""
 
 _BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
