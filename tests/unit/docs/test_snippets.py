@@ -105,6 +105,12 @@ def test_every_file_of_the_code_that_a_page_names_exists(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_every_module_that_the_design_names_exists() -> None:
+    modules = [path.as_posix() for folder in ("worker", "schemas") for path in (ROOT / folder).rglob("*.py")]
+    for name in re.findall(r"`([\w/]+\.py)`", text_of(DOCS / "design.md")):
+        assert any(module.endswith(f"/{name}") for module in modules), name
+
+
 def test_no_page_names_a_path_of_somebodys_machine() -> None:
     for page in [*PAGES, *DOCS.rglob("*.svg")]:
         assert re.findall(r"/(?:home|root|Users|work)/\w+", text_of(page)) == []
