@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.brokers import Broker, Names
 from worker.demo.disturbance import Delivery
 from worker.demo.feed import feed
@@ -220,7 +220,9 @@ class System:
 
     def _inputs(self) -> list[TopicPartition]:
         return [
-            TopicPartition(self.topic(topic), partition) for topic in INPUTS for partition in range(self.partitions)
+            TopicPartition(self.topic(topic), partition)
+            for topic in LEDGER.inputs
+            for partition in range(self.partitions)
         ]
 
     async def _committed(self, admin: AIOKafkaAdminClient) -> dict[TopicPartition, int]:

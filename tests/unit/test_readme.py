@@ -9,7 +9,7 @@ import pytest
 
 from schemas.catalogue import TOPIC_OF
 from schemas.decoding import decode
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.readme import README, ROOT, between_markers, renewed, tables
 
 PAGES = [
@@ -45,7 +45,7 @@ def test_every_event_shown_is_valid(readme: str) -> None:
     assert len(events) >= 4
     for event in events:
         topic = TOPIC_OF[json.loads(event)["type"]]
-        assert topic in INPUTS
+        assert topic in LEDGER.inputs
         assert decode(topic, event.encode()).event.account_id == "acme"
 
 

@@ -13,7 +13,7 @@ import click
 
 from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.times import read_time, timestamp_text
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import Asked
 from worker.cli.context import Refusal
 from worker.settings import Settings
@@ -72,7 +72,7 @@ class Choice:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for a topic that is none."""
         if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
-            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
+            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(LEDGER.inputs)}")
 
     def takes(self, entry: Entry, settings: Settings) -> bool:
         """Whether an entry passes all filters but the limit."""
@@ -140,7 +140,7 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
 
 def inputs_of(settings: Settings) -> set[str]:
     """The full names of the input topics."""
-    return {settings.topic(topic) for topic in INPUTS}
+    return {settings.topic(topic) for topic in LEDGER.inputs}
 
 
 async def all_entries(system: Asked) -> list[Entry]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ class _Told:
 class RefusalLog:
     """Logs what was dead-lettered, once it was committed."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, monotonic: Callable[[], float]) -> None:
         """Count time from now on."""
         self._monotonic = monotonic
         self._told: dict[str | None, _Told] = {}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 
@@ -29,13 +28,15 @@ class Progress:
         records_committed: Callable[[], int],
         dead_lettered: Callable[[], Mapping[str, int]],
         *,
-        monotonic: Callable[[], float] = time.monotonic,
+        role: str,
+        monotonic: Callable[[], float],
     ) -> None:
-        """Ask these, the last one by code, and count time from now on."""
+        """Ask these of a role, the last one by code, and count time from now on."""
         self._status = status
         self._records_committed = records_committed
         self._dead_lettered = dead_lettered
         self._monotonic = monotonic
+        self._log = log.bind(role=role)
         self._started_at = self._told_at = monotonic()
         self._told_records = 0
         self._told_dead: Mapping[str, int] = {}
@@ -57,7 +58,7 @@ class Progress:
         if self._ready:
             if not was_ready:
                 seconds = round(self._monotonic() - self._started_at, 1)
-                log.info("ready", partitions=sorted(partitions), seconds_since_start=seconds)
+                self._log.info("ready", partitions=sorted(partitions), seconds_since_start=seconds)
             self._obstacle = None
             return
         problem = None if status is None else status.problem
@@ -75,7 +76,7 @@ class Progress:
             return
         self._obstacle, self._told_obstacle_at = obstacle, now
         reasons = {number: partition.reason or partition.state.value for number, partition in waiting.items()}
-        log.warning("not ready", problem=problem, partitions=reasons)
+        self._log.warning("not ready", problem=problem, partitions=reasons)
 
     def _tell_dead_letters(self) -> None:
         now = self._monotonic()
@@ -83,7 +84,7 @@ class Progress:
             return
         new = Counter(self._dead_lettered()) - Counter(self._told_dead)
         if new:
-            log.warning("dead-lettered", codes=dict(new), see="stockfreeze dead-letters list")
+            self._log.warning("dead-lettered", codes=dict(new), see="stockfreeze dead-letters list")
             self._told_dead, self._told_dead_at = dict(self._dead_lettered()), now
 
     def _tell_rate(self, status: EngineStatus | None) -> None:
@@ -93,7 +94,7 @@ class Progress:
         records = self._records_committed()
         if records > self._told_records:
             partitions = [] if status is None else list(status.partitions.values())
-            log.info(
+            self._log.info(
                 "progress",
                 records_per_second=round((records - self._told_records) / (now - self._told_at)),
                 records_since_start=records,

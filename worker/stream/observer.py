@@ -6,12 +6,15 @@ Callbacks are synchronous and short, run on the event loop, and are made only fo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from worker.stream.processor import Outcome, Processor
 
+P_co = TypeVar("P_co", bound=Processor, covariant=True)
+P_contra = TypeVar("P_contra", bound=Processor, contravariant=True)
 
-class BatchReport(NamedTuple):
+
+class BatchReport(NamedTuple, Generic[P_co]):
     """One committed transaction of a partition."""
 
     partition: int
@@ -24,14 +27,14 @@ class BatchReport(NamedTuple):
     """From the begin of the transaction, processing included, to the answer of its commit."""
     outputs: int
     """Records written, state included."""
-    processor: Processor
+    processor: P_co
     """What decided it: for what it counted itself."""
 
 
-class Observer(Protocol):
+class Observer(Protocol[P_contra]):
     """Told of everything worth counting."""
 
-    def batch_committed(self, report: BatchReport) -> None:
+    def batch_committed(self, report: BatchReport[P_contra]) -> None:
         """A transaction was committed; one that only passes over gaps has no records."""
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from worker.stream.records import InputRecord, Output
 
@@ -108,6 +108,10 @@ class Processor(Protocol):
         input offsets. Each part is copied at once, so that its memory is there for the next.
         """
         ...
+
+
+P = TypeVar("P", bound=Processor)
+"""The processor that an engine hosts: its parts hand it on with its own type."""
 
 
 class StateVersionError(Exception):

@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import Generic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
@@ -17,6 +18,7 @@ from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
 from worker.stream.kafka.assignor import assignor_with
+from worker.stream.processor import P
 from worker.stream.start.topics import TopicCheck, TopicsSeen
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.status import PartitionState
@@ -32,11 +34,15 @@ DUPLICATE_REBALANCES = 6
 DUPLICATE_SECONDS = 30.0
 
 
-class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # aiokafka has no types
     """Membership in the group, once. `halted` outlives it: a halted partition stays so in this process."""
 
     def __init__(
-        self, surroundings: Surroundings, check: TopicCheck, topics: TopicsSeen, halted: dict[int, PartitionTask]
+        self,
+        surroundings: Surroundings[P],
+        check: TopicCheck,
+        topics: TopicsSeen,
+        halted: dict[int, PartitionTask[P]],
     ) -> None:
         config = surroundings.config
         self._surroundings = surroundings
@@ -70,7 +76,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
         self._began_at = self._clock.monotonic()
         self._answer: tuple[int | None, float] = (None, self._began_at)
-        self.tasks: dict[int, PartitionTask] = {}
+        self.tasks: dict[int, PartitionTask[P]] = {}
         self.joined = False
         self._closed = False
 

@@ -1,10 +1,11 @@
-"""What the engine says of itself: the state of each partition, and whether the worker is ready."""
+"""What the engine reports of itself: its state, that of each partition, and whether it is ready."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class PartitionState(StrEnum):
@@ -47,15 +48,61 @@ class PartitionStatus:
     """The last restore, or the one going on."""
 
 
+class EngineState(StrEnum):
+    """Where an engine is, from its making to its end.
+
+        NEW ──► CHECKING ──► IN_SESSION ──► LEAVING
+         │        │    ▲                       │
+         │        ▼    │                       │
+         │      BACKING_OFF ◄──────────────────┘
+         │
+         │      from each of these four: ──► STOPPING
+         │                                      │
+         └────────────────► ENDED ◄─────────────┘
+
+    A defect of the engine itself ends it from CHECKING, LEAVING and BACKING_OFF, too.
+    """
+
+    NEW = "new"
+    """Made, and not yet run."""
+    CHECKING = "checking"
+    """Connects, and looks at the topics before it joins the group."""
+    IN_SESSION = "in_session"
+    """Joins the group, or is in it: `EngineStatus.joined` is the difference."""
+    LEAVING = "leaving"
+    """The session failed: its partitions stop, and the group is left."""
+    BACKING_OFF = "backing_off"
+    """Waits before the next attempt; `EngineStatus.problem` is why."""
+    STOPPING = "stopping"
+    """It was asked to stop: batches in hand end or are aborted, and the group is left."""
+    ENDED = "ended"
+    """It runs no more, and never again."""
+
+
+ENGINE_TRANSITIONS: Final[Mapping[EngineState, frozenset[EngineState]]] = {
+    EngineState.NEW: frozenset({EngineState.CHECKING, EngineState.ENDED}),
+    EngineState.CHECKING: frozenset(
+        {EngineState.IN_SESSION, EngineState.BACKING_OFF, EngineState.STOPPING, EngineState.ENDED}
+    ),
+    EngineState.IN_SESSION: frozenset({EngineState.LEAVING, EngineState.STOPPING}),
+    EngineState.LEAVING: frozenset({EngineState.BACKING_OFF, EngineState.STOPPING, EngineState.ENDED}),
+    EngineState.BACKING_OFF: frozenset({EngineState.CHECKING, EngineState.STOPPING, EngineState.ENDED}),
+    EngineState.STOPPING: frozenset({EngineState.ENDED}),
+    EngineState.ENDED: frozenset(),
+}
+"""The drawing above, as a table: the engine enters no state that is not in it."""
+
+
 @dataclass(frozen=True)
 class EngineStatus:
     """The engine as a whole."""
 
     joined: bool
-    """Whether the group has given this worker its partitions (which may be none)."""
+    """Whether the group has given this engine its partitions (which may be none)."""
     problem: str | None
-    """A sentence on what keeps the whole worker from its work."""
+    """A sentence on what keeps the whole engine from its work."""
     partitions: Mapping[int, PartitionStatus]
+    state: EngineState = EngineState.IN_SESSION
 
     @property
     def ready(self) -> bool:

@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
 from worker.stream.merge import Merge
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.start.starting import PartitionStart, Standing
 from worker.stream.state.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
@@ -43,12 +43,12 @@ RUN_MS_LONG = 30_000
 """A task that ran so long worked, though it may have had nothing to commit: what ended it is a new failure."""
 
 
-class PartitionTask:
+class PartitionTask(Generic[P]):
     """Processes one partition from `start` to `stop`."""
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        surroundings: Surroundings[P],
         feed: Feed,
         partition: int,
         partition_count: int,
@@ -65,7 +65,7 @@ class PartitionTask:
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
-        self.processor: Processor
+        self.processor: P
         """What holds the state; there is none before a restore begins."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
@@ -114,7 +114,7 @@ class PartitionTask:
         running.cancel()
         await asyncio.wait({running}, timeout=2 * self._config.abort_ms_max / 1000)
 
-    async def read(self, look: Callable[[Processor], T]) -> T:
+    async def read(self, look: Callable[[P], T]) -> T:
         """Let `look` see the committed state. Raises NotAssigned while there is none."""
         async with self._between:
             if self.state is not PartitionState.RUNNING:
@@ -201,7 +201,7 @@ class PartitionTask:
             self._feed.close(self.partition)
             await writer.discard()
 
-    async def _start(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+    async def _start(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
         """Find out where to go on. Raises Halt where state and topics do not belong together, by two looks."""
         start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
         await start.fence(writer)

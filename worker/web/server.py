@@ -13,7 +13,7 @@ import html
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, overload
@@ -84,6 +84,21 @@ class Ledgers(Protocol):
         """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
 
 
+class NoLedgers:
+    """The pages of a worker without the role `ledger`: no account is here."""
+
+    partition_count: int | None = None
+
+    def status(self) -> EngineStatus | None:
+        """There is no engine of the ledger."""
+        return None
+
+    async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
+        """Raises NotAssigned."""
+        del question
+        raise NotAssigned(f"partition {partition} is not processed by this worker")
+
+
 class Directory(Protocol):
     """Where the other workers' pages are."""
 
@@ -129,16 +144,21 @@ class Pages(Service):
         port: int,
         ledgers: Ledgers,
         directory: Directory,
+        roles: Callable[[], Mapping[str, EngineStatus | None]],
         registry: CollectorRegistry,
         title: str,
         worker: str,
     ) -> None:
-        """Listen on this address (port 0: any free one) once started, and put the name `worker` into every answer."""
+        """Listen on this address (port 0: any free one) once started, and put the name `worker` into every answer.
+
+        `roles` gives the status of each role, for the health.
+        """
         super().__init__()
         self._host = host
         self._port = port
         self._ledgers = ledgers
         self._directory = directory
+        self._roles = roles
         self._registry = registry
         self._title = title
         self._worker = worker
@@ -197,8 +217,8 @@ class Pages(Service):
         return _json({"live": True})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        told = readiness(self._ledgers.status())
-        return _json(told, HTTPStatus.OK if told["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
+        health = readiness(self._roles())
+        return _json(health, HTTPStatus.OK if health["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))

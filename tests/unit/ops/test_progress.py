@@ -20,7 +20,11 @@ class Scene:
         self.dead: Counter[str] = Counter()
         self.status: EngineStatus | None = None
         self.progress = Progress(
-            lambda: self.status, lambda: self.records, lambda: self.dead, monotonic=lambda: self.now_seconds
+            lambda: self.status,
+            lambda: self.records,
+            lambda: self.dead,
+            role="ledger",
+            monotonic=lambda: self.now_seconds,
         )
 
     def tell(self, *, after_seconds: float = 1.0) -> list[Mapping[str, Any]]:
@@ -45,6 +49,7 @@ def test_readiness_is_told_when_it_changes_and_only_then(scene: Scene) -> None:
     scene.status = status(PartitionState.RUNNING)
     (ready,) = scene.tell()
     assert (ready["event"], ready["partitions"], ready["seconds_since_start"]) == ("ready", [2], 2.0)
+    assert ready["role"] == "ledger"
     assert scene.tell() == []
     scene.status = status(PartitionState.HALTED)
     (not_ready,) = scene.tell()

@@ -116,6 +116,7 @@ def make_pages(engine: FakeEngine, port: int = 0, directory: FakeDirectory | Non
         port=port,
         ledgers=engine,
         directory=directory or FakeDirectory(),
+        roles=lambda: {"ledger": engine.status()},
         registry=registry,
         title="Stockfreeze <test>",
         worker="worker-1",

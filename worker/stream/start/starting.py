@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic
 
 from worker.stream.errors import Breached, Halt, halt_at
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.records import OutputRecord
 from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.start.partition_reader import PartitionReader
@@ -42,10 +43,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Generic[P]):
     """Where a partition goes on: with which state, at which positions, on which topics."""
 
-    processor: Processor
+    processor: P
     progress: InputProgress
     known_topics: KnownTopics
     state_offset: int
@@ -53,22 +54,22 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Generic[P]):
     """What the state says, from the topic or from memory. `state_records` None: it was not counted."""
 
-    processor: Processor
+    processor: P
     checkpoint: Checkpoint | None
     known_topics: KnownTopics
     partition_count: int | None
     state_records: int | None
 
 
-class PartitionStart:
+class PartitionStart(Generic[P]):
     """Starts one partition. `ids` are those of the topics, as far as they are known; used once."""
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        surroundings: Surroundings[P],
         partition: int,
         partition_count: int,
         ids: Mapping[str, bytes],
@@ -93,7 +94,7 @@ class PartitionStart:
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
         return self._fence_offset
 
-    async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+    async def run(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
         """Restore or resume the state, once fenced, and compare it with the topics.
 
         Raises Breached where they do not belong together, Halt where the state cannot be used, and errors of the
@@ -120,7 +121,7 @@ class PartitionStart:
 
     # -- the state
 
-    async def _resume(self, memory: Memory | None, fence_offset: int) -> _State | None:
+    async def _resume(self, memory: Memory[P] | None, fence_offset: int) -> _State[P] | None:
         """Go on with a state that this process still has, if it is still the state."""
         if memory is None or memory.partition_count != self._partition_count:
             return None
@@ -133,7 +134,7 @@ class PartitionStart:
         checkpoint = Checkpoint(progress.positions(), progress.stream_time_ms, memory.journal)
         return _State(memory.processor, checkpoint, memory.known_topics, self._partition_count, state_records=None)
 
-    async def _restore(self, begin_offset: int, fence_offset: int) -> _State:
+    async def _restore(self, begin_offset: int, fence_offset: int) -> _State[P]:
         try:
             processor = self._surroundings.processors(self._partition, self._partition_count)
         except Exception as error:
@@ -156,7 +157,7 @@ class PartitionStart:
             processor, restored.checkpoint, restored.known_topics, restored.partition_count, processor.state_records
         )
 
-    async def _finish_restore(self, processor: Processor, restored: Restored) -> None:
+    async def _finish_restore(self, processor: P, restored: Restored) -> None:
         """Let the processor derive what is not stored, giving the event loop back in between."""
         generations = {topic: position.generation for topic, position in restored.positions.items()}
         try:
@@ -171,7 +172,7 @@ class PartitionStart:
 
     # -- the comparison
 
-    async def _check(self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
+    async def _check(self, state: _State[P], bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
         checkpoint, known = state.checkpoint, state.known_topics
         found = Found(
             bounds=bounds,
@@ -240,8 +241,8 @@ class PartitionStart:
     # -- what the state says from now on
 
     async def _record(
-        self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
-    ) -> Standing:
+        self, state: _State[P], bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
+    ) -> Standing[P]:
         """Make the beginning of unknown inputs part of the state, and the ids of topics that have others now."""
         positions = {} if state.checkpoint is None else dict(state.checkpoint.positions)
         stream_time_ms = NO_STREAM_TIME if state.checkpoint is None else state.checkpoint.stream_time_ms

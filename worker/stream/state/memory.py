@@ -9,18 +9,19 @@ our next fence means that nothing happened, if the fence lies behind it and the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.positions import JournalEnd
 from worker.stream.state.progress import InputProgress
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Generic[P]):
     """The state of a partition after a transaction that was committed for sure."""
 
-    processor: Processor
+    processor: P
     progress: InputProgress
     known_topics: KnownTopics
     journal: JournalEnd
