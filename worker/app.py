@@ -28,7 +28,7 @@ from worker.ops.garbage import collect_little
 from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
 from worker.ops.metrics import Metrics
-from worker.roles import Hosted, Process, RoleMaker, maker_of
+from worker.roles import Hosted, Process, RoleMaker, host, maker_of
 from worker.settings import Settings
 from worker.web.server import NoLedgers, Pages
 
@@ -91,7 +91,7 @@ class Host:
         self._metrics = Metrics(version=self._release)
         process = Process(settings, self._metrics, self._clock, self._contact)
         makers = [maker_of(name) for name in settings.roles] if roles is None else roles
-        self._roles = [make(process) for make in makers]
+        self._roles = host(process, makers)
         self._engines = Engines(self._roles)
         self._pages = Pages(
             host=settings.web_host,

@@ -6,14 +6,14 @@ topics (`schemas.topics`), its name (`worker.settings.RoleName`) and a function 
 
 Three things belong to the process, so all its roles share them:
 
-- aiokafka's loggers: one filter tells the engines apart (`worker.stream.kafka.client_log`).
-- aiokafka's record classes: `read_as_input_records` replaces them for every consumer, also for one that is no engine's.
+- aiokafka's loggers: one filter knows the engine of each line (`worker.stream.kafka.client_log`).
+- aiokafka's record classes: `read_as_input_records` replaces them for every consumer, also for one of no engine.
 - the registry of metrics: the metrics of engines have a label `role` (`worker.ops.metrics`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar, assert_never
 
@@ -118,7 +118,6 @@ class HostedRole(Generic[C]):
 
         `committed` is called after each transaction that was committed.
         """
-        read_as_input_records()
         self.name = topics.role
         self.closed = False
         self.ledgers: Ledgers | None = None
@@ -170,7 +169,7 @@ class HostedRole(Generic[C]):
 
     def report_progress(self) -> None:
         """Log what changed."""
-        self._progress.tell()
+        self._progress.log_changes()
 
 
 class LedgerPartitions:
@@ -219,7 +218,7 @@ def host_ledger(process: Process) -> HostedRole[PartitionProcessor]:
     refusals = RefusalLog(process.clock.monotonic)
 
     def log_refusals(report: BatchReport[PartitionProcessor]) -> None:
-        refusals.tell(report.processor.refusals)
+        refusals.log(report.processor.refusals)
 
     role = HostedRole(process, LEDGER, partitions.make, committed=log_refusals)
     role.ledgers = HostedLedgers(role, partitions)
@@ -227,6 +226,12 @@ def host_ledger(process: Process) -> HostedRole[PartitionProcessor]:
 
 
 RoleMaker = Callable[[Process], Hosted]
+
+
+def host(process: Process, makers: Iterable[RoleMaker]) -> list[Hosted]:
+    """Make the roles of a process, and what they share."""
+    read_as_input_records()
+    return [make(process) for make in makers]
 
 
 def maker_of(name: RoleName) -> RoleMaker:

@@ -1,4 +1,4 @@
-"""The host: what the pages are told of the engine, and an end that nothing can hold up."""
+"""The host: the engines of all roles as one service, and an end that nothing can hold up."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ async def test_one_engine_that_ends_with_a_defect_crashes_them_all(engines: Engi
     assert "a defect" in repr(engines.crash_reason)
 
 
-def test_an_engine_that_ends_with_a_defect_ends_the_process_and_is_told() -> None:
+def test_an_engine_that_ends_with_a_defect_ends_the_process() -> None:
     ended = subprocess.run([sys.executable, "-c", DEFECT], check=False, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1, ended.stderr
     assert "the worker ends" in ended.stderr
@@ -130,7 +130,7 @@ def test_an_engine_that_ends_with_a_defect_ends_the_process_and_is_told() -> Non
     [("Engines", 1), ("Pages", 0)],
     ids=["before the engine closed", "after the engine closed"],
 )
-def test_a_stop_that_hangs_is_cut_off_with_a_code_that_says_whether_the_engine_closed(service: str, code: int) -> None:
+def test_the_code_of_a_stop_that_hangs_is_whether_the_engines_closed(service: str, code: int) -> None:
     program = HOST.format(service=service)
     ended = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert ended.returncode == code, ended.stderr

@@ -1,4 +1,4 @@
-"""Tells the log of dead letters: where the first of an account lay and why it was refused, at most once a minute."""
+"""Logs dead letters: where the first of an account lay and why it was refused, at most once a minute."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import structlog
 from worker.processors.parties import Refusals
 
 INTERVAL_SECONDS = 60.0
-"""An account is told again so often."""
+"""An account is logged again so often."""
 ACCOUNTS_MAX = 1000
-"""So many accounts are told apart within an interval; all further ones are told as one."""
+"""So many accounts have lines of their own within an interval; all further ones share one."""
 
 log = structlog.get_logger("worker.refusals")
 
 
 @dataclass(slots=True)
-class _Told:
+class _Logged:
     at: float
-    untold: int = 0
+    held_back: int = 0
 
 
 class RefusalLog:
@@ -29,15 +29,15 @@ class RefusalLog:
     def __init__(self, monotonic: Callable[[], float]) -> None:
         """Count time from now on."""
         self._monotonic = monotonic
-        self._told: dict[str | None, _Told] = {}
+        self._logged: dict[str | None, _Logged] = {}
 
-    def tell(self, refused: MutableMapping[str | None, Refusals]) -> None:
+    def log(self, refused: MutableMapping[str | None, Refusals]) -> None:
         """Log the refusals of a transaction by account (None: of nobody that can be read), and clear them."""
         now = self._monotonic()
         for account_id, refusals in refused.items():
-            told = self._told_of(account_id, now)
-            if told.at > now - INTERVAL_SECONDS:
-                told.untold += refusals.count
+            logged = self._logged_of(account_id, now)
+            if logged.at > now - INTERVAL_SECONDS:
+                logged.held_back += refusals.count
                 continue
             log.warning(
                 "records were dead-lettered",
@@ -48,14 +48,14 @@ class RefusalLog:
                 code=refusals.code,
                 error=refusals.error,
                 records=refusals.count,
-                more_since_last_told=told.untold,
+                more_since_last_told=logged.held_back,
             )
-            told.at, told.untold = now, 0
+            logged.at, logged.held_back = now, 0
         refused.clear()
 
-    def _told_of(self, account_id: str | None, now: float) -> _Told:
-        if account_id not in self._told and len(self._told) >= ACCOUNTS_MAX:
-            self._told = {key: told for key, told in self._told.items() if told.at > now - INTERVAL_SECONDS}
-            if len(self._told) >= ACCOUNTS_MAX:
+    def _logged_of(self, account_id: str | None, now: float) -> _Logged:
+        if account_id not in self._logged and len(self._logged) >= ACCOUNTS_MAX:
+            self._logged = {key: logged for key, logged in self._logged.items() if logged.at > now - INTERVAL_SECONDS}
+            if len(self._logged) >= ACCOUNTS_MAX:
                 account_id = None
-        return self._told.setdefault(account_id, _Told(now - INTERVAL_SECONDS))
+        return self._logged.setdefault(account_id, _Logged(now - INTERVAL_SECONDS))

@@ -26,7 +26,7 @@ from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.status import EngineStatus, PartitionState
 
-# A series `…_created` beside each counter says nothing that Prometheus does not know.
+# A series `…_created` beside each counter would be nothing new to Prometheus.
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library's only function without types that we call
 
 LATENCY_EDGES_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)

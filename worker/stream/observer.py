@@ -1,4 +1,4 @@
-"""What the engine tells whoever counts: metrics live outside, so that the engine knows no metrics library.
+"""What the engine reports to its observer. Metrics live outside, so that the engine knows no metrics library.
 
 Callbacks are synchronous and short, run on the event loop, and are made only for what was committed.
 """
@@ -32,7 +32,7 @@ class BatchReport(NamedTuple, Generic[P_co]):
 
 
 class Observer(Protocol[P_contra]):
-    """Told of everything worth counting."""
+    """Learns of everything worth counting."""
 
     def batch_committed(self, report: BatchReport[P_contra]) -> None:
         """A transaction was committed; one that only passes over gaps has no records."""

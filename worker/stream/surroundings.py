@@ -24,7 +24,7 @@ DETAIL_SECONDS_MAX = 10.0
 
 @dataclass(frozen=True)
 class Surroundings(Generic[P]):
-    """The settings, and the ways to time, chance and whoever watches."""
+    """The settings, and the ways to time, chance and the observer."""
 
     config: EngineConfig
     processors: Callable[[int, int], P]

@@ -1,9 +1,9 @@
 """The worker's web pages: health, metrics, and what is known about stock and orders.
 
 Answers about stock and orders come from the committed state of this worker's partitions. An account lies in one
-partition; when another worker has it, the answer is 421 (Misdirected Request), as only that worker can tell, with its
-address where it is known. While the partition is here but not running, it is 503. Ids in addresses are percent-encoded,
-`/` included (`%2F`).
+partition. When another worker has it, the answer is 421 (Misdirected Request), because only that worker knows it, with
+its address where that is known. While the partition is here but not running, the answer is 503. Ids in addresses are
+percent-encoded, `/` included (`%2F`).
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ class RequestRefused(Exception):
         partition: int | None = None,
         location: str | None = None,
     ) -> None:
-        """Tell the partition that was asked for, and the address that can answer, where they are known."""
+        """Add the partition that was asked for, and the address that can answer, where they are known."""
         super().__init__(detail)
         self.status = status
         self.location = location
@@ -285,7 +285,7 @@ class Pages(Service):
         return await self._answer(request, question, "unknown_partition", "")
 
     async def _answer(self, request: web.Request, question: Question[object], code: str, unknown: str) -> web.Response:
-        """Ask the partition, if it is here; `code` and `unknown` say what 404 means."""
+        """Ask the partition, if it is here; `code` and `unknown` are the answer 404."""
         partition = await self._partition_of(request, question)
         answer = await question.ask(self._look_into(partition), partition)
         if answer is None:
@@ -307,7 +307,7 @@ class Pages(Service):
         own = status.partitions.get(partition)
         if own is None:
             if status.problem is not None or not status.joined:
-                # Out of the group for the moment: whoever has the partition then, it may be this worker again.
+                # Out of the group for the moment: the partition may come back to this worker.
                 raise _unavailable(status.problem or "The worker is joining its consumer group.", partition=partition)
             url = await self._directory.url_of(partition)
             raise RequestRefused(

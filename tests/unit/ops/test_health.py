@@ -29,7 +29,7 @@ def test_a_worker_that_the_group_gave_nothing_is_ready() -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in PartitionState if state is not PartitionState.RUNNING])
-def test_one_partition_that_is_not_running_makes_the_worker_not_ready_and_is_told(state: PartitionState) -> None:
+def test_one_partition_that_does_not_run_makes_the_worker_not_ready(state: PartitionState) -> None:
     other = PartitionStatus(state, reason="because")
     told = readiness({"ledger": EngineStatus(joined=True, problem=None, partitions={0: RUNNING, 1: other})})
     assert told["ready"] is False
@@ -37,13 +37,13 @@ def test_one_partition_that_is_not_running_makes_the_worker_not_ready_and_is_tol
     assert told["partitions"][1]["reason"] == "because"
 
 
-def test_a_restore_that_is_going_on_tells_its_progress() -> None:
+def test_a_restore_that_goes_on_shows_its_progress() -> None:
     restoring = PartitionStatus(PartitionState.RESTORING, restore=RestoreProgress(5, 6, 9))
     told = readiness({"ledger": EngineStatus(joined=True, problem=None, partitions={0: restoring})})
     assert told["partitions"][0]["restore"] == {"records": 5, "offset": 6, "target_offset": 9}
 
 
-def test_what_keeps_the_whole_worker_from_its_work_is_told() -> None:
+def test_what_keeps_the_whole_worker_from_its_work_is_shown() -> None:
     problem = readiness({"ledger": EngineStatus(joined=True, problem="the broker is away", partitions={0: RUNNING})})
     assert (problem["ready"], problem["problem"]) == (False, "the broker is away")
     joining = readiness({"ledger": EngineStatus(joined=False, problem=None, partitions={})})

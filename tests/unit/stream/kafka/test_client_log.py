@@ -137,7 +137,7 @@ def test_the_last_error_is_remembered_for_a_while(client_log: ClientLog, clock: 
     assert client_log.last_error(10) is None
 
 
-async def test_a_future_that_the_client_forgot_is_not_complained_of_but_others_are(
+async def test_only_the_futures_that_the_client_forgot_are_not_reported(
     client_log: ClientLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client_log.last_error(10) is None
