@@ -215,10 +215,10 @@ def host_ledger(process: Process) -> HostedRole[PartitionProcessor]:
     """Make the role `ledger`: events to movements, levels and statuses."""
     settings = process.settings
     partitions = LedgerPartitions(prefix=settings.topic_prefix, rules=settings.rules())
-    refusals = RefusalLog(process.clock.monotonic)
+    refusals = RefusalLog(process.clock)
 
     def log_refusals(report: BatchReport[PartitionProcessor]) -> None:
-        refusals.log(report.processor.refusals)
+        refusals.tell(report.processor.refusals)
 
     role = HostedRole(process, LEDGER, partitions.make, committed=log_refusals)
     role.ledgers = HostedLedgers(role, partitions)

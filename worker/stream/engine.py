@@ -18,10 +18,11 @@ from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import Observer
 from worker.stream.processor import P
 from worker.stream.session import Session
-from worker.stream.start.topics import TopicCheck
+from worker.stream.start.topic_check import TopicCheck
 from worker.stream.status import ENGINE_TRANSITIONS, EngineState, EngineStatus, PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask
+from worker.stream.transitions import ForbiddenTransition, next_state
 
 log = logging.getLogger(__name__)
 
@@ -131,18 +132,21 @@ class Engine(Generic[P]):
             began_at = self._surroundings.clock.monotonic()
             try:
                 await self._run_session()
+            except ForbiddenTransition:
+                raise
             except Exception as error:  # noqa: BLE001 - every error is logged, and the session tried again
                 lasted_ms = (self._surroundings.clock.monotonic() - began_at) * 1000
                 failures = 0 if lasted_ms > SESSION_MS_LONG else failures + 1
                 await self._back_off(_first_of(error), failures)
 
     def _enter(self, state: EngineState) -> None:
-        """Go on to a state. Once it stops, what still happens in its session is a part of that."""
+        """Change the state. Once the engine stops, what still happens in its session is a part of that.
+
+        Raises ForbiddenTransition, which ends the engine, if that is a defect.
+        """
         if self._stopping and state not in (EngineState.STOPPING, EngineState.ENDED):
             return
-        if state not in ENGINE_TRANSITIONS[self._state]:
-            raise AssertionError(f"an engine that is {self._state} cannot become {state}")
-        self._state = state
+        self._state = next_state("the engine", self._state, state, ENGINE_TRANSITIONS)
 
     async def _run_session(self) -> None:
         self._enter(EngineState.CHECKING)

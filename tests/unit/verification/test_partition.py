@@ -18,7 +18,7 @@ from worker.inspection.state_reader import processors
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint, encode_checkpoint
 from worker.verification.findings import Check
-from worker.verification.partition import System, verify_partition
+from worker.verification.partition import VerifiedSystem, verify_partition
 
 
 def of(topic: Topic) -> Callable[[OutputRecord], bool]:
@@ -264,7 +264,7 @@ async def test_a_part_of_the_state_that_expired_is_found() -> None:
     report = await sound.verify()
 
     assert Check.TOPICS in found(report)
-    assert any("a part of it is lost" in finding.message for finding in report.findings.examples)
+    assert any("some are lost" in finding.message for finding in report.findings.examples)
 
 
 async def test_an_end_of_the_journal_that_is_lost_is_found() -> None:
@@ -274,7 +274,7 @@ async def test_an_end_of_the_journal_that_is_lost_is_found() -> None:
     report = await sound.verify()
 
     [finding] = [finding for finding in report.findings.examples if finding.check is Check.TOPICS]
-    assert "but by the state it goes on at" in finding.message
+    assert "but by the state it continues at" in finding.message
 
 
 async def test_what_was_republished_from_the_state_is_no_finding() -> None:
@@ -350,7 +350,7 @@ async def test_a_state_of_a_newer_version_is_told_and_not_judged() -> None:
 
 async def test_a_state_built_for_another_partition_count_is_found() -> None:
     sound = world()
-    system = System(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
+    system = VerifiedSystem(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
 
     report = await verify_partition(sound.cluster, sound.reader, system, PARTITION)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import Refusal, with_settings
+from worker.cli.context import CommandError, with_settings
 from worker.cli.showing import examples
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def command(settings: Settings, *, roles: str | None) -> int:
     try:
         settings = settings if roles is None else settings.with_roles(roles)
     except SettingsError as error:
-        raise Refusal(str(error)) from error
+        raise CommandError(str(error)) from error
 
     from worker.app import run_worker
     from worker.web.server import AddressInUse
@@ -68,4 +68,4 @@ def command(settings: Settings, *, roles: str | None) -> int:
     try:
         return run_worker(settings)
     except AddressInUse as error:
-        raise Refusal(str(error)) from error
+        raise CommandError(str(error)) from error
