@@ -14,7 +14,7 @@ import pytest
 from deploy.kafka.jars import jars, require_java
 from deploy.kafka.local import SHORT_LIVED, KafkaCluster
 from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.e2e.messages import order
 from tests.e2e.system import WAIT_SECONDS_MAX, Message, System
@@ -181,7 +181,7 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
     assert f"lacks the right Describe on group {APP_ID}" in await refused("verify")
     rights.take("--operation", "Write", "--topic", Topic.ORDERS)
     assert f"lacks the right Write on topic {Topic.ORDERS}" in await refused("dead-letters", "replay", "--all", "--yes")
-    inputs = [part for topic in INPUTS for part in ("--topic", topic)]
+    inputs = [part for topic in LEDGER.inputs for part in ("--topic", topic)]
     rights.take("--operation", "Write", *inputs, "--topic", Topic.DEAD_LETTERS)
     assert "lacks the right Write on the topics" in await refused("dead-letters", "replay", "--all", "--yes")
     rights.take("--operation", "DescribeConfigs", "--topic", Topic.STATE)

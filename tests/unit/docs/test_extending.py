@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 import pytest
 
 from schemas.catalogue import TYPES
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.model import reading
 from tests.property.drafts import Menu, draft
 from tests.unit.docs.pages import DOCS, ROOT, section, text_of
@@ -21,7 +21,7 @@ from worker.settings import AccountSettings, Settings
 PAGE = text_of(DOCS / "extending.md")
 LISTS = ("Add an event type", "Add a setting", "Add a metric", "Add a marketplace", "Add an ERP")
 PLANNED_LISTS = LISTS[3:]
-TYPE_NAMES = [name for topic in INPUTS for name in TYPES[topic]]
+TYPE_NAMES = [name for topic in LEDGER.inputs for name in TYPES[topic]]
 DRAWS = 5_000
 
 _STEP = re.compile(r"^(\d+)\. (.*?)(?=^\d+\. |^\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -85,7 +85,7 @@ def _types_of(cell: str) -> list[str]:
 
 def test_the_model_reads_every_event_type() -> None:
     read = {name: topic for topic, types in reading.TYPES.items() for name in types}
-    assert read == {name: topic for topic in INPUTS for name in TYPES[topic]}
+    assert read == {name: topic for topic in LEDGER.inputs for name in TYPES[topic]}
 
 
 def test_histories_draw_every_event_type() -> None:

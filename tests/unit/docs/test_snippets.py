@@ -14,7 +14,7 @@ import pytest
 
 from schemas.catalogue import TOPIC_OF
 from schemas.decoding import decode
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.unit.docs.pages import DOCS, PAGES, ROOT, blocks, name_of, text_of
 from worker.cli.main import main
 
@@ -46,7 +46,7 @@ def lines_of_shell(page: Path) -> Iterator[str]:
 def test_every_event_is_valid(page: Path) -> None:
     for event in events(page):
         topic = TOPIC_OF[json.loads(event)["type"]]
-        assert topic in INPUTS
+        assert topic in LEDGER.inputs
         assert decode(topic, event.encode()).event.account_id == "acme"
 
 
