@@ -12,7 +12,7 @@ from aiokafka import TopicPartition
 from tests.unit.stream.fakes import CONFIG, Time, surroundings_at
 from worker.stream import session as module
 from worker.stream.errors import NotReady
-from worker.stream.feed import Lane
+from worker.stream.feed import Inlet
 from worker.stream.merge import Merge
 from worker.stream.session import DUPLICATE_REBALANCES, Session
 from worker.stream.start.topic_check import TopicCheck, TopicsSeen
@@ -174,10 +174,10 @@ async def test_the_group_is_left_once_the_tasks_have_stopped(scene: _Scene) -> N
 
 async def test_fetches_that_nobody_answers_are_told_and_then_end_the_session(scene: _Scene) -> None:
     merge = Merge(CONFIG.inputs, lambda _record: False)
-    lane = Lane(merge, asyncio.Event(), lambda *_what: None)
+    inlet = Inlet(merge, asyncio.Event(), lambda *_what: None)
     session = scene.session
     await session.on_partitions_assigned(sources(1))
-    session._feed.open(1, lane, dict.fromkeys(CONFIG.inputs, 0))
+    session._feed.open(1, inlet, dict.fromkeys(CONFIG.inputs, 0))
     seconds = CONFIG.silence_ms_max / 1000
     told: list[str | None] = []
     for answered_at_ms, later in ((None, 1000), (1, 1000), (2, 1000), (2, seconds), (2, 1), (2, 3 * seconds - 1)):

@@ -13,7 +13,7 @@ from tests.unit.stream.stage import Stage
 from worker.clock import Chance
 from worker.stream import InputRecord, Outcome, OutputRecord, PartitionState, Processor
 from worker.stream.errors import StepTimeout
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.task import PartitionTask
 
 GONE = OffsetOutOfRangeError()
@@ -104,11 +104,11 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 async def test_a_missing_offset_does_not_halt_if_the_state_is_beyond_it(stage: Stage) -> None:
     went_on = asyncio.Event()
 
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         if offsets["a"] < 30:
             # While this task slept, another worker processed ten records, which were deleted thereafter.
             stage.state["a"] += 10
-            lane.lost("a", offsets["a"], GONE)
+            inlet.lost("a", offsets["a"], GONE)
         else:
             went_on.set()
 
@@ -120,7 +120,7 @@ async def test_a_missing_offset_does_not_halt_if_the_state_is_beyond_it(stage: S
 
 
 async def test_a_missing_offset_that_the_restored_state_has_again_halts(stage: Stage) -> None:
-    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+    stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
     reason = await stage.until_halted()
     assert reason.startswith("partition 3 must continue at offset 10 of a, which the topic does not have")
     assert "`stockfreeze topics accept a --from beginning`" in reason
@@ -128,9 +128,9 @@ async def test_a_missing_offset_that_the_restored_state_has_again_halts(stage: S
 
 
 async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         topic = "ab"[len(stage.opened) % 2]
-        lane.lost(topic, offsets[topic], GONE)
+        inlet.lost(topic, offsets[topic], GONE)
 
     stage.scene = scene
     assert "at offset 10 of" in await stage.until_halted()
@@ -140,10 +140,10 @@ async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
 async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage) -> None:
     went_on = asyncio.Event()
 
-    def scene(lane: Lane, _offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, _offsets: Mapping[str, int]) -> None:
         if len(stage.opened) < 4:
             # The log was cut by an unclean election: what the state says is there.
-            lane.lost("a", 15, GONE)
+            inlet.lost("a", 15, GONE)
         else:
             went_on.set()
 
@@ -153,11 +153,11 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
 
 
 async def test_a_corrupt_batch_halts_after_the_records_before_it_and_a_retry(stage: Stage) -> None:
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         if offsets["a"] == 10:
-            _a_record_comes(lane, offsets)
+            _a_record_comes(inlet, offsets)
             stage.state["a"] += 1
-        lane.lost("a", 11, CorruptRecordException("Invalid CRC"))
+        inlet.lost("a", 11, CorruptRecordException("Invalid CRC"))
 
     stage.scene = scene
     stage.commits.append(None)
@@ -169,14 +169,14 @@ async def test_a_corrupt_batch_halts_after_the_records_before_it_and_a_retry(sta
 
 
 async def test_what_cannot_be_read_behind_a_gap_halts_too(stage: Stage) -> None:
-    stage.scene = lambda lane, _offsets: lane.lost("a", 15, CorruptRecordException("Invalid CRC"))
+    stage.scene = lambda inlet, _offsets: inlet.lost("a", 15, CorruptRecordException("Invalid CRC"))
     assert "offset 15 of a, which cannot be read" in await stage.until_halted()
     assert len(stage.opened) == 2
 
 
-def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
-    lane.merge.put("a", [record("a", offsets["a"], 1, b"applied", partition=3)])
-    lane.wake.set()
+def _a_record_comes(inlet: Inlet, offsets: Mapping[str, int]) -> None:
+    inlet.merge.put("a", [record("a", offsets["a"], 1, b"applied", partition=3)])
+    inlet.wake.set()
 
 
 async def test_each_failed_transaction_in_a_row_waits_longer(stage: Stage) -> None:
@@ -199,13 +199,13 @@ async def test_a_producer_that_does_not_start_is_made_anew_ever_more_seldom(stag
 async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
     failed_again = asyncio.Event()
 
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
-        _a_record_comes(lane, offsets)
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
+        _a_record_comes(inlet, offsets)
         if stage.committed.is_set():
             failed_again.set()
         elif len(stage.opened) == 3:
             more = [record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
-            lane.merge.put("a", more)
+            inlet.merge.put("a", more)
 
     stage.scene = scene
     fails = StepTimeout("committing")
@@ -296,7 +296,7 @@ async def test_a_processor_that_cannot_be_made_halts_its_partition(stage: Stage)
 @pytest.mark.parametrize("halts", [False, True])
 async def test_every_writer_is_discarded_however_the_task_ends(stage: Stage, *, halts: bool) -> None:
     if halts:
-        stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+        stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
         await stage.until_halted()
     else:
         stage.scene = _a_record_comes
@@ -317,7 +317,7 @@ async def test_a_task_that_is_stopped_before_it_reads_ends_at_once(stage: Stage)
 
 
 async def test_the_lag_of_a_partition_that_halted_before_a_commit_is_known(stage: Stage) -> None:
-    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+    stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
     await stage.until_halted()
     feed = _Feed()
     feed.told_ends = {"a": 15, "b": 10}
