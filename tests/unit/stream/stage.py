@@ -1,4 +1,4 @@
-"""A partition's task without a broker: what its state says, what it is given to read, and what becomes of its commits.
+"""A partition's task without a broker. The test sets its state, its records, and the outcome of its commits.
 
 The task, its merge and its batches are the real ones; doubles are the producer, the reader of the state, and the feed.
 """
@@ -156,7 +156,7 @@ class Stage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.state = {"a": 10, "b": 10}
-        """Where the state topic says that reading goes on."""
+        """The next offsets by the state topic."""
         self.ends: dict[str, int] = {}
         """Where topics end; those that are not in it at 1000."""
         self.opened: list[dict[str, int]] = []

@@ -135,7 +135,7 @@ async def test_the_lag_counts_unread_records_and_those_not_taken() -> None:
     assert await reading.feed.lags(0) == {"a": 62}
     reading.consumer.further = {reading.source(0): 130}
     await reading.feed.poll()
-    assert await reading.feed.lags(0) == {"a": 4}, "the client may be further than its last answer told"
+    assert await reading.feed.lags(0) == {"a": 4}, "the client may be further than its latest answer"
     reading.consumer.revoked = {reading.source(0)}
     assert await reading.feed.lags(0) == {}
     assert await reading.feed.lags(7) == {}

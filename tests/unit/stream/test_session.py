@@ -24,7 +24,7 @@ SECONDS_MAX = 5
 
 
 class _Consumer:
-    """Is told what to hold, and ends."""
+    """Notes what to hold, and ends."""
 
     def __init__(self, **settings: object) -> None:
         self.settings = settings
@@ -141,10 +141,10 @@ async def test_a_halted_partition_stays_so_when_it_comes_back(scene: _Scene) -> 
 
 
 @pytest.mark.parametrize(
-    ("member", "seconds", "told"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
+    ("member", "seconds", "reported"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
 )
 async def test_a_member_id_of_two_workers_is_reported_after_many_rebalances(
-    scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, told: bool
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, reported: bool
 ) -> None:
     monkeypatch.setattr(scene.session, "_config", replace(CONFIG, group_instance_id=member))
     for _ in range(DUPLICATE_REBALANCES):
@@ -152,7 +152,7 @@ async def test_a_member_id_of_two_workers_is_reported_after_many_rebalances(
         scene.time.seconds += seconds
         await scene.session.on_partitions_assigned(sources(1))
         await scene.session.on_partitions_revoked(sources(1))
-    assert ("two workers have the member id" in (scene.session.problem or "")) is told
+    assert ("two workers have the member id" in (scene.session.problem or "")) is reported
 
 
 async def test_what_a_rebalance_assigns_after_the_end_is_not_started(scene: _Scene) -> None:
@@ -172,20 +172,20 @@ async def test_the_group_is_left_once_the_tasks_have_stopped(scene: _Scene) -> N
     assert consumer.stopped
 
 
-async def test_fetches_that_nobody_answers_are_told_and_then_end_the_session(scene: _Scene) -> None:
+async def test_fetches_without_answers_are_reported_then_end_the_session(scene: _Scene) -> None:
     merge = Merge(CONFIG.inputs, lambda _record: False)
     inlet = Inlet(merge, asyncio.Event(), lambda *_what: None)
     session = scene.session
     await session.on_partitions_assigned(sources(1))
     session._feed.open(1, inlet, dict.fromkeys(CONFIG.inputs, 0))
     seconds = CONFIG.silence_ms_max / 1000
-    told: list[str | None] = []
+    problems: list[str | None] = []
     for answered_at_ms, later in ((None, 1000), (1, 1000), (2, 1000), (2, seconds), (2, 1), (2, 3 * seconds - 1)):
         session._consumer.answered_at_ms = answered_at_ms
         scene.time.seconds += later
         session._note_silence()
-        told.append(session.problem)
-    assert told == [None] * 4 + ["no fetch was answered for 9 s"] * 2
+        problems.append(session.problem)
+    assert problems == [None] * 4 + ["no fetch was answered for 9 s"] * 2
     scene.time.seconds += 1
     with pytest.raises(NotReady, match="no fetch was answered for 33 s; the worker reconnects"):
         session._note_silence()

@@ -20,21 +20,21 @@ GONE = OffsetOutOfRangeError()
 
 
 class _Feed(Feed):
-    """Tells the lag and the ends that it is given."""
+    """Returns the lags and ends that the test sets."""
 
     def __init__(self) -> None:
-        self.told: dict[str, int] = {}
-        self.told_ends: dict[str, int] | None = None
+        self.lags_now: dict[str, int] = {}
+        self.ends_now: dict[str, int] | None = None
 
     async def lags(self, partition: int) -> dict[str, int]:
         assert partition == 3
-        return self.told
+        return self.lags_now
 
     async def ends(self, partition: int) -> dict[str, int]:
         assert partition == 3
-        if self.told_ends is None:
+        if self.ends_now is None:
             raise KafkaConnectionError
-        return self.told_ends
+        return self.ends_now
 
 
 def _running(time: Time) -> tuple[PartitionTask, _Feed]:
@@ -48,7 +48,7 @@ def _running(time: Time) -> tuple[PartitionTask, _Feed]:
 async def test_a_partition_that_stands_still_with_lag_is_stalled() -> None:
     time = Time()
     task, feed = _running(time)
-    feed.told = {"a": 0, "b": 5}
+    feed.lags_now = {"a": 0, "b": 5}
     await task.measure(feed)
     time.seconds += 15
     await task.measure(feed)
@@ -64,27 +64,27 @@ async def test_a_partition_that_stands_still_with_lag_is_stalled() -> None:
 async def test_a_partition_without_lag_may_stand_still() -> None:
     time = Time()
     task, feed = _running(time)
-    feed.told = {"a": 0, "b": 0}
+    feed.lags_now = {"a": 0, "b": 0}
     time.seconds += 100
     await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING
-    feed.told = {"a": 1, "b": 0}
+    feed.lags_now = {"a": 1, "b": 0}
     await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING, "the lag has only just begun"
 
 
 @pytest.mark.parametrize("state", [state for state in PartitionState if state is not PartitionState.RUNNING])
-async def test_what_piles_up_before_a_partition_that_nobody_reads_is_told(state: PartitionState) -> None:
+async def test_the_lag_of_a_partition_that_is_not_read_is_known(state: PartitionState) -> None:
     task, feed = _running(Time())
     task.state = state
-    feed.told_ends = {"a": 17, "b": 5}
+    feed.ends_now = {"a": 17, "b": 5}
     await task.measure(feed)
     assert task.status().lag == {}, "it has never been read"
     task._offsets = {"a": 10, "b": 5}
-    feed.told_ends = {"a": 17, "b": 5}
+    feed.ends_now = {"a": 17, "b": 5}
     await task.measure(feed)
     assert task.status().lag == {"a": 7, "b": 0}
-    feed.told_ends = None
+    feed.ends_now = None
     await task.measure(feed)
     assert task.status().lag == {"a": 7, "b": 0}, "the broker does not answer"
 
@@ -142,7 +142,7 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
 
     def scene(inlet: Inlet, _offsets: Mapping[str, int]) -> None:
         if len(stage.opened) < 4:
-            # The log was cut by an unclean election: what the state says is there.
+            # The log was cut by an unclean election: what the state has is there.
             inlet.lost("a", 15, GONE)
         else:
             went_on.set()
@@ -230,7 +230,7 @@ async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(sta
 
 
 class _Failing(Obedient):
-    """Has a defect where it is told to have it."""
+    """Has a defect at a place of the test's choice."""
 
     def __init__(self, place: str) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class _Failing(Obedient):
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "named"),
     [
         ("finish_restore", "the end of its restore"),
         ("a step of finish_restore", "the end of its restore"),
@@ -273,12 +273,12 @@ class _Failing(Obedient):
     ],
 )
 async def test_a_processor_with_a_defect_halts_its_partition_wherever_it_has_it(
-    stage: Stage, place: str, told: str
+    stage: Stage, place: str, named: str
 ) -> None:
     stage.scene = _a_record_comes
     stage.make = lambda: _Failing(place)
     reason = await stage.until_halted()
-    assert reason.startswith(f"partition 3 stopped at {told}: TypeError: the program is wrong")
+    assert reason.startswith(f"partition 3 stopped at {named}: TypeError: the program is wrong")
     assert stage.eye.causes == []
     assert not stage.committed.is_set()
 
@@ -320,7 +320,7 @@ async def test_the_lag_of_a_partition_that_halted_before_a_commit_is_known(stage
     stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
     await stage.until_halted()
     feed = _Feed()
-    feed.told_ends = {"a": 15, "b": 10}
+    feed.ends_now = {"a": 15, "b": 10}
     await stage.task.measure(feed)
     assert stage.task.status().lag == {"a": 5, "b": 0}
 
@@ -336,13 +336,13 @@ async def test_a_partition_that_starts_again_says_why(stage: Stage) -> None:
 
 
 async def test_a_defect_of_the_task_itself_is_not_blamed_on_the_broker(stage: Stage) -> None:
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     def look() -> None:
         if stage.eye.causes:
-            told.set()
+            reported.set()
         raise TypeError("the program is wrong")
 
     stage.look = look
-    await stage.until(told)
+    await stage.until(reported)
     assert set(stage.eye.causes) == {"defect"}
