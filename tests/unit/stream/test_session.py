@@ -14,7 +14,7 @@ from worker.stream import session as module
 from worker.stream.errors import NotReady
 from worker.stream.feed import Inlet
 from worker.stream.merge import Merge
-from worker.stream.session import DUPLICATE_REBALANCES, Session
+from worker.stream.session import DUPLICATE_REBALANCES, Session, pair_topics
 from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
@@ -234,3 +234,8 @@ async def test_topics_that_are_found_wrong_twice_in_a_row_end_the_session(
     assert problems[:4] == [None, "a is missing", None, "b is missing"]
     assert "OSError: gone" in (problems[4] or "")
     assert scene.session.problem == "c is missing"
+
+
+def test_partitions_of_which_an_input_is_missing_are_not_paired() -> None:
+    assigned = [TopicPartition("a", 1), TopicPartition("b", 1), TopicPartition("a", 2), TopicPartition("b", 0)]
+    assert pair_topics(assigned, ["a", "b"]) == ({1}, ["a/2", "b/0"])
