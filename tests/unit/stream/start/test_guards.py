@@ -167,6 +167,8 @@ def test_an_input_of_which_nothing_was_read_may_be_made_anew() -> None:
 
 def test_each_topic_that_does_not_fit_is_listed_once() -> None:
     shorter = {"a": Bounds(0, 7), "b": Bounds(0, 0), "journal": Bounds(0, 30)}
-    found = replace(FOUND, bounds=shorter, has_journal_end=False, records={"a": {9: None, 4: None}, "b": {}})
+    found = replace(
+        FOUND, bounds=shorter, has_journal_end=False, records={"a": {9: None, 4: None}, "b": {}}, ids=_with_ids(a=NEW)
+    )
     assert [breach.topic for breach in GUARDS.breaches(CHECKPOINT, KNOWN, found)] == ["journal", "a"]
     assert GUARDS.breaches(CHECKPOINT, KNOWN, FOUND) == []
