@@ -28,7 +28,9 @@ async def test_two_workers_with_one_group_instance_id_are_told_so(broker: Broker
 
             def reported() -> bool:
                 problems = (first.status().problem, second.status().problem)
-                return any("twin" in problem and "used by two workers" in problem for problem in problems if problem)
+                return any(
+                    "twin" in problem and "two workers have the member id" in problem for problem in problems if problem
+                )
 
             await until(reported, first, TWIN_SECONDS_MAX)
         await until(lambda: first.status().ready, first, TWIN_SECONDS_MAX)

@@ -82,7 +82,7 @@ async def test_a_wrong_password_is_told_as_such(broker: Broker, names: Names) ->
         "sasl_plain_password": "wrong",
     }
     async with world.running(ready=False, client=client) as engine:
-        assert "check the user name, the password" in await _problem(engine, "refused to authenticate")
+        assert "check the user name, the password" in await _problem(engine, "did not authenticate")
 
 
 async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(broker: Broker, names: Names) -> None:
