@@ -15,7 +15,7 @@ from schemas.decoding import Decoded
 from schemas.decoding import Refused as NotDecoded
 from schemas.inputs import StockEvent
 from schemas.sentences import quoted
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.effects import Effect
 from worker.domain.ledger import Ledger
@@ -79,12 +79,13 @@ class PartitionProcessor:
         self._partition = partition
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
-        self._inputs = {prefix + topic: topic for topic in INPUTS}
+        self._inputs = {prefix + topic: topic for topic in LEDGER.inputs}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
         self.refusals: dict[str | None, RefusalCount] = {}
         """The dead letters of each account since the reader last cleared it, for the log."""
-        self.parties = AccountParties(self.ledger, self._has_its_home_here)
+        # Not a method of self: a circle would keep a state of gigabytes after the engine threw it away.
+        self.parties = AccountParties(self.ledger, lambda id_: partition_of(id_, partition_count) == partition)
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -174,9 +175,6 @@ class PartitionProcessor:
         names = self._names
         return [(names[topic], key, value, ()) for topic, key, value in records]
 
-    def _has_its_home_here(self, account_id: str) -> bool:
-        return partition_of(account_id, self._partition_count) == self._partition
-
     def _check_place(self, record: InputRecord, account_id: str) -> None:
         if record.key != account_id.encode():
             key = "has no key" if record.key is None else f"has the key {quoted(record.key.decode(errors='replace'))}"
@@ -210,7 +208,7 @@ class PartitionProcessor:
     def _of_order(self, topic: Topic, record: InputRecord, origin: Origin) -> DeadLetterOfOrder | None:
         """Which order a dead letter holds back: contract section 7."""
         named = None if topic is Topic.COMMANDS else decoding.order_of(record.value, record.key)
-        if named is None or not self._has_its_home_here(named[0]):
+        if named is None or partition_of(named[0], self._partition_count) != self._partition:
             return None
         return DeadLetterOfOrder(named[0], named[1], origin.dead_letter_id)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from schemas.catalogue import TYPES
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.model import reading
 from tests.model.reading import ORDERS
 
@@ -41,5 +41,5 @@ def test_times_are_cut_to_the_millisecond_and_need_an_offset() -> None:
 
 def test_the_model_knows_the_types_that_there_are() -> None:
     assert {topic: set(types) for topic, types in reading.TYPES.items()} == {
-        str(topic): set(TYPES[topic]) for topic in INPUTS
+        str(topic): set(TYPES[topic]) for topic in LEDGER.inputs
     }
