@@ -1,7 +1,6 @@
-"""The settings: what each is called, what it means, and what is refused. Contract section 9.
+"""The definition of all settings: name, meaning, default, and which values are valid. Contract section 9.
 
-One class is the definition; the README's table and `stockfreeze run --help` are made from it. Where values come from is
-`worker/configuration.py`.
+The README's table and `stockfreeze run --help` are made from the class. `worker/configuration.py` loads the values.
 """
 
 from __future__ import annotations
@@ -81,7 +80,7 @@ RetentionDays = Annotated[Integer, Field(ge=1, le=36_500)]
 
 
 class AccountSettings(BaseModel):
-    """What a table `[accounts."ID"]` of the file may set for one account; what it leaves out is as for all accounts."""
+    """The settings of one account, from a table `[accounts."ID"]`; None: as for all accounts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -93,7 +92,7 @@ class AccountSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings, checked. `load_settings` makes them; a test may make them itself, which reads nothing else."""
+    """All settings, checked. `load_settings` makes them from file and environment; the class itself reads neither."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
@@ -198,7 +197,7 @@ class Settings(BaseModel):
         return self
 
     def client_options(self) -> dict[str, object]:
-        """The connection arguments of an aiokafka client. Raises SettingsError where certificates cannot be loaded."""
+        """Make the arguments of an aiokafka client. Raises SettingsError where certificates cannot be loaded."""
         options: dict[str, object] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,

@@ -26,7 +26,7 @@ from deploy.kafka.jars import HERE, jars, require_java
 from deploy.kafka.settings import AUTHORIZER, Ports, node_settings, properties_text
 from worker.demo.children import child_process
 
-# Any fixed value: the identity of a cluster that nobody else joins.
+# Any fixed value: the identity of a cluster that no other node joins.
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
 TRANSACTION_VERSION = 2
 """The transactions that a new cluster agrees on: those of Kafka 4."""
@@ -43,7 +43,7 @@ _FREE_PORTS = range(20_000, 32_000)
 
 
 class KafkaStartError(Exception):
-    """A node did not come up. The message says why, with the end of its log."""
+    """A node did not come up. The message gives the reason, with the end of its log."""
 
 
 def free_port() -> int:
@@ -83,10 +83,10 @@ def brokers_known_to(port: int) -> int:
 
 
 def is_active_controller(port: int) -> bool:
-    """Whether the controller that listens at this port of 127.0.0.1 is the active one: only that one tells a leader."""
+    """Whether the controller at this port of 127.0.0.1 is the active one; only that one knows a leader."""
     client, topic = b"stockfreeze-probe", b"__cluster_metadata"
     # DescribeQuorum v0 of that topic's partition 0: api key 55, correlation id 1, client id, no tags; arrays and
-    # strings tell their length and one more.
+    # strings begin with their length plus one.
     request = struct.pack(
         f">hhih{len(client)}sbbb{len(topic)}sbibbb",
         *(55, 0, 1, len(client), client, 0),
@@ -221,8 +221,8 @@ class KafkaNode:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip()
-            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{said}")
+            output = (done.stdout + done.stderr).strip()
+            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{output}")
 
     def _java(self, main_class: str, *arguments: str, options: Sequence[str]) -> list[str]:
         common = ["-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"]

@@ -18,8 +18,7 @@ _ANY_TIME_MS = str(2**63 - 1)
 class Ports(NamedTuple):
     """The ports of one node on 127.0.0.1. `sasl` asks for a user and a password (SASL/PLAIN).
 
-    Clients that come through a proxy are let in at `behind_proxy`, and are told to come back to `proxy`, where somebody
-    else must listen.
+    Clients behind a proxy are accepted at `behind_proxy`, and directed to `proxy`, where the proxy must listen.
     """
 
     clients: int

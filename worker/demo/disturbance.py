@@ -1,8 +1,8 @@
-"""What a real integration does to events: repeats them, delays them, swaps them, and breaks some.
+"""Disturbing events as a real integration does: repeating, delaying, swapping and breaking some.
 
-Every delivery says what is expected of it, so that whoever injected it can compare. Delays are bounded: nothing crosses
-a count, because a count that is read before the shipments it already contains finds a drift that is not one (in
-production that is a true finding: the shipment *was* late).
+Every delivery names its expected outcome, so that the demo can compare. Delays are bounded, and no event crosses a
+count. A count that is read before shipments that it already includes would find a drift, which is right in production,
+because the shipment was late.
 """
 
 from __future__ import annotations

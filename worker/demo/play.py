@@ -64,7 +64,7 @@ class Options:
 
 
 async def play(options: Options, console: Console) -> bool:
-    """Play the demo and tell it on `console`; whether everything was as it should be.
+    """Play the demo on `console`, and return whether everything was as expected.
 
     Raises DemoFailed, BrokerUnavailable.
     """
@@ -122,9 +122,9 @@ class _Show:
         self._console.print(judgement(rows))
         self._console.print(_stock_error(self._scenario, self._tally))
         verdict = await self._system.verify()
-        # Its tables are for whoever has to find out what is wrong; that all is well takes a sentence.
-        told = verdict.text.splitlines()[-1] if verdict.ok else verdict.text
-        self._console.print(f"\nstockfreeze {told}", markup=False)
+        # The tables matter only where something is wrong.
+        text = verdict.text.splitlines()[-1] if verdict.ok else verdict.text
+        self._console.print(f"\nstockfreeze {text}", markup=False)
         ok = verdict.ok and all(row.agrees for row in rows)
         self._console.print(
             "\n" + (_proof(self._injected, self._scenario) if ok else _doubt(rows, verified=verdict.ok))
@@ -172,7 +172,7 @@ class _Show:
             if view.processed != processed:
                 processed, since = view.processed, time.monotonic()
             elif time.monotonic() - since > STANDSTILL_SECONDS_MAX:
-                raise DemoFailed(self._worker.told(f"the worker stands still at {processed} of {view.sent} events"))
+                raise DemoFailed(self._worker.with_log(f"the worker stands still at {processed} of {view.sent} events"))
 
     async def _refresh(self, start: float, show: Callable[[View], None]) -> None:
         """Keep the numbers of the view, and what is shown, up to date."""
@@ -190,7 +190,7 @@ class _Show:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def _stay(self) -> None:
-        """Say where everything is, and wait for Ctrl-C."""
+        """Print where everything is, and wait for Ctrl-C."""
         account_id, order_id = min(self._scenario.orders)
         url = self._system.url
         names = ("BOOTSTRAP_SERVERS", "APP_ID", "TOPIC_PREFIX")
@@ -290,7 +290,7 @@ def _proof(injected: Injected, scenario: Scenario) -> str:
         f"[bold green]Proved:[/] of {injected.records + len(scenario.requests)} events ({injected.repeats} sent twice,"
         f" {injected.late} late, {injected.early} before their order was placed, {bad} broken) every good one was"
         " applied exactly once, and every broken one is in the dead letters:"
-        f" all {len(scenario.levels)} stock levels are what plain arithmetic says."
+        f" all {len(scenario.levels)} stock levels equal plain arithmetic."
     )
 
 

@@ -60,7 +60,7 @@ _BRITISH_SELLERS = ("london", "leeds", "bath", "exeter")
 
 
 class Kind(Enum):
-    """What an invoice tells."""
+    """An invoice of the data set."""
 
     SALE = "sale"
     CANCELLATION = "cancellation"
@@ -97,7 +97,7 @@ def warehouse_of(sku: str) -> str:
 
 
 def names_warehouse(invoice: str, sku: str) -> bool:
-    """Whether the order's lines of this SKU say where they are to be taken from."""
+    """Whether the order's lines of this SKU name a warehouse."""
     return crc32(f"{invoice}/{sku}".encode()) % 10 >= 3
 
 

@@ -1,9 +1,8 @@
-"""The scenario's own stock books: what is really on the shelves, added up by plain arithmetic.
+"""Adding up what is really on the shelves of the demo's story, by plain arithmetic.
 
-They are kept apart from the rules of `worker.domain` on purpose: what the worker publishes at the end is compared with
-them, so they must not share its code. Beside the truth they keep what a system without sub-orders would believe, to
-show what the difference costs: it books the whole order out of the warehouses it was ordered from when its first parcel
-leaves, and learns nothing of parcels that come from elsewhere, or are cancelled. It gets the same counts.
+The demo compares the worker's levels with these numbers at the end, so they share no code with `worker.domain`. Beside
+the truth, they keep the stock of a system without sub-orders, to show its error. Such a system books the whole order
+out of the ordered warehouses when the first parcel leaves. It does not see parcels from elsewhere or cancelled ones.
 """
 
 from __future__ import annotations

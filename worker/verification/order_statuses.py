@@ -158,10 +158,10 @@ class Statuses:
 def _difference(entry: StatusEntry, view: OrderView) -> str:
     """In which facts a record differs; empty where it only spells them otherwise than the worker."""
     names = ("status", "placed", "eligible", "sub_orders", "units")
-    told, known = _facts_of_record(entry), _facts_of_view(view)
+    recorded, known = _facts_of_record(entry), _facts_of_view(view)
     return "; ".join(
         f"{name} is {_shown(mine)} in the record, {_shown(other)} in the state"
-        for name, mine, other in zip(names, told, known, strict=True)
+        for name, mine, other in zip(names, recorded, known, strict=True)
         if mine != other
     )
 

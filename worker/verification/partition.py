@@ -91,7 +91,7 @@ class _Reading:
     async def read_to_end(self, topic: Topic, take: TakeRecords, start: int = 0) -> int:
         """Read all there is from `start` on, open transactions included. Returns the end."""
         bounds = await self.bounds(topic)
-        first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` tells
+        first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` reports
         await self.reader.read(self.system.topic(topic), self.partition, start=first, end=bounds.end, take=take)
         return bounds.end
 
@@ -158,7 +158,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
 
     report.unread = await _check_inputs(reading, state, committed_before, committed_after, findings)
     dead_letters.check(
-        sum(position.dead_lettered + position.dead_lettered_before for position in state.said.positions.values())
+        sum(position.dead_lettered + position.dead_lettered_before for position in state.engine.positions.values())
     )
     await _check_belonging(reading, state, journal, committed_before, findings)
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
@@ -177,10 +177,10 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
 
 def _check_format(system: VerifiedSystem, state: StateAtOffset, findings: FindingLog) -> None:
     subject = system.topic(Topic.STATE)
-    if state.said.partition_count is None and (state.said.positions or state.records):
+    if state.engine.partition_count is None and (state.engine.positions or state.records):
         findings.add(Check.FORMAT, subject, "the state has not recorded the partition count it was built with")
-    elif state.said.partition_count not in (None, system.partition_count):
-        count = state.said.partition_count
+    elif state.engine.partition_count not in (None, system.partition_count):
+        count = state.engine.partition_count
         message = f"the state was built with {count} partitions, but the topics have {system.partition_count}"
         findings.add(Check.FORMAT, subject, message)
 
@@ -198,7 +198,7 @@ async def _check_inputs(
         name = reading.system.topic(topic)
         facts = InputFacts(
             topic=name,
-            position=state.said.positions.get(name),
+            position=state.engine.positions.get(name),
             committed_before=committed_before.get(name),
             committed_after=committed_after.get(name),
         )
@@ -221,7 +221,7 @@ async def _check_belonging(
     seen = JournalSeen(guarded.Bounds(bounds.start, bounds.end), journal.last_offset)
     group_offsets = {topic: offset for topic, offset in committed.items() if topic in inputs}
     judged = Belonging(reading.reader, guards, ids)
-    for breach in await judged.breaches(state.said, seen, state.ledger.state_records, group_offsets):
+    for breach in await judged.breaches(state.engine, seen, state.ledger.state_records, group_offsets):
         findings.add(Check.TOPICS, breach.topic, breach.sentence)
 
 
@@ -295,4 +295,4 @@ def _newest(*parts: Cut) -> Cut:
 
 def _outcomes(state: StateAtOffset) -> dict[str, int]:
     names = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
-    return {name: sum(getattr(position, name) for position in state.said.positions.values()) for name in names}
+    return {name: sum(getattr(position, name) for position in state.engine.positions.values()) for name in names}

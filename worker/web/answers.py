@@ -84,7 +84,7 @@ class OrderAlert(msgspec.Struct):
 class OrderAnswer(msgspec.Struct):
     """All that is known of an order. `known`: an event of it was applied; `dead_letters`: ids of the pending ones.
 
-    `lines` None: the order has left by retention, and its last status record does not say them.
+    `lines` None: the order has left by retention, and its last status record does not have them.
     """
 
     account_id: str

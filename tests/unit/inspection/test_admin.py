@@ -69,7 +69,7 @@ def test_with_the_brokers_own_replication_they_also_say_how_many_must_be_in_sync
 
 def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
     assert problems(facts(Topic.ALERTS, None)) == {
-        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
+        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and follow its advice on the new ones"]
     }
 
 

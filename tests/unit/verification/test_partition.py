@@ -53,7 +53,7 @@ async def test_a_lost_movement_is_found_at_the_movement_after_it_and_in_the_sum(
     [balance] = [finding for finding in report.findings.examples if finding.check is Check.BALANCE]
     assert balance.place is not None
     assert balance.place.startswith(f"{Topic.MOVEMENTS}/{PARTITION}/")
-    assert "it says" in balance.message
+    assert "but is" in balance.message
 
 
 async def test_the_last_movement_of_a_key_lost_is_found_in_the_sum() -> None:

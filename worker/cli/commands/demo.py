@@ -22,8 +22,8 @@ PIPED_WIDTH = 120
     "demo makes topics of its own there, and deletes them at its end.",
 )
 @click.option("--events", type=click.IntRange(100, 1_000_000), help="About how many events [default: the whole slice].")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed tells another story.")
-@click.option("--stay", is_flag=True, help="Keep everything up at the end, until Ctrl-C, and say where its pages are.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives another story.")
+@click.option("--stay", is_flag=True, help="Keep everything up at the end, until Ctrl-C, and print its addresses.")
 @click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
 def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: bool, picture: Path | None) -> int:  # noqa: FBT001 # click passes flags by name
     """Watch real orders go through a worker on this machine.

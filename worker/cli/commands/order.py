@@ -89,7 +89,7 @@ async def _order(settings: Settings, account: str, order: str, movements: int, l
 
 
 async def _last_status(system: OpenSystem, account: str, order: str) -> OrderAnswer | None:
-    """What the last status record says of an order that is not in the state."""
+    """Read the last status record of an order that is not in the state any more."""
     from schemas.encoding import key_of
     from worker.web.answers import OrderAnswer, UnitCount
 

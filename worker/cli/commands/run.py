@@ -1,4 +1,4 @@
-"""`stockfreeze run`: the worker, until it is told to stop."""
+"""`stockfreeze run`: the worker, until a signal stops it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class RunCommand(click.Command):
-    """A command whose help lists all settings, and that may be told to stop before it has begun."""
+    """A command whose help lists all settings, and that leaves with 0 if a signal comes while it imports."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
         """Run. What the worker needs takes a second to import; as process 1 of a container it must hear SIGTERM then,
