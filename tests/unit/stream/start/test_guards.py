@@ -163,3 +163,10 @@ def test_a_changed_id_decides_where_there_is_no_anchor_yet() -> None:
 
 def test_an_input_of_which_nothing_was_read_may_be_made_anew() -> None:
     assert _breach(ids=_with_ids(b=NEW)) is None
+
+
+def test_each_topic_that_does_not_fit_is_listed_once() -> None:
+    shorter = {"a": Bounds(0, 7), "b": Bounds(0, 0), "journal": Bounds(0, 30)}
+    found = replace(FOUND, bounds=shorter, has_journal_end=False, records={"a": {9: None, 4: None}, "b": {}})
+    assert [breach.topic for breach in GUARDS.breaches(CHECKPOINT, KNOWN, found)] == ["journal", "a"]
+    assert GUARDS.breaches(CHECKPOINT, KNOWN, FOUND) == []
