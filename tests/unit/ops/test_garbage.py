@@ -101,5 +101,5 @@ def test_however_often_it_is_asked_for_survivors_are_set_apart_once() -> None:
     ],
     ids=lambda thing: type(thing).__name__,
 )
-def test_what_comes_with_every_event_is_nothing_to_the_collector_once_it_is_compiled(thing: object) -> None:
+def test_compiled_objects_of_an_event_are_untracked_by_the_collector(thing: object) -> None:
     assert gc.is_tracked(thing) is not COMPILED

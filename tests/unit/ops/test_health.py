@@ -23,7 +23,7 @@ def test_a_worker_that_the_group_gave_nothing_is_ready() -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in PartitionState if state is not PartitionState.RUNNING])
-def test_one_partition_that_is_not_running_makes_the_worker_not_ready_and_is_told(state: PartitionState) -> None:
+def test_one_partition_that_does_not_run_makes_the_worker_not_ready(state: PartitionState) -> None:
     other = PartitionStatus(state, reason="because")
     told = readiness(EngineStatus(joined=True, problem=None, partitions={0: RUNNING, 1: other}))
     assert told["ready"] is False

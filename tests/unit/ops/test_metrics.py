@@ -108,7 +108,7 @@ def test_what_a_processor_tallied_is_counted_once_and_only_at_its_commit(worker:
     assert worker.metrics.dead_lettered == {"invalid": 3}
 
 
-def test_what_has_not_happened_yet_is_counted_as_0_so_that_its_first_time_is_an_increase(worker: Worker) -> None:
+def test_a_counter_begins_at_0_so_that_its_first_count_is_an_increase(worker: Worker) -> None:
     assert worker.sample("stockfreeze_records_total", topic="commands", outcome="dead_lettered") == 0
     assert worker.sample("stockfreeze_partition_restarts_total", cause="lost") == 0
     labelled = [spec for spec in METRICS if spec.kind == "counter" and len(spec.labels) == 1]

@@ -53,7 +53,7 @@ def test_readiness_is_told_when_it_changes_and_only_then(scene: Scene) -> None:
     assert scene.tell() == []
 
 
-def test_what_keeps_a_worker_from_being_ready_is_told_when_it_changes_and_again_while_it_lasts(scene: Scene) -> None:
+def test_a_reason_for_not_ready_is_logged_on_change_and_while_it_lasts(scene: Scene) -> None:
     scene.status = status(PartitionState.STARTING, problem="no fetch was answered for 9 s")
     (told,) = scene.tell()
     assert (told["event"], told["problem"]) == ("not ready", "no fetch was answered for 9 s")
@@ -76,7 +76,7 @@ def test_a_worker_that_only_starts_says_nothing(scene: Scene) -> None:
     assert scene.tell() == []
 
 
-def test_dead_letters_are_told_by_their_code_at_once_and_then_once_an_interval(scene: Scene) -> None:
+def test_dead_letters_are_logged_by_code_at_once_then_once_an_interval(scene: Scene) -> None:
     scene.dead["invalid"] += 2
     (told,) = scene.tell()
     assert (told["event"], told["log_level"], told["codes"]) == ("dead-lettered", "warning", {"invalid": 2})

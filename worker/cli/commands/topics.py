@@ -76,7 +76,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
 
 def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) -> str:
     if len(other) < len(existed) or len(set(other.values())) > 1:  # no PARTITIONS would suit them all
-        return "the topics that exist have different partition counts: see `stockfreeze topics check`."
+        return "the topics that exist have different partition counts: `stockfreeze topics check` shows which."
     found = ", ".join(f"{name} has {count}" for name, count in other.items())
     if len(other) == len(Topic) and len(set(other.values())) == 1:
         found = f"all topics have {next(iter(other.values()))}"
