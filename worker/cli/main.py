@@ -120,7 +120,11 @@ def _complain(sentence: str) -> None:
     click.echo(f"{sentence.rstrip('.')}.", err=True)
 
 
-@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(
+    cls=CommandLine,
+    epilog="Each command has --help with examples, such as `stockfreeze send --help`. Begin with `stockfreeze demo`.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @config_option
 @click.version_option(package_name="stockfreeze", prog_name="stockfreeze", message="%(prog)s %(version)s")
 def main() -> None:

@@ -31,16 +31,16 @@ SEVERITIES = ("critical", "warning", "info")
         "stockfreeze alerts --limit 200",
     )
 )
-@click.option("--open", "open_", is_flag=True, help="Those whose condition holds now, instead of the last events.")
+@click.option("--open", "open_", is_flag=True, help="List alerts whose condition holds now.")
 @click.option("--account", metavar="ACCOUNT", help="Only those of this account.")
-@click.option("--limit", type=click.IntRange(1, SHOWN_MAX), default=SHOWN, show_default=True, help="So many at most.")
+@click.option("--limit", type=click.IntRange(1, SHOWN_MAX), default=SHOWN, show_default=True, help="At most so many.")
 @json_option
 @with_settings
 def command(settings: Settings, *, open_: bool, account: str | None, limit: int, as_json: bool) -> int:
     """List the last alerts, the newest first, or with --open those that hold now, the worst first.
 
-    The workers answer what holds now; where none has a partition, its state is read from the topics. An alert
-    `conflict` is about one record and never holds.
+    The workers answer which alerts hold. Without one, the state of a partition is read from the topics. An alert
+    `conflict` is about one record, so it never holds.
     """
     if open_:
         rows, counts = ask(_open(settings, account, limit))

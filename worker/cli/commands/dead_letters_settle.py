@@ -108,6 +108,7 @@ def settling(command: Callable[[Request, bool], int]) -> Callable[..., int]:
 
 @click.command(
     "replay",
+    short_help="Send the original records again.",
     epilog=examples(
         "stockfreeze dead-letters replay orders.events.v1/3/1742",
         "stockfreeze dead-letters replay --code future --account acme",
@@ -143,6 +144,7 @@ def replay(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settli
 
 @click.command(
     "discard",
+    short_help="Give dead letters up.",
     epilog=examples(
         "stockfreeze dead-letters discard orders.events.v1/3/1742",
         "stockfreeze dead-letters discard --code undecodable --account acme --since 1d --yes",

@@ -18,22 +18,28 @@ class RunCommand(click.Command):
     """A command whose help lists all settings, and that leaves with 0 if a signal comes while it imports."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run. What the worker needs takes a second to import; as process 1 of a container it must hear SIGTERM then,
-        or the kernel drops it.
+        """Handle SIGTERM from the start, then run.
+
+        The imports take a second. Without a handler, the kernel drops the signal for process 1 of a container.
         """
         signal.signal(signal.SIGTERM, _leave)
         return super().invoke(ctx)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
-        """Write the settings, each with its default and meaning."""
+        """Write examples, and the settings with defaults and meanings."""
         from worker.settings import settings_table
+
+        with formatter.section("Examples"):
+            formatter.write_text("stockfreeze run")
+            formatter.write_text("stockfreeze run --config stockfreeze.toml")
+            formatter.write_text("STOCKFREEZE_BOOTSTRAP_SERVERS=kafka:9092 stockfreeze run")
 
         with formatter.section("Settings, from the environment or (in lower case, without prefix) from the file"):
             formatter.write_dl([(row.name, _described(row.default, row.description)) for row in settings_table()])
 
 
 def _leave(_number: int, _frame: object) -> None:
-    """Nothing has begun. Not by an exception: what is just being imported could take it for a failure of its own."""
+    """Leave at once, because nothing has begun. A module that is being imported could catch an exception."""
     os._exit(0)
 
 
@@ -47,7 +53,7 @@ def _described(default: str, description: str) -> str:
 def command(settings: Settings) -> int:
     """Run the worker until SIGTERM or SIGINT.
 
-    The log goes to stderr; health, metrics and queries are pages of the address WEB_HOST:WEB_PORT.
+    It logs to stderr, and serves health, metrics and queries over HTTP at WEB_HOST:WEB_PORT.
     """
     from worker.app import run_worker
     from worker.web.server import AddressInUse

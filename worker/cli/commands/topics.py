@@ -29,9 +29,9 @@ SETTLE_SECONDS = 0.5
 """Longer than the markers of a transaction take to be written."""
 
 
-@click.group()
+@click.group(epilog=examples("stockfreeze topics create", "stockfreeze topics check"))
 def command() -> None:
-    """Create or check the topics, or go on with those that were made anew."""
+    """Create or check the topics, or go on after one was deleted and created again."""
 
 
 command.add_command(accepting.command)
@@ -40,6 +40,7 @@ command.add_command(republishing.command)
 
 @command.command(
     "create",
+    short_help="Create the topics that are missing.",
     epilog=examples(
         "STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create",
         "stockfreeze topics create --config stockfreeze.toml",
@@ -88,6 +89,7 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 
 @command.command(
     "check",
+    short_help="Check topics and their configuration.",
     epilog=examples(
         "stockfreeze topics check",
         "stockfreeze topics check --json",
@@ -98,7 +100,7 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that all topics exist, with equal partition counts and the configuration they need.
 
-    The partition count must also be the one that the state was built with, and topics those that it knows.
+    The partition count must also be the one that the state was built with, and the topics those that the state knows.
     Exit code 1 when something is wrong; each line explains what to do.
     """
     reports = ask(_check(settings))

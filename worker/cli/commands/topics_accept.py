@@ -30,6 +30,7 @@ class _Wanted:
 
 @click.command(
     "accept",
+    short_help="Read an input that was made anew.",
     epilog=examples(
         "stockfreeze topics accept orders.events.v1 --from beginning",
         "stockfreeze topics accept orders.events.v1 --from end --yes --json",
