@@ -49,7 +49,7 @@ def jars() -> Path:
 
 
 def missing() -> str | None:
-    """What keeps Apache Kafka from running here, in words, or None. Fetches nothing."""
+    """Find what keeps Apache Kafka from running here, in words; None: nothing does. Fetches nothing."""
     try:
         require_java()
         if not _folder().is_dir():

@@ -20,13 +20,13 @@ from worker.stream.kafka.producer import TransactionalProducer
 
 @dataclass(frozen=True)
 class Renewal:
-    """What is deleted, and what is created after it."""
+    """The topics to delete, and those to create afterwards."""
 
     partition_count: int
     deleted: Sequence[str]
     """State and outputs that are there."""
     created: Sequence[TopicSpec]
-    """All of them, and inputs that are not there."""
+    """Everything that was deleted, and inputs that are missing."""
     kept: Sequence[str]
     """Inputs that are there."""
     lacking: Sequence[str]
@@ -34,7 +34,7 @@ class Renewal:
 
 
 def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mapping[str, TopicSpec]) -> Renewal:
-    """What to do in a system whose topics have these full names.
+    """Plan the renewal of a system whose topics have these full names.
 
     `found`: the partition counts of what is there; `was`: how that was created. Raises TopicsMissing where no input is
     there, or inputs have different partition counts.

@@ -38,7 +38,7 @@ REAP_SECONDS_MAX: Final = 5.0
 
 
 class RewrittenPartition(NamedTuple):
-    """How many levels and statuses of a partition were written."""
+    """The numbers of levels and statuses that were written for a partition."""
 
     partition: int
     levels: int

@@ -80,7 +80,7 @@ class Checking:
         return EventLine(topic, account_id, value, at_ms if self.as_of_event else None, decoded.occurred_at_ms)
 
     def is_old(self, line: EventLine) -> bool:
-        """Whether an event is refused (`too_late`) unless its order is known: it is older than the retention."""
+        """Return whether an event is older than the retention, so refused (`too_late`) unless its order is known."""
         return (
             not self.as_of_event
             and line.topic in (Topic.ORDERS, Topic.SUB_ORDERS)

@@ -64,7 +64,7 @@ class Choice:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no filter was given."""
+        """Return whether no filter was given."""
         return not any((self.code, self.account, self.topic, self.order, self.since_ms, self.limit))
 
     def check(self, settings: Settings) -> None:
@@ -73,7 +73,7 @@ class Choice:
             raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
 
     def takes(self, entry: LetterEntry, settings: Settings) -> bool:
-        """Whether an entry passes all filters but the limit."""
+        """Return whether an entry passes all filters but the limit."""
         letter = entry.letter
         return (
             self.code in (None, letter.code)

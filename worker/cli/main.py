@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 
 class CommandEntry(NamedTuple):
-    """Where a command lives, and its line in the overview."""
+    """A command's module, and its line in the overview."""
 
     module: str
     summary: str

@@ -59,7 +59,7 @@ def embedded_broker(port: int | None = None, data_dir: Path | None = None) -> It
 
 
 def embedded_broker_installed() -> bool:
-    """Whether noida-db is there, so that `embedded_broker` can start."""
+    """Return whether noida-db is installed, so that `embedded_broker` can start."""
     return find_spec("noida_db") is not None
 
 

@@ -22,7 +22,7 @@ CARRIERS = ("courier", "post")
 
 
 class ParcelStage(Enum):
-    """Where a sub-order is."""
+    """The stage of a sub-order's life."""
 
     PROCESSING = "processing"
     HELD = "held"
@@ -41,7 +41,7 @@ ENDED = frozenset({ParcelStage.DELIVERED, ParcelStage.FAILED, ParcelStage.CANCEL
 
 
 class Purchase:
-    """One order and its sub-orders, living on a calendar."""
+    """An order and its sub-orders, whose steps happen on a calendar."""
 
     def __init__(self, calendar: Calendar, invoice: Invoice) -> None:
         self.calendar = calendar
@@ -59,7 +59,7 @@ class Purchase:
 
     @property
     def ended(self) -> bool:
-        """Whether every sub-order has ended. Goods may still be on their way back (`returning`)."""
+        """Return whether every sub-order has ended; goods may still be on their way back (`returning`)."""
         leaves = [sub for sub in self.sub_orders if sub.stage is not ParcelStage.SPLIT]
         return (bool(leaves) or self.cancelled) and all(sub.stage in ENDED for sub in leaves)
 
@@ -180,7 +180,7 @@ class Purchase:
 
 
 class SubOrder:
-    """One parcel: `units` are those not cancelled."""
+    """A parcel; `units` are those not cancelled."""
 
     def __init__(self, order: Purchase, sub_order_id: str, warehouse_id: str, units: dict[str, int]) -> None:
         self.order = order
@@ -250,7 +250,7 @@ class SubOrder:
             self.stage = ParcelStage.CANCELLED
 
     def drop(self) -> None:
-        """Its units are open no more, and will not ship."""
+        """Release the parcel's open units, which will not ship."""
         self.stage = ParcelStage.CANCELLED
         for sku, units in self.units.items():
             self._shelves.freeze(self.order.key(sku, self.warehouse_id), -units)

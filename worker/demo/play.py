@@ -51,7 +51,7 @@ PICTURE_COLUMNS, PICTURE_LINES = 128, 40
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for.
+    """The options that the user gave.
 
     `bootstrap_servers` None: the embedded broker; `events` None: all of the shipped slice.
     """
@@ -87,7 +87,7 @@ async def play(options: Options, console: Console) -> bool:
 
 
 class _Show:
-    """One performance on a running system."""
+    """A run of the demo on a running system."""
 
     def __init__(
         self, options: Options, console: Console, system: DemoSystem, worker: DemoWorker, client_options: dict[str, Any]
@@ -237,7 +237,7 @@ def _many(invoices: Sequence[Invoice], wanted: int) -> Iterator[Invoice]:
 
 @contextmanager
 def _presenting(console: Console) -> Iterator[Callable[[View], None]]:
-    """How views are shown: live on a terminal, else a line every LINE_SECONDS."""
+    """Shows views: live on a terminal, else a line every LINE_SECONDS."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             yield lambda view: live.update(screen(view, *console.size), refresh=True)

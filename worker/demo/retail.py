@@ -69,7 +69,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One invoice: its goods by SKU and how many, always positive, in the order of its rows.
+    """An invoice: its goods by SKU with positive quantities, in the order of its rows.
 
     `at_ms` is the shop's local time read as UTC.
     """
@@ -97,7 +97,7 @@ def warehouse_of(sku: str) -> str:
 
 
 def names_warehouse(invoice: str, sku: str) -> bool:
-    """Whether the order's lines of this SKU name a warehouse."""
+    """Return whether the order's lines of this SKU name a warehouse."""
     return crc32(f"{invoice}/{sku}".encode()) % 10 >= 3
 
 

@@ -58,7 +58,7 @@ class Scenario:
     order_level_error: float
 
     def answer_to(self, request: PlannedEvent, blocked: frozenset[OrderKey] = frozenset()) -> str:
-        """What an archive request must be answered: "eligible", or the code of the refusal.
+        """Return the right answer to an archive request: "eligible", or the code of the refusal.
 
         `blocked`: orders that have a pending dead letter.
         """
@@ -105,7 +105,7 @@ def scenario_of(
 
 
 class _Play:
-    """One run of the calendar over all invoices."""
+    """A run of the calendar over all invoices."""
 
     def __init__(
         self, invoices: Iterable[Invoice], now_ms: int, seed: int, default_warehouse: str, shelves: Shelves
@@ -267,5 +267,5 @@ class _Play:
 
 
 def _share(key: StockKey, of: int) -> bool:
-    """One key of so many, by its CRC-32."""
+    """Return whether a key is the one of `of` that is picked, by its CRC-32."""
     return crc32("/".join(key).encode()) % of == 0

@@ -51,7 +51,7 @@ NUMBER_COLUMNS = 5
 
 @dataclass
 class View:
-    """All that a screen shows at one moment."""
+    """The numbers that a screen shows at one moment."""
 
     title: str
     tally: Tally
@@ -87,7 +87,7 @@ def screen(view: View, columns: int, lines: int) -> RenderableType:
 def _with_room(
     always: Sequence[RenderableType], more: Sequence[RenderableType], columns: int, lines: int
 ) -> list[RenderableType]:
-    """What is always shown, and what else has room below it, the first ones first."""
+    """Lay out the parts that are always shown, then as many others as have room, in their order."""
     ruler = Console(width=columns, file=StringIO())
     shown = list(always)
     left = lines - sum(len(ruler.render_lines(part)) for part in always)
@@ -109,7 +109,7 @@ def _beside(panels: Sequence[RenderableType], ratios: Sequence[int] = ()) -> Tab
 
 
 def line(view: View) -> str:
-    """The same as one line, for a log."""
+    """Format a view as one line, for a log."""
     tally = view.tally
     bad, moved = sum(tally.dead_letters.values()), sum(tally.movements.values())
     return (
@@ -120,7 +120,7 @@ def line(view: View) -> str:
 
 
 def judgement(rows: Sequence[Row]) -> RenderableType:
-    """What was injected against what was found, and an example of each difference below, with its ids whole."""
+    """Format what was injected beside what was found, with an example of each difference below."""
     table = Table(title="What was put in, and what was found", title_justify="left", title_style="bold")
     table.add_column("what")
     table.add_column("put in", justify="right")

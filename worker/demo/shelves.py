@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple
 
 
 class StockKey(NamedTuple):
-    """Where stock lies: one account's SKU in one warehouse."""
+    """The key of stock: an account's SKU in a warehouse."""
 
     account_id: str
     warehouse_id: str
@@ -22,7 +22,7 @@ class StockKey(NamedTuple):
 
 
 class ShelfLevel(NamedTuple):
-    """What a key ends at, in units."""
+    """The stock of a key at the end, in units."""
 
     on_hand: int
     frozen: int
@@ -59,16 +59,16 @@ class Shelves:
         self.on_hand[key] += 0
 
     def ship(self, key: StockKey, units: int) -> None:
-        """Promised units leave."""
+        """Ship units that were promised."""
         self.frozen[key] -= units
         self.on_hand[key] -= units
 
     def ship_whole_order(self, key: StockKey, units: int) -> None:
-        """The same as a system without sub-orders books it: when the first parcel leaves, for the line as ordered."""
+        """Book the line as ordered, as a system without sub-orders does when the first parcel leaves."""
         self._order_level[key] -= units
 
     def put(self, key: StockKey, units: int) -> None:
-        """Units come (receipts, returns) or, negative, go (write-offs): every system books these alike."""
+        """Add units (receipts, returns) or, negative, remove them (write-offs); every system books these alike."""
         self.on_hand[key] += units
         self.frozen[key] += 0
         self._order_level[key] += units
@@ -105,5 +105,5 @@ class Shelves:
         return self.on_hand[key]
 
     def levels(self) -> dict[StockKey, ShelfLevel]:
-        """What every key is at now."""
+        """Return the stock of every key as it is now."""
         return {key: ShelfLevel(self.on_hand[key], self.frozen[key]) for key in sorted(self.on_hand)}

@@ -97,7 +97,7 @@ class DemoSystem:
 
     @property
     def url(self) -> str:
-        """Where the worker's pages are, without a slash at the end."""
+        """Return the address of the worker's pages, without a slash at the end."""
         return f"http://{HOST}:{self.web_port}"
 
     def topic(self, topic: Topic) -> str:
@@ -154,7 +154,7 @@ class DemoWorker:
             raise DemoFailed(self.with_log("the worker was not ready in time")) from None
 
     async def progress(self) -> DemoProgress:
-        """What it has processed. Raises DemoFailed if it is gone, or if a partition of it has stopped for good."""
+        """Read what the worker has processed. Raises DemoFailed if it ended, or if a partition has halted."""
         _, health = await self._page("/health/ready")
         halted = [partition for partition in json.loads(health)["partitions"] if partition["state"] == "halted"]
         if halted:

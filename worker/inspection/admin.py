@@ -153,7 +153,7 @@ def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]
 def spec_like(
     topic: Topic, name: str, partition_count: int, was: TopicSpec | None, replication_factor: int
 ) -> TopicSpec:
-    """How an output is created anew: with what was set for it, but for what would lose records.
+    """Return how to create an output again: with its configuration, but for settings that lose records.
 
     `was` None: it is not there any more; `replication_factor` is for that.
     """

@@ -29,7 +29,7 @@ class RightMissing(Exception):
 
 
 class Connecting(Protocol):
-    """What starts by connecting: an aiokafka consumer, producer or admin client."""
+    """A client that starts by connecting: an aiokafka consumer, producer or admin client."""
 
     async def start(self) -> None:
         """Connect."""

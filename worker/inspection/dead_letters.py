@@ -73,7 +73,7 @@ class DeadLetter:
     source_partition: int
     source_offset: int
     source_timestamp: str | None
-    """None: the record had none."""
+    """The record's own timestamp; None: it had none."""
     account_id: str | None
     order_id: str | None
     partition: int

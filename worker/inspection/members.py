@@ -29,7 +29,7 @@ DESCRIBE_SECONDS_MAX = 3.0
 
 
 class Contact(msgspec.Struct, omit_defaults=True):
-    """What a worker joins its group with: its name, and where its pages are.
+    """The data that a worker joins its group with: its name, and the address of its pages.
 
     `url` None: the pages listen on all addresses of their machine, so they are at the one that the broker sees.
     """

@@ -62,7 +62,7 @@ def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
 
 
 def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
-    """What makes the processors of a system."""
+    """Return the function that makes the processors of a system."""
     return lambda partition: PartitionProcessor(
         partition=partition, partition_count=partition_count, prefix=prefix, rules=rules
     )

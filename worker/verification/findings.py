@@ -13,7 +13,7 @@ EXAMPLES_MAX: Final = 20
 
 
 class Check(StrEnum):
-    """What was checked and does not hold."""
+    """The check that a finding belongs to."""
 
     BALANCE = "balance"
     """A movement's balance does not follow from the movement before: one between them is lost, doubled or altered."""
@@ -41,7 +41,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """A difference or defect that a check found.
 
     `subject`: the stock key, order or topic it is about. `place`: topic/partition/offset, where there is one.
     """

@@ -18,7 +18,7 @@ from worker.verification.stock_sums import Balance, StockKey, path_of
 
 
 class JournalEntry(msgspec.Struct, gc=False):
-    """What is needed of a `stock.moved`."""
+    """The fields of a `stock.moved` that are checked."""
 
     event_id: str
     account_id: str
@@ -49,16 +49,16 @@ _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
 class Journal:
-    """Takes the journal's records in order, in one or several goes, each up to a cut."""
+    """Takes the journal's records in order, in one or several passes, each up to a cut."""
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.findings = FindingLog(partition)
         self.movements = 0
         self.next_offset = 0
-        """Where the next go must start: the first record beyond the last cut, or the end."""
+        """The offset where the next pass must start: the first record beyond the last cut, or the end."""
         self.last_offset = -1
-        """Of the last record before the cut; -1: there is none."""
+        """The offset of the last record before the cut; -1: there is none."""
         self._balances: dict[StockKey, _Running] = {}
         self._last_sources: dict[str, tuple[int, int]] = {}
         self._sources = SourceTracker(partition, {})
@@ -70,7 +70,7 @@ class Journal:
         return self._sources.beyond
 
     def start(self, cut: Cut) -> None:
-        """Begin a go: what follows is taken up to `cut`."""
+        """Begin a pass: what follows is taken up to `cut`."""
         self._sources = SourceTracker(self.findings.partition, cut)
         self._is_beyond = False
 

@@ -58,7 +58,7 @@ class VerifiedSystem:
 
 @dataclass(slots=True)
 class PartitionReport:
-    """What was read of a partition, and what is wrong.
+    """The report on a partition: the numbers read, and the findings.
 
     `unread`: input offsets that the state has not reached yet, which is no fault. `unsettled`: keys and orders that
     changed faster than they could be read, and were not judged.
@@ -78,7 +78,7 @@ class PartitionReport:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """What a round reads with."""
+    """The connections and names that a round reads with."""
 
     cluster: Cluster
     reader: TopicReader
@@ -96,12 +96,12 @@ class _Reading:
         return bounds.end
 
     async def committed(self) -> dict[str, int]:
-        """What the group has committed of this partition, by topic."""
+        """Read the group's committed offsets of this partition, by topic."""
         offsets = await self.cluster.committed(self.system.app_id)
         return {topic: offset for (topic, partition), offset in offsets.items() if partition == self.partition}
 
     async def stamp(self) -> tuple[PartitionBounds, dict[str, int]]:
-        """What changes whenever the system moves."""
+        """Return numbers that change whenever the system moves."""
         return await self.bounds(Topic.STATE), await self.committed()
 
 

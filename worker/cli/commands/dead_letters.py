@@ -78,7 +78,7 @@ def list_(settings: Settings, *, choice: Choice, pending: bool, as_json: bool) -
 
 
 def _counts(entries: Sequence[LetterEntry]) -> str:
-    """How many there are of each state, and of each code."""
+    """Count the entries by state and by code."""
     counts = [
         ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
         for names in ([entry.state for entry in entries], [entry.letter.code for entry in entries])

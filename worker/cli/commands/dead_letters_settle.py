@@ -35,7 +35,7 @@ HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for: ids, or the choice among what is pending or open."""
+    """A request to replay or discard: ids, or a choice among what is pending or open."""
 
     settings: Settings
     ids: tuple[str, ...]
@@ -51,7 +51,7 @@ class Done:
     chosen: list[LetterEntry] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     hopeless: int = 0
-    """How many were left out, because a replay can only be refused again."""
+    """The number left out, because a replay can only be refused again."""
     sent: dict[str, Place] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)

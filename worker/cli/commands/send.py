@@ -29,7 +29,7 @@ CONFIGS = ("cleanup.policy", "retention.ms", "message.timestamp.type", "message.
 
 @dataclass(slots=True)
 class Result:
-    """How many events were sent, by topic, and what became of those with timestamps of their own.
+    """The number of events sent, by topic, and the fate of those with timestamps of their own.
 
     `unread`: not read by the worker yet. `lost`: deleted by Kafka before they were read. None: not waited for.
     """

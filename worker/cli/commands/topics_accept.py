@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the user asks for: the full name of a topic, and from where on to read it."""
+    """A request to accept a topic, by its full name and the place to read it from."""
 
     settings: Settings
     topic: str
