@@ -14,7 +14,7 @@ TASK = "worker.stream.task"
 TRANSACTION = "worker.stream.transactions.transaction"
 PRODUCER = "worker.stream.kafka.producer"
 READER = "worker.stream.start.partition_reader"
-STARTING = "worker.stream.start.starting"
+STARTING = "worker.stream.start.partition_start"
 SESSION = "worker.stream.session"
 BATCH = "worker.stream.transactions.batch"
 
@@ -200,7 +200,7 @@ MUTANTS = (
         (
             Edit(
                 PRODUCER,
-                "                    raise self._error_of(code, topic)\n",
+                "                    raise error_of(code, topic, self._config.app_id)\n",
                 "                    left.pop(topic)\n",
             ),
         ),
@@ -211,8 +211,8 @@ MUTANTS = (
         (
             Edit(
                 PRODUCER,
-                "            await self._ask(CoordinationType.TRANSACTION, request, _error_code, again=False)\n",
-                "            await self._ask(CoordinationType.TRANSACTION, request, _error_code)\n",
+                "            await self._ask(CoordinationType.TRANSACTION, request, error_code, again=False)\n",
+                "            await self._ask(CoordinationType.TRANSACTION, request, error_code)\n",
             ),
         ),
     ),

@@ -8,7 +8,7 @@ ENGINE = "worker.stream.engine"
 GUARDS = "worker.stream.start.guards"
 RESTORE = "worker.stream.start.restore"
 SESSION = "worker.stream.session"
-STARTING = "worker.stream.start.starting"
+STARTING = "worker.stream.start.partition_start"
 TRANSACTION = "worker.stream.transactions.transaction"
 
 GUARD_MUTANTS = (

@@ -7,9 +7,9 @@ from tests.simulator.mutants.planting import Edit, Mutant
 FEED = "worker.stream.feed"
 FETCHED = "worker.stream.kafka.fetched"
 MERGE = "worker.stream.merge"
-PROGRESS = "worker.stream.state.progress"
+PROGRESS = "worker.stream.state.input_progress"
 SESSION = "worker.stream.session"
-STARTING = "worker.stream.start.starting"
+STARTING = "worker.stream.start.partition_start"
 TASK = "worker.stream.task"
 
 READING_MUTANTS = (
