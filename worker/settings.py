@@ -118,8 +118,8 @@ class Settings(BaseModel):
     )
     app_id: Annotated[KafkaName, Field(min_length=1)] = Field(
         "stockfreeze",
-        description="Consumer group, and prefix of transactional ids: the same for all workers of a system, and of no other "
-        "program.",
+        description="Consumer group, and prefix of transactional ids: the same for all workers of a system, and of no "
+        "other program.",
     )
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
@@ -147,8 +147,8 @@ class Settings(BaseModel):
     default_warehouse: Id = Field("default", description="Warehouse of an order line without one.")
     count_policy: CountPolicy = Field(
         "adopt",
-        description="`adopt`: each newer count becomes the base; `report`: only the first one, and later ones are compared "
-        "with it.",
+        description="`adopt`: each newer count becomes the base; `report`: only the first one, and later ones are "
+        "compared with it.",
     )
     count_origin: CountOrigin = Field(
         "any", description="Whose counts may become the base: `erp`, `wms`, or `any` of both."
