@@ -21,7 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class LineProblem:
     """A line that cannot be sent, by its number from 1, and why not."""
 
     line: int
@@ -36,7 +36,7 @@ class Checked:
     """
 
     times_ms: dict[Topic, array[int]] = field(default_factory=dict)
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[LineProblem] = field(default_factory=list)
     bad_count: int = 0
     old: int = 0
 
@@ -76,7 +76,7 @@ def check(file: IO[bytes], checking: Checking) -> Checked:
         except BadLine as why:
             checked.bad_count += 1
             if len(checked.bad) < BAD_SHOWN:
-                checked.bad.append(Bad(number, str(why)))
+                checked.bad.append(LineProblem(number, str(why)))
             continue
         checked.times_ms.setdefault(line.topic, array("q")).append(line.occurred_ms)
         checked.old += checking.is_old(line)

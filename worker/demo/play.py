@@ -28,8 +28,8 @@ from rich.live import Live
 from schemas.topics import Topic
 from worker.configuration import load_settings
 from worker.demo.broker import embedded_broker
+from worker.demo.delivering import feed
 from worker.demo.disturbance import Delivery, Injected, calm, disturb, injected
-from worker.demo.feed import feed
 from worker.demo.judgement import Row, judge
 from worker.demo.retail import Invoice, read_invoices
 from worker.demo.scenario import Scenario, scenario_of

@@ -59,7 +59,7 @@ _BRITISH = frozenset({"United Kingdom", "Channel Islands"})
 _BRITISH_SELLERS = ("london", "leeds", "bath", "exeter")
 
 
-class Kind(Enum):
+class RowKind(Enum):
     """An invoice of the data set."""
 
     SALE = "sale"
@@ -75,7 +75,7 @@ class Invoice:
     """
 
     number: str
-    kind: Kind
+    kind: RowKind
     seller: str
     customer: str
     at_ms: int
@@ -122,10 +122,10 @@ def _is_goods(stock_code: str) -> bool:
     return sum(character.isdigit() for character in stock_code) >= 4
 
 
-def _kind(number: str, quantity: int) -> Kind:
+def _kind(number: str, quantity: int) -> RowKind:
     if number.startswith("C"):
-        return Kind.CANCELLATION
-    return Kind.SALE if quantity > 0 else Kind.WRITE_OFF
+        return RowKind.CANCELLATION
+    return RowKind.SALE if quantity > 0 else RowKind.WRITE_OFF
 
 
 def _seller(row: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ from zlib import crc32
 
 from schemas.topics import Topic
 from worker.demo.lifecycle import WAITING, ParcelStage, Purchase
-from worker.demo.retail import WAREHOUSES, Invoice, Kind, warehouse_of
+from worker.demo.retail import WAREHOUSES, Invoice, RowKind, warehouse_of
 from worker.demo.schedule import HOUR_MS, MINUTE_MS, Calendar, PlannedEvent, rfc3339, seeded
 from worker.demo.shelves import Planted, ShelfLevel, Shelves, StockKey
 
@@ -35,7 +35,7 @@ PART_COUNTS_MAX = 60
 LOSSES_PER_DAY = 4
 WRONG_RESERVED = 3
 
-OrderKey = tuple[str, str]
+StoryOrder = tuple[str, str]
 """Account and order."""
 
 
@@ -50,14 +50,14 @@ class Scenario:
 
     events: list[PlannedEvent]
     requests: list[PlannedEvent]
-    orders: frozenset[OrderKey]
-    eligible: frozenset[OrderKey]
-    returning: frozenset[OrderKey]
+    orders: frozenset[StoryOrder]
+    eligible: frozenset[StoryOrder]
+    returning: frozenset[StoryOrder]
     levels: dict[StockKey, ShelfLevel]
     planted: list[Planted]
     order_level_error: float
 
-    def answer_to(self, request: PlannedEvent, blocked: frozenset[OrderKey] = frozenset()) -> str:
+    def answer_to(self, request: PlannedEvent, blocked: frozenset[StoryOrder] = frozenset()) -> str:
         """Return the right answer to an archive request: "eligible", or the code of the refusal.
 
         `blocked`: orders that have a pending dead letter.
@@ -165,16 +165,16 @@ class _Play:
 
     def _tell(self, invoice: Invoice, time_ms: int) -> None:
         match invoice.kind:
-            case Kind.SALE:
+            case RowKind.SALE:
                 order = Purchase(self.calendar, invoice)
                 self.orders.append(order)
                 order.place(time_ms)
-            case Kind.WRITE_OFF:
+            case RowKind.WRITE_OFF:
                 for number, (sku, units) in enumerate(invoice.goods):
                     key = StockKey(invoice.seller, warehouse_of(sku), sku)
                     self.shelves.put(key, -units)
                     self._adjust(f"{invoice.number}-{number}", key, -units, "damaged", time_ms)
-            case Kind.CANCELLATION:
+            case RowKind.CANCELLATION:
                 self._cancel(invoice, time_ms)
 
     def _adjust(self, event_id: str, key: StockKey, delta: int, reason: str, time_ms: int) -> None:

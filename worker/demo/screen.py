@@ -41,7 +41,7 @@ MOVEMENT_COLOURS = {
     "unfreeze": "yellow",
     "restock": "blue",
 }
-Kind = Literal["name", "number"]
+PanelKind = Literal["name", "number"]
 WIDE_COLUMNS = 120
 """From here on the latest movements and the lowest stock stand beside each other, and the counts in four panels."""
 WIDEST_COLUMNS = 150
@@ -208,7 +208,7 @@ def _movements(movements: Iterable[Mapping[str, object]]) -> Table:
 
 def _levels(levels: Sequence[tuple[StockKey, SeenLevel]], *, with_frozen: bool) -> Table:
     numbers = ["available", "on hand", *(["frozen"] if with_frozen else [])]
-    kinds: list[Kind] = ["number" for _ in numbers]
+    kinds: list[PanelKind] = ["number" for _ in numbers]
     grid = _grid("name", *kinds, expand=True)
     grid.add_row("", *numbers, style="dim")
     for key, level in levels:
@@ -226,7 +226,7 @@ def _filled(grid: Table) -> Table:
     return grid
 
 
-def _grid(*kinds: Kind, expand: bool = False) -> Table:
+def _grid(*kinds: PanelKind, expand: bool = False) -> Table:
     """Columns without lines. Where there is too little room, names are cut and numbers stay whole."""
     grid = Table.grid(padding=(0, 1), expand=expand)
     for kind in kinds:

@@ -77,7 +77,7 @@ class PartitionReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _Round:
     """The connections and names that a round reads with."""
 
     cluster: Cluster
@@ -109,7 +109,7 @@ async def verify_partition(
     cluster: Cluster, reader: TopicReader, system: VerifiedSystem, partition: int
 ) -> PartitionReport:
     """Verify one partition. Raises ReadStalled, ClusterError or an error of Kafka when it cannot be read."""
-    reading = _Reading(cluster, reader, system, partition)
+    reading = _Round(cluster, reader, system, partition)
     journal = Journal(system.topic(Topic.MOVEMENTS), partition)
     for number in range(1, ROUNDS_MAX + 1):
         stamp = await reading.stamp()
@@ -125,7 +125,7 @@ async def verify_partition(
     return report
 
 
-async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
+async def _run_round(reading: _Round, journal: Journal) -> PartitionReport:
     findings = FindingLog(reading.partition)
     report = PartitionReport(reading.partition, findings)
     system, partition = reading.system, reading.partition
@@ -186,7 +186,7 @@ def _check_format(system: VerifiedSystem, state: StateAtOffset, findings: Findin
 
 
 async def _check_inputs(
-    reading: _Reading,
+    reading: _Round,
     state: StateAtOffset,
     committed_before: dict[str, int],
     committed_after: dict[str, int],
@@ -210,7 +210,7 @@ async def _check_inputs(
 
 
 async def _check_belonging(
-    reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
+    reading: _Round, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
 ) -> None:
     system = reading.system
     inputs = tuple(system.topic(topic) for topic in INPUTS)
@@ -263,7 +263,7 @@ def _check_placement(
                 findings.add(Check.PLACEMENT, account_id, message)
 
 
-async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, findings: FindingLog) -> None:
+async def _check_sources(reading: _Round, state: StateAtOffset, beyond: Cut, findings: FindingLog) -> None:
     if not beyond:
         return
     topic = reading.system.topic(Topic.STATE)
@@ -275,7 +275,7 @@ async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, f
         findings.add(Check.UNKNOWN_SOURCE, source, message)
 
 
-async def _check_kept(reading: _Reading, findings: FindingLog) -> None:
+async def _check_kept(reading: _Round, findings: FindingLog) -> None:
     for topic in (Topic.MOVEMENTS, Topic.DEAD_LETTERS):
         start = (await reading.bounds(topic)).start
         if start > 0:

@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from tests.model.reading import partition_of
 from tests.model.run import Model, Record, Step
 from worker.demo.disturbance import Delivery, calm, disturb, injected
-from worker.demo.retail import Kind, read_invoices
+from worker.demo.retail import RowKind, read_invoices
 from worker.demo.scenario import SPAN_HOURS, Scenario, scenario_of
 from worker.demo.schedule import HOUR_MS
 from worker.demo.shelves import ShelfLevel, StockKey
@@ -31,7 +31,7 @@ def small() -> Scenario:
     """A few invoices of every kind: the auditor recomputes all that it knows with every event."""
     invoices = read_invoices()
     some = [invoice for invoice in invoices if len(invoice.goods) < 12][:45]
-    others = [invoice for invoice in invoices if invoice.kind is not Kind.SALE]
+    others = [invoice for invoice in invoices if invoice.kind is not RowKind.SALE]
     return scenario_of([*some, *others[:12]], now_ms=NOW_MS, seed=3)
 
 
