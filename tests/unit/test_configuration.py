@@ -11,7 +11,7 @@ from worker.configuration import load_settings
 from worker.settings import Settings
 
 
-def test_the_environment_goes_before_the_file_then_the_default(tmp_path: Path) -> None:
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     config = file_with(tmp_path, 'web_port = 7000\napp_id = "from-file"\n')
     settings = load_settings(config, {"STOCKFREEZE_WEB_PORT": "7001"})
     assert settings.web_port == 7001

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.offline import OfflinePartition, Transaction, as_written, input_records, story
 from tests.topics_in_memory import MemoryCluster, MemoryReader, Records
 from tests.unit.verification.world import ACCOUNT, COUNT, PARTITION, World
@@ -75,4 +75,4 @@ async def test_levels_that_compaction_took_are_judged_in_another_round(topic: To
 
 
 def test_every_input_topic_is_in_the_story() -> None:
-    assert {given.topic for given in story(ACCOUNT)} >= set(INPUTS) - {Topic.COMMANDS}
+    assert {given.topic for given in story(ACCOUNT)} >= set(LEDGER.inputs) - {Topic.COMMANDS}

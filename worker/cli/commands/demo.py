@@ -15,12 +15,7 @@ EXIT_TERMINATED = 143
 PIPED_WIDTH = 120
 
 
-@click.command(
-    epilog=examples(
-        "stockfreeze demo",
-        "stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay",
-    )
-)
+@click.command(epilog=examples("stockfreeze demo", "stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay"))
 @click.option(
     "--bootstrap-servers",
     metavar="HOST:PORT",
