@@ -13,7 +13,7 @@ from typing import Any
 from schemas.topics import LEDGER, Topic
 from tests.e2e.system import System
 from tests.named import named
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.records import Headers
 
@@ -72,7 +72,7 @@ async def calm_end_state_of(system: System) -> EndState:
     names = {system.topic(topic): topic for topic in _TOPICS}
     for partition in range(system.partitions):
         processor = PartitionProcessor(
-            partition=partition, partition_count=system.partitions, prefix=system.names.prefix, rules=Rules()
+            partition=partition, partition_count=system.partitions, prefix=system.names.prefix, policies=Policies()
         )
         processor.restored(-1)
         of_partition = [[record for record in records if record.partition == partition] for records in inputs]

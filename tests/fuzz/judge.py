@@ -23,7 +23,7 @@ from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain.ledger import Ledger
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.inspection.dead_letters import own_headers, read_dead_letter
 from worker.inspection.topic_reader import Record
 from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
@@ -42,7 +42,7 @@ CODES: Final = {
     *("undecodable", "unknown_type", "invalid", "key_mismatch"),
     *("wrong_partition", "future", "too_late", "conflict"),
 }
-RULES: Final = Rules(defaults=AccountRules(retention_days=30, buffer=2))
+RULES: Final = Policies(defaults=AccountPolicies(retention_days=30, buffer=2))
 
 StockKey = tuple[str, str, str]
 
@@ -165,7 +165,7 @@ class Partition:
 
     def _judge_restore(self) -> None:
         restored = PartitionProcessor(
-            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, rules=self.worker.rules
+            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, policies=self.worker.policies
         )
         for key, value in self.state.items():
             restored.restore(key, value)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.model.run import AccountRules
+from tests.model.run import AccountPolicies
 from tests.named import named
 from tests.property.drafts import RULES, Menu
 from tests.simulator.audit.auditor import Auditor
@@ -44,7 +44,7 @@ Damage = Callable[[Transactions], None]
 class Written:
     """One partition, processed without any engine: what its transactions wrote, before the auditor sees it."""
 
-    def __init__(self, seed: int, rules: AccountRules = RULES[0], records_max: int = 6) -> None:
+    def __init__(self, seed: int, rules: AccountPolicies = RULES[0], records_max: int = 6) -> None:
         r = Random(seed)
         self.rules = rules
         self.attempts: list[Attempt] = []

@@ -10,7 +10,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.offset import OffsetRequest_v3
 from aiokafka.protocol.transaction import EndTxnRequest_v0
 
-from tests.model.run import AccountRules
+from tests.model.run import AccountPolicies
 from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulator.history import Entry
 from tests.simulator.run import run
@@ -24,7 +24,7 @@ def _world(
     return Plan(
         seed=427,
         partitions=1,
-        rules=AccountRules(),
+        rules=AccountPolicies(),
         clean=False,
         entries=entries,
         skipped=0,

@@ -12,16 +12,16 @@ from tests.model.run import Model, Record
 from tests.simulator.audit.books import Books
 from tests.simulator.audit.expected import long_key
 from tests.simulator.world import SimRecord
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import PartitionProcessor
 
 UNIT = ("sub_order_id", "warehouse_id", "sku", "open", "shipped", "cancelled")
 
 
-def differences(model: Model, state: Sequence[SimRecord], prefix: str, rules: Rules) -> list[str]:
+def differences(model: Model, state: Sequence[SimRecord], prefix: str, rules: Policies) -> list[str]:
     """What differs between the model and a processor restored from these records; empty: nothing."""
     processor = PartitionProcessor(
-        partition=model.partition, partition_count=model.partition_count, prefix=prefix, rules=rules
+        partition=model.partition, partition_count=model.partition_count, prefix=prefix, policies=rules
     )
     for record in state:
         if record.key is not None and not record.key.startswith(b"stream/"):
@@ -47,7 +47,7 @@ def flood_differences(expected: set[str], state: Sequence[SimRecord]) -> list[st
 
 def _levels_of(model: Model) -> dict[tuple[str, ...], dict[str, Any]]:
     return {
-        (account_id, *key): sums.level(account.rules.buffer)
+        (account_id, *key): sums.level(account.policies.buffer)
         for account_id, account in model.accounts.items()
         for key, sums in account.ground.stock().items()
         if sums.open or sums.count is not None
@@ -103,7 +103,7 @@ def calm_differences(calm: Model, inputs: Sequence[Sequence[Record]], books: Boo
             if told != {name: status[name] for name in told}:
                 yield f"{order_id}: calm {status}, found {found}"
         for key, sums in account.ground.stock().items():
-            level = sums.level(account.rules.buffer)
+            level = sums.level(account.policies.buffer)
             found = books.levels.get(long_key(account_id, *key), {"frozen": 0, "on_hand": None})
             if (level["frozen"], level["on_hand"]) != (found["frozen"], found["on_hand"]):
                 yield f"{key}: calm {level}, found {found}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.property.drafts import ADOPTING, RULES, Menu
 from tests.simulator.faults.faults import FaultPlan
 from tests.simulator.faults.flood import Flood, flood
@@ -65,7 +65,7 @@ class Plan:
 
     seed: int
     partitions: int
-    rules: AccountRules
+    rules: AccountPolicies
     clean: bool
     """Every record can be applied in any order: the end must be that of a calm run."""
     entries: tuple[Entry, ...]

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from tests.model.reading import COMMANDS, ORDERS, STOCK, SUB_ORDERS
-from tests.model.run import AccountRules, Model, Record, Step
+from tests.model.run import AccountPolicies, Model, Record, Step
 from tests.simulator.audit.books import Books
 from tests.simulator.audit.expected import OUTPUTS, Latest, Seen, Taken, Transaction, transaction_of
 from tests.simulator.audit.findings import Kind, Wrong
@@ -58,7 +58,7 @@ class World:
 
     prefix: str
     partitions: int
-    rules: AccountRules
+    rules: AccountPolicies
     read: Callable[[str, int, int], Sequence[Seen]]
     group_offset: Callable[[str, int], int | None]
     end_offset: Callable[[str, int], int]

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tests.named import named
 from tests.simulator.audit.breakers import Floods
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.domain.violations import InvariantViolation
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.processor import Outcome
@@ -54,13 +54,13 @@ class Witnessed(PartitionProcessor):
         partition: int,
         partition_count: int,
         prefix: str,
-        rules: Rules,
+        rules: Policies,
         state_topic: str,
         testify: Callable[[int, Attempt], None],
         decided: Callable[[InputRecord, bool, Witnessed], Floods] = lambda *_: Floods(),
         poisoned: Collection[tuple[str, int, int]],
     ) -> None:
-        super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, rules=rules)
+        super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, policies=rules)
         self._number = partition
         self._attempt = Attempt(worker)
         self._worker = worker

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.domain.shop import DAY, Shop, child, lines, ms, ordered
-from worker.domain.order.state import thaw
+from worker.domain.order.state import decode_order
 
 
 def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:
@@ -15,24 +15,24 @@ def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> No
     assert shop.send(b'{"type":"order.created","account_id":"a","order_id":"o"}').statuses[0]["eligible"] is False
 
 
-def test_a_split_that_only_deals_units_out_anew_is_told(shop: Shop) -> None:
+def test_a_split_that_only_deals_units_out_anew_is_written(shop: Shop) -> None:
     shop.sub_order(5)
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
-    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
-    assert said.moves == []
-    assert [unit["open"] for unit in said.statuses[0]["units"]] == [2, 3]
+    flushed = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert flushed.moves == []
+    assert [unit["open"] for unit in flushed.statuses[0]["units"]] == [2, 3]
 
 
-def test_a_split_that_deals_shipped_units_out_anew_is_told_although_only_the_times_of_shipments_move(
+def test_a_split_that_deals_shipped_units_out_anew_is_written(
     shop: Shop,
 ) -> None:
     shop.sub_order(5)
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
     shop.say("sub_order.shipped", 10, sub_order_id="c")
     shop.say("sub_order.shipped", 20, sub_order_id="d")
-    said = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
-    assert said.moves == []
-    assert [unit["shipped"] for unit in said.statuses[0]["units"]] == [2, 3]
+    flushed = shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 3)])
+    assert flushed.moves == []
+    assert [unit["shipped"] for unit in flushed.statuses[0]["units"]] == [2, 3]
 
 
 def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> None:
@@ -42,18 +42,18 @@ def test_no_status_record_is_written_when_nothing_of_it_changes(shop: Shop) -> N
     assert shop.say("order.amended", 1, revision=1, lines=ordered(3)).statuses == []
 
 
-def test_goods_that_come_back_or_shipped_at_another_time_move_stock_and_not_the_status_record(shop: Shop) -> None:
+def test_returns_and_redated_shipments_write_no_status_record(shop: Shop) -> None:
     shop.count(10, 5)
     shop.delivered_order(3)
-    said = shop.say("sub_order.shipped", 4)
-    assert (said.moves, said.statuses) == ([("adjust", 3, 0, 3)], [])
-    said = shop.say("sub_order.returned", 30, lines=lines(1), warehouse_id="v")
-    assert ([move[:2] for move in said.moves], said.statuses) == ([("restock", 1)], [])
-    said = shop.say("sub_order.returned", 40, return_id="r2", lines=lines(2))
-    assert said.statuses[0]["sub_orders"] == {"s": "returned"}
+    flushed = shop.say("sub_order.shipped", 4)
+    assert (flushed.moves, flushed.statuses) == ([("adjust", 3, 0, 3)], [])
+    flushed = shop.say("sub_order.returned", 30, lines=lines(1), warehouse_id="v")
+    assert ([move[:2] for move in flushed.moves], flushed.statuses) == ([("restock", 1)], [])
+    flushed = shop.say("sub_order.returned", 40, return_id="r2", lines=lines(2))
+    assert flushed.statuses[0]["sub_orders"] == {"s": "returned"}
 
 
-def test_units_that_ship_while_the_status_stays_are_told(shop: Shop) -> None:
+def test_units_that_ship_while_the_status_stays_are_written(shop: Shop) -> None:
     shop.order(3)
     shop.sub_order(3)
     shop.say("sub_order.on_hold", 50)
@@ -61,7 +61,7 @@ def test_units_that_ship_while_the_status_stays_are_told(shop: Shop) -> None:
     assert (status["sub_orders"], status["units"][0]["shipped"]) == ({"s": "on_hold"}, 3)
 
 
-def test_what_is_polled_again_under_new_ids_is_applied_and_no_status_record_is_written(shop: Shop) -> None:
+def test_what_is_polled_again_under_new_ids_writes_no_status_record(shop: Shop) -> None:
     shop.order(5)
     shop.sub_order(5)
     assert shop.sub_order(5, 1).statuses == []
@@ -74,18 +74,18 @@ def test_what_is_polled_again_under_new_ids_is_applied_and_no_status_record_is_w
     assert [(unit["sub_order_id"], unit["warehouse_id"]) for unit in status["units"]] == [("c", "w"), ("d", "u")]
 
 
-def test_cancelled_units_dealt_out_anew_are_told_although_no_stock_moves(shop: Shop) -> None:
+def test_cancelled_units_dealt_out_anew_are_written_though_no_stock_moves(shop: Shop) -> None:
     shop.order(3)
     shop.say("order.cancelled", 1)
     shop.sub_order(3, 2)
-    said = shop.sub_order(2, 3)
-    assert (said.moves, said.statuses[0]["units"][0]["cancelled"]) == ([], 2)
+    flushed = shop.sub_order(2, 3)
+    assert (flushed.moves, flushed.statuses[0]["units"][0]["cancelled"]) == ([], 2)
 
 
-def test_what_an_order_moved_longer_ago_than_the_retention_leaves_its_record_when_it_moves_again(shop: Shop) -> None:
+def test_moves_older_than_the_retention_leave_the_record_with_the_next_one(shop: Shop) -> None:
     shop.order(5)
     shop.now = 20 * DAY
     shop.say("order.amended", 20 * DAY, revision=1, lines=ordered(6))
     shop.now = 100 * DAY
     shop.say("order.amended", 99 * DAY, revision=2, lines=ordered(8))
-    assert thaw(shop.state[b"order/a/o"] or b"").claims["w"]["k"].moves == [ms(20 * DAY), 1, ms(99 * DAY), 2]
+    assert decode_order(shop.state[b"order/a/o"] or b"").claims["w"]["k"].moves == [ms(20 * DAY), 1, ms(99 * DAY), 2]

@@ -1,7 +1,7 @@
 """What follows once an order's facts have changed: movements, statuses, alerts, eligibility. All of it is a difference.
 
-The facts before are not looked at again: what they came to is kept with the order, and compared with what they come to
-now.
+What the facts came to before (claims, statuses, alerts) is kept with the order, and compared with what they come to
+now. So the earlier facts are not needed again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from worker.domain.cause import Cause
 from worker.domain.order.archive import is_eligible, statuses_of
 from worker.domain.order.claims import (
     Difference,
-    cover_directly,
+    cover,
     differences,
     moves_units,
+    only_covers,
+    replace_claims,
     replace_uncovered,
     settle,
     ship_directly,
@@ -25,31 +27,33 @@ from worker.domain.order.conditions import Condition, conditions_of
 from worker.domain.order.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import leaf_mask, status_of_mask, sub_order_status
-from worker.domain.stock.stock import Posting, Stock, Touched
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS
+from worker.domain.stock.stock import Posting, Stock, SuspectMovement
 from worker.domain.violations import InvariantViolation
 
 
-class Orders:
-    """Brings the books up to date with an order's facts."""
+class Consequences:
+    """Draws the consequences of an order's facts, and writes them into the books."""
 
     def __init__(self, books: Books) -> None:
         self._books = books
         self._out = books.out
 
-    def changed(self, account: Account, order_id: str, order: OrderState, touch: Touch, at: int, cause: Cause) -> None:
+    def draw(self, account: Account, order_id: str, order: OrderState, touch: Touch, at: int, cause: Cause) -> None:
         """Find what the touched facts come to, and write down the difference."""
         sub_orders, skus, rows_changed = touch.sub_orders, touch.skus, touch.rows
         over_allocated: Collection[str] = ()
         if skus is None or skus:
             changed = _take(touch.shortcut, order, sub_orders)
             if changed is not None:
-                skus = NOTHING  # whether they are over-allocated was not looked at, and cannot have changed
+                skus = NOTHING  # over-allocation was not computed, and cannot have changed
             else:
                 settlement = settle(order, skus)
                 over_allocated = settlement.over_allocated
                 rows_changed |= replace_uncovered(order, settlement.uncovered, skus)
                 changed = differences(order, settlement.claims, skus)
             if changed:
+                replace_claims(order, changed)
                 rows_changed = rows_changed or any(map(moves_units, changed))
                 self._post(account, changed, at, cause)
         for sub_order_id in order.sub_orders if sub_orders is None else sub_orders:
@@ -65,7 +69,8 @@ class Orders:
 
     def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
         """Move the stock keys from an order's claims before to those after."""
-        horizon, moves_horizon = self._books.horizon(account), self._books.moves_horizon(account)
+        moves_horizon = self._books.moves_horizon(account)
+        horizon = moves_horizon - KEPT_AFTER_RETENTION_MS
         for difference in changed:
             warehouse, sku = difference.key
             stock = account.stock_at(warehouse, sku)
@@ -87,7 +92,7 @@ class Orders:
         for (alert, sub_order_id, sku), detail in conditions.items():
             if (alert, sub_order_id, sku) not in known:
                 self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
-        still = [entry for entry in order.alerts if not _was_looked_at(entry, sub_orders, skus) or entry in conditions]
+        still = [entry for entry in order.alerts if not _was_computed(entry, sub_orders, skus) or entry in conditions]
         kept = set(still)
         order.alerts = [*still, *(entry for entry in conditions if entry not in kept)]
 
@@ -117,17 +122,23 @@ class Orders:
 
 
 def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[str] | None) -> list[Difference] | None:
-    """What a shortcut changes of the order's claims, None where there is none to take."""
+    """What a shortcut changes of the order's claims, None where there is none to take.
+
+    A sub-order that only covers units changes none of them: it is let cover them here.
+    """
     if shortcut is None or not sub_orders:
         return None
     (sub_order_id,) = sub_orders
     sub_order = order.sub_orders[sub_order_id]
     if shortcut is SHIPS:
         return ship_directly(order, sub_order)
-    return [] if cover_directly(order, sub_order) else None
+    if not only_covers(order, sub_order):
+        return None
+    cover(order, sub_order)
+    return []
 
 
-def _was_looked_at(
+def _was_computed(
     entry: tuple[str, str, str], sub_orders: Collection[str] | None, skus: Collection[str] | None
 ) -> bool:
     alert, sub_order_id, sku = entry
@@ -153,4 +164,4 @@ def _remember_moves(
             stock.remember_move(at, frozen_delta, horizon)
         if cause.order_id is not None:
             quantity = abs(posting.quantity)
-            stock.remember_touch(Touched(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))
+            stock.remember_suspect(SuspectMovement(at, quantity, posting.movement, cause.order_id, cause.sub_order_id))
