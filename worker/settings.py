@@ -1,7 +1,7 @@
 """The settings: what each is called, what it means, and what is refused. Contract section 9.
 
-One class is the definition; the README's table and `stockfreeze run --help` are made from it. Where values come from is
-`worker/configuration.py`.
+One class is the definition; docs/reference/settings.md and `stockfreeze run --help` come from it.
+`worker/configuration.py` reads the values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,13 +17,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, RoleTopics
 from worker.domain.policies import AccountRules, CountOrigin, CountPolicy, Rules
 from worker.stream.config import EngineConfig
 
@@ -72,6 +73,22 @@ def _check_file(value: Path) -> Path:
     return value
 
 
+RoleName = Literal["ledger"]
+ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+NAME_ROLES: Final = f"name roles that there are ({', '.join(ROLE_NAMES)}), separated by commas"
+
+
+def _split_roles(value: object) -> object:
+    """Take a comma list apart. A role that is named twice runs once."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    names = tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else ()
+    if not names or any(name not in ROLE_NAMES for name in names):
+        raise PydanticCustomError("roles", "Input should {roles}", {"roles": NAME_ROLES})
+    return names
+
+
+Roles = Annotated[tuple[RoleName, ...], BeforeValidator(_split_roles), PlainSerializer(",".join, when_used="json")]
 Integer = Annotated[int, BeforeValidator(_refuse_boolean)]
 Id = Annotated[str, AfterValidator(_check_id)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
@@ -124,6 +141,9 @@ class Settings(BaseModel):
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
         description="Static membership: a unique name of this worker, the same after a restart (a StatefulSet pod's).",
+    )
+    roles: Roles = Field(
+        ("ledger",), description="What the worker does, separated by commas; today there is `ledger` alone."
     )
     topic_prefix: KafkaName = Field("", description="Goes before each topic's name, as it is.")
     partitions: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
@@ -234,18 +254,19 @@ class Settings(BaseModel):
             },
         )
 
-    def engine_config(self, member_data: bytes = b"") -> EngineConfig:
-        """Make the engine's settings: what is set here, and its own defaults for the rest.
+    def engine_config(self, topics: RoleTopics[str] = LEDGER, *, member_data: bytes = b"") -> EngineConfig:
+        """Make the settings of a role's engine: what is set here, and its own defaults for the rest.
 
-        `member_data` is what the worker joins its group with.
+        `member_data` is what the worker joins the role's group with.
         """
         return EngineConfig(
-            app_id=self.app_id,
+            name=topics.role,
+            app_id=self.group_id(topics.role),
             client=self.client_options(),
-            inputs=tuple(self.topic(topic) for topic in INPUTS),
-            outputs=tuple(self.topic(topic) for topic in OUTPUTS),
-            journal_topic=self.topic(Topic.MOVEMENTS),
-            state_topic=self.topic(Topic.STATE),
+            inputs=tuple(map(self.topic, topics.inputs)),
+            outputs=tuple(map(self.topic, topics.outputs)),
+            journal_topic=self.topic(topics.journal),
+            state_topic=self.topic(topics.state),
             group_instance_id=self.group_instance_id,
             member_data=member_data,
             breaker_bad_max=self.breaker_bad_max,
@@ -254,9 +275,20 @@ class Settings(BaseModel):
             stall_ms=self.stall_ms,
         )
 
-    def topic(self, topic: Topic) -> str:
+    def with_roles(self, roles: str) -> Settings:
+        """Make the same settings with other roles, a comma list. Raises SettingsError for a role that there is not."""
+        try:
+            return self.model_copy(update={"roles": _split_roles(roles)})
+        except PydanticCustomError as error:
+            raise SettingsError(f"option --roles must {NAME_ROLES}, not {roles!r}") from error
+
+    def group_id(self, role: str) -> str:
+        """Return the consumer group of a role: `APP_ID` for the ledger, `APP_ID-role` for any other."""
+        return self.app_id if role == LEDGER.role else f"{self.app_id}-{role}"
+
+    def topic(self, topic: str) -> str:
         """Return the full name of a topic: prefix and name."""
-        return f"{self.topic_prefix}{topic.value}"
+        return f"{self.topic_prefix}{topic}"
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
@@ -290,12 +322,13 @@ class SettingRow(NamedTuple):
 
 
 def settings_table() -> list[SettingRow]:
-    """List all settings in the order of their definition, for the README and `stockfreeze run --help`."""
+    """List all settings in the order of their definition, for `stockfreeze run --help`."""
     return [_row(name, field) for name, field in Settings.model_fields.items()]
 
 
 def _row(name: str, field: FieldInfo) -> SettingRow:
     in_file_only = name == "accounts"
     shown = '[accounts."ID"]' if in_file_only else f"{ENVIRONMENT_PREFIX}{name.upper()}"
-    default = "" if in_file_only or field.default is None else str(field.default)
-    return SettingRow(shown, default, field.description or "")
+    default = "" if in_file_only or field.default is None else field.default
+    shown_default = ",".join(default) if isinstance(default, tuple) else str(default)
+    return SettingRow(shown, shown_default, field.description or "")

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.inspection.admin import TopicsMissing, common_partition_count, spec_like, spec_of
 from worker.inspection.cluster import Cluster, ClusterError, TopicSpec
 from worker.stream.config import EngineConfig
@@ -39,20 +39,21 @@ def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mappin
     `found`: the partition counts of what is there; `was`: how that was created. Raises TopicsMissing where no input is
     there, or inputs have different partition counts.
     """
-    kept = [names[topic] for topic in INPUTS if names[topic] in found]
+    kept = [names[topic] for topic in LEDGER.inputs if names[topic] in found]
     if not kept:
-        raise TopicsMissing(f"there is no input of this system, such as {names[INPUTS[0]]}: check TOPIC_PREFIX")
+        raise TopicsMissing(f"there is no input of this system, such as {names[LEDGER.inputs[0]]}: check TOPIC_PREFIX")
     partition_count = common_partition_count(kept, found)
     replication_factor = was[kept[0]].replication_factor
     specs = [
         spec_of(topic, names[topic], partition_count, replication_factor)
-        for topic in INPUTS
+        for topic in LEDGER.inputs
         if names[topic] not in found
     ]
     specs += [
-        spec_like(topic, names[topic], partition_count, was.get(names[topic]), replication_factor) for topic in OUTPUTS
+        spec_like(topic, names[topic], partition_count, was.get(names[topic]), replication_factor)
+        for topic in LEDGER.outputs
     ]
-    outputs = [names[topic] for topic in OUTPUTS]
+    outputs = [names[topic] for topic in LEDGER.outputs]
     return Renewal(
         partition_count=partition_count,
         deleted=[name for name in outputs if name in found],

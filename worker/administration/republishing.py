@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.encoding import envelope_of, json_string, key_of, level_changed, status_changed, stock_json
 from schemas.times import timestamp_text
@@ -81,7 +81,7 @@ class Republisher:
             start = PartitionStart(self._surroundings, partition, partition_count, self._ids, lambda _: None)
             fence_offset = await start.fence(writer)
             standing = await start.run(writer, None)
-            ledger = cast("PartitionProcessor", standing.processor).ledger  # no others are made here
+            ledger = standing.processor.ledger  # no others are made here
             source = f"{self._config.state_topic}/{partition}/{fence_offset}"
             return await self._write(writer, partition, ledger, source, progress)
         finally:
@@ -162,7 +162,7 @@ def status_of(view: OrderView, source: str, number: int, occurred_at: str) -> by
 class _Unwatched:
     """An observer that counts nothing: a command has no metrics."""
 
-    def batch_committed(self, report: BatchReport) -> None:
+    def batch_committed(self, report: BatchReport[PartitionProcessor]) -> None:
         """Nothing."""
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:

@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.catalogue import TOPIC_OF
 from schemas.decoding import Decoded, Refused, decode
 from schemas.inputs import StockCounted
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from worker.domain.ledger import COUNTED_AHEAD_MS_MAX, OCCURRED_AHEAD_MS_MAX
 from worker.domain.policies import Rules
 from worker.inspection import connecting
@@ -33,7 +33,7 @@ IN_FLIGHT_MAX: Final = 2000
 RECORD_OVERHEAD_BYTES: Final = 100
 """More than a record takes in a batch of its own besides key and value."""
 
-_INPUT_TYPES: Final = [name for name, topic in TOPIC_OF.items() if topic in INPUTS]
+_INPUT_TYPES: Final = [name for name, topic in TOPIC_OF.items() if topic in LEDGER.inputs]
 
 
 class _Tagged(msgspec.Struct):
@@ -95,7 +95,7 @@ def _topic_of(value: bytes) -> Topic:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         tag = None
     topic = TOPIC_OF.get(tag) if isinstance(tag, str) else Topic.ORDERS
-    if topic in INPUTS:
+    if topic in LEDGER.inputs:
         return topic
     if topic is not None:
         raise BadLine(f"The type {tag} is an output of the worker (unknown_type).")

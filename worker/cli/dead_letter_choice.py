@@ -11,7 +11,7 @@ import click
 
 from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.times import timestamp_text
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import OpenSystem
 from worker.cli.context import CommandError
 from worker.cli.since import Since
@@ -69,7 +69,7 @@ class Choice:
     def check(self, settings: Settings) -> None:
         """Raise UsageError for a topic that is none."""
         if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
-            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
+            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(LEDGER.inputs)}")
 
     def takes(self, entry: LetterEntry, settings: Settings) -> bool:
         """Whether an entry passes all filters but the limit."""
@@ -127,7 +127,7 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
 
 def inputs_of(settings: Settings) -> set[str]:
     """The full names of the input topics."""
-    return {settings.topic(topic) for topic in INPUTS}
+    return {settings.topic(topic) for topic in LEDGER.inputs}
 
 
 async def all_entries(system: OpenSystem) -> list[LetterEntry]:

@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, LARGE, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, KEPT_FOR_EVER, LARGE, LEDGER, RECORD_BYTES_MAX, Topic
 from worker.inspection.cluster import BROKER_DEFAULT, TopicSpec
 from worker.stream.config import EngineConfig
 from worker.stream.start.guards import ANOTHER_SYSTEM, BEGIN_ANEW
@@ -74,7 +74,7 @@ def spec_of(topic: Topic, name: str, partition_count: int, replication_factor: i
 
 def message_bytes_of(topic: Topic) -> int:
     """The greatest record that the topic is created for."""
-    return INPUT_RECORD_BYTES_MAX if topic in INPUTS else RECORD_BYTES_MAX
+    return INPUT_RECORD_BYTES_MAX if topic in LEDGER.inputs else RECORD_BYTES_MAX
 
 
 def other_partition_counts(found: Mapping[str, int], wanted: int) -> dict[str, int]:
@@ -141,7 +141,7 @@ def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]
         f"{name} is empty now: if it was read before, stop all workers and run `stockfreeze topics accept {name} "
         "--from beginning`."
         for topic, name in created.items()
-        if topic in INPUTS
+        if topic in LEDGER.inputs
     ]
     if republished := [name for topic, name in created.items() if topic in REPUBLISHED]:
         advice.append(
@@ -151,7 +151,7 @@ def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]
     advice += [
         f"{name} is empty now: what it held is gone."
         for topic, name in created.items()
-        if topic not in (*INPUTS, *REPUBLISHED)
+        if topic not in (*LEDGER.inputs, *REPUBLISHED)
     ]
     return advice
 
@@ -212,7 +212,7 @@ _AFTERWARDS: Final = ", and run `stockfreeze verify`, as records may be lost alr
 
 
 def _way_out_of_count(topic: Topic, expected: int | None) -> str:
-    if topic in INPUTS:
+    if topic in LEDGER.inputs:
         return f"accounts would move; {ANOTHER_SYSTEM}"
     if topic in BOOKS:
         return f"where all inputs have {expected}, {BEGIN_ANEW}"
@@ -237,12 +237,12 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
             if configs.get(name, "-1") != "-1"
         ]
     bytes_max = int(configs.get(MESSAGE_BYTES, message_bytes_of(topic)))
-    if topic in INPUTS and bytes_max > INPUT_RECORD_BYTES_MAX:
+    if topic in LEDGER.inputs and bytes_max > INPUT_RECORD_BYTES_MAX:
         problems.append(
             f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; "
             f"set it to {INPUT_RECORD_BYTES_MAX} or less"
         )
-    needed = RECORD_BYTES_MAX if topic in LARGE else 0 if topic in INPUTS else BATCH_BYTES_MAX
+    needed = RECORD_BYTES_MAX if topic in LARGE else 0 if topic in LEDGER.inputs else BATCH_BYTES_MAX
     if bytes_max < needed:
         problems.append(f"{MESSAGE_BYTES} is {bytes_max}, so its partitions would stop: set it to {needed} or more")
     return problems

@@ -11,7 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
@@ -19,7 +19,7 @@ from worker.stream.backoff import Backoff
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
 from worker.stream.feed import Feed, Inlet
 from worker.stream.merge import Merge
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.start.partition_start import PartitionStart, Standing
 from worker.stream.state.input_progress import InputProgress
@@ -44,12 +44,12 @@ EXPECTED = (KafkaError, StepTimeout, OffsetLost, Breached, StateTaken)
 NO_IDS: Final[Mapping[str, bytes]] = {}
 
 
-class PartitionTask:
+class PartitionTask(Generic[P]):
     """Processes one partition from `start` to `stop`."""
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        surroundings: Surroundings[P],
         feed: Feed,
         partition: int,
         partition_count: int,
@@ -66,7 +66,7 @@ class PartitionTask:
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
-        self.processor: Processor
+        self.processor: P
         """It holds the state. The attribute is unset before the first restore."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
@@ -114,7 +114,7 @@ class PartitionTask:
         running.cancel()
         await asyncio.wait({running}, timeout=2 * self._config.abort_ms_max / 1000)
 
-    async def read(self, look: Callable[[Processor], T]) -> T:
+    async def read(self, look: Callable[[P], T]) -> T:
         """Return what `look` makes of the committed state. Raises NotAssigned unless the partition runs."""
         async with self._between:
             if self.state is not PartitionState.RUNNING:
@@ -211,7 +211,7 @@ class PartitionTask:
             self._feed.close(self.partition)
             await writer.discard()
 
-    async def _start(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+    async def _start(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
         """Fence, restore, and find the next offsets. Raises Halt if state and topics do not fit twice in a row."""
         start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
         await start.fence(writer)

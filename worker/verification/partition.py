@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.domain.views import OrderView
 from worker.inspection.belonging import Belonging, JournalSeen
 from worker.inspection.cluster import Cluster
@@ -194,7 +194,7 @@ async def _check_inputs(
 ) -> int:
     """Check all input topics. Returns how many of their offsets the state has not reached."""
     unread = 0
-    for topic in INPUTS:
+    for topic in LEDGER.inputs:
         name = reading.system.topic(topic)
         facts = InputFacts(
             topic=name,
@@ -213,7 +213,7 @@ async def _check_belonging(
     reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
 ) -> None:
     system = reading.system
-    inputs = tuple(system.topic(topic) for topic in INPUTS)
+    inputs = tuple(system.topic(topic) for topic in LEDGER.inputs)
     guards = Guards(reading.partition, inputs, journal.topic, system.topic(Topic.STATE))
     ids = await reading.cluster.ids([*inputs, journal.topic, system.topic(Topic.STATE)])
     # After it was read: then the marker behind the last record of the state's transaction is there.

@@ -87,7 +87,7 @@ async def test_a_worker_processes_an_order_shows_it_and_ends_in_good_order(
     stock = await worker.until(lambda answer: answer.status == 200, "/accounts/shop%2F1/stock", NO_SIGN_SECONDS)
     assert stock.json()["levels"][0]["frozen"] == 3
     topic = f"{names.prefix}{Topic.ORDERS.value}"
-    counted = f'stockfreeze_records_total{{outcome="applied",topic="{topic}"}} 1.0'
+    counted = f'stockfreeze_records_total{{outcome="applied",role="ledger",topic="{topic}"}} 1.0'
     metrics = await worker.until(lambda answer: counted in answer.body, "/metrics", NO_SIGN_SECONDS)
     assert 'stockfreeze_movements_total{movement="freeze"} 1.0' in metrics.body
     assert "stockfreeze_ready 1.0" in metrics.body
@@ -127,7 +127,7 @@ async def test_of_two_workers_the_one_without_an_account_says_so(
     assert sorted(answers.values()) == [200, 421]
 
 
-async def test_a_worker_without_a_broker_lives_says_why_it_is_not_ready_and_ends_when_told(
+async def test_a_worker_without_a_broker_lives_and_shows_why_it_is_not_ready(
     start_worker: StartWorker,
 ) -> None:
     worker = start_worker(BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")

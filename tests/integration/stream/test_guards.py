@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, numbers
 from tests.integration.stream.log_files import cut_log
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
 from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint
@@ -53,7 +54,7 @@ async def _set(world: World, topic: str, **config: str) -> None:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, changed)])
 
 
-async def _halted(engine: Engine, *partitions: int) -> str:
+async def _halted(engine: Engine[Toy], *partitions: int) -> str:
     def all_halted() -> bool:
         return all(state_of(engine.status(), each) is PartitionState.HALTED for each in partitions)
 

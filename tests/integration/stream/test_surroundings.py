@@ -14,6 +14,7 @@ from deploy.kafka.local import KafkaCluster, free_port
 from deploy.kafka.settings import SASL_USER
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, expected, numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
 from worker.stream.clients import Client
@@ -23,7 +24,7 @@ from worker.stream.state.positions import FORMAT_KEY, Position, encode_format
 NUMBERS = numbers(100)
 
 
-async def _problem(engine: Engine, part: str) -> str:
+async def _problem(engine: Engine[Toy], part: str) -> str:
     """The engine's problem, once it speaks of `part`."""
     await until(lambda: part in (engine.status().problem or ""), engine)
     assert not engine.status().ready

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, LEDGER, RECORD_BYTES_MAX, Topic
 from worker.inspection.admin import (
     INPUT_RECORD_BYTES_MAX,
     TopicFacts,
@@ -53,7 +53,7 @@ def test_what_is_not_compacted_is_kept_for_ever() -> None:
 def test_every_input_fits_into_a_dead_letter() -> None:
     sizes = {topic: int(spec_of(topic, topic.value, 4, 3).configs["max.message.bytes"]) for topic in Topic}
 
-    assert max(sizes[topic] for topic in INPUTS) < sizes[Topic.DEAD_LETTERS] == RECORD_BYTES_MAX
+    assert max(sizes[topic] for topic in LEDGER.inputs) < sizes[Topic.DEAD_LETTERS] == RECORD_BYTES_MAX
 
 
 @pytest.mark.parametrize(("replication_factor", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "4")])

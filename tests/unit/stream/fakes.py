@@ -10,7 +10,7 @@ from worker.clock import Chance, Clock
 from worker.stream import EngineConfig, InputRecord, Outcome, OutputRecord
 from worker.stream.kafka.client_log import ClientLog, RateLimit
 from worker.stream.kafka.reaper import Reaper
-from worker.stream.processor import Parties
+from worker.stream.processor import Parties, Processor
 from worker.stream.surroundings import Surroundings
 
 CONFIG = EngineConfig(
@@ -72,7 +72,7 @@ class Obedient:
             yield []
 
 
-def surroundings_at(time: Time) -> Surroundings:
+def surroundings_at(time: Time) -> Surroundings[Processor]:
     """Surroundings of a task or a session, with a silent observer and obedient processors."""
     return Surroundings(
         config=CONFIG,

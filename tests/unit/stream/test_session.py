@@ -14,6 +14,7 @@ from worker.stream import session as module
 from worker.stream.errors import NotReady
 from worker.stream.feed import Inlet
 from worker.stream.merge import Merge
+from worker.stream.processor import Processor
 from worker.stream.session import DUPLICATE_REBALANCES, Session, pair_topics
 from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
@@ -74,11 +75,11 @@ class _Scene:
         monkeypatch.setattr(module, "AIOKafkaConsumer", _Consumer)
         monkeypatch.setattr(module, "PartitionTask", _Task)
         time = self.time = Time()
-        self.halted: dict[int, PartitionTask] = {}
+        self.halted: dict[int, PartitionTask[Processor]] = {}
         self.surroundings = surroundings_at(time)
         self.session = self.begin()
 
-    def begin(self) -> Session:
+    def begin(self) -> Session[Processor]:
         check = TopicCheck.__new__(TopicCheck)  # it is asked by `run` alone
         return Session(self.surroundings, check, TopicsSeen(8, {}), self.halted)
 

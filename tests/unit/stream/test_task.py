@@ -37,7 +37,7 @@ class _Feed(Feed):
         return self.ends_now
 
 
-def _running(time: Time) -> tuple[PartitionTask, _Feed]:
+def _running(time: Time) -> tuple[PartitionTask[Processor], _Feed]:
     feed = _Feed()
     surroundings = surroundings_at(time)
     task = PartitionTask(surroundings, feed, 3, 8)

@@ -141,7 +141,7 @@ async def test_a_task_walks_through_its_states(
     entered = []
     enter = PartitionTask._enter
 
-    def note(task: PartitionTask, state: PartitionState) -> None:
+    def note(task: PartitionTask[Processor], state: PartitionState) -> None:
         enter(task, state)
         entered.append(state)
 

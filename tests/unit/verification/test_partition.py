@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.encoding import key_of
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.offline import Transaction, account_in, replaced, story
 from tests.topics_in_memory import MemoryCluster, MemoryReader
 from tests.unit.verification.world import ACCOUNT, COUNT, PARTITION, World, changed, found, world
@@ -405,4 +405,4 @@ async def test_what_stands_behind_a_record_that_is_none_of_its_topic_is_read_all
 
 
 def test_every_input_topic_is_in_the_story() -> None:
-    assert {given.topic for given in story(ACCOUNT)} >= set(INPUTS) - {Topic.COMMANDS}
+    assert {given.topic for given in story(ACCOUNT)} >= set(LEDGER.inputs) - {Topic.COMMANDS}

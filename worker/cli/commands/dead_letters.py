@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import ask, open_system
 from worker.cli.commands.dead_letters_settle import discard, replay
 from worker.cli.context import json_option, with_settings
@@ -142,7 +142,7 @@ async def _show(settings: Settings, text: str) -> tuple[LetterEntry | None, Reco
             return None, None, None
         entry = found[text]
         [record] = await read_records(system.reader, settings.topic(Topic.DEAD_LETTERS), [entry.letter])
-        topics = {settings.topic(topic): topic for topic in INPUTS}
+        topics = {settings.topic(topic): topic for topic in LEDGER.inputs}
         source = topics.get(entry.letter.source_topic)
         if entry.letter.code != "conflict" or source is None:
             return entry, record, None

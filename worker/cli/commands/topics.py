@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import ask
 from worker.cli.commands import topics_accept as accepting
 from worker.cli.commands import topics_republish as republishing
@@ -169,7 +169,7 @@ async def _use_of(settings: Settings, cluster: Cluster, missing: Mapping[Topic, 
                     with_records.add(topic)
     is_asked = not with_records and any(topic in missing for topic in BOOKS)
     offsets = await cluster.committed(settings.app_id) if is_asked else {}
-    inputs = {settings.topic(topic) for topic in INPUTS}
+    inputs = {settings.topic(topic) for topic in LEDGER.inputs}
     return Used(frozenset(with_records), has_offsets=any(topic in inputs for topic, _ in offsets))
 
 
@@ -240,7 +240,7 @@ async def _judged(
 
     state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
     said = await read_said(reader, state, partition)
-    inputs = tuple(settings.topic(topic) for topic in INPUTS)
+    inputs = tuple(settings.topic(topic) for topic in LEDGER.inputs)
     if any(found.get(name, 0) <= partition for name in (*inputs, journal)):
         return said.partition_count, []  # there is more to be said of topics that are not there
     bounds = await reader.bounds(journal, partition)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from worker.cli.asking import ask, open_stopped_system
 from worker.cli.confirming import confirm, yes_option
 from worker.cli.context import CommandError, json_option, with_settings
@@ -76,7 +76,7 @@ def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool
 
 
 def _input_of(settings: Settings, name: str) -> str:
-    names = [settings.topic(topic) for topic in INPUTS]
+    names = [settings.topic(topic) for topic in LEDGER.inputs]
     for full in (name, f"{settings.topic_prefix}{name}"):
         if full in names:
             return full

@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.waiting import eventually
+from worker.cli.commands.run import command
 from worker.settings import ENVIRONMENT_PREFIX
 
 SETTINGS = {"BOOTSTRAP_SERVERS": "127.0.0.1:1", "WEB_PORT": "0"}
@@ -29,6 +31,14 @@ def test_a_worker_that_is_told_to_stop_while_it_is_still_importing_leaves_with_0
         _, said = process.communicate(timeout=20)
     assert process.returncode == 0, said.decode()
     assert b"Traceback" not in said
+
+
+def test_a_role_that_there_is_not_is_one_sentence_and_exit_code_2() -> None:
+    result = CliRunner().invoke(command, ["--roles", "ledgr"])
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: option --roles must name roles that there are (ledger), separated by commas, not 'ledgr'\n"
+    )
 
 
 def _catches(pid: int, number: signal.Signals) -> bool:
