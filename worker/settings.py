@@ -1,7 +1,7 @@
 """The settings: what each is called, what it means, and what is refused. Contract section 9.
 
-One class is the definition; the README's table and `stockfreeze run --help` are made from it. Where values come from is
-`worker/configuration.py`.
+One class is the definition; docs/reference/settings.md and `stockfreeze run --help` come from it.
+`worker/configuration.py` reads the values.
 """
 
 from __future__ import annotations
@@ -322,7 +322,7 @@ class SettingRow(NamedTuple):
 
 
 def settings_table() -> list[SettingRow]:
-    """List all settings in the order of their definition, for the README and `stockfreeze run --help`."""
+    """List all settings in the order of their definition, for `stockfreeze run --help`."""
     return [_row(name, field) for name, field in Settings.model_fields.items()]
 
 

@@ -1,4 +1,4 @@
-"""Every metric of a worker: its name, its labels and what it means. The table of metrics is made from this module.
+"""Every metric of a worker: name, labels and meaning. The page docs/reference/metrics.md comes from this module.
 
 Counters of the domain (movements, dead letters, drift) are counted by a partition's processor and taken over here when
 its transaction was committed, so that a batch that is aborted and done again counts once. What has a present value
@@ -151,7 +151,7 @@ METRICS = (
     *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, MADE_ANEW, REBALANCES),
     *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
 )
-"""All of them, in the order of their table."""
+"""All of them, in the order of the reference page."""
 
 TALLIES: Mapping[str, Spec] = {
     "movement": MOVEMENTS,

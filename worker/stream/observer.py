@@ -45,8 +45,8 @@ class PartitionObserver(Protocol):
     def task_restarted(self, partition: int, cause: str) -> None:
         """A task lost its producer and its state, and will start again after a pause.
 
-        `cause` is the value of a `worker.stream.errors.Cause`. Called once per failure, before the pause. The task may
-        be stopped during the pause, so a start need not follow.
+        `cause` is the value of a `worker.stream.errors.RestartCause`. Called once per failure, before the pause. The
+        task may be stopped during the pause, so a start need not follow.
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:

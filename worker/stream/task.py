@@ -1,8 +1,8 @@
 """The task of one partition: fence earlier producers, restore the state, then process batch after batch.
 
 Each batch is one transaction. After any error of the broker the task throws away its producer and its state, and starts
-again, because only the state topic proves what was committed. `worker.stream.errors.Cause` lists these errors, a fenced
-producer among them. An error of the processor halts the partition.
+again, because only the state topic proves what was committed. `worker.stream.errors.RestartCause` lists these errors, a
+fenced producer among them. An error of the processor halts the partition.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 
 from worker.stream.backoff import Backoff
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.merge import Merge
 from worker.stream.processor import P
 from worker.stream.records import InputRecord, OutputRecord
@@ -248,7 +248,7 @@ class PartitionTask(Generic[P]):
         next_offsets = progress.next_offsets()
         offsets = {topic: next_offsets[topic] for topic in self._config.inputs}
         self._offsets = offsets
-        self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
+        self._feed.open(self.partition, Inlet(merge, self._wake, self._lose), offsets)
         self._enter(PartitionState.RUNNING)
         self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
@@ -367,7 +367,7 @@ class PartitionTask(Generic[P]):
         self._surroundings.observer.partition_halted(self.partition, self.reason)
 
     async def _back_off(self, error: Exception) -> None:
-        """Report why the partition starts again, and wait before it does. `Cause` lists what may have happened."""
+        """Report why the partition starts again, and wait before it does. `RestartCause` lists the reasons."""
         cause = cause_of(error)
         if self.state is not PartitionState.BACKING_OFF:  # a transaction that failed has entered it already
             self._enter(PartitionState.BACKING_OFF)

@@ -91,7 +91,7 @@ async def test_a_state_that_was_made_anew_under_a_running_worker_halts(world: Wo
     assert await world.outputs() == before
 
 
-async def test_a_state_that_was_made_anew_while_nobody_ran_halts(world: World) -> None:
+async def test_a_state_recreated_while_no_worker_ran_halts(world: World) -> None:
     await _worked(world)
     before = await world.outputs()
     await _make_anew(world, world.topics.state, COMPACT)
@@ -147,7 +147,7 @@ async def test_a_state_of_which_a_part_expired_halts(world: World) -> None:
 
 
 @pytest.mark.parametrize("longer", [False, True])
-async def test_an_input_that_was_made_anew_while_nobody_ran_halts(
+async def test_an_input_recreated_while_no_worker_ran_halts(
     world: World,
     longer: bool,  # noqa: FBT001 - a parameter
 ) -> None:

@@ -83,7 +83,7 @@ async def test_a_wrong_password_is_told_as_such(broker: Broker, names: Names) ->
         "sasl_plain_password": "wrong",
     }
     async with world.running(ready=False, client=client) as engine:
-        assert "check the user name, the password" in await _problem(engine, "refused to authenticate")
+        assert "check the user name, the password" in await _problem(engine, "did not authenticate")
 
 
 async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(broker: Broker, names: Names) -> None:
@@ -117,7 +117,7 @@ async def test_an_outage_loses_nothing_and_a_frozen_broker_delays_no_stop(names:
                 loop = asyncio.get_running_loop()
                 began_at = loop.time()
                 await engine.stop()
-                assert loop.time() - began_at < 7, "a frozen broker keeps nobody from stopping"
+                assert loop.time() - began_at < 7, "a frozen broker delays no stop"
             finally:
                 cluster.nodes[0].resume()
 

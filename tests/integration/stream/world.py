@@ -165,13 +165,13 @@ class World:
 
 
 async def until(condition: Callable[[], bool], engine: Engine[Toy], seconds_max: float = WAIT_SECONDS) -> None:
-    """Wait for a condition, and tell what the engine says of itself when it does not come."""
+    """Wait for a condition; fail with the engine's status if it does not come."""
     try:
         async with asyncio.timeout(seconds_max):
-            while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            while not condition():  # noqa: ASYNC110 - the condition has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"not in {seconds_max} s; the engine says {engine.status()}") from None
+        raise AssertionError(f"not in {seconds_max} s; the engine's status is {engine.status()}") from None
 
 
 async def until_true(condition: Callable[[], Any], engine: Engine[Toy]) -> None:
@@ -181,7 +181,7 @@ async def until_true(condition: Callable[[], Any], engine: Engine[Toy]) -> None:
             while not await condition():  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"not in {WAIT_SECONDS} s; the engine says {engine.status()}") from None
+        raise AssertionError(f"not in {WAIT_SECONDS} s; the engine's status is {engine.status()}") from None
 
 
 def state_of(status: EngineStatus, partition: int) -> PartitionState | None:

@@ -68,7 +68,7 @@ READING_MUTANTS = (
         "A batch that cannot be read is an error of the whole fetch, and what came with it counts as read.",
         (
             Edit(FETCHED, "            yield Unreadable(self.next_fetch_offset, error)\n", "            raise\n"),
-            Edit(FEED, "            self._lanes.clear()\n", "            pass\n"),
+            Edit(FEED, "            self._inlets.clear()\n", "            pass\n"),
         ),
     ),
     Mutant(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from worker.cli.context import CommandError
+from worker.cli.showing import examples
 
 EXIT_TERMINATED = 143
 """As the shell counts it: 128 and the number of SIGTERM."""
@@ -14,7 +15,7 @@ EXIT_TERMINATED = 143
 PIPED_WIDTH = 120
 
 
-@click.command(epilog="Examples: stockfreeze demo · stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay")
+@click.command(epilog=examples("stockfreeze demo", "stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay"))
 @click.option(
     "--bootstrap-servers",
     metavar="HOST:PORT",

@@ -19,7 +19,7 @@ A worked example: worker A is paused, and the group gives its partition to worke
     4. B compares: does the journal end where the state expects it, are the input's records the ones that were read?
     5. B records what the state lacks, such as the ids of topics, and processes from offset 10.
 
-    When A wakes up, its producer is fenced (`worker.stream.errors.Cause.FENCED`).
+    When A wakes up, its producer is fenced (`worker.stream.errors.RestartCause.FENCED`).
 """
 
 from __future__ import annotations
