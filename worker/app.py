@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import threading
-import uuid
 from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
 
@@ -22,7 +21,7 @@ import uvloop
 from mode import Service
 
 from schemas.topics import LEDGER
-from worker.clock import Clock
+from worker.clock import Chance, Clock
 from worker.inspection.members import GroupDirectory, contact_data
 from worker.ops.garbage import collect_little
 from worker.ops.heap import keep_freed
@@ -86,7 +85,7 @@ class Host:
         """Make everything, start nothing. The roles are those of the settings, unless others are given."""
         self._settings = settings
         self._clock = clock or Clock()
-        self._name = uuid.uuid4().hex
+        self._name = Chance().token()
         self._release = version("stockfreeze")
         self._metrics = Metrics(version=self._release)
         process = Process(settings, self._metrics, self._clock, self._contact)

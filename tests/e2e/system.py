@@ -17,8 +17,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.brokers import Broker, Names
+from worker.demo.delivering import feed
 from worker.demo.disturbance import Delivery
-from worker.demo.feed import feed
 from worker.settings import ENVIRONMENT_PREFIX
 from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.partitioning import partition_of

@@ -2,7 +2,7 @@
 
 State and journal go together or not at all: one without the other makes wrong books. So all is deleted with one
 request, the group's offsets go before anything is created, and each step finds out by itself what is left to be done.
-Whoever was interrupted runs it again.
+After an interruption, run it again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from worker.stream.kafka.producer import TransactionalProducer
 
 @dataclass(frozen=True)
 class Renewal:
-    """What is deleted, and what is created after it."""
+    """The topics to delete, and those to create afterwards."""
 
     partition_count: int
     deleted: Sequence[str]
     """State and outputs that are there."""
     created: Sequence[TopicSpec]
-    """All of them, and inputs that are not there."""
+    """Everything that was deleted, and inputs that are missing."""
     kept: Sequence[str]
     """Inputs that are there."""
     lacking: Sequence[str]
@@ -34,7 +34,7 @@ class Renewal:
 
 
 def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mapping[str, TopicSpec]) -> Renewal:
-    """What to do in a system whose topics have these full names.
+    """Plan the renewal of a system whose topics have these full names.
 
     `found`: the partition counts of what is there; `was`: how that was created. Raises TopicsMissing where no input is
     there, or inputs have different partition counts.
@@ -64,22 +64,22 @@ def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mappin
 
 
 async def begin_anew(
-    cluster: Cluster, config: EngineConfig, renewal: Renewal, told: Callable[[str], object] = lambda _: None
+    cluster: Cluster, config: EngineConfig, renewal: Renewal, report: Callable[[str], object] = lambda _: None
 ) -> None:
-    """Do it, step by step; `told` is given a sentence of each. Raises ClusterError and errors of Kafka."""
+    """Begin anew, and `report` each step as a sentence. Raises ClusterError and errors of Kafka."""
     await _end_transactions(config, renewal.partition_count)
-    told("what earlier workers left open is ended")
+    report("what earlier workers left open is ended")
     await cluster.delete(renewal.deleted)
-    told(f"{len(renewal.deleted)} topics are deleted")
+    report(f"{len(renewal.deleted)} topics are deleted")
     await cluster.delete_group(config.app_id)
-    told(f"the offsets of group {config.app_id} are deleted")
+    report(f"the offsets of group {config.app_id} are deleted")
     existed, counts = await cluster.create(renewal.created)
     if existed or set(counts.values()) != {renewal.partition_count}:
         raise ClusterError(
-            f"somebody else created {', '.join(sorted(existed)) or 'topics'} meanwhile: see that nothing else makes "
+            f"another program created {', '.join(sorted(existed)) or 'topics'} meanwhile: see that nothing else makes "
             "them, and run this again"
         )
-    told(f"{len(renewal.created)} topics are created")
+    report(f"{len(renewal.created)} topics are created")
 
 
 async def _end_transactions(config: EngineConfig, partition_count: int) -> None:

@@ -146,7 +146,7 @@ async def test_reading_backwards_ends_at_the_beginning(
     assert held == list(range(25))
 
 
-async def test_a_broker_that_is_not_there_is_told_with_its_address_and_the_reason() -> None:
+async def test_a_missing_broker_is_named_with_its_address_and_the_reason() -> None:
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1.*(refused|Connect call failed)"):
         async with TopicReader({"bootstrap_servers": "127.0.0.1:1"}):
             pytest.fail("connected to nothing")
@@ -162,8 +162,8 @@ async def test_what_a_group_has_committed_is_told(
     place = (topic, 0)
     async with open_cluster({"bootstrap_servers": broker.bootstrap_servers}) as cluster, asyncio.timeout(10):
         # The marker that makes the offset visible is written after the commit was answered.
-        while (told := await cluster.committed(names.app_id)).get(place) is None:  # noqa: ASYNC110 # no event tells
+        while (answer := await cluster.committed(names.app_id)).get(place) is None:  # noqa: ASYNC110 # no event tells
             await asyncio.sleep(0.05)
 
-        assert told == {place: 7}
+        assert answer == {place: 7}
         assert await cluster.committed(f"{names.app_id}-nobody") == {}

@@ -13,7 +13,7 @@ NAMES = {topic: f"x.{topic}" for topic in Topic}
 
 
 def renewal(*absent: Topic, **counts: int) -> Renewal:
-    """With four partitions, or as `counts` says of a topic by its member's name."""
+    """Topics with four partitions, or with those in `counts`, by the name of the topic's member."""
     found = {NAMES[topic]: counts.get(topic.name, 4) for topic in Topic if topic not in absent}
     was = {name: TopicSpec(name, count, 3, {"min.insync.replicas": "2"}) for name, count in found.items()}
     return renewal_of(NAMES, found, was)

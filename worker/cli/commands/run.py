@@ -19,8 +19,9 @@ class RunCommand(click.Command):
     """A command whose help lists all settings, and that a signal may stop before it has begun."""
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - click's signature
-        """Run. What the worker needs takes a second to import; as process 1 of a container it must hear SIGTERM then,
-        or the kernel drops it.
+        """Handle SIGTERM from the start, then run.
+
+        The imports take a second. Without a handler, the kernel drops the signal for process 1 of a container.
         """
         signal.signal(signal.SIGTERM, _leave)
         return super().invoke(ctx)
@@ -35,7 +36,7 @@ class RunCommand(click.Command):
 
 
 def _leave(_number: int, _frame: object) -> None:
-    """Nothing has begun. Not by an exception: what is just being imported could take it for a failure of its own."""
+    """Leave at once, because nothing has begun. A module that is being imported could catch an exception."""
     os._exit(0)
 
 
@@ -53,7 +54,7 @@ def _described(default: str, description: str) -> str:
 def command(settings: Settings, *, roles: str | None) -> int:
     """Run the worker until SIGTERM or SIGINT.
 
-    The log goes to stderr; health, metrics and queries are pages of the address WEB_HOST:WEB_PORT.
+    It logs to stderr, and serves health, metrics and queries over HTTP at WEB_HOST:WEB_PORT.
     """
     from worker.settings import SettingsError
 
