@@ -73,10 +73,10 @@ ASKED = (200, 400, 404, 421, 503)
 ANSWERS: Mapping[str, PageAnswer] = {
     "/health/live": PageAnswer('`{"live": true}` while the process answers.', (200,)),
     "/health/ready": PageAnswer(
-        "200 when this worker processes every partition that its group assigned to it. It may have none. "
+        "200 when each role of this worker processes every partition that its group assigned to it. It may have none. "
         "503 while it joins its group, and while a partition is starting, restoring, backing off, halted, or has "
-        "lag but no progress for `STALL_MS`. The body has `ready`, `problem`, and for each partition `state`, "
-        "`reason` and `lag`.",
+        "lag but no progress for `STALL_MS`. The body has `ready`, `problem`, for each of `roles` `ready`, "
+        "`state` and `problem`, and for each of `partitions` `role`, `state`, `reason` and `lag`.",
         (200, 503),
     ),
     "/metrics": PageAnswer("All [metrics](metrics.md), in the format that Prometheus asks for.", (200,)),

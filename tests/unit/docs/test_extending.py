@@ -19,8 +19,8 @@ from worker.ops import metrics
 from worker.settings import PolicySettings, Settings
 
 PAGE = text_of(DOCS / "extending.md")
-LISTS = ("Add an event type", "Add a setting", "Add a metric", "Add a marketplace", "Add an ERP")
-PLANNED_LISTS = LISTS[3:]
+LISTS = ("Add an event type", "Add a setting", "Add a metric", "Add a role", "Add a marketplace", "Add an ERP")
+PLANNED_LISTS = LISTS[4:]
 TYPE_NAMES = [name for topic in LEDGER.inputs for name in TYPES[topic]]
 DRAWS = 5_000
 
