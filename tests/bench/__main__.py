@@ -16,10 +16,10 @@ from typing import Final
 from rich.console import Console
 
 from tests.bench import latency, quiet, state, takeover, throughput, verification
+from tests.bench.command import teller
 from tests.bench.figures import Figure, as_data, as_table
 from tests.bench.machine import machine
 from tests.bench.system import Bench, on_kafka
-from tests.bench.telling import teller
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
     "throughput": throughput.measure,

@@ -19,9 +19,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.command import teller
 from tests.bench.latency import Pace, measure_at
 from tests.bench.system import Bench, on_kafka
-from tests.bench.telling import teller
 
 COLD_SECONDS: Final = 60
 """A round that counts for nothing: the broker has only just started."""

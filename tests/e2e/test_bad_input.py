@@ -69,7 +69,7 @@ EXPECTED_STATUSES = {
 }
 
 
-async def test_bad_records_become_dead_letters_and_good_ones_between_them_are_applied(
+async def test_bad_records_are_dead_lettered_and_good_ones_between_applied(
     system: System, start_worker: StartWorker
 ) -> None:
     own = system.partition_of(ACCOUNT)

@@ -40,7 +40,7 @@ async def assert_works(system: System, worker: WorkerProcess, order_id: str) -> 
     await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/{order_id}", WAIT_SECONDS_MAX)
 
 
-async def test_topics_that_are_missing_or_of_different_counts_are_named_and_waited_for(
+async def test_topics_missing_or_of_unequal_counts_are_named_and_awaited(
     bare_system: System, broker: Broker, start_worker: StartWorker
 ) -> None:
     system = bare_system
@@ -178,7 +178,7 @@ async def test_a_state_record_of_a_newer_version_halts_its_partition_alone(
     }
 
 
-async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_without_the_breaker(
+async def test_bad_records_halt_a_partition_until_a_start_without_the_breaker(
     system: System, start_worker: StartWorker
 ) -> None:
     worker = start_worker(BREAKER_BAD_MAX="20", BREAKER_WINDOW="40")

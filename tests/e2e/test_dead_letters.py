@@ -63,7 +63,7 @@ async def answer_to_request(system: System, order_id: str, number: int) -> str:
     return "eligible" if answer["type"] == "archive.eligible" else str(answer["code"])
 
 
-async def test_dead_letters_hold_an_order_back_until_they_are_replayed_or_given_up(
+async def test_dead_letters_block_an_order_until_they_are_replayed_or_given_up(
     system: System, start_worker: StartWorker
 ) -> None:
     await start_worker().ready()

@@ -106,7 +106,7 @@ async def says(worker: WorkerProcess, part: str) -> None:
 
 @pytest.mark.apache
 @pytest.mark.timeout(400)
-async def test_a_worker_with_the_rights_of_the_readme_works_and_names_the_one_it_lacks(
+async def test_a_worker_needs_the_documented_rights_and_names_a_missing_one(
     system: System, rights: Rights, login: dict[str, str], tmp_path: Path
 ) -> None:
     with workers(tmp_path, login) as start_worker:
@@ -130,7 +130,7 @@ async def test_a_worker_with_the_rights_of_the_readme_works_and_names_the_one_it
 
 @pytest.mark.apache
 @pytest.mark.timeout(400)
-async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they_lack(
+async def test_commands_need_the_documented_rights_and_name_a_missing_one(
     system: System, rights: Rights, login: dict[str, str], tmp_path: Path
 ) -> None:
     with workers(tmp_path, {"BOOTSTRAP_SERVERS": system.broker.bootstrap_servers}) as start_worker:

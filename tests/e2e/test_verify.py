@@ -149,7 +149,7 @@ CORRUPTIONS: list[tuple[Corruption, str]] = [
 """Each with the check that must find it."""
 
 
-async def test_every_corruption_of_what_a_real_worker_wrote_is_found_with_its_place(
+async def test_every_corruption_of_a_real_workers_output_is_found_with_its_place(
     system: System, start_worker: StartWorker
 ) -> None:
     await run_story(system, start_worker)

@@ -102,7 +102,7 @@ def test_an_order_told_twice_is_reserved_once(story: Story) -> None:
     assert story.level() == (10, 4, 6)
 
 
-def test_cancelling_after_a_partial_shipment_gives_back_only_what_did_not_ship(story: Story) -> None:
+def test_a_cancel_after_a_partial_shipment_unfreezes_only_the_rest(story: Story) -> None:
     story.tell("order.created", 1, lines=order_lines(5))
     story.tell("sub_order.created", 2, warehouse_id="w", lines=lines(2))
     story.tell("sub_order.shipped", 3)

@@ -21,7 +21,7 @@ def end_of(records: list[Record], rules: AccountRules) -> tuple[dict[Any, Any], 
 
 
 @given(clean_histories(), st.sampled_from(ADOPTING), st.randoms(use_true_random=False))
-def test_any_permutation_and_repetition_ends_in_the_same_levels_statuses_and_eligibility(
+def test_any_permutation_and_repetition_ends_in_the_same_end_state(
     records: list[Record], rules: AccountRules, chance: Random
 ) -> None:
     repeated = [record for record in records for _ in range(chance.choice((1, 1, 1, 2, 3)))]

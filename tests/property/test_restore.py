@@ -28,7 +28,7 @@ def without_suspects(written: Written) -> list[OutputRecord]:
 
 
 @given(histories(Menu(jumps=True)), st.sampled_from(RULES), st.data())
-def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
+def test_a_restored_processor_writes_the_same_as_one_that_kept_running(
     records: list[Record], rules: AccountRules, data: st.DataObject
 ) -> None:
     ran_on = Real(rules)

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from tests.simulator import hashes
-from tests.simulator.mutants.hunting import hunt
+from tests.simulator.mutants.hunt import hunt
 
 QUICK = (
     "batch-split",
@@ -30,7 +30,7 @@ OLD_OFFSETS_ONLY = """
 import sys
 from dataclasses import replace
 from tests.simulator.mutants.catalogue import BY_NAME
-from tests.simulator.mutants.planting import plant
+from tests.simulator.mutants.seams import plant
 
 plant(BY_NAME["start-from-group"])
 from tests.simulator.faults.faults import AtTime, Fault, FaultPlan

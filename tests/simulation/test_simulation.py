@@ -29,7 +29,7 @@ def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
     assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
 
 
-def test_seeds_have_brokers_of_both_ways_of_transactions_and_epochs_that_are_soon_used_up() -> None:
+def test_seeds_cover_both_transaction_protocols_and_exhausted_epochs() -> None:
     plans = [Plan.drawn(seed) for seed in SEEDS]
     for version in (1, 2):
         assert sum(plan.transaction_version == version for plan in plans) > len(SEEDS) / 3

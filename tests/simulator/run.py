@@ -14,13 +14,13 @@ from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.breakers import BREAKER, party_of
 from tests.simulator.audit.expected import OUTPUTS
 from tests.simulator.audit.findings import Finding, Kind
+from tests.simulator.audit.observer import Chronicle, Complaints, Eye
 from tests.simulator.audit.partition_audit import INPUTS, OUTCOMES, STATE, World
-from tests.simulator.audit.testimony import POISON, Witnessed
-from tests.simulator.audit.watching import Chronicle, Complaints, Eye
-from tests.simulator.ending import calm_differences, differences, flood_differences
+from tests.simulator.audit.recording import POISON, Witnessed
 from tests.simulator.faults.aftermath import Aftermath
+from tests.simulator.final_state import calm_differences, differences, flood_differences
 from tests.simulator.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
-from tests.simulator.sending import Sender
+from tests.simulator.sender import Sender
 from tests.simulator.workers import APP_ID, PREFIX, config_of, rules_of
 from tests.simulator.world import SimRecord, Simulation, TraceEvent, _sim_record
 from worker.stream import Engine, PartitionState, PartitionStatus

@@ -33,8 +33,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.simulator.faults.course import Course
 from tests.simulator.faults.faults import FaultPlan
+from tests.simulator.faults.injection import Course
 from tests.simulator.kafka.api import Api
 from tests.simulator.kafka.cluster import Cluster
 from tests.simulator.kafka.network import Network

@@ -21,11 +21,11 @@ from rich.table import Table
 
 from deploy.kafka.jars import KafkaUnavailable
 from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench.command import teller
 from tests.bench.growth import in_process, stretches, with_broker
 from tests.bench.growth.series import Findings, Series
 from tests.bench.machine import machine
 from tests.bench.system import BenchFailed
-from tests.bench.telling import teller
 
 STRETCHES: Final = "stretches"
 BROKER: Final = "broker"

@@ -24,13 +24,13 @@ from rich.console import Console
 
 from deploy.kafka.jars import KafkaUnavailable
 from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench.command import teller
 from tests.bench.machine import machine
 from tests.bench.peers.levels import kernel_events
 from tests.bench.peers.roster import CONTENDERS, Contender
 from tests.bench.peers.runs import TRICKLED, Sample, run
 from tests.bench.peers.table import as_data, as_markdown, as_tables
 from tests.bench.system import Bench, BenchFailed
-from tests.bench.telling import teller
 from tests.e2e.worker_process import WorkerNotReadyError
 from worker.inspection.cluster import ClusterError
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from tests.model.run import Record
 from tests.simulator.audit.findings import Finding, Kind, Wrong
 from tests.simulator.audit.partition_audit import INPUTS, PartitionAudit, Sent, World
-from tests.simulator.audit.testimony import Attempt
+from tests.simulator.audit.recording import Attempt
 
 
 class Auditor:

@@ -20,7 +20,7 @@ from tests.model.run import AccountRules, Model, Record, Step
 from tests.simulator.audit.books import Books
 from tests.simulator.audit.expected import OUTPUTS, Latest, Seen, Taken, Transaction, transaction_of
 from tests.simulator.audit.findings import Kind, Wrong
-from tests.simulator.audit.testimony import Attempt, Decided
+from tests.simulator.audit.recording import Attempt, Decided
 
 INPUTS = (ORDERS, SUB_ORDERS, STOCK, COMMANDS)
 STATE = "stockfreeze.state.v1"

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiokafka.protocol import commit, coordination, fetch, group, metadata, offset, produce, transaction
 
-from tests.simulator.kafka.refusals import ERRORS
+from tests.simulator.kafka.error_answers import ERRORS
 
 FAULTS_MAX = 12
 OLD_OFFSETS_SHARE = 0.25

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 
 from schemas.state import VERSION, FloodState
-from tests.simulator.mutants.planting import Mutant, edit, replace, wrap
+from tests.simulator.mutants.seams import Mutant, edit, replace, wrap
 from worker.domain.accounts import Account
 from worker.domain.floods import Floods
 from worker.processors.parties import Accounts

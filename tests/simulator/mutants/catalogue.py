@@ -1,6 +1,6 @@
 """All planted faults: the engine, broken in ways in which engines get broken. The simulation must find each of them.
 
-`make mutants` shows which seed finds which, and with which finding. How they are planted: `planting`.
+`make mutants` shows which seed finds which, and with which finding. How they are planted: `seams`.
 """
 
 from __future__ import annotations

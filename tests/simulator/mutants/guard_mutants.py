@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace as with_changes
 
-from tests.simulator.mutants.planting import Mutant, edit, replace, wrap
+from tests.simulator.mutants.seams import Mutant, edit, replace, wrap
 from worker.stream.session import Session
 from worker.stream.start.guards import Breach, Found, Guards
 from worker.stream.start.restore import StateReader

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 
 from aiokafka import TopicPartition
 
-from tests.simulator.mutants.planting import Mutant, replace, wrap
+from tests.simulator.mutants.seams import Mutant, replace, wrap
 from tests.simulator.mutants.start_mutants import uncommitted
 from worker.stream import merge, session
 from worker.stream.clients import Consumer

@@ -8,7 +8,7 @@ from dataclasses import replace as with_changes
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from tests.simulator.mutants.planting import Mutant, replace, wrap
+from tests.simulator.mutants.seams import Mutant, replace, wrap
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Lane
 from worker.stream.session import Session

@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.client import CoordinationType
 from aiokafka.protocol.transaction import EndTxnRequest
 
-from tests.simulator.mutants.planting import Mutant, Seam, edit, replace, wrap
+from tests.simulator.mutants.seams import Mutant, Seam, edit, replace, wrap
 from worker.clock import Clock
 from worker.stream import task as task_module
 from worker.stream.clients import Answer

@@ -192,7 +192,7 @@ def test_another_worker_takes_over_after_the_session_of_one_that_crashed() -> No
         assert simulation.run(lambda: _told(simulation) == RECORDS, 10)
 
 
-def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_none() -> None:
+def test_a_coordinator_answers_old_offsets_for_a_while_and_forgets_none() -> None:
     told: list[int | None] = []
 
     async def asker() -> None:
@@ -220,7 +220,7 @@ def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_
         assert told == [None, 5, 3, 3, 9]
 
 
-def test_a_commit_of_which_the_answer_is_lost_with_its_process_is_not_done_again() -> None:
+def test_a_commit_whose_answer_is_lost_with_its_process_is_not_repeated() -> None:
     end_txn = next(
         fault.request
         for seed in range(100)

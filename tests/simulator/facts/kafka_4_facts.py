@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka.client import CoordinationType
 
 from tests.simulator.facts.catalogue import Bench, until_fetched
-from tests.simulator.facts.of_protocol import RawProducer, raw_producer
+from tests.simulator.facts.protocol_facts import RawProducer, raw_producer
 from tests.simulator.kafka.codes import Code
 from worker.stream.kafka.transaction_requests import (
     AGREED_VERSION_MIN,

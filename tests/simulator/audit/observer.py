@@ -9,7 +9,7 @@ from tests.observer import SilentObserver
 from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.breakers import BREAKER, Breakers
 from tests.simulator.audit.findings import Kind
-from tests.simulator.audit.testimony import POISON
+from tests.simulator.audit.recording import POISON
 from tests.simulator.scenario import Plan
 from tests.simulator.world import Simulation
 from worker.stream import BatchReport

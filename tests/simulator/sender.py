@@ -10,8 +10,8 @@ from collections import deque
 
 from tests.model.run import Record
 from tests.simulator.audit.auditor import Auditor
+from tests.simulator.audit.observer import Chronicle
 from tests.simulator.audit.partition_audit import INPUTS
-from tests.simulator.audit.watching import Chronicle
 from tests.simulator.history import Entry
 from tests.simulator.kafka.record_batch import Batch
 from tests.simulator.scenario import Plan, record_of

@@ -24,7 +24,7 @@ from rich.table import Table
 from tests.simulator import __main__ as simulation
 from tests.simulator import hashes
 from tests.simulator.mutants.catalogue import BY_NAME
-from tests.simulator.mutants.planting import Stale, plant
+from tests.simulator.mutants.seams import Stale, plant
 from tests.simulator.seeds import run_seed
 
 SEEDS_MAX = 3000

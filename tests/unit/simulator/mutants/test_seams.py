@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.simulator.mutants.catalogue import BY_NAME, MUTANTS
-from tests.simulator.mutants.planting import Mutant, Seam, Stale, edit, plant, replace, wrap
+from tests.simulator.mutants.seams import Mutant, Seam, Stale, edit, plant, replace, wrap
 
 
 class Worker:

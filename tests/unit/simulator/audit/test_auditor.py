@@ -17,7 +17,7 @@ from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
 from tests.simulator.audit.findings import Kind
 from tests.simulator.audit.partition_audit import INPUTS, POSITIONS_KEY, STATE, World
-from tests.simulator.audit.testimony import Attempt, Witnessed
+from tests.simulator.audit.recording import Attempt, Witnessed
 from tests.simulator.history import Entry, Menus, history
 from tests.simulator.loop import EPOCH_MS
 from tests.simulator.scenario import record_of
@@ -143,7 +143,7 @@ def test_a_run_without_faults_is_found_right(seed: int) -> None:
     assert written.auditor.partition(0).consumed
 
 
-def test_the_books_are_not_looked_at_while_a_marker_of_the_next_transaction_is_late() -> None:
+def test_books_are_not_compared_while_the_next_marker_is_late() -> None:
     """Seed 5697: a topic was a transaction behind the others, of which the first had written to every one."""
     tried = 0
     for seed in range(40):
