@@ -116,7 +116,7 @@ def test_only_a_new_process_starts_a_halted_partition_again() -> None:
     assert len(judged.findings) == 1
 
 
-def _told(*parties: str | None, known: str = "ab", flooding: str = "", window: int = 3) -> list[Floods]:
+def _decisions(*parties: str | None, known: str = "ab", flooding: str = "", window: int = 3) -> list[Floods]:
     """What begins and ends with each record; None is a good one."""
     breakers = Breakers(2, window, lambda *_: None)
     breakers.started("w")
@@ -129,7 +129,7 @@ def _told(*parties: str | None, known: str = "ab", flooding: str = "", window: i
 
 
 def test_a_flood_of_one_account_among_several_begins_once_and_ends() -> None:
-    assert _told("a", "a", "a", None, None, "a") == [
+    assert _decisions("a", "a", "a", None, None, "a") == [
         Floods(),
         Floods("a"),
         Floods(),
@@ -137,13 +137,13 @@ def test_a_flood_of_one_account_among_several_begins_once_and_ends() -> None:
         Floods(ceased=("a",)),
         Floods(),
     ]
-    assert _told("a", "a", flooding="a") == [Floods(), Floods()]
+    assert _decisions("a", "a", flooding="a") == [Floods(), Floods()]
 
 
 def test_what_is_no_flood_of_one_account_among_several_begins_nothing() -> None:
     for parties in (("a", "b"), (NOBODY, NOBODY), ("a", NOBODY), (RETRY, RETRY, "a")):
-        assert not any(told.began for told in _told(*parties))
-    assert not any(told.began for told in _told("a", "a", known="a"))
+        assert not any(decision.began for decision in _decisions(*parties))
+    assert not any(decision.began for decision in _decisions("a", "a", known="a"))
 
 
 @pytest.mark.parametrize("bad", [b"{}", b'{"account_id": "bolt"}'])

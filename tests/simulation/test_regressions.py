@@ -85,7 +85,7 @@ def test_a_partition_begins_although_the_connection_of_the_group_is_dead(
 def test_a_woken_worker_does_not_halt_at_deleted_but_processed_records(
     elsewhere: ProcessPoolExecutor, transaction_version: int, seconds: float
 ) -> None:
-    """Seed 3521: the woken worker reads on where it was before the group tells that the partition is another's."""
+    """Seed 3521: the woken worker reads on before the group's answer that another worker has the partition."""
     away = Fault(number=0, blow=AtTime.ISOLATE, at_seconds=3.0, process="w1", seconds=seconds)
     record = Entry(0, at_ms=4000, timestamp_ms=4000, topic="orders.events.v1", partition=0, key=b"acme", value=b"{}")
     deletion = Action(0, at_seconds=9.5, act=Act.TRUNCATE, subject="0")

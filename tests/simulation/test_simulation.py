@@ -83,20 +83,20 @@ def test_the_command_says_how_many_seeds_found_nothing() -> None:
 
 def test_the_command_tells_the_story_of_a_seed() -> None:
     command = [sys.executable, "-m", "tests.simulator", "--seed", "3", "--trace", "--without", "r0-1"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "seed 3: " in told
-    assert "was given the partitions" in told
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "seed 3: " in printed
+    assert "was given the partitions" in printed
 
 
 def test_the_story_of_a_seed_is_the_same_in_every_process() -> None:
     command = [sys.executable, "-m", "tests.simulator", "--seed", "0", "--trace"]
-    told = {
+    printed = {
         subprocess.run(
             command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": hashes}
         ).stdout
         for hashes in ("1", "2", "3")
     }
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 @pytest.mark.parametrize(

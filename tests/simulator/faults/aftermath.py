@@ -23,10 +23,10 @@ LONGER_BY: Final = 6
 
 
 class Aftermath:
-    """Lets a loss happen, and says what must come of it.
+    """Lets a loss happen, and knows what must follow from it.
 
-    `unjudged` are the partitions whose outputs say nothing any more, `must_halt` those of them that must not go on. Of
-    partitions from which nothing was lost, neither is true.
+    `unjudged` are the partitions whose outputs prove nothing any more, `must_halt` those of them that must not go on.
+    Partitions from which nothing was lost are in neither.
     """
 
     def __init__(self, loss: Loss | None, simulation: Simulation, partitions: int) -> None:
@@ -36,7 +36,7 @@ class Aftermath:
         self.unjudged: frozenset[int] = frozenset()
         self.must_halt: frozenset[int] = frozenset()
         self.problem: str | None = None
-        """What every worker must say, where none may go on."""
+        """The problem that every worker must report, where none may go on."""
         self._booked: dict[int, int] = {}
         """By partition: how many batches the journal had just after the loss."""
 

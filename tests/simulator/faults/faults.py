@@ -231,8 +231,8 @@ def _at_time(number: int, chance: random.Random, processes: Sequence[str], until
 
 
 def _old_offsets(seed: int, number: int, until_seconds: float) -> list[Fault]:
-    """Now and then, a coordinator that answers old offsets. The older, the more is wrong for whoever believes them; of
-    0 commits ago it knows none at all.
+    """Now and then, a coordinator that answers old offsets. The older they are, the more harm they do to a worker that
+    trusts them. 0 commits back stands for no offsets at all.
     """
     chance = random.Random(f"old offsets/{seed}")
     if chance.random() >= OLD_OFFSETS_SHARE:

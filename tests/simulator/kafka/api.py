@@ -321,7 +321,7 @@ class Api:
                 request.producer_epoch,
                 (OFFSETS_TOPIC + request.group_id, 0),
             )
-            # A concurrent transaction is told to an old client as a coordinator that is loading.
+            # An old client gets a concurrent transaction as a coordinator that is loading.
             code = Code.COORDINATOR_LOAD_IN_PROGRESS if code is Code.NOT_ENOUGH_REPLICAS else code
         if code is Code.NONE:
             kept = self.cluster.group(request.group_id).offsets.keep(
