@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from aiokafka.admin import AIOKafkaAdminClient
 
 from worker.inspection.cluster import Cluster
-from worker.inspection.topic_reader import Bounds, Take, TopicReader
+from worker.inspection.topic_reader import PartitionBounds, TakeRecords, TopicReader
 from worker.stream.records import InputRecord
 
 Records = dict[str, list[InputRecord]]
@@ -31,13 +31,13 @@ class MemoryReader(TopicReader):
         self.starts: dict[str, int] = {}
         self._before_read = before_read
 
-    async def bounds(self, topic: str, partition: int) -> Bounds:
+    async def bounds(self, topic: str, partition: int) -> PartitionBounds:
         del partition
         records = self.topics.get(topic, [])
         end = records[-1].offset + 2 if records else 0
-        return Bounds(self.starts.get(topic, 0), end, end)
+        return PartitionBounds(self.starts.get(topic, 0), end, end)
 
-    async def read(self, topic: str, partition: int, *, start: int, end: int, take: Take) -> None:
+    async def read(self, topic: str, partition: int, *, start: int, end: int, take: TakeRecords) -> None:
         del partition
         self._before_read(topic)
         chunk: Sequence[InputRecord] = [record for record in self.topics.get(topic, []) if start <= record.offset < end]

@@ -33,3 +33,7 @@ class Chance:
     def spread(self, wait_ms: int) -> float:
         """Seconds between a half of `wait_ms` and all of it."""
         return wait_ms * (0.5 + self.source.random() / 2) / 1000
+
+    def token(self) -> str:
+        """Draw 32 hexadecimal digits, for a name that nothing else has."""
+        return f"{self.source.getrandbits(128):032x}"

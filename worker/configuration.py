@@ -39,10 +39,10 @@ def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     return settings
 
 
-Source = Literal["environment", "file", "default"]
+SettingSource = Literal["environment", "file", "default"]
 
 
-def setting_sources(config: Path | None, environ: Mapping[str, str]) -> dict[str, Source]:
+def setting_sources(config: Path | None, environ: Mapping[str, str]) -> dict[str, SettingSource]:
     """Where the value of each setting comes from, by the setting's name in lower case. Raises SettingsError."""
     from_file = {} if config is None else _read_file(config)
     from_environment = _read_environment(environ)

@@ -22,7 +22,6 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from schemas.topics import INPUTS, OUTPUTS, Topic
 from worker.domain.policies import AccountRules, CountOrigin, CountPolicy, Rules
@@ -93,10 +92,10 @@ class AccountSettings(BaseModel):
     retention_days: RetentionDays | None = None
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings, checked. `load_settings` makes them; a test may make them itself, which reads nothing else."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
     bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = Field(
         "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, separated by commas."
@@ -179,19 +178,6 @@ class Settings(BaseSettings):
         description='Only in the file: tables `[accounts."ID"]` with `buffer`, `default_warehouse`, `count_policy`, '
         "`count_origin`, `retention_days` of one account.",
     )
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read nothing by itself: `load_settings` passes what it read, and knows where each value came from."""
-        del settings_cls, env_settings, dotenv_settings, file_secret_settings
-        return (init_settings,)
 
     @model_validator(mode="after")
     def _check_fit(self) -> Settings:

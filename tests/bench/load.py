@@ -16,8 +16,8 @@ from schemas.topics import Topic
 from tests.bench.steady_load import LoadRecord, opening_counts, steady_load
 from tests.bench.system import PARTITIONS, BenchFailed, System
 from tests.e2e.worker_process import WorkerProcess
-from worker.demo.events import rfc3339
 from worker.demo.retail import WAREHOUSES
+from worker.demo.schedule import rfc3339
 from worker.stream.partitioning import partition_of
 
 SKUS: Final = 2000

@@ -13,8 +13,8 @@ from random import Random
 from typing import NamedTuple
 
 from schemas.topics import Topic
-from worker.demo.events import rfc3339, seeded
 from worker.demo.retail import WAREHOUSES
+from worker.demo.schedule import rfc3339, seeded
 
 OPEN_ORDERS = 200
 """How many orders live at the same time."""

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from schemas.dead_letters import DeadLetterCode
 from schemas.topics import Topic
 from tests.e2e.system import Message
-from worker.demo.events import HOUR_MS, MINUTE_MS, rfc3339
+from worker.demo.schedule import HOUR_MS, MINUTE_MS, rfc3339
 
 HOURS_AGO: Final = 2
 

@@ -14,7 +14,7 @@ from schemas.topics import Topic
 from tests.e2e.messages import command, order, rewritten
 from tests.e2e.system import Message, Place, Record, System
 from tests.e2e.worker_process import StartWorker
-from worker.demo.events import HOUR_MS
+from worker.demo.schedule import HOUR_MS
 
 # On the embedded broker the command's own tests have all of these steps.
 pytestmark = pytest.mark.apache

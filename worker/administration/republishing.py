@@ -37,7 +37,7 @@ BATCH_BYTES_MAX: Final = 2 << 20
 REAP_SECONDS_MAX: Final = 5.0
 
 
-class Republished(NamedTuple):
+class RewrittenPartition(NamedTuple):
     """What was written of one partition."""
 
     partition: int
@@ -70,7 +70,7 @@ class Republisher:
 
     async def republish(
         self, partition: int, partition_count: int, progress: Callable[[int, int], object]
-    ) -> Republished:
+    ) -> RewrittenPartition:
         """Write a partition's; `progress` is told how many of how many keys are written.
 
         Raises Breached or Halt where a worker would not go on with the partition, and errors of the broker.
@@ -98,7 +98,7 @@ class Republisher:
         ledger: Ledger,
         source: str,
         progress: Callable[[int, int], object],
-    ) -> Republished:
+    ) -> RewrittenPartition:
         gauges = ledger.gauges()
         total = int(gauges["stock_keys"] + gauges["orders"])
         occurred_at = timestamp_text(self._surroundings.clock.now_ms())
@@ -116,7 +116,7 @@ class Republisher:
         if waiting:
             await writer.commit({})
         progress(total, total)
-        return Republished(partition, written[self._levels], written[self._statuses])
+        return RewrittenPartition(partition, written[self._levels], written[self._statuses])
 
     def _records(self, ledger: Ledger, source: str, occurred_at: str) -> Iterator[OutputRecord]:
         numbers = count(1)

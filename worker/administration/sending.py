@@ -47,7 +47,7 @@ class BadLine(Exception):
     """A line that is no event to send; the message is one sentence."""
 
 
-class Line(NamedTuple):
+class EventLine(NamedTuple):
     """An event to send. `timestamp_ms` None: the moment when it is sent."""
 
     topic: Topic
@@ -65,7 +65,7 @@ class Checking:
     as_of_event: bool
     rules: Rules
 
-    def check(self, value: bytes) -> Line:
+    def check(self, value: bytes) -> EventLine:
         """The event of a line. Raises BadLine."""
         topic = _topic_of(value)
         try:
@@ -77,9 +77,9 @@ class Checking:
         account_id = decoded.event.account_id
         if len(value) + len(account_id.encode()) + RECORD_OVERHEAD_BYTES > INPUT_RECORD_BYTES_MAX:
             raise BadLine(f"The event has {len(value)} bytes; a record of an input has at most 4 MiB.")
-        return Line(topic, account_id, value, at_ms if self.as_of_event else None, decoded.occurred_at_ms)
+        return EventLine(topic, account_id, value, at_ms if self.as_of_event else None, decoded.occurred_at_ms)
 
-    def is_old(self, line: Line) -> bool:
+    def is_old(self, line: EventLine) -> bool:
         """Whether an event is refused (`too_late`) unless its order is known: it is older than the retention."""
         return (
             not self.as_of_event
@@ -158,7 +158,7 @@ class LineSender:
         self._pending: deque[asyncio.Future[Any]] = deque()
         self.sent = Sent()
 
-    async def send(self, line: Line) -> None:
+    async def send(self, line: EventLine) -> None:
         """Hand a line over; at most so many are not acknowledged yet. Raises an error of Kafka for an earlier one."""
         while len(self._pending) >= IN_FLIGHT_MAX:
             await self._take()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from schemas.topics import INPUTS, Topic
-from worker.cli.asking import Asked
+from worker.cli.asking import OpenSystem
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,13 +27,13 @@ def inputs_of(settings: Settings) -> list[str]:
     return [settings.topic(topic) for topic in INPUTS]
 
 
-class Answers:
+class QuestionRouter:
     """Asks the workers of a system, and the topics where none answers.
 
     A worker that cannot be reached is asked once. Of what was read from the topics the last partition is kept.
     """
 
-    def __init__(self, system: Asked) -> None:
+    def __init__(self, system: OpenSystem) -> None:
         self._system = system
         self._workers: list[Worker] | None = None
         self._unreachable: set[Worker] = set()

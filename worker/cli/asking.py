@@ -9,13 +9,11 @@ import logging
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self, TypeVar
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from typing import TYPE_CHECKING, TypeVar
 
 from schemas.topics import Topic
-from worker.cli.context import Refusal
+from worker.cli.bars import ReadingBar
+from worker.cli.context import CommandError
 
 if TYPE_CHECKING:
     from worker.inspection.cluster import Cluster
@@ -27,7 +25,7 @@ Answer = TypeVar("Answer")
 
 
 def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None = None) -> Answer:
-    """Run a command's question. What the broker, the topics or the state refuse becomes a `Refusal`.
+    """Run a command's question. What the broker, the topics or the state refuse becomes a `CommandError`.
 
     `as_worker`: it does as a worker with these settings does, with the rights of one.
     """
@@ -41,7 +39,7 @@ def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None 
         raise refusal from error
 
 
-def _refusal_of(error: Exception, as_worker: Settings | None) -> Refusal | None:
+def _refusal_of(error: Exception, as_worker: Settings | None) -> CommandError | None:
     """What an error means for the user; None: it is a defect. Imported here, as most questions are answered."""
     from aiokafka.errors import KafkaError, ProducerFenced
 
@@ -60,16 +58,18 @@ def _refusal_of(error: Exception, as_worker: Settings | None) -> Refusal | None:
         *(StateTaken, StateUnreadable, StepTimeout, TopicsMissing),
     )
     if isinstance(error, says_all):
-        return Refusal(str(error))
+        return CommandError(str(error))
     if isinstance(error, REFUSALS):
         if as_worker is not None:
-            return Refusal(missing_right(error, of_topic=right_of_worker(as_worker.engine_config())))
+            return CommandError(missing_right(error, of_topic=right_of_worker(as_worker.engine_config())))
         # What a command reads, it is refused as `RightMissing`.
-        return Refusal(missing_right(error, of_topic=lambda _: "Write", of_group="Describe"))
+        return CommandError(missing_right(error, of_topic=lambda _: "Write", of_group="Describe"))
     if isinstance(error, ProducerFenced):
-        return Refusal("a worker or another command has taken a partition over: stop it, and run this command again")
+        return CommandError(
+            "a worker or another command has taken a partition over: stop it, and run this command again"
+        )
     if isinstance(error, KafkaError | OSError | TimeoutError):
-        return Refusal(f"Kafka failed to answer: {str(error) or type(error).__name__}")
+        return CommandError(f"Kafka failed to answer: {str(error) or type(error).__name__}")
     return None
 
 
@@ -94,7 +94,7 @@ def _silent(*names: str) -> Iterator[None]:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class OpenSystem:
     """A system that can be asked: all its topics are there, with `partition_count` partitions each."""
 
     settings: Settings
@@ -123,7 +123,7 @@ class Asked:
 
 
 @asynccontextmanager
-async def asked(settings: Settings, progress: ReadProgress | None = None) -> AsyncIterator[Asked]:
+async def open_system(settings: Settings, progress: ReadProgress | None = None) -> AsyncIterator[OpenSystem]:
     """Connect to the system that the settings name, for the length of the block.
 
     `progress` is told of each read; without one, a bar on stderr shows it.
@@ -140,13 +140,13 @@ async def asked(settings: Settings, progress: ReadProgress | None = None) -> Asy
         partition_count = common_partition_count(names, found)
         with nullcontext(progress) if progress is not None else ReadingBar() as shown:
             async with TopicReader(options, shown) as reader:
-                yield Asked(settings, cluster, reader, partition_count)
+                yield OpenSystem(settings, cluster, reader, partition_count)
 
 
 @asynccontextmanager
-async def stopped(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
+async def open_stopped_system(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
     """Connect to a system that has all its topics and no workers, for the length of the block; gives its partition
-    count too. Raises Refusal where workers are in the group.
+    count too. Raises CommandError where workers are in the group.
     """
     from worker.inspection.admin import common_partition_count
     from worker.inspection.cluster import open_cluster
@@ -161,44 +161,11 @@ async def stopped(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
 
 
 async def require_no_members(cluster: Cluster, settings: Settings) -> None:
-    """Raise Refusal where workers are in the group."""
+    """Raise CommandError where workers are in the group."""
     members = await cluster.members(settings.app_id)
     if members:
         many = len(members) > 1
-        raise Refusal(
+        raise CommandError(
             f"{len(members)} worker{'s are' if many else ' is'} in the group {settings.app_id}: stop all workers of "
             f"this system, and run this again (one that was killed leaves after {settings.session_timeout_ms} ms)"
-        )
-
-
-class ReadingBar:
-    """A progress bar on stderr for the read that is going on; nothing where stderr is no terminal."""
-
-    def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("offsets"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
-        """Show how far the read of a partition is."""
-        if self._task is None:
-            self._task = self._progress.add_task("")
-        self._progress.update(
-            self._task, description=f"{topic}/{partition}", total=end - start, completed=position - start
         )

@@ -1,4 +1,4 @@
-"""Asking before a command changes what cannot be changed back."""
+"""Asking the user before a command changes what cannot be changed back."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import sys
 
 import click
 
-from worker.cli.context import Refusal
-
 yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
+def require_terminal(*, yes: bool) -> None:
+    """Raise UsageError where the command must ask (no `yes`), but stdin is no terminal."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nothing was changed, because there is no terminal to ask at: run it again with --yes")
+
+
 def confirm(question: str, *, yes: bool) -> None:
-    """Go on where `yes` is given, or somebody at a terminal says so; else raise Refusal or click.Abort."""
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        raise Refusal("nothing was changed, as nobody can be asked here: run it again with --yes")
-    click.confirm(question, abort=True, err=True)
+    """Ask, unless `yes`. Raises click.Abort for any other answer than yes, and UsageError without a terminal."""
+    require_terminal(yes=yes)
+    if not yes:
+        click.confirm(question, abort=True, err=True)

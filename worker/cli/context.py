@@ -1,7 +1,7 @@
 """What every command shares: the settings, `--json`, and how a refusal is told.
 
 A refusal is one sentence on stderr and exit code 2. A command is given its settings by `with_settings`, returns its
-exit code (0, or 1 when it found something wrong), and raises `Refusal` for what it cannot do.
+exit code (0, or 1 when it found something wrong), and raises `CommandError` for what it cannot do.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Arguments = ParamSpec("Arguments")
 _CONFIG_KEY = "stockfreeze.config"
 
 
-class Refusal(click.ClickException):
+class CommandError(click.ClickException):
     """The command cannot do what was asked: one sentence for the user, exit code 2."""
 
     exit_code = 2
@@ -48,7 +48,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, 
 
 
 def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> Callable[Arguments, int]:
-    """Give a command `--config`, and the settings as its first argument. Settings that are wrong are a `Refusal`."""
+    """Give a command `--config`, and the settings as its first argument; wrong settings raise CommandError."""
 
     def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
         return command(load(), *args, **kwargs)
@@ -63,7 +63,7 @@ def config_file() -> Path | None:
 
 
 def load() -> Settings:
-    """The settings of the running command: `--config` and the environment. Raises Refusal where one is wrong."""
+    """The settings of the running command: `--config` and the environment. Raises CommandError where one is wrong."""
     # Imported here, as it takes a good part of a second that `--help` need not wait for.
     from worker.configuration import load_settings
     from worker.settings import SettingsError
@@ -71,4 +71,4 @@ def load() -> Settings:
     try:
         return load_settings(config_file(), os.environ)
     except SettingsError as error:
-        raise Refusal(str(error)) from error
+        raise CommandError(str(error)) from error

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -12,31 +10,30 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import click
 
 from schemas.dead_letters import DEAD_LETTER_CODES
-from schemas.times import read_time, timestamp_text
+from schemas.times import timestamp_text
 from schemas.topics import INPUTS, Topic
-from worker.cli.asking import Asked
-from worker.cli.context import Refusal
+from worker.cli.asking import OpenSystem
+from worker.cli.context import CommandError
+from worker.cli.since import Since
 from worker.settings import Settings
 
 if TYPE_CHECKING:
     from worker.inspection.dead_letters import DeadLetter
 
-State = Literal["pending", "open", "accepted", "discarded", "settled"]
+LetterState = Literal["pending", "open", "accepted", "discarded", "settled"]
 
-_RANKS: Final[dict[State, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
-_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([smhd])")
-_SPAN_MS: Final = {"s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_RANKS: Final[dict[LetterState, int]] = {"pending": 0, "open": 1, "accepted": 2, "discarded": 2, "settled": 2}
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class LetterEntry:
     """A dead letter and whether it holds its order back (None: it is not of an order)."""
 
     letter: DeadLetter
     pending: bool | None
 
     @property
-    def state(self) -> State:
+    def state(self) -> LetterState:
         """pending: it holds an order back. open: it holds nothing back, and nobody has dealt with it.
 
         settled: it held its order back, and was accepted or discarded; for the others it is known which.
@@ -55,26 +52,26 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The filters of a command. `since`: as a time in its normal spelling."""
+    """The filters that a command was given; None: no such filter."""
 
     code: str | None
     account: str | None
     topic: str | None
     order: str | None
-    since: str | None
+    since_ms: int | None
     limit: int | None
 
     @property
     def is_empty(self) -> bool:
         """Whether no filter was given."""
-        return not any((self.code, self.account, self.topic, self.order, self.since, self.limit))
+        return not any((self.code, self.account, self.topic, self.order, self.since_ms, self.limit))
 
     def check(self, settings: Settings) -> None:
         """Raise UsageError for a topic that is none."""
         if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
             raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
 
-    def takes(self, entry: Entry, settings: Settings) -> bool:
+    def takes(self, entry: LetterEntry, settings: Settings) -> bool:
         """Whether an entry passes all filters but the limit."""
         letter = entry.letter
         return (
@@ -82,24 +79,8 @@ class Choice:
             and self.account in (None, letter.account_id)
             and self.order in (None, letter.order_id)
             and (self.topic is None or letter.source_topic in (self.topic, settings.topic_prefix + self.topic))
-            and (self.since is None or letter.written_at >= self.since)
+            and (self.since_ms is None or letter.written_at >= timestamp_text(self.since_ms))
         )
-
-
-class Since(click.ParamType):
-    """A time of RFC 3339, or how long ago: 30m, 2h, 7d."""
-
-    name = "time"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Give the time in its normal spelling."""
-        span = _SPAN.fullmatch(value)
-        if span is not None:
-            return timestamp_text(int(time.time() * 1000) - int(span[1]) * _SPAN_MS[span[2]])
-        try:
-            return read_time(value)[0]
-        except ValueError:
-            self.fail(f"{value} is neither a time such as 2026-01-31T12:00:00Z nor a span such as 2h", param, ctx)
 
 
 def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
@@ -108,7 +89,7 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> int:  # noqa: ANN401 - any command's
-            names = ("code", "account", "topic", "order", "since", "limit")
+            names = ("code", "account", "topic", "order", "since_ms", "limit")
             return command(*args, choice=Choice(**{name: kwargs.pop(name) for name in names}), **kwargs)
 
         options = (
@@ -121,7 +102,13 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
                 metavar="CODE",
                 help=f"{what} refused with this code, such as conflict.",
             ),
-            click.option("--since", type=Since(), metavar="TIME", help=f"{what} refused since then; 2h: in 2 hours."),
+            click.option(
+                "--since",
+                "since_ms",
+                type=Since(),
+                metavar="TIME",
+                help=f"{what} refused since then: a time, 2h or 7d.",
+            ),
             click.option(
                 "--limit",
                 type=click.IntRange(min=1),
@@ -143,12 +130,12 @@ def inputs_of(settings: Settings) -> set[str]:
     return {settings.topic(topic) for topic in INPUTS}
 
 
-async def all_entries(system: Asked) -> list[Entry]:
+async def all_entries(system: OpenSystem) -> list[LetterEntry]:
     """The dead letters of all partitions: a record that lay in a wrong partition is in the dead letters of that one."""
     return [entry for partition in range(system.partition_count) for entry in await _entries(system, partition)]
 
 
-async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
+async def find_entries(system: OpenSystem, ids: Sequence[str]) -> dict[str, LetterEntry]:
     """The entries of these ids, by id; what is not there is left out."""
     from worker.inspection.dead_letters import DeadLetterId
 
@@ -157,15 +144,15 @@ async def find(system: Asked, ids: Sequence[str]) -> dict[str, Entry]:
         try:
             partitions.add(DeadLetterId.parse(text).partition)
         except ValueError as error:
-            raise Refusal(str(error)) from error
+            raise CommandError(str(error)) from error
     wanted = dict.fromkeys(ids)
-    found: dict[str, Entry] = {}
+    found: dict[str, LetterEntry] = {}
     for partition in sorted(partitions & set(range(system.partition_count))):
         found |= {entry.letter.id: entry for entry in await _entries(system, partition, wanted)}
     return {text: found[text] for text in wanted if text in found}
 
 
-async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None = None) -> list[Entry]:
+async def _entries(system: OpenSystem, partition: int, wanted: dict[str, None] | None = None) -> list[LetterEntry]:
     """The dead letters of a partition. The state is read only where one of them is of an order."""
     from worker.inspection.dead_letters import read_dead_letters
 
@@ -177,7 +164,7 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
         if wanted is None or letter.id in wanted
     ]
     if not any(letter.order for letter in letters):
-        return [Entry(letter, None) for letter in letters]
+        return [LetterEntry(letter, None) for letter in letters]
     ledger = (await system.state_of(partition)).ledger
 
     def is_pending(letter: DeadLetter) -> bool | None:
@@ -188,4 +175,4 @@ async def _entries(system: Asked, partition: int, wanted: dict[str, None] | None
             return True
         return None if letter.code == "too_late" else False
 
-    return [Entry(letter, is_pending(letter)) for letter in letters]
+    return [LetterEntry(letter, is_pending(letter)) for letter in letters]

@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.outputs import StockMoved
 from schemas.topics import Topic
-from worker.cli.asking import Asked
+from worker.cli.asking import OpenSystem
 from worker.cli.showing import print_table
 from worker.cli.wording import to_the_minute
 
@@ -26,7 +26,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _decode = msgspec.json.Decoder(StockMoved).decode
 
 
-class Movements(msgspec.Struct):
+class JournalExcerpt(msgspec.Struct):
     """Movements, the newest first. `movements_from`: the offset of the journal that was looked back to; None: to its
     beginning, or as far as was needed.
     """
@@ -57,14 +57,14 @@ def movements_options(command: Command) -> Command:
 
 
 async def last_movements(
-    system: Asked,
+    system: OpenSystem,
     partition: int,
     named: str,
     wanted: Callable[[StockMoved], bool],
     *,
     count: int,
     look_back: int,
-) -> Movements:
+) -> JournalExcerpt:
     """The last `count` movements of a partition that are `wanted`, among the last `look_back` records (0: all).
 
     `named` is a text that stands in every one of them, as JSON: what lacks it is not decoded.
@@ -72,7 +72,7 @@ async def last_movements(
     from worker.inspection.topic_reader import read_backwards
 
     if not count:
-        return Movements()
+        return JournalExcerpt()
     topic, needle = system.settings.topic(Topic.MOVEMENTS), named.encode()
     found: list[StockMoved] = []
 
@@ -91,10 +91,10 @@ async def last_movements(
     start = max(bounds.start, bounds.stable_end - look_back) if look_back else bounds.start
     searched = bounds._replace(start=start)
     await read_backwards(system.reader, topic, partition, bounds=searched, span=SPAN_OFFSETS, take=take)
-    return Movements(found[:count], start if len(found) < count and start > bounds.start else None)
+    return JournalExcerpt(found[:count], start if len(found) < count and start > bounds.start else None)
 
 
-def print_movements(moved: Movements, *, of_order: bool) -> None:
+def print_movements(moved: JournalExcerpt, *, of_order: bool) -> None:
     """Print movements as a table, the newest first. What was asked for, an order or a stock key, is not repeated."""
     with_sub_orders = any(movement.sub_order_id for movement in moved.movements)
     rows = [

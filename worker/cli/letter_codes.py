@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from schemas.topics import Topic
-from worker.cli.asking import Asked
+from worker.cli.asking import OpenSystem
 
 if TYPE_CHECKING:
     from worker.inspection.topic_reader import Record
@@ -15,7 +15,7 @@ SPAN_OFFSETS = 200
 """They may be 8 MiB each, and those that somebody looks at are often among the last."""
 
 
-async def codes_of(system: Asked, partition: int, ids: Collection[str]) -> dict[str, str]:
+async def codes_of(system: OpenSystem, partition: int, ids: Collection[str]) -> dict[str, str]:
     """The codes of dead letters of a partition, by id, as far as their records are still there."""
     from worker.inspection.dead_letters import read_dead_letter
     from worker.inspection.topic_reader import read_backwards

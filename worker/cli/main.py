@@ -23,7 +23,7 @@ EXIT_INTERRUPTED = 130
 """As the shell counts it: 128 and the number of SIGINT."""
 
 
-class Entry(NamedTuple):
+class CommandEntry(NamedTuple):
     """Where a command lives, and its line in the overview."""
 
     module: str
@@ -31,21 +31,23 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "run": Entry("worker.cli.commands.run", "Run the worker."),
-    "demo": Entry("worker.cli.commands.demo", "Watch real orders go through a worker on this machine."),
-    "topics": Entry("worker.cli.commands.topics", "Create or check topics, or go on with new ones."),
-    "verify": Entry("worker.cli.commands.verify", "Check that state, levels and journal agree."),
-    "send": Entry("worker.cli.commands.send", "Check events of a file and send them."),
-    "status": Entry("worker.cli.commands.status", "Show how the system is doing, on one screen."),
-    "why": Entry("worker.cli.commands.why", "Show which orders hold the frozen units of a SKU."),
-    "order": Entry("worker.cli.commands.order", "Show what is known about an order."),
-    "stock": Entry("worker.cli.commands.stock", "List the levels of an account."),
-    "alerts": Entry("worker.cli.commands.alerts", "List alerts, or those that hold now."),
-    "drift": Entry("worker.cli.commands.drift", "List where counts differ from the books."),
-    "dead-letters": Entry("worker.cli.commands.dead_letters", "List, show, replay or discard dead letters."),
-    "settings": Entry("worker.cli.commands.settings", "Show the settings that hold, and where each comes from."),
-    "begin-anew": Entry("worker.cli.commands.begin_anew", "Delete state and outputs, and read the inputs again."),
-    "schemas": Entry("worker.cli.commands.schemas", "Print the schemas of the events."),
+    "run": CommandEntry("worker.cli.commands.run", "Run the worker."),
+    "demo": CommandEntry("worker.cli.commands.demo", "Watch real orders go through a worker on this machine."),
+    "topics": CommandEntry("worker.cli.commands.topics", "Create or check topics, or go on with new ones."),
+    "verify": CommandEntry("worker.cli.commands.verify", "Check that state, levels and journal agree."),
+    "send": CommandEntry("worker.cli.commands.send", "Check events of a file and send them."),
+    "status": CommandEntry("worker.cli.commands.status", "Show how the system is doing, on one screen."),
+    "why": CommandEntry("worker.cli.commands.why", "Show which orders hold the frozen units of a SKU."),
+    "order": CommandEntry("worker.cli.commands.order", "Show what is known about an order."),
+    "stock": CommandEntry("worker.cli.commands.stock", "List the levels of an account."),
+    "alerts": CommandEntry("worker.cli.commands.alerts", "List alerts, or those that hold now."),
+    "drift": CommandEntry("worker.cli.commands.drift", "List where counts differ from the books."),
+    "dead-letters": CommandEntry("worker.cli.commands.dead_letters", "List, show, replay or discard dead letters."),
+    "settings": CommandEntry("worker.cli.commands.settings", "Show the settings that hold, and where each comes from."),
+    "begin-anew": CommandEntry(
+        "worker.cli.commands.begin_anew", "Delete state and outputs, and read the inputs again."
+    ),
+    "schemas": CommandEntry("worker.cli.commands.schemas", "Print the schemas of the events."),
 }
 
 
@@ -78,6 +80,8 @@ class CommandLine(click.Group):
     ) -> NoReturn:
         """Run the command and leave the process with its exit code."""
         gc.set_threshold(NEW_OBJECTS_MAX, *gc.get_threshold()[1:])
+        # pydantic would look through all installed packages for plugins of its own, and there are none.
+        os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
         extra["standalone_mode"] = False
         try:
             code = super().main(args, prog_name, **extra)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from schemas.topics import Topic
-from worker.cli.answering import Answers, inputs_of
-from worker.cli.asking import Asked, asked
-from worker.cli.events import Event, last_events
+from worker.cli.answering import QuestionRouter, inputs_of
+from worker.cli.asking import OpenSystem, open_system
 from worker.cli.letter_codes import codes_of
+from worker.cli.output_events import OutputEvent, last_events
+from worker.clock import Clock
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,20 +73,20 @@ class Survey:
     partitions: list[PartitionLine]
     dead_letters: dict[str, int] = field(default_factory=dict)
     alerts: dict[str, int] = field(default_factory=dict)
-    summaries: list[Event] = field(default_factory=list)
+    summaries: list[OutputEvent] = field(default_factory=list)
 
 
-async def survey(settings: Settings) -> Survey:
+async def survey(settings: Settings, clock: Clock = Clock()) -> Survey:
     """Ask whoever knows."""
-    async with asked(settings) as system:
-        answers = Answers(system)
+    async with open_system(settings) as system:
+        answers = QuestionRouter(system)
         workers = await answers.workers()
         health = {worker: await asyncio.to_thread(_health_of, worker) for worker in workers}
         committed = await system.cluster.committed(settings.app_id)
         found = Survey(ok=True, workers=[_worker_line(worker, told) for worker, told in health.items()], partitions=[])
         for partition in range(system.partition_count):
             answer = await _answer(answers, partition)
-            lag, oldest = await _lag(system, partition, committed)
+            lag, oldest = await _lag(system, partition, committed, clock.now_ms())
             told = next((told for worker, told in health.items() if partition in worker.partitions), None)
             found.partitions.append(_partition_line(answer, _state_in(told, partition), lag, oldest))
             _add(found.alerts, answer.counts)
@@ -105,7 +105,7 @@ async def survey(settings: Settings) -> Survey:
         return found
 
 
-async def _answer(answers: Answers, partition: int) -> PartitionAnswer:
+async def _answer(answers: QuestionRouter, partition: int) -> PartitionAnswer:
     from worker.web.queries import PartitionQuestion
 
     answer = await answers.of_partition(PartitionQuestion(partition, LETTERS_READ), partition)
@@ -155,7 +155,9 @@ def _partition_line(
     )
 
 
-async def _lag(system: Asked, partition: int, committed: dict[tuple[str, int], int]) -> tuple[int, float | None]:
+async def _lag(
+    system: OpenSystem, partition: int, committed: dict[tuple[str, int], int], now_ms: int
+) -> tuple[int, float | None]:
     """How many offsets of the inputs are not committed, and the age of the oldest record there, in seconds."""
     lag, oldest = 0, None
     for topic in inputs_of(system.settings):
@@ -171,7 +173,7 @@ async def _lag(system: Asked, partition: int, committed: dict[tuple[str, int], i
             topic, partition, start=start, end=min(bounds.stable_end, start + UNREAD_LOOKED_AT), take=take
         )
         if timestamps:
-            age = max(0.0, time.time() - timestamps[0] / 1000)
+            age = max(0, now_ms - timestamps[0]) / 1000
             oldest = age if oldest is None else max(age, oldest)
     return lag, oldest
 

@@ -12,22 +12,20 @@ import multiprocessing
 import os
 import signal
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Final, NamedTuple, Self
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from typing import Final, NamedTuple
 
 from worker.cli.answering import inputs_of
-from worker.cli.asking import Asked, ask, asked
-from worker.cli.context import Refusal
+from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.bars import CountingBar
+from worker.cli.context import CommandError
+from worker.clock import Clock
 from worker.ops.garbage import collect_little
 from worker.settings import Settings
-from worker.verification.partition import TOPICS_READ, PartitionReport, System, verify_partition
+from worker.verification.partition import TOPICS_READ, PartitionReport, VerifiedSystem, verify_partition
 
 OFFSETS_PER_PROCESS_MIN: Final = 200_000
 """To start a process takes about as long as to read these."""
@@ -35,7 +33,7 @@ OFFSETS_PER_PROCESS_MIN: Final = 200_000
 TELL_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = 0.2
 
-Advanced = Callable[[int], object]
+TakeOffsets = Callable[[int], object]
 """Is told how many offsets more were read."""
 
 
@@ -48,13 +46,13 @@ class Group(NamedTuple):
 
 
 async def verify_all(settings: Settings, processes: int | None) -> tuple[list[PartitionReport], Group]:
-    """Verify every partition, in so many processes (None: as there are processors and work). Raises Refusal."""
-    async with asked(settings) as system:
+    """Verify every partition, in so many processes (None: as there are processors and work). Raises CommandError."""
+    async with open_system(settings) as system:
         sizes = await _sizes(system)
         group = await _group(system)
     if processes is None:
         processes = min(os.cpu_count() or 1, sum(sizes.values()) // OFFSETS_PER_PROCESS_MIN)
-    with VerifyingBar(sum(sizes.values())) as bar:
+    with CountingBar("verify", "offsets", sum(sizes.values())) as bar:
         if processes > 1:
             reports = await _in_processes(settings, _shares(sizes, processes), bar.advance)
         else:
@@ -62,13 +60,13 @@ async def verify_all(settings: Settings, processes: int | None) -> tuple[list[Pa
     return sorted(reports, key=lambda report: report.partition), group
 
 
-async def _group(system: Asked) -> Group:
+async def _group(system: OpenSystem) -> Group:
     inputs, app_id = inputs_of(system.settings), system.settings.app_id
     known = any(topic in inputs for topic, _ in await system.cluster.committed(app_id))
     return Group(app_id, known, [] if known else await system.cluster.groups_of(inputs))
 
 
-async def _sizes(system: Asked) -> dict[int, int]:
+async def _sizes(system: OpenSystem) -> dict[int, int]:
     """How many offsets are to be read of each partition."""
     sizes = {}
     for partition in range(system.partition_count):
@@ -85,10 +83,12 @@ def _shares(sizes: Mapping[int, int], processes: int) -> list[list[int]]:
     return shares
 
 
-async def _reports(settings: Settings, partitions: Sequence[int], advanced: Advanced) -> AsyncIterator[PartitionReport]:
+async def _reports(
+    settings: Settings, partitions: Sequence[int], advanced: TakeOffsets
+) -> AsyncIterator[PartitionReport]:
     """Verify partitions, one after the other."""
-    async with asked(settings, _Advance(advanced)) as system:
-        verified = System(
+    async with open_system(settings, _ProgressSum(advanced)) as system:
+        verified = VerifiedSystem(
             app_id=settings.app_id,
             prefix=settings.topic_prefix,
             partition_count=system.partition_count,
@@ -98,10 +98,10 @@ async def _reports(settings: Settings, partitions: Sequence[int], advanced: Adva
             yield await verify_partition(system.cluster, system.reader, verified, partition)
 
 
-class _Advance:
+class _ProgressSum:
     """Makes of the progress of single reads how much more was read in all."""
 
-    def __init__(self, advanced: Advanced) -> None:
+    def __init__(self, advanced: TakeOffsets) -> None:
         self._advanced = advanced
         self._read: tuple[str, int, int, int] | None = None
         self._position = 0
@@ -117,7 +117,7 @@ class _Advance:
 # Several processes.
 
 
-class _Child(NamedTuple):
+class _VerifyingProcess(NamedTuple):
     """A process, where its messages come, and the partitions that it still owes."""
 
     process: BaseProcess
@@ -125,8 +125,10 @@ class _Child(NamedTuple):
     owed: set[int]
 
 
-async def _in_processes(settings: Settings, shares: Sequence[list[int]], advanced: Advanced) -> list[PartitionReport]:
-    children: list[_Child] = []
+async def _in_processes(
+    settings: Settings, shares: Sequence[list[int]], advanced: TakeOffsets
+) -> list[PartitionReport]:
+    children: list[_VerifyingProcess] = []
     reports: list[PartitionReport] = []
     # Spawned, not forked: this process has threads and a loop.
     context = multiprocessing.get_context("spawn")
@@ -137,7 +139,7 @@ async def _in_processes(settings: Settings, shares: Sequence[list[int]], advance
             with _interrupts_ignored():
                 process.start()
             sending.close()  # so that the pipe ends with the child
-            children.append(_Child(process, receiving, set(share)))
+            children.append(_VerifyingProcess(process, receiving, set(share)))
         while waiting := [child.receiving for child in children if child.owed]:
             ready = await asyncio.to_thread(wait, waiting, WAIT_SECONDS)
             for child in children:
@@ -164,14 +166,14 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _take(child: _Child, reports: list[PartitionReport], advanced: Advanced) -> None:
-    """Take a message of a child. Raises Refusal where it cannot go on."""
+def _take(child: _VerifyingProcess, reports: list[PartitionReport], advanced: TakeOffsets) -> None:
+    """Take a message of a child. Raises CommandError where it cannot go on."""
     try:
         told = child.receiving.recv()
     except EOFError:
         child.process.join()
         partitions = ", ".join(map(str, sorted(child.owed)))
-        raise Refusal(
+        raise CommandError(
             f"The process that verified partitions {partitions} ended early, with exit code {child.process.exitcode}."
         ) from None
     match told:
@@ -181,7 +183,7 @@ def _take(child: _Child, reports: list[PartitionReport], advanced: Advanced) -> 
             reports.append(told)
             child.owed.discard(told.partition)
         case _:
-            raise Refusal(str(told))
+            raise CommandError(str(told))
 
 
 def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
@@ -189,49 +191,23 @@ def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connec
     with suppress(BrokenPipeError):
         try:
             ask(_tell(settings, partitions, sending))
-        except Refusal as refusal:
+        except CommandError as refusal:
             sending.send(refusal.message)
 
 
 async def _tell(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
     collect_little()
-    unsaid, said_at = 0, time.monotonic()
+    clock = Clock()
+    unsaid, said_at = 0, clock.monotonic()
 
     def advanced(offsets: int) -> None:
         nonlocal unsaid, said_at
         unsaid += offsets
-        if time.monotonic() - said_at >= TELL_SECONDS:
+        if clock.monotonic() - said_at >= TELL_SECONDS:
             sending.send(unsaid)
-            unsaid, said_at = 0, time.monotonic()
+            unsaid, said_at = 0, clock.monotonic()
 
     async for report in _reports(settings, partitions, advanced):
         sending.send(unsaid)
         unsaid = 0
         sending.send(report)
-
-
-class VerifyingBar:
-    """A progress bar over all that is to be read, on stderr; nothing where that is no terminal."""
-
-    def __init__(self, total: int) -> None:
-        console = Console(stderr=True)
-        columns = (
-            TextColumn("verify"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("offsets"),
-            TimeRemainingColumn(),
-        )
-        self._progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._task = self._progress.add_task("", total=total)
-
-    def __enter__(self) -> Self:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def advance(self, offsets: int) -> None:
-        """So many more were read. A round that is read again does not count beyond the end."""
-        self._progress.advance(self._task, offsets)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from schemas.dead_letters import DEAD_LETTER_CODES, DeadLetterCode
 from schemas.topics import Topic
-from worker.demo.events import HOUR_MS, Event, rfc3339, seeded
+from worker.demo.schedule import HOUR_MS, PlannedEvent, rfc3339, seeded
 
 DELAY_MAX = 150
 """How many other events a late one may be behind, at most."""
@@ -58,13 +58,13 @@ class Injected(NamedTuple):
     blocked: frozenset[tuple[str, str]]
 
 
-def calm(events: Iterable[Event]) -> list[Delivery]:
+def calm(events: Iterable[PlannedEvent]) -> list[Delivery]:
     """Every event once and in order."""
     return _fenced([_delivery(event) for event in events])
 
 
 def disturb(
-    events: Sequence[Event],
+    events: Sequence[PlannedEvent],
     *,
     now_ms: int,
     seed: int = 1,
@@ -129,7 +129,7 @@ def injected(deliveries: Sequence[Delivery]) -> Injected:
     )
 
 
-def _delivery(event: Event) -> Delivery:
+def _delivery(event: PlannedEvent) -> Delivery:
     return Delivery(event.topic, event.account_id.encode(), _encode(event.value), event.occurred_at_ms)
 
 
@@ -137,12 +137,12 @@ def _encode(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def _counted_at(event: Event) -> int | None:
+def _counted_at(event: PlannedEvent) -> int | None:
     """When the count was taken that the event is a part of; None of all other events."""
     return event.occurred_at_ms if event.value["type"] == "stock.counted" else None
 
 
-def _last_positions(events: Sequence[Event]) -> list[int]:
+def _last_positions(events: Sequence[PlannedEvent]) -> list[int]:
     """How far each event may be delayed: to the end of its count, or of its run of others between counts."""
     ends = [0] * len(events)
     end = len(events) - 1
@@ -164,7 +164,7 @@ def _fenced(deliveries: list[Delivery]) -> list[Delivery]:
     return fenced
 
 
-def _broken(event: Event, code: DeadLetterCode, now_ms: int, random: Random) -> Delivery:
+def _broken(event: PlannedEvent, code: DeadLetterCode, now_ms: int, random: Random) -> Delivery:
     """A broken relative of a good event of an order."""
     delivery = _delivery(event)._replace(code=code)
     order = (event.account_id, str(event.value["order_id"]))

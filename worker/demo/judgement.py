@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from worker.demo.books import Level
 from worker.demo.disturbance import Injected
 from worker.demo.scenario import Scenario
+from worker.demo.shelves import ShelfLevel
 from worker.demo.tally import SeenLevel, Tally
 
 
@@ -63,7 +63,7 @@ def _levels(scenario: Scenario, tally: Tally) -> Row:
     return Row("levels by plain arithmetic → published levels", len(expected), same, where)
 
 
-def _seen(level: Level) -> SeenLevel:
+def _seen(level: ShelfLevel) -> SeenLevel:
     return SeenLevel(level.on_hand, level.frozen, level.on_hand - level.frozen)
 
 

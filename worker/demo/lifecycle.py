@@ -13,15 +13,15 @@ from enum import Enum
 from zlib import crc32
 
 from schemas.topics import Topic
-from worker.demo.books import Books, StockKey
-from worker.demo.events import MINUTE_MS, Calendar, seeded
 from worker.demo.retail import WAREHOUSES, Invoice, names_warehouse, warehouse_of
+from worker.demo.schedule import MINUTE_MS, Calendar, seeded
+from worker.demo.shelves import Shelves, StockKey
 
 SUB_ORDERS_MAX = 4
 CARRIERS = ("courier", "post")
 
 
-class Stage(Enum):
+class ParcelStage(Enum):
     """Where a sub-order is."""
 
     PROCESSING = "processing"
@@ -35,12 +35,12 @@ class Stage(Enum):
     RETURNED = "returned"
 
 
-WAITING = frozenset({Stage.PROCESSING, Stage.HELD})
-UNDERWAY = frozenset({Stage.SHIPPED, Stage.IN_TRANSIT})
-ENDED = frozenset({Stage.DELIVERED, Stage.FAILED, Stage.CANCELLED, Stage.RETURNED})
+WAITING = frozenset({ParcelStage.PROCESSING, ParcelStage.HELD})
+UNDERWAY = frozenset({ParcelStage.SHIPPED, ParcelStage.IN_TRANSIT})
+ENDED = frozenset({ParcelStage.DELIVERED, ParcelStage.FAILED, ParcelStage.CANCELLED, ParcelStage.RETURNED})
 
 
-class Order:
+class Purchase:
     """One order and its sub-orders, living on a calendar."""
 
     def __init__(self, calendar: Calendar, invoice: Invoice) -> None:
@@ -60,7 +60,7 @@ class Order:
     @property
     def ended(self) -> bool:
         """Whether every sub-order has ended. Goods may still be on their way back (`returning`)."""
-        leaves = [sub for sub in self.sub_orders if sub.stage is not Stage.SPLIT]
+        leaves = [sub for sub in self.sub_orders if sub.stage is not ParcelStage.SPLIT]
         return (bool(leaves) or self.cancelled) and all(sub.stage in ENDED for sub in leaves)
 
     def later(self, time_ms: int, minutes: tuple[int, int], step: Callable[[int], None]) -> None:
@@ -134,7 +134,7 @@ class Order:
             sub = SubOrder(self, f"{self.order_id}-{number}", warehouse_id, units)
             self.sub_orders.append(sub)
             for sku, count in units.items():
-                self.calendar.books.freeze(self.key(sku), -count)
+                self.calendar.shelves.freeze(self.key(sku), -count)
             sub.freeze()
             self.tell(
                 Topic.SUB_ORDERS,
@@ -153,11 +153,11 @@ class Order:
         if not self._shipped:
             self._shipped = True
             for sku, units in self._units().items():
-                self.calendar.books.ship_whole_order(self.key(sku), units)
+                self.calendar.shelves.ship_whole_order(self.key(sku), units)
 
     def _freeze(self, sign: int) -> None:
         for sku, units in self._units().items():
-            self.calendar.books.freeze(self.key(sku), sign * units)
+            self.calendar.shelves.freeze(self.key(sku), sign * units)
 
     def _units(self) -> Counter[str]:
         units: Counter[str] = Counter()
@@ -182,18 +182,18 @@ class Order:
 class SubOrder:
     """One parcel: `units` are those not cancelled."""
 
-    def __init__(self, order: Order, sub_order_id: str, warehouse_id: str, units: dict[str, int]) -> None:
+    def __init__(self, order: Purchase, sub_order_id: str, warehouse_id: str, units: dict[str, int]) -> None:
         self.order = order
         self.sub_order_id = sub_order_id
         self.warehouse_id = warehouse_id
         self.units = dict(units)
-        self.stage = Stage.PROCESSING
+        self.stage = ParcelStage.PROCESSING
         self.return_lines: dict[str, int] | None = None
         self._cancelled: dict[str, int] = {}
 
     @property
-    def _books(self) -> Books:
-        return self.order.calendar.books
+    def _shelves(self) -> Shelves:
+        return self.order.calendar.shelves
 
     def tell(self, event: str, time_ms: int, **fields: object) -> None:
         """Tell an event of this sub-order, by its type without `sub_order.`."""
@@ -202,7 +202,7 @@ class SubOrder:
     def freeze(self) -> None:
         """Promise its units to it."""
         for sku, units in self.units.items():
-            self._books.freeze(self.order.key(sku, self.warehouse_id), units)
+            self._shelves.freeze(self.order.key(sku, self.warehouse_id), units)
 
     def live(self, time_ms: int, *, may_split: bool = True) -> None:
         """Plan the rest of its life."""
@@ -219,8 +219,8 @@ class SubOrder:
 
     def hold(self, time_ms: int) -> None:
         """Stop for a while, or for good."""
-        if self.stage is Stage.PROCESSING:
-            self.stage = Stage.HELD
+        if self.stage is ParcelStage.PROCESSING:
+            self.stage = ParcelStage.HELD
             self.tell(
                 "on_hold", time_ms, reason=self.order.random.choice(("arbitration", "not accepted by the carrier"))
             )
@@ -244,20 +244,20 @@ class SubOrder:
             return
         self.units[sku] -= units
         self._cancelled[sku] = self._cancelled.get(sku, 0) + units
-        self._books.freeze(self.order.key(sku, self.warehouse_id), -units)
+        self._shelves.freeze(self.order.key(sku, self.warehouse_id), -units)
         self.tell("cancelled", time_ms, reason="fewer wanted", lines=lines_of(self._cancelled))
         if not any(self.units.values()):
-            self.stage = Stage.CANCELLED
+            self.stage = ParcelStage.CANCELLED
 
     def drop(self) -> None:
         """Its units are open no more, and will not ship."""
-        self.stage = Stage.CANCELLED
+        self.stage = ParcelStage.CANCELLED
         for sku, units in self.units.items():
-            self._books.freeze(self.order.key(sku, self.warehouse_id), -units)
+            self._shelves.freeze(self.order.key(sku, self.warehouse_id), -units)
 
     def split(self, time_ms: int) -> None:
         """Split once more into two children, now and then in another warehouse."""
-        if self.stage is not Stage.PROCESSING:
+        if self.stage is not ParcelStage.PROCESSING:
             return
         first: dict[str, int] = {}
         second: dict[str, int] = {}
@@ -270,7 +270,7 @@ class SubOrder:
         if not second:
             return
         self.drop()
-        self.stage = Stage.SPLIT
+        self.stage = ParcelStage.SPLIT
         elsewhere = self.order.random.choice((None, None, *WAREHOUSES))
         children = [
             SubOrder(self.order, f"{self.sub_order_id}{letter}", warehouse_id or self.warehouse_id, part)
@@ -289,19 +289,19 @@ class SubOrder:
 
     def label(self, time_ms: int) -> None:
         """Get a label, which also ends most holds."""
-        stays_held = self.stage is Stage.HELD and self.order.random.random() < 0.3
+        stays_held = self.stage is ParcelStage.HELD and self.order.random.random() < 0.3
         if self.stage in WAITING and not stays_held:
-            self.stage = Stage.PROCESSING
+            self.stage = ParcelStage.PROCESSING
             self.tell("label_issued", time_ms, tracking_number=f"TN-{crc32(self.sub_order_id.encode()):08x}")
             self.order.later(time_ms, (30, 360), self.ship)
 
     def ship(self, time_ms: int) -> None:
         """Leave the warehouse: what was promised is gone."""
-        if self.stage is not Stage.PROCESSING:
+        if self.stage is not ParcelStage.PROCESSING:
             return
-        self.stage = Stage.SHIPPED
+        self.stage = ParcelStage.SHIPPED
         for sku, units in self.units.items():
-            self._books.ship(self.order.key(sku, self.warehouse_id), units)
+            self._shelves.ship(self.order.key(sku, self.warehouse_id), units)
         self.order.first_parcel_left()
         self.tell("shipped", time_ms)
         self.order.later(time_ms, (30, 180), self.move)
@@ -309,8 +309,8 @@ class SubOrder:
 
     def move(self, time_ms: int) -> None:
         """Be seen on the way; some parcels never are."""
-        if self.stage is Stage.SHIPPED and self.order.random.random() < 0.8:
-            self.stage = Stage.IN_TRANSIT
+        if self.stage is ParcelStage.SHIPPED and self.order.random.random() < 0.8:
+            self.stage = ParcelStage.IN_TRANSIT
             self.tell("in_transit", time_ms)
 
     def arrive(self, time_ms: int) -> None:
@@ -319,11 +319,11 @@ class SubOrder:
             return
         fate = self.order.random.random()
         if fate < 0.04 and self.return_lines is None:
-            self.stage = Stage.FAILED
+            self.stage = ParcelStage.FAILED
             self.tell("failed_to_deliver", time_ms, reason="nobody at home")
             self.order.later(time_ms, (60, 300), lambda now_ms: self.start_return(dict(self.units), now_ms))
             return
-        self.stage = Stage.DELIVERED
+        self.stage = ParcelStage.DELIVERED
         self.tell("delivered", time_ms)
         if fate < 0.16:
             sku = self.order.random.choice([sku for sku, units in self.units.items() if units])
@@ -335,7 +335,11 @@ class SubOrder:
         """Send units back; a sub-order has one return."""
         wanted = {sku: min(units, self.units.get(sku, 0)) for sku, units in lines.items()}
         wanted = {sku: units for sku, units in wanted.items() if units}
-        if self.return_lines is not None or not wanted or self.stage in WAITING | {Stage.CANCELLED, Stage.SPLIT}:
+        if (
+            self.return_lines is not None
+            or not wanted
+            or self.stage in WAITING | {ParcelStage.CANCELLED, ParcelStage.SPLIT}
+        ):
             return
         self.return_lines = wanted
         self.order.returning += 1
@@ -349,10 +353,10 @@ class SubOrder:
         elsewhere = self.order.random.choice((None, None, None, *WAREHOUSES))
         self.order.returning -= 1
         if lines == {sku: units for sku, units in self.units.items() if units}:
-            self.stage = Stage.RETURNED
+            self.stage = ParcelStage.RETURNED
         if restock:
             for sku, units in lines.items():
-                self._books.put(self.order.key(sku, elsewhere or self.warehouse_id), units)
+                self._shelves.put(self.order.key(sku, elsewhere or self.warehouse_id), units)
         self.tell("returned", time_ms, return_id=f"return-{self.sub_order_id}", restock=restock, warehouse_id=elsewhere)
 
 

@@ -34,7 +34,7 @@ from worker.demo.judgement import Row, judge
 from worker.demo.retail import Invoice, read_invoices
 from worker.demo.scenario import Scenario, scenario_of
 from worker.demo.screen import View, judgement, line, screen
-from worker.demo.system import PARTITIONS, DemoFailed, System, Worker
+from worker.demo.system import PARTITIONS, DemoFailed, DemoSystem, DemoWorker
 from worker.demo.tally import Tally
 from worker.demo.watching import Watch, watching
 from worker.inspection import connecting
@@ -74,7 +74,7 @@ async def play(options: Options, console: Console) -> bool:
     async with AsyncExitStack() as stack:
         directory = Path(stack.enter_context(TemporaryDirectory(prefix="stockfreeze-demo-")))
         servers = options.bootstrap_servers or stack.enter_context(embedded_broker())
-        system = System(servers, f"stockfreeze-demo-{secrets.token_hex(3)}", directory)
+        system = DemoSystem(servers, f"stockfreeze-demo-{secrets.token_hex(3)}", directory)
         client_options = load_settings(None, system.environ).client_options()
         console.print(f"Kafka: {servers}{'' if options.bootstrap_servers else ', embedded'}. Starting the worker …")
         if options.bootstrap_servers is not None:
@@ -90,7 +90,7 @@ class _Show:
     """One performance on a running system."""
 
     def __init__(
-        self, options: Options, console: Console, system: System, worker: Worker, client_options: dict[str, Any]
+        self, options: Options, console: Console, system: DemoSystem, worker: DemoWorker, client_options: dict[str, Any]
     ) -> None:
         self._options = options
         self._console = console
@@ -263,7 +263,7 @@ async def _producer(client_options: Mapping[str, Any]) -> AsyncIterator[AIOKafka
         await producer.stop()
 
 
-async def _forget(system: System, client_options: Mapping[str, Any]) -> None:
+async def _forget(system: DemoSystem, client_options: Mapping[str, Any]) -> None:
     """Delete the demo's topics on a Kafka that stays, if it lets us. Empty groups it forgets by itself, in a week."""
     admin = AIOKafkaAdminClient(**client_options)
     with suppress(connecting.BrokerUnreachable, KafkaError, OSError, TimeoutError):

@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from schemas.topics import Topic
-from worker.demo.books import Books, Level, Planted, StockKey
-from worker.demo.events import HOUR_MS, MINUTE_MS, Calendar, Event, rfc3339, seeded
-from worker.demo.lifecycle import WAITING, Order, Stage
+from worker.demo.lifecycle import WAITING, ParcelStage, Purchase
 from worker.demo.retail import WAREHOUSES, Invoice, Kind, warehouse_of
+from worker.demo.schedule import HOUR_MS, MINUTE_MS, Calendar, PlannedEvent, rfc3339, seeded
+from worker.demo.shelves import Planted, ShelfLevel, Shelves, StockKey
 
 SPAN_HOURS = 72
 PART_COUNTS_MAX = 60
@@ -45,19 +45,19 @@ class Scenario:
 
     `requests` (archive requests) are to be sent when all `events` have been processed. `returning`: orders with a
     return under way. `order_level_error`: the share of counted keys that a system without sub-orders has wrong at the
-    daily counts (see `worker.demo.books`).
+    daily counts (see `worker.demo.shelves`).
     """
 
-    events: list[Event]
-    requests: list[Event]
+    events: list[PlannedEvent]
+    requests: list[PlannedEvent]
     orders: frozenset[OrderKey]
     eligible: frozenset[OrderKey]
     returning: frozenset[OrderKey]
-    levels: dict[StockKey, Level]
+    levels: dict[StockKey, ShelfLevel]
     planted: list[Planted]
     order_level_error: float
 
-    def answer_to(self, request: Event, blocked: frozenset[OrderKey] = frozenset()) -> str:
+    def answer_to(self, request: PlannedEvent, blocked: frozenset[OrderKey] = frozenset()) -> str:
         """What an archive request must be answered: "eligible", or the code of the refusal.
 
         `blocked`: orders that have a pending dead letter.
@@ -79,13 +79,13 @@ def scenario_of(
 
     The worker must use the same `default_warehouse`.
     """
-    rehearsal = _Play(invoices, now_ms, seed, default_warehouse, Books({}))
+    rehearsal = _Play(invoices, now_ms, seed, default_warehouse, Shelves({}))
     rehearsal.run()
-    asked = rehearsal.books.asked
-    needed = {key: asked[key] + asked[key] // 4 + 5 for key in rehearsal.books.on_hand}
+    asked = rehearsal.shelves.asked
+    needed = {key: asked[key] + asked[key] // 4 + 5 for key in rehearsal.shelves.on_hand}
     short = {key: needed[key] // 4 for key in needed if _share(key, 12) and asked[key] > 20}
     uncounted = frozenset(key for key in needed if _share(key, 40) and key not in short)
-    play = _Play(invoices, now_ms, seed, default_warehouse, Books(needed | short, uncounted))
+    play = _Play(invoices, now_ms, seed, default_warehouse, Shelves(needed | short, uncounted))
     for key in short:
         play.receive(key, needed[key])
     play.run()
@@ -98,9 +98,9 @@ def scenario_of(
             (order.account_id, order.order_id) for order in orders if order.ended and not order.returning
         ),
         returning=frozenset((order.account_id, order.order_id) for order in orders if order.ended and order.returning),
-        levels=play.books.levels(),
-        planted=play.books.planted,
-        order_level_error=play.books.order_level_wrong / max(1, play.books.order_level_checked),
+        levels=play.shelves.levels(),
+        planted=play.shelves.planted,
+        order_level_error=play.shelves.order_level_wrong / max(1, play.shelves.order_level_checked),
     )
 
 
@@ -108,14 +108,14 @@ class _Play:
     """One run of the calendar over all invoices."""
 
     def __init__(
-        self, invoices: Iterable[Invoice], now_ms: int, seed: int, default_warehouse: str, books: Books
+        self, invoices: Iterable[Invoice], now_ms: int, seed: int, default_warehouse: str, shelves: Shelves
     ) -> None:
-        self.books = books
-        self.orders: list[Order] = []
+        self.shelves = shelves
+        self.orders: list[Purchase] = []
         self._seed = seed
         self._now_ms = now_ms
         self._opening_ms = now_ms - SPAN_HOURS * HOUR_MS
-        self.calendar = Calendar(seed, now_ms - 10 * MINUTE_MS, books, default_warehouse)
+        self.calendar = Calendar(seed, now_ms - 10 * MINUTE_MS, shelves, default_warehouse)
         self._invoices = sorted(invoices, key=lambda invoice: invoice.at_ms)
 
     def run(self) -> None:
@@ -136,12 +136,12 @@ class _Play:
         """Have a receipt for a key that runs short, at three fifths of the span."""
 
         def step(time_ms: int) -> None:
-            self.books.put(key, units)
+            self.shelves.put(key, units)
             self._adjust(f"receipt-{key.warehouse_id}-{key.sku}", key, units, "receipt", time_ms)
 
         self.calendar.at(self._opening_ms + SPAN_HOURS * HOUR_MS * 3 // 5, step)
 
-    def requests(self) -> list[Event]:
+    def requests(self) -> list[PlannedEvent]:
         """Archive requests: of every third order, and of two that nobody knows."""
         wanted = [(order.account_id, order.order_id) for order in self.orders[::3]]
         wanted += [
@@ -166,13 +166,13 @@ class _Play:
     def _tell(self, invoice: Invoice, time_ms: int) -> None:
         match invoice.kind:
             case Kind.SALE:
-                order = Order(self.calendar, invoice)
+                order = Purchase(self.calendar, invoice)
                 self.orders.append(order)
                 order.place(time_ms)
             case Kind.WRITE_OFF:
                 for number, (sku, units) in enumerate(invoice.goods):
                     key = StockKey(invoice.seller, warehouse_of(sku), sku)
-                    self.books.put(key, -units)
+                    self.shelves.put(key, -units)
                     self._adjust(f"{invoice.number}-{number}", key, -units, "damaged", time_ms)
             case Kind.CANCELLATION:
                 self._cancel(invoice, time_ms)
@@ -192,7 +192,7 @@ class _Play:
                 sub
                 for order in earlier
                 for sub in order.sub_orders
-                if sub.units.get(sku) and sub.stage is not Stage.SPLIT
+                if sub.units.get(sku) and sub.stage is not ParcelStage.SPLIT
             ]
             for parcel in parcels[:1]:
                 met = True
@@ -213,29 +213,29 @@ class _Play:
             account_id: {warehouse_id: f"day-{day}-{warehouse_id}" for warehouse_id in self._warehouses()}
             for account_id in self._accounts()
         }
-        self.books.lose(snapshots, seeded(f"{self._seed}/losses/{day}"), LOSSES_PER_DAY)
+        self.shelves.lose(snapshots, seeded(f"{self._seed}/losses/{day}"), LOSSES_PER_DAY)
         self._count(origin, f"day-{day}", time_ms)
 
     def _count(self, origin: str, snapshot: str, time_ms: int, *, opening: bool = False) -> None:
         for account_id in self._accounts():
             for warehouse_id in self._warehouses():
-                keys = self.books.keys_of(account_id, warehouse_id, opening=opening)
-                counts = [{"sku": key.sku, "on_hand": self.books.count(key)} for key in keys]
+                keys = self.shelves.keys_of(account_id, warehouse_id, opening=opening)
+                counts = [{"sku": key.sku, "on_hand": self.shelves.count(key)} for key in keys]
                 self._tell_counts(account_id, warehouse_id, origin, f"{snapshot}-{warehouse_id}", counts, time_ms)
 
     def _count_reserved(self, time_ms: int) -> None:
         """The marketplace's view: what it holds for orders, wrong for a few keys, as if it had lost a message."""
-        frozen = sorted(key for key, units in self.books.frozen.items() if units > 0)
+        frozen = sorted(key for key, units in self.shelves.frozen.items() if units > 0)
         wrong = set(seeded(f"{self._seed}/reserved").sample(frozen, min(WRONG_RESERVED, len(frozen))))
         for account_id in self._accounts():
             for warehouse_id in self._warehouses():
                 snapshot_id = f"reserved-{warehouse_id}"
                 counts: list[dict[str, object]] = []
-                for key in self.books.keys_of(account_id, warehouse_id, opening=False):
-                    units = self.books.frozen[key] + (key in wrong)
-                    counts.append({"sku": key.sku, "on_hand": self.books.on_hand[key], "reserved": units})
+                for key in self.shelves.keys_of(account_id, warehouse_id, opening=False):
+                    units = self.shelves.frozen[key] + (key in wrong)
+                    counts.append({"sku": key.sku, "on_hand": self.shelves.on_hand[key], "reserved": units})
                     if key in wrong:
-                        self.books.planted.append(Planted("reserved", key, snapshot_id, 1))
+                        self.shelves.planted.append(Planted("reserved", key, snapshot_id, 1))
                 self._tell_counts(account_id, warehouse_id, "marketplace", snapshot_id, counts, time_ms)
 
     def _tell_counts(
@@ -260,7 +260,7 @@ class _Play:
             )
 
     def _accounts(self) -> list[str]:
-        return sorted({key.account_id for key in self.books.on_hand})
+        return sorted({key.account_id for key in self.shelves.on_hand})
 
     def _warehouses(self) -> list[str]:
         return sorted((*WAREHOUSES, self.calendar.default_warehouse))

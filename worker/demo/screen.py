@@ -17,8 +17,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from worker.demo.books import StockKey
 from worker.demo.judgement import Row
+from worker.demo.shelves import StockKey
 from worker.demo.tally import LATEST, SeenLevel, Tally
 
 STATUS_COLOURS = {

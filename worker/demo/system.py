@@ -45,7 +45,7 @@ class DemoFailed(RuntimeError):
     """The demo cannot go on; the message says why, with the last lines of the log of whoever failed."""
 
 
-class Progress(NamedTuple):
+class DemoProgress(NamedTuple):
     """What the worker's metrics say: input records by outcome, and how many it has not processed yet."""
 
     outcomes: Counter[str]
@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
     text: str
 
 
-class System:
+class DemoSystem:
     """A worker and its topics on some Kafka."""
 
     def __init__(
@@ -120,11 +120,11 @@ class System:
         return Verdict(code == 0, text)
 
     @contextmanager
-    def worker(self) -> Iterator[Worker]:
+    def worker(self) -> Iterator[DemoWorker]:
         """Run a worker for the length of the block; it is not ready yet."""
         log = self._directory / "worker.log"
         with child_process(_command("run"), log=log, env=self._environ, stop_seconds=STOP_SECONDS) as process:
-            yield Worker(process, log, self.url)
+            yield DemoWorker(process, log, self.url)
 
     async def _command(self, *arguments: str) -> tuple[int, str]:
         log = self._directory / f"{'-'.join(arguments)}.log"
@@ -135,7 +135,7 @@ class System:
         return code, log.read_text(errors="replace").strip()
 
 
-class Worker:
+class DemoWorker:
     """A running worker, seen through its pages."""
 
     def __init__(self, process: Popen[bytes], log: Path, url: str) -> None:
@@ -153,7 +153,7 @@ class Worker:
         except TimeoutError:
             raise DemoFailed(self.told("the worker was not ready in time")) from None
 
-    async def progress(self) -> Progress:
+    async def progress(self) -> DemoProgress:
         """What it has processed. Raises DemoFailed if it is gone, or if a partition of it has stopped for good."""
         _, health = await self._page("/health/ready")
         halted = [partition for partition in json.loads(health)["partitions"] if partition["state"] == "halted"]
@@ -168,7 +168,7 @@ class Worker:
                     outcomes[sample.labels["outcome"]] += int(sample.value)
                 elif sample.name == "stockfreeze_lag_records":
                     lag += int(sample.value)
-        return Progress(outcomes, lag)
+        return DemoProgress(outcomes, lag)
 
     def told(self, problem: str) -> str:
         """A problem with the last lines of the worker's log."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from schemas.topics import Topic
-from worker.demo.books import Planted, StockKey
+from worker.demo.shelves import Planted, StockKey
 
 WATCHED = (
     Topic.MOVEMENTS,

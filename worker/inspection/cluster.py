@@ -23,6 +23,7 @@ from aiokafka.errors import (
     for_code,
 )
 
+from worker.clock import Clock
 from worker.inspection import connecting
 from worker.inspection.connecting import RightMissing
 from worker.stream.kafka.group_requests import delete_groups_request
@@ -77,8 +78,9 @@ class TopicSpec(NamedTuple):
 class Cluster:
     """Asks one cluster. Made by `open_cluster`."""
 
-    def __init__(self, admin: AIOKafkaAdminClient) -> None:
+    def __init__(self, admin: AIOKafkaAdminClient, clock: Clock = Clock()) -> None:
         self._admin = admin
+        self._clock = clock
 
     async def partition_counts(self) -> dict[str, int]:
         """All topics and how many partitions they have. Asks for all of them: asking for one by name may create it."""
@@ -146,9 +148,9 @@ class Cluster:
                 raise RightMissing(missing_right(TopicAuthorizationFailedError(topic), None, lambda _: "Delete"))
             if code not in (0, UnknownTopicOrPartitionError.errno):
                 raise ClusterError(f"{topic} cannot be deleted: {for_code(code).__name__}")
-        waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
+        waiting_ends = self._clock.monotonic() + CREATED_SECONDS_MAX
         while left := set(topics) & (await self.partition_counts()).keys():
-            if asyncio.get_running_loop().time() > waiting_ends:
+            if self._clock.monotonic() > waiting_ends:
                 raise ClusterError(f"not gone {CREATED_SECONDS_MAX:.0f} s after they were deleted: {sorted(left)}")
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -190,10 +192,10 @@ class Cluster:
 
         While it rebalances, nobody has anything: that is waited for, but not long.
         """
-        waiting_ends = asyncio.get_running_loop().time() + REBALANCE_SECONDS_MAX
+        waiting_ends = self._clock.monotonic() + REBALANCE_SECONDS_MAX
         while True:
             state, members = await self._of_group(group, "Describe", lambda: self._describe(group))
-            if state not in REBALANCING or asyncio.get_running_loop().time() > waiting_ends:
+            if state not in REBALANCING or self._clock.monotonic() > waiting_ends:
                 return [_member_of(*fields) for fields in members]
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -220,13 +222,13 @@ class Cluster:
 
     async def _of_group(self, group: str, right: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
         """Ask a group's coordinator, again while it moves. Raises RightMissing where `right` on the group is."""
-        waiting_ends = asyncio.get_running_loop().time() + COORDINATOR_SECONDS_MAX
+        waiting_ends = self._clock.monotonic() + COORDINATOR_SECONDS_MAX
         while True:
             try:
                 return await ask()
             except COORDINATOR_MOVES as error:
                 # A fresh cluster answers so until its first group has made it create the topic of the offsets.
-                if asyncio.get_running_loop().time() > waiting_ends:
+                if self._clock.monotonic() > waiting_ends:
                     raise ClusterError(f"the coordinator of group {group} does not answer: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)
             except GroupAuthorizationFailedError as error:
@@ -234,7 +236,7 @@ class Cluster:
                 raise RightMissing(missing_right(refusal, of_group=right)) from error
 
     async def _counts_once_led(self, names: set[str]) -> dict[str, int]:
-        waiting_ends = asyncio.get_running_loop().time() + CREATED_SECONDS_MAX
+        waiting_ends = self._clock.monotonic() + CREATED_SECONDS_MAX
         while True:
             described = await self._admin.describe_topics()
             led = {
@@ -244,7 +246,7 @@ class Cluster:
             }
             if names <= led.keys():
                 return {name: led[name] for name in names}
-            if asyncio.get_running_loop().time() > waiting_ends:
+            if self._clock.monotonic() > waiting_ends:
                 missing = ", ".join(sorted(names - led.keys()))
                 raise ClusterError(f"created, but without a leader after {CREATED_SECONDS_MAX:.0f} s: {missing}")
             await asyncio.sleep(RETRY_SECONDS)

@@ -8,10 +8,8 @@ settled: a record without key and value, with its id in the header `settled` and
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final, Literal, NamedTuple, Self, get_args
 
 import msgspec
@@ -22,6 +20,7 @@ from schemas.decoding import order_of
 from schemas.inputs import DeadLetterDiscarded
 from schemas.times import time_text, timestamp_text
 from schemas.topics import RECORD_BYTES_MAX
+from worker.clock import Chance, Clock
 from worker.inspection import connecting
 from worker.inspection.topic_reader import Record, TopicReader
 from worker.processors.ledger import ERROR_HEADERS, REPLAY_HEADER, topic_of_source
@@ -192,8 +191,10 @@ class Place(NamedTuple):
 class Sender:
     """Sends dead letters again, or gives them up. Use as an async context manager; acknowledged by all copies."""
 
-    def __init__(self, client_options: Mapping[str, object]) -> None:
+    def __init__(self, client_options: Mapping[str, object], clock: Clock = Clock(), chance: Chance = Chance()) -> None:
         self._options = client_options
+        self._clock = clock
+        self._chance = chance
         self._producer = self._new_producer()
 
     def _new_producer(self) -> AIOKafkaProducer:
@@ -241,9 +242,9 @@ class Sender:
         """Say that a dead letter is given up, so that it does not hold its order back any longer."""
         account_id, order_id = order
         command = DeadLetterDiscarded(
-            event_id=f"discard-{uuid.uuid4()}",
+            event_id=f"discard-{self._chance.token()}",
             account_id=account_id,
-            occurred_at=time_text(int(datetime.now(UTC).timestamp() * 1000)),
+            occurred_at=time_text(self._clock.now_ms()),
             order_id=order_id,
             dead_letter_id=dead_letter.id,
         )

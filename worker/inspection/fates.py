@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
+from worker.clock import Clock
 from worker.inspection.cluster import Cluster
 from worker.inspection.dead_letters import Place, read_dead_letter
 from worker.inspection.topic_reader import Record, TopicReader
@@ -28,8 +28,17 @@ class Follower:
     Make it before anything is sent, with `begin`, so that it knows from where on to read the dead letters.
     """
 
-    def __init__(self, cluster: Cluster, reader: TopicReader, group: str, topic: str, commands_topic: str) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        reader: TopicReader,
+        group: str,
+        topic: str,
+        commands_topic: str,
+        clock: Clock = Clock(),
+    ) -> None:
         self._cluster = cluster
+        self._clock = clock
         self._reader = reader
         self._group = group
         self._topic = topic
@@ -58,11 +67,11 @@ class Follower:
 
     async def _wait(self, sent: Mapping[str, Place], wait_seconds: float) -> set[str]:
         """The ids of what the group has passed."""
-        until = time.monotonic() + wait_seconds
+        until = self._clock.monotonic() + wait_seconds
         while True:
             offsets = await self._cluster.committed(self._group)
             passed = {id_ for id_, place in sent.items() if offsets.get(place[:2], 0) > place.offset}
-            if len(passed) == len(sent) or time.monotonic() >= until:
+            if len(passed) == len(sent) or self._clock.monotonic() >= until:
                 return passed
             await asyncio.sleep(LOOK_SECONDS)
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import msgspec
 from aiokafka.errors import KafkaError
 
+from worker.clock import Clock
 from worker.inspection.cluster import Cluster, ClusterError, GroupMember, open_cluster
 from worker.inspection.connecting import BrokerUnreachable, RightMissing
 
@@ -79,8 +80,11 @@ async def workers_of(cluster: Cluster, group: str, inputs: Sequence[str]) -> lis
 class GroupDirectory:
     """Where the partitions of the other workers are, for a worker that is asked for one of them."""
 
-    def __init__(self, client_options: Mapping[str, object], group: str, inputs: Sequence[str]) -> None:
+    def __init__(
+        self, client_options: Mapping[str, object], group: str, inputs: Sequence[str], clock: Clock = Clock()
+    ) -> None:
         self._options = client_options
+        self._clock = clock
         self._group = group
         self._inputs = inputs
         self._connection = AsyncExitStack()
@@ -92,10 +96,10 @@ class GroupDirectory:
     async def url_of(self, partition: int) -> str | None:
         """The pages of the worker that has a partition, None where they are not known. Takes some seconds at most."""
         async with self._lock:
-            now = asyncio.get_running_loop().time()
+            now = self._clock.monotonic()
             if self._known_at is None or now - self._known_at > KNOWN_SECONDS:
                 await self._learn()
-                self._known_at = asyncio.get_running_loop().time()
+                self._known_at = self._clock.monotonic()
         return next((worker.url for worker in self._workers if partition in worker.partitions), None)
 
     async def close(self) -> None:

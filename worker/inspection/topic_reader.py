@@ -9,7 +9,6 @@ the long poll of a consumer that fetches.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import NamedTuple, Protocol, Self
@@ -17,6 +16,7 @@ from typing import NamedTuple, Protocol, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import TopicAuthorizationFailedError
 
+from worker.clock import Clock
 from worker.inspection import connecting
 from worker.inspection.connecting import RightMissing
 from worker.stream.kafka.fetched import read_as_input_records
@@ -44,14 +44,14 @@ more.
 Record = InputRecord
 """Inputs and outputs are read alike."""
 
-Take = Callable[[Sequence[Record]], object]
+TakeRecords = Callable[[Sequence[Record]], object]
 
 
 class ReadStalled(Exception):
     """A partition cannot be read to the end asked for; the message is one sentence."""
 
 
-class Bounds(NamedTuple):
+class PartitionBounds(NamedTuple):
     """Offsets of a partition: of the first record kept, the end of what is committed, and the end of all (open
     transactions included).
     """
@@ -68,15 +68,18 @@ class ReadProgress(Protocol):
         """Take the offsets of the read and where it is."""
 
 
-def unseen(topic: str, partition: int, start: int, position: int, end: int) -> None:
+def ignore_progress(topic: str, partition: int, start: int, position: int, end: int) -> None:
     """Progress that nobody watches."""
 
 
 class TopicReader:
     """Reads committed records. Use as an async context manager; one read at a time."""
 
-    def __init__(self, client_options: Mapping[str, object], progress: ReadProgress = unseen) -> None:
+    def __init__(
+        self, client_options: Mapping[str, object], progress: ReadProgress = ignore_progress, clock: Clock = Clock()
+    ) -> None:
         read_as_input_records()
+        self._clock = clock
         self._options = client_options
         self._progress = progress
         self._clients: list[AIOKafkaConsumer] = []
@@ -98,7 +101,7 @@ class TopicReader:
     ) -> None:
         await self._close()
 
-    async def bounds(self, topic: str, partition: int) -> Bounds:
+    async def bounds(self, topic: str, partition: int) -> PartitionBounds:
         """The offsets of a partition as they are now."""
         _, stable, uncommitted = self._clients
         place = TopicPartition(topic, partition)
@@ -106,9 +109,9 @@ class TopicReader:
         # The committed end first: asked for second it could lie beyond the other.
         stable_ends = await stable.end_offsets([place])
         ends = await uncommitted.end_offsets([place])
-        return Bounds(starts[place], stable_ends[place], ends[place])
+        return PartitionBounds(starts[place], stable_ends[place], ends[place])
 
-    async def read(self, topic: str, partition: int, *, start: int, end: int, take: Take) -> None:
+    async def read(self, topic: str, partition: int, *, start: int, end: int, take: TakeRecords) -> None:
         """Pass the committed records with `start` ≤ offset < `end` to `take`, in order, a chunk at a time.
 
         Waits for transactions that are open before `end`. Raises ReadStalled when nothing moves for STALL_SECONDS_MAX.
@@ -119,7 +122,7 @@ class TopicReader:
         place = TopicPartition(topic, partition)
         reader.assign([place])
         reader.seek(place, start)
-        position, moved_at, empty_answers, answered_at = start, time.monotonic(), 0, None
+        position, moved_at, empty_answers, answered_at = start, self._clock.monotonic(), 0, None
         while position < end:
             try:
                 fetched = await reader.getmany(place, timeout_ms=FETCH_WAIT_MS, max_records=CHUNK_RECORDS_MAX)
@@ -130,7 +133,7 @@ class TopicReader:
             if records:
                 take(records if records[-1].offset < end else [record for record in records if record.offset < end])
             if position > previous:
-                moved_at, empty_answers = time.monotonic(), 0
+                moved_at, empty_answers = self._clock.monotonic(), 0
                 self._progress(topic, partition, start, min(position, end), end)
                 # Taking is synchronous: let the next fetch start.
                 await asyncio.sleep(0)
@@ -140,7 +143,7 @@ class TopicReader:
                 stable_end = reader.last_stable_offset(place)
                 # All is committed and yet there is nothing more: compaction removed the last records before the end.
                 empty_answers = empty_answers + 1 if stable_end is not None and stable_end >= end else 0
-            waited = time.monotonic() - moved_at
+            waited = self._clock.monotonic() - moved_at
             if empty_answers >= EMPTY_ANSWERS_AT_END and waited > EMPTY_SECONDS_AT_END:
                 break
             if waited > STALL_SECONDS_MAX:
@@ -172,7 +175,7 @@ async def read_backwards(
     topic: str,
     partition: int,
     *,
-    bounds: Bounds,
+    bounds: PartitionBounds,
     span: int,
     take: Callable[[Sequence[Record]], bool],
 ) -> None:

@@ -1,44 +1,45 @@
-"""Tells the log of dead letters: where the first of an account lay and why it was refused, at most once a minute."""
+"""Logs dead letters: each account at most once a minute, with the place and reason of its first one."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, MutableMapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 
 import structlog
 
+from worker.clock import Clock
 from worker.processors.parties import Refusals
 
 INTERVAL_SECONDS = 60.0
-"""An account is told again so often."""
+"""The least time between two lines about the same account."""
 ACCOUNTS_MAX = 1000
-"""So many accounts are told apart within an interval; all further ones are told as one."""
+"""Accounts that have lines of their own within an interval; all further accounts share one line."""
 
 log = structlog.get_logger("worker.refusals")
 
 
 @dataclass(slots=True)
-class _Told:
+class _Logged:
+    """When an account had its last line, in seconds, and how many dead letters were left out of the log since."""
+
     at: float
-    untold: int = 0
+    left_out: int = 0
 
 
 class RefusalLog:
-    """Logs what was dead-lettered, once it was committed."""
+    """Logs what a transaction dead-lettered, after it was committed."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Count time from now on."""
-        self._monotonic = monotonic
-        self._told: dict[str | None, _Told] = {}
+    def __init__(self, clock: Clock = Clock()) -> None:
+        self._clock = clock
+        self._logged: dict[str | None, _Logged] = {}
 
     def tell(self, refused: MutableMapping[str | None, Refusals]) -> None:
-        """Log the refusals of a transaction by account (None: of nobody that can be read), and clear them."""
-        now = self._monotonic()
+        """Log a transaction's refusals by account (None: its account cannot be read), and clear the mapping."""
+        now = self._clock.monotonic()
         for account_id, refusals in refused.items():
-            told = self._told_of(account_id, now)
-            if told.at > now - INTERVAL_SECONDS:
-                told.untold += refusals.count
+            logged = self._logged_of(account_id, now)
+            if logged.at > now - INTERVAL_SECONDS:
+                logged.left_out += refusals.count
                 continue
             log.warning(
                 "records were dead-lettered",
@@ -49,14 +50,14 @@ class RefusalLog:
                 code=refusals.code,
                 error=refusals.error,
                 records=refusals.count,
-                more_since_last_told=told.untold,
+                more_since_last_told=logged.left_out,
             )
-            told.at, told.untold = now, 0
+            logged.at, logged.left_out = now, 0
         refused.clear()
 
-    def _told_of(self, account_id: str | None, now: float) -> _Told:
-        if account_id not in self._told and len(self._told) >= ACCOUNTS_MAX:
-            self._told = {key: told for key, told in self._told.items() if told.at > now - INTERVAL_SECONDS}
-            if len(self._told) >= ACCOUNTS_MAX:
+    def _logged_of(self, account_id: str | None, now: float) -> _Logged:
+        if account_id not in self._logged and len(self._logged) >= ACCOUNTS_MAX:
+            self._logged = {key: each for key, each in self._logged.items() if each.at > now - INTERVAL_SECONDS}
+            if len(self._logged) >= ACCOUNTS_MAX:
                 account_id = None
-        return self._told.setdefault(account_id, _Told(now - INTERVAL_SECONDS))
+        return self._logged.setdefault(account_id, _Logged(now - INTERVAL_SECONDS))

@@ -12,7 +12,7 @@ from worker.inspection.dead_letters import read_mark
 from worker.inspection.topic_reader import Record
 from worker.processors.ledger import REPLAY_HEADER
 from worker.stream.state.positions import Position
-from worker.verification.findings import Check, Findings
+from worker.verification.findings import Check, FindingLog
 from worker.verification.sources import Cut
 
 
@@ -30,7 +30,7 @@ class InputFacts:
     committed_after: int | None
 
 
-def check_input(facts: InputFacts, findings: Findings) -> None:
+def check_input(facts: InputFacts, findings: FindingLog) -> None:
     """Invariant 7, and the group's offset."""
     position = facts.position
     next_offset = 0 if position is None else position.next_offset
@@ -56,7 +56,7 @@ class DeadLetterSource(NamedTuple):
     is_replay: bool
 
 
-class DeadLetters:
+class DeadLetterCount:
     """Takes the dead letters of a partition in order and counts those before the cut.
 
     A replay that was refused again keeps the source of the first one, so it does not tell whether it is before the cut.
@@ -67,7 +67,7 @@ class DeadLetters:
 
     def __init__(self, topic: str, partition: int, cut: Cut, sure_end: int) -> None:
         self.topic = topic
-        self.findings = Findings(partition)
+        self.findings = FindingLog(partition)
         self.beyond: dict[str, int] = {}
         self.count_min = 0
         self.count_max = 0

@@ -57,7 +57,7 @@ class Finding:
     place: str | None = None
 
 
-class Findings:
+class FindingLog:
     """The findings of one partition."""
 
     def __init__(self, partition: int) -> None:
@@ -71,7 +71,7 @@ class Findings:
         if self.counts[check] <= EXAMPLES_MAX:
             self.examples.append(Finding(check, self.partition, subject, message, place))
 
-    def extend(self, other: Findings) -> None:
+    def extend(self, other: FindingLog) -> None:
         """Take over what another check of the same partition found."""
         self.counts += other.counts
         self.examples += other.examples
@@ -85,7 +85,7 @@ def text_of(key: bytes | None) -> str:
     return "null" if key is None else key.decode(errors="backslashreplace")
 
 
-def merged(parts: Iterable[Findings]) -> tuple[dict[str, int], list[Finding]]:
+def merged(parts: Iterable[FindingLog]) -> tuple[dict[str, int], list[Finding]]:
     """Counts by kind and all kept findings, in the order of the kinds."""
     kept = list(parts)
     total: Counter[Check] = Counter()
@@ -94,7 +94,7 @@ def merged(parts: Iterable[Findings]) -> tuple[dict[str, int], list[Finding]]:
     return {check.value: total[check] for check in Check if total[check]}, list(_in_order(kept))
 
 
-def _in_order(parts: list[Findings]) -> Iterator[Finding]:
+def _in_order(parts: list[FindingLog]) -> Iterator[Finding]:
     for check in Check:
         for part in parts:
             yield from (finding for finding in part.examples if finding.check is check)

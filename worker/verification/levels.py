@@ -8,12 +8,12 @@ import msgspec
 
 from schemas.encoding import key_of
 from worker.inspection.topic_reader import Record
-from worker.verification.findings import Check, Findings, text_of
-from worker.verification.sources import Cut, Sources
+from worker.verification.findings import Check, FindingLog, text_of
+from worker.verification.sources import Cut, SourceTracker
 from worker.verification.stock_sums import Balance, StockKey, path_of
 
 
-class _Level(msgspec.Struct, gc=False):
+class _LevelRecord(msgspec.Struct, gc=False):
     """What is needed of a `stock.level_changed`."""
 
     event_id: str
@@ -25,17 +25,17 @@ class _Level(msgspec.Struct, gc=False):
     available: int | None
 
 
-_decode = msgspec.json.Decoder(_Level).decode
+_decode = msgspec.json.Decoder(_LevelRecord).decode
 
 
-class Levels:
+class LastLevels:
     """Takes the level records in order and keeps the last one of each key that is before the cut."""
 
     def __init__(self, topic: str, partition: int, cut: Cut) -> None:
         self.topic = topic
-        self.findings = Findings(partition)
+        self.findings = FindingLog(partition)
         self.stocks: dict[StockKey, Balance] = {}
-        self._sources = Sources(partition, cut)
+        self._sources = SourceTracker(partition, cut)
         self._newer: set[StockKey] = set()
 
     @property

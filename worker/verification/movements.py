@@ -13,8 +13,8 @@ from collections.abc import Sequence
 import msgspec
 
 from worker.inspection.topic_reader import Record
-from worker.verification.findings import Check, Findings, text_of
-from worker.verification.sources import Cut, Sources
+from worker.verification.findings import Check, FindingLog, text_of
+from worker.verification.sources import Cut, SourceTracker
 from worker.verification.stock_sums import Balance, StockKey, path_of
 
 
@@ -54,7 +54,7 @@ class Journal:
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
-        self.findings = Findings(partition)
+        self.findings = FindingLog(partition)
         self.movements = 0
         self.next_offset = 0
         """Where the next go must start: the first record beyond the last cut, or the end."""
@@ -62,7 +62,7 @@ class Journal:
         """Of the last record before the cut; -1: there is none."""
         self._balances: dict[StockKey, _Running] = {}
         self._last_sources: dict[str, tuple[int, int]] = {}
-        self._sources = Sources(partition, {})
+        self._sources = SourceTracker(partition, {})
         self._is_beyond = False
 
     @property
@@ -72,7 +72,7 @@ class Journal:
 
     def start(self, cut: Cut) -> None:
         """Begin a go: what follows is taken up to `cut`."""
-        self._sources = Sources(self.findings.partition, cut)
+        self._sources = SourceTracker(self.findings.partition, cut)
         self._is_beyond = False
 
     def end(self, offset: int) -> None:

@@ -16,8 +16,8 @@ from schemas.encoding import key_of, parts_of, status_changed
 from schemas.outputs import UnitRow
 from worker.domain.views import OrderView
 from worker.inspection.topic_reader import Record
-from worker.verification.findings import Check, Findings, text_of
-from worker.verification.sources import Cut, Sources
+from worker.verification.findings import Check, FindingLog, text_of
+from worker.verification.sources import Cut, SourceTracker
 
 OrderKey = bytes
 """The key of an order's records."""
@@ -73,8 +73,8 @@ class Statuses:
 
     def __init__(self, topic: str, partition: int, cut: Cut, orders: Iterable[OrderView]) -> None:
         self.topic = topic
-        self.findings = Findings(partition)
-        self._sources = Sources(partition, cut)
+        self.findings = FindingLog(partition)
+        self._sources = SourceTracker(partition, cut)
         self._expected = {
             key_of(view.account_id, view.order_id): _fingerprint(_written(view)) for view in orders if view.known
         }

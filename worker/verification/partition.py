@@ -18,13 +18,13 @@ from worker.domain.views import OrderView
 from worker.inspection.belonging import Belonging, JournalSeen
 from worker.inspection.cluster import Cluster
 from worker.inspection.state_reader import ALL, NewProcessor, StateAtOffset, StateUnreadable, read_cut, read_state
-from worker.inspection.topic_reader import Bounds, Take, TopicReader
+from worker.inspection.topic_reader import PartitionBounds, TakeRecords, TopicReader
 from worker.stream.partitioning import partition_of
 from worker.stream.start import guards as guarded
 from worker.stream.start.guards import Guards
-from worker.verification.accounting import DeadLetters, InputFacts, check_input
-from worker.verification.findings import Check, Findings
-from worker.verification.levels import Levels
+from worker.verification.accounting import DeadLetterCount, InputFacts, check_input
+from worker.verification.findings import Check, FindingLog
+from worker.verification.levels import LastLevels
 from worker.verification.movements import Journal
 from worker.verification.order_statuses import Statuses
 from worker.verification.sources import Cut, unknown_sources
@@ -41,7 +41,7 @@ written.
 
 
 @dataclass(frozen=True, slots=True)
-class System:
+class VerifiedSystem:
     """The system that is verified: its group, its topics by full name, their partition count, and what restores its
     state.
     """
@@ -65,7 +65,7 @@ class PartitionReport:
     """
 
     partition: int
-    findings: Findings
+    findings: FindingLog
     rounds: int = 1
     orders: int = 0
     stock_keys: int = 0
@@ -82,13 +82,13 @@ class _Reading:
 
     cluster: Cluster
     reader: TopicReader
-    system: System
+    system: VerifiedSystem
     partition: int
 
-    async def bounds(self, topic: Topic) -> Bounds:
+    async def bounds(self, topic: Topic) -> PartitionBounds:
         return await self.reader.bounds(self.system.topic(topic), self.partition)
 
-    async def read_to_end(self, topic: Topic, take: Take, start: int = 0) -> int:
+    async def read_to_end(self, topic: Topic, take: TakeRecords, start: int = 0) -> int:
         """Read all there is from `start` on, open transactions included. Returns the end."""
         bounds = await self.bounds(topic)
         first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` tells
@@ -100,12 +100,14 @@ class _Reading:
         offsets = await self.cluster.committed(self.system.app_id)
         return {topic: offset for (topic, partition), offset in offsets.items() if partition == self.partition}
 
-    async def stamp(self) -> tuple[Bounds, dict[str, int]]:
+    async def stamp(self) -> tuple[PartitionBounds, dict[str, int]]:
         """What changes whenever the system moves."""
         return await self.bounds(Topic.STATE), await self.committed()
 
 
-async def verify_partition(cluster: Cluster, reader: TopicReader, system: System, partition: int) -> PartitionReport:
+async def verify_partition(
+    cluster: Cluster, reader: TopicReader, system: VerifiedSystem, partition: int
+) -> PartitionReport:
     """Verify one partition. Raises ReadStalled, ClusterError or an error of Kafka when it cannot be read."""
     reading = _Reading(cluster, reader, system, partition)
     journal = Journal(system.topic(Topic.MOVEMENTS), partition)
@@ -124,7 +126,7 @@ async def verify_partition(cluster: Cluster, reader: TopicReader, system: System
 
 
 async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
-    findings = Findings(reading.partition)
+    findings = FindingLog(reading.partition)
     report = PartitionReport(reading.partition, findings)
     system, partition = reading.system, reading.partition
     committed_before = await reading.committed()
@@ -144,10 +146,10 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     # What `topics republish` wrote was written from the state.
     published = {**cut, system.topic(Topic.STATE): ALL}
 
-    levels = Levels(system.topic(Topic.LEVELS), partition, published)
+    levels = LastLevels(system.topic(Topic.LEVELS), partition, published)
     open_units: dict[StockKey, int] = {}
     statuses = Statuses(system.topic(Topic.STATUS), partition, published, _summing(state.ledger.orders(), open_units))
-    dead_letters = DeadLetters(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
+    dead_letters = DeadLetterCount(system.topic(Topic.DEAD_LETTERS), partition, cut, sure_end)
     await reading.read_to_end(Topic.LEVELS, levels.take)
     await reading.read_to_end(Topic.STATUS, statuses.take)
     await reading.read_to_end(Topic.DEAD_LETTERS, dead_letters.take)
@@ -173,7 +175,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
     return report
 
 
-def _check_format(system: System, state: StateAtOffset, findings: Findings) -> None:
+def _check_format(system: VerifiedSystem, state: StateAtOffset, findings: FindingLog) -> None:
     subject = system.topic(Topic.STATE)
     if state.said.partition_count is None and (state.said.positions or state.records):
         findings.add(Check.FORMAT, subject, "the state has not recorded the partition count it was built with")
@@ -188,7 +190,7 @@ async def _check_inputs(
     state: StateAtOffset,
     committed_before: dict[str, int],
     committed_after: dict[str, int],
-    findings: Findings,
+    findings: FindingLog,
 ) -> int:
     """Check all input topics. Returns how many of their offsets the state has not reached."""
     unread = 0
@@ -208,7 +210,7 @@ async def _check_inputs(
 
 
 async def _check_belonging(
-    reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: Findings
+    reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
 ) -> None:
     system = reading.system
     inputs = tuple(system.topic(topic) for topic in INPUTS)
@@ -234,7 +236,7 @@ def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> It
 
 
 def _check_stock(
-    journal: Journal, levels: Levels, state: StateAtOffset, open_units: dict[StockKey, int], findings: Findings
+    journal: Journal, levels: LastLevels, state: StateAtOffset, open_units: dict[StockKey, int], findings: FindingLog
 ) -> int:
     in_state = {
         (view.account_id, view.warehouse_id, view.sku): Balance(view.on_hand, view.frozen)
@@ -243,7 +245,9 @@ def _check_stock(
     return compare_stock(journal.stocks(), levels.stocks, in_state, open_units, levels.unsettled(), findings)
 
 
-def _check_placement(system: System, statuses: Statuses, levels: Levels, journal: Journal, findings: Findings) -> None:
+def _check_placement(
+    system: VerifiedSystem, statuses: Statuses, levels: LastLevels, journal: Journal, findings: FindingLog
+) -> None:
     tellers: tuple[tuple[str, Iterable[str]], ...] = (
         (levels.topic, (key[0] for key in levels.stocks)),
         (statuses.topic, statuses.accounts()),
@@ -259,7 +263,7 @@ def _check_placement(system: System, statuses: Statuses, levels: Levels, journal
                 findings.add(Check.PLACEMENT, account_id, message)
 
 
-async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, findings: Findings) -> None:
+async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, findings: FindingLog) -> None:
     if not beyond:
         return
     topic = reading.system.topic(Topic.STATE)
@@ -271,7 +275,7 @@ async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, f
         findings.add(Check.UNKNOWN_SOURCE, source, message)
 
 
-async def _check_kept(reading: _Reading, findings: Findings) -> None:
+async def _check_kept(reading: _Reading, findings: FindingLog) -> None:
     for topic in (Topic.MOVEMENTS, Topic.DEAD_LETTERS):
         start = (await reading.bounds(topic)).start
         if start > 0:

@@ -14,7 +14,7 @@ Cut = Mapping[str, int]
 """The next offset of each input topic, by full name. A topic that is not in it has not been read."""
 
 
-class Sources:
+class SourceTracker:
     """Tells the sources of one partition apart, and remembers the newest beyond the cut."""
 
     def __init__(self, partition: int, cut: Cut) -> None:

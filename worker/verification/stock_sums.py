@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from schemas.encoding import key_of
-from worker.verification.findings import Check, Findings
+from worker.verification.findings import Check, FindingLog
 
 StockKey = tuple[str, str, str]
 """Account, warehouse, SKU."""
@@ -35,7 +35,7 @@ def compare_stock(
     state: Mapping[StockKey, Balance],
     open_units: Mapping[StockKey, int],
     unsettled: frozenset[StockKey] | set[StockKey],
-    findings: Findings,
+    findings: FindingLog,
 ) -> int:
     """Compare all keys; the levels of `unsettled` ones are newer than the cut and left out. Returns the number of keys.
 

@@ -11,7 +11,6 @@ from typing import cast
 import msgspec
 
 from schemas.outputs import Alert, Severity
-from worker.domain.outbox import SEVERITIES
 from worker.domain.views import HeldAlert, OrderView, StockView
 
 
@@ -54,7 +53,7 @@ class HoldersAnswer(msgspec.Struct):
     held_by: list[Holder]
 
 
-class Line(msgspec.Struct):
+class OrderedLine(msgspec.Struct):
     """Units that an order asks for."""
 
     sku: str
@@ -62,7 +61,7 @@ class Line(msgspec.Struct):
     quantity: int
 
 
-class Unit(msgspec.Struct):
+class UnitCount(msgspec.Struct):
     """Units of one SKU of a sub-order, or (sub_order_id None) of those that no sub-order covers."""
 
     sub_order_id: str | None
@@ -95,9 +94,9 @@ class OrderAnswer(msgspec.Struct):
     status: str
     placed: bool
     eligible: bool
-    lines: list[Line] | None
+    lines: list[OrderedLine] | None
     sub_orders: Mapping[str, str]
-    units: list[Unit]
+    units: list[UnitCount]
     alerts: list[OrderAlert]
     dead_letters: list[str]
 
@@ -119,7 +118,7 @@ class AccountsAnswer(msgspec.Struct):
     next: str | None
 
 
-class AlertRow(msgspec.Struct):
+class AlertAnswer(msgspec.Struct):
     """An alert whose condition holds now, and what it is about; `available` is that of an oversold key, in units."""
 
     alert: str
@@ -144,7 +143,7 @@ class PartitionAnswer(msgspec.Struct):
     orders_open: int
     stock_keys: int
     counts: dict[str, int]
-    alerts: list[AlertRow]
+    alerts: list[AlertAnswer]
     dead_letters_pending: int
     dead_letters: list[str]
 
@@ -157,9 +156,11 @@ def level_of(view: StockView) -> Level:
     return Level(view.warehouse_id, view.sku, view.on_hand, view.frozen, view.available, view.publishable, view.as_of)
 
 
-def alert_of(held: HeldAlert) -> AlertRow:
+def alert_of(held: HeldAlert) -> AlertAnswer:
     """An alert in the shape of its answer."""
-    return AlertRow(
+    from worker.domain.outbox import SEVERITIES
+
+    return AlertAnswer(
         alert=held.alert,
         severity=SEVERITIES[cast("Alert", held.alert)],
         account_id=held.account_id,
@@ -173,6 +174,8 @@ def alert_of(held: HeldAlert) -> AlertRow:
 
 def order_answer(view: OrderView, partition: int) -> OrderAnswer:
     """An order in the shape of its answer."""
+    from worker.domain.outbox import SEVERITIES
+
     return OrderAnswer(
         account_id=view.account_id,
         order_id=view.order_id,
@@ -181,9 +184,11 @@ def order_answer(view: OrderView, partition: int) -> OrderAnswer:
         status=view.status,
         placed=view.placed,
         eligible=view.eligible,
-        lines=None if view.lines is None else [Line(sku, warehouse, units) for sku, warehouse, units in view.lines],
+        lines=None
+        if view.lines is None
+        else [OrderedLine(sku, warehouse, units) for sku, warehouse, units in view.lines],
         sub_orders=view.sub_orders,
-        units=[Unit(*row) for row in view.units],
+        units=[UnitCount(*row) for row in view.units],
         alerts=[
             OrderAlert(alert, SEVERITIES[cast("Alert", alert)], sub_order_id or None, sku or None)
             for alert, sub_order_id, sku in view.alerts

@@ -1,7 +1,8 @@
-"""Questions about a partition.
+"""Questions about a partition, and how a ledger answers them.
 
-A worker asks its ledger for whoever asks over HTTP, a command a ledger that it restored from the topics. Both ask the
-same question of it, so they give the same answer.
+A worker answers requests over HTTP with its own ledger. A command asks a worker, or a ledger that it restores from the
+topics. All answers come from here, so they are the same. The domain is imported where a ledger answers, because a
+command that asks a worker starts sooner without it.
 """
 
 from __future__ import annotations
@@ -9,12 +10,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from schemas.encoding import key_of, parts_of
-from worker.domain.ledger import Ledger
-from worker.domain.searches import LevelsWanted
 from worker.web.answers import (
     Holder,
     HoldersAnswer,
@@ -25,6 +24,9 @@ from worker.web.answers import (
     level_of,
     order_answer,
 )
+
+if TYPE_CHECKING:
+    from worker.domain.ledger import Ledger
 
 HOLDERS_SHOWN = 20
 LEVELS_SHOWN = 1000
@@ -93,6 +95,8 @@ class LevelsQuestion:
 
     async def ask(self, look: Look, partition: int) -> LevelsAnswer | None:
         """None: nothing is known of the account's stock."""
+        from worker.domain.searches import LevelsWanted
+
         wanted = LevelsWanted(
             account_id=self.account_id,
             limit=self.limit,
@@ -127,6 +131,8 @@ class HoldersQuestion:
 
     async def ask(self, look: Look, partition: int) -> HoldersAnswer | None:
         """None: nothing is known of the key."""
+        from worker.domain.searches import LevelsWanted
+
         key = self.account_id, self.warehouse_id, self.sku
         wanted = LevelsWanted(self.account_id, 1, self.warehouse_id, self.sku)
         # Both at one moment, so that what is held adds up to what is frozen.

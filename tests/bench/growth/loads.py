@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from schemas.topics import Topic
 from tests.bench.steady_load import LoadRecord
-from worker.demo.events import rfc3339
+from worker.demo.schedule import rfc3339
 
 COUNTS_MAX: Final = 5000
 """Of a part, as the contract has it."""

@@ -12,7 +12,7 @@ from tests.brokers import Broker, Names
 from worker.inspection import topic_reader
 from worker.inspection.cluster import open_cluster
 from worker.inspection.connecting import BrokerUnreachable
-from worker.inspection.topic_reader import Bounds, ReadStalled, Record, TopicReader, read_backwards
+from worker.inspection.topic_reader import PartitionBounds, ReadStalled, Record, TopicReader, read_backwards
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def numbers(records: Sequence[Record]) -> list[int]:
 async def test_an_empty_topic_is_read_at_once(reader: TopicReader, topic: str) -> None:
     bounds = await reader.bounds(topic, 0)
 
-    assert bounds == Bounds(0, 0, 0)
+    assert bounds == PartitionBounds(0, 0, 0)
     await reader.read(topic, 0, start=0, end=0, take=lambda _: pytest.fail("there is nothing"))
 
 

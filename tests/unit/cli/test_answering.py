@@ -9,8 +9,8 @@ import pytest
 
 from deploy.kafka.local import free_port
 from tests.unit.domain.shop import Shop
-from worker.cli.answering import Answers
-from worker.cli.asking import Asked
+from worker.cli.answering import QuestionRouter
+from worker.cli.asking import OpenSystem
 from worker.inspection.members import Worker
 from worker.web.queries import PartitionQuestion
 
@@ -29,13 +29,13 @@ class States:
         return SimpleNamespace(ledger=shop.processor.ledger)
 
 
-def answers_of(states: States, *workers: Worker) -> Answers:
-    answers = Answers(cast("Asked", states))
+def answers_of(states: States, *workers: Worker) -> QuestionRouter:
+    answers = QuestionRouter(cast("OpenSystem", states))
     answers._workers = list(workers)
     return answers
 
 
-async def orders(answers: Answers, partition: int) -> int:
+async def orders(answers: QuestionRouter, partition: int) -> int:
     answer = await answers.of_partition(PartitionQuestion(partition), partition)
     assert answer is not None
     return answer.orders

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from schemas.outputs import StockMoved
-from worker.cli.journal import Movements, print_movements
+from worker.cli.journal import JournalExcerpt, print_movements
 
 WAREHOUSE, SKU = "1020005000412345", "HOODIE-BLACK-XXL-2026-SPRING"
 ORDER, SUB_ORDER = "39268230-0002", "39268230-0002-3"
@@ -40,7 +40,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setenv("TERM", "dumb")
-        print_movements(Movements([movement]), of_order=of_order)
+        print_movements(JournalExcerpt([movement]), of_order=of_order)
         return capsys.readouterr().out.splitlines()
 
     return show

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from worker.cli import main as cli
-from worker.cli.context import Refusal, with_settings
+from worker.cli.context import CommandError, with_settings
 from worker.settings import Settings
 
 
@@ -37,7 +37,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> None:
     @click.argument("what", default="settings")
     def command(settings: Settings, what: str) -> int:
         if what == "refuse":
-            raise Refusal("this cannot be done")
+            raise CommandError("this cannot be done")
         click.echo(settings.app_id)
         return 1 if what == "fail" else 0
 

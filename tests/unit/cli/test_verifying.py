@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from worker.cli.context import Refusal
-from worker.cli.verifying import _Advance, _Child, _shares, _take
-from worker.verification.findings import Check, Findings
+from worker.cli.context import CommandError
+from worker.cli.verifying import _ProgressSum, _shares, _take, _VerifyingProcess
+from worker.verification.findings import Check, FindingLog
 from worker.verification.partition import PartitionReport
 
 
@@ -24,7 +24,7 @@ def test_no_process_is_without_a_partition() -> None:
 
 def test_what_single_reads_tell_adds_up() -> None:
     told: list[int] = []
-    advance = _Advance(told.append)
+    advance = _ProgressSum(told.append)
     for start, position, end in [(0, 4, 10), (0, 10, 10), (0, 10, 10), (5, 7, 9), (5, 9, 9)]:
         advance("topic", 0, start, position, end)
     advance("topic", 1, 0, 3, 3)
@@ -34,13 +34,13 @@ def test_what_single_reads_tell_adds_up() -> None:
 
 def test_a_read_from_the_same_place_again_counts_again() -> None:
     told: list[int] = []
-    advance = _Advance(told.append)
+    advance = _ProgressSum(told.append)
     for position in (4, 10, 4, 10):
         advance("topic", 0, 0, position, 10)
     assert sum(told) == 20
 
 
-def child(owed: set[int], *messages: object, code: int = 0) -> _Child:
+def child(owed: set[int], *messages: object, code: int = 0) -> _VerifyingProcess:
     """A child that has said these things and has ended."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
@@ -50,11 +50,11 @@ def child(owed: set[int], *messages: object, code: int = 0) -> _Child:
     process = context.Process(target=sys.exit, args=(code,))
     process.start()
     process.join()
-    return _Child(process, receiving, owed)
+    return _VerifyingProcess(process, receiving, owed)
 
 
 def test_a_childs_progress_and_reports_are_taken() -> None:
-    findings = Findings(3)
+    findings = FindingLog(3)
     findings.add(Check.BALANCE, "a/w/k", "is broken")
     telling = child({3, 4}, 70, PartitionReport(3, findings, movements=5))
     told: list[int] = []
@@ -66,7 +66,7 @@ def test_a_childs_progress_and_reports_are_taken() -> None:
 
 
 def test_a_child_that_refuses_or_dies_ends_the_verification_with_a_sentence() -> None:
-    with pytest.raises(Refusal, match="partition 3 could not be read"):
+    with pytest.raises(CommandError, match="partition 3 could not be read"):
         _take(child({3}, "partition 3 could not be read"), [], print)
-    with pytest.raises(Refusal, match="verified partitions 3, 4 ended early, with exit code 9"):
+    with pytest.raises(CommandError, match="verified partitions 3, 4 ended early, with exit code 9"):
         _take(child({4, 3}, code=9), [], print)

@@ -11,11 +11,11 @@ from schemas.decoding import decode
 from schemas.topics import Topic
 from tests.model.reading import partition_of
 from tests.model.run import Model, Record, Step
-from worker.demo.books import Level, StockKey
 from worker.demo.disturbance import Delivery, calm, disturb, injected
-from worker.demo.events import HOUR_MS
 from worker.demo.retail import Kind, read_invoices
 from worker.demo.scenario import SPAN_HOURS, Scenario, scenario_of
+from worker.demo.schedule import HOUR_MS
+from worker.demo.shelves import ShelfLevel, StockKey
 
 NOW_MS = 1_790_000_000_000
 PARTITIONS = 3
@@ -49,13 +49,13 @@ class Audit:
         record = Record(delivery.topic, partition, offset, NOW_MS, delivery.key, delivery.value)
         return self.models[partition].feed(record)
 
-    def levels(self) -> dict[StockKey, Level]:
+    def levels(self) -> dict[StockKey, ShelfLevel]:
         found = {}
         for model in self.models:
             for account_id, account in model.accounts.items():
                 for (warehouse_id, sku), sums in account.ground.stock().items():
                     assert sums.on_hand is not None
-                    found[StockKey(account_id, warehouse_id, sku)] = Level(sums.on_hand, sums.open)
+                    found[StockKey(account_id, warehouse_id, sku)] = ShelfLevel(sums.on_hand, sums.open)
         return found
 
     def eligible(self) -> set[tuple[str, str]]:

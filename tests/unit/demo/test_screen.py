@@ -11,9 +11,9 @@ from rich.console import Console
 
 from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.topics import Topic
-from worker.demo.books import Planted, StockKey
 from worker.demo.judgement import Row
 from worker.demo.screen import MOVEMENT_COLOURS, STATUS_COLOURS, View, judgement, line, screen
+from worker.demo.shelves import Planted, StockKey
 from worker.demo.tally import SeenLevel, Tally
 
 WHERE = {"account_id": "bath", "warehouse_id": "north", "sku": "8512"}

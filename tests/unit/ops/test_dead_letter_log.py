@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from structlog.testing import capture_logs
 
+from worker.clock import Clock
 from worker.ops.dead_letter_log import ACCOUNTS_MAX, INTERVAL_SECONDS, RefusalLog
 from worker.processors.parties import Refusals
 
@@ -11,7 +12,7 @@ from worker.processors.parties import Refusals
 class _Log:
     def __init__(self) -> None:
         self.now = 1000.0
-        self.log = RefusalLog(lambda: self.now)
+        self.log = RefusalLog(Clock(monotonic=lambda: self.now))
 
     def tell(self, *accounts: str | None, count: int = 1) -> list[dict[str, object]]:
         error = "The field lines is wrong."

@@ -8,8 +8,8 @@ from schemas.topics import Topic
 from tests.offline import record
 from worker.stream.records import InputRecord
 from worker.stream.state.positions import Position
-from worker.verification.accounting import DeadLetters, InputFacts, check_input, source_of
-from worker.verification.findings import EXAMPLES_MAX, Check, Findings, merged
+from worker.verification.accounting import DeadLetterCount, InputFacts, check_input, source_of
+from worker.verification.findings import EXAMPLES_MAX, Check, FindingLog, merged
 
 SOUND = Position(next_offset=10, applied=5, duplicate=1, stale=1, dead_lettered=1, gaps=2)
 
@@ -25,7 +25,7 @@ def facts(**changes: object) -> InputFacts:
 
 
 def checks(of: InputFacts) -> list[Check]:
-    findings = Findings(0)
+    findings = FindingLog(0)
     check_input(of, findings)
     return [finding.check for finding in findings.examples]
 
@@ -70,7 +70,7 @@ def dead_letter(offset: int, source_offset: int, *, replay: bool = False) -> Inp
 
 
 def counted(records: list[InputRecord], sure_end: int) -> tuple[int, int]:
-    letters = DeadLetters(Topic.DEAD_LETTERS, 0, {"orders": 10}, sure_end)
+    letters = DeadLetterCount(Topic.DEAD_LETTERS, 0, {"orders": 10}, sure_end)
     letters.take(records)
     return letters.count_min, letters.count_max
 
@@ -94,7 +94,7 @@ def test_a_replay_before_a_dead_letter_that_is_before_the_cut_is_counted() -> No
 
 
 def test_a_replay_of_what_its_sender_made_up_is_no_finding_of_its_own() -> None:
-    letters = DeadLetters(Topic.DEAD_LETTERS, 0, {"orders": 10}, 1)
+    letters = DeadLetterCount(Topic.DEAD_LETTERS, 0, {"orders": 10}, 1)
 
     letters.take([dead_letter(0, 999, replay=True)])
 
@@ -102,12 +102,12 @@ def test_a_replay_of_what_its_sender_made_up_is_no_finding_of_its_own() -> None:
 
 
 def test_findings_are_all_counted_and_the_first_of_each_kind_kept() -> None:
-    findings = Findings(0)
+    findings = FindingLog(0)
     for number in range(EXAMPLES_MAX + 5):
         findings.add(Check.STOCK, f"key {number}", "differs")
     findings.add(Check.BALANCE, "key", "is broken")
 
-    counts, examples = merged([findings, Findings(1)])
+    counts, examples = merged([findings, FindingLog(1)])
 
     assert counts == {"balance": 1, "stock": EXAMPLES_MAX + 5}
     assert [example.check for example in examples] == [Check.BALANCE, *[Check.STOCK] * EXAMPLES_MAX]

@@ -18,7 +18,7 @@ from worker.inspection.state_reader import processors
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint, encode_checkpoint
 from worker.verification.findings import Check
-from worker.verification.partition import System, verify_partition
+from worker.verification.partition import VerifiedSystem, verify_partition
 
 
 def of(topic: Topic) -> Callable[[OutputRecord], bool]:
@@ -350,7 +350,7 @@ async def test_a_state_of_a_newer_version_is_told_and_not_judged() -> None:
 
 async def test_a_state_built_for_another_partition_count_is_found() -> None:
     sound = world()
-    system = System(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
+    system = VerifiedSystem(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
 
     report = await verify_partition(sound.cluster, sound.reader, system, PARTITION)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from worker.verification.sources import Sources, unknown_sources
+from worker.verification.sources import SourceTracker, unknown_sources
 
 
 def test_a_source_is_read_from_an_event_id_and_what_is_none_is_told_in_words() -> None:
-    sources = Sources(3, {"orders": 10})
+    sources = SourceTracker(3, {"orders": 10})
     assert sources.parse("orders/3/7/0") == ("orders", 7, 0)
     for event_id in ("", "x", "orders/3/7", "orders/3/seven/0", "orders/3//0"):
         with pytest.raises(ValueError, match=r"is not topic/partition/offset/number|is not in this partition"):
@@ -18,7 +18,7 @@ def test_a_source_is_read_from_an_event_id_and_what_is_none_is_told_in_words() -
 
 
 def test_of_what_lies_beyond_the_cut_the_newest_is_remembered_and_told_unless_a_later_cut_has_it() -> None:
-    sources = Sources(3, {"stock": 5})
+    sources = SourceTracker(3, {"stock": 5})
     places = [("orders", 0), ("stock", 4), ("stock", 5), ("stock", 8), ("stock", 7)]
     assert [sources.is_before_cut(*place) for place in places] == [False, True, False, False, False]
     assert sources.beyond == {"orders": 0, "stock": 8}

@@ -11,7 +11,7 @@ from worker.domain.policies import Rules
 from worker.inspection.state_reader import processors
 from worker.stream.records import OutputRecord
 from worker.verification.findings import Check
-from worker.verification.partition import PartitionReport, System, verify_partition
+from worker.verification.partition import PartitionReport, VerifiedSystem, verify_partition
 
 PARTITION = 1
 COUNT = 2
@@ -30,7 +30,9 @@ class World:
         return self.reader.topics
 
     async def verify(self) -> PartitionReport:
-        system = System(app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Rules()))
+        system = VerifiedSystem(
+            app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Rules())
+        )
         return await verify_partition(self.cluster, self.reader, system, PARTITION)
 
 

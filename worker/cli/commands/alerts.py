@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.topics import Topic
-from worker.cli.answering import Answers
-from worker.cli.asking import Asked, ask, asked
+from worker.cli.answering import QuestionRouter
+from worker.cli.asking import OpenSystem, ask, open_system
 from worker.cli.context import json_option, with_settings
-from worker.cli.events import Event, Fields, last_events
+from worker.cli.output_events import Fields, OutputEvent, last_events
 from worker.cli.showing import examples, print_json, print_table
 from worker.cli.wording import to_the_minute
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.web.answers import AlertRow
+    from worker.web.answers import AlertAnswer
 
 SHOWN = 20
 SHOWN_MAX = 10_000
@@ -70,8 +70,8 @@ def command(settings: Settings, *, open_: bool, account: str | None, limit: int,
     return 0
 
 
-async def _last(settings: Settings, account: str | None, limit: int) -> list[Event]:
-    async with asked(settings) as system:
+async def _last(settings: Settings, account: str | None, limit: int) -> list[OutputEvent]:
+    async with open_system(settings) as system:
         partitions = range(system.partition_count) if account is None else [system.partition_of(account)]
 
         def wanted(fields: Fields) -> bool:
@@ -80,18 +80,18 @@ async def _last(settings: Settings, account: str | None, limit: int) -> list[Eve
         return await last_events(system, Topic.ALERTS, partitions, wanted, count=limit)
 
 
-async def _open(settings: Settings, account: str | None, limit: int) -> tuple[list[AlertRow], dict[str, int]]:
-    async with asked(settings) as system:
-        return await alerts_that_hold(system, Answers(system), account, limit)
+async def _open(settings: Settings, account: str | None, limit: int) -> tuple[list[AlertAnswer], dict[str, int]]:
+    async with open_system(settings) as system:
+        return await alerts_that_hold(system, QuestionRouter(system), account, limit)
 
 
 async def alerts_that_hold(
-    system: Asked, answers: Answers, account: str | None, limit: int
-) -> tuple[list[AlertRow], dict[str, int]]:
+    system: OpenSystem, answers: QuestionRouter, account: str | None, limit: int
+) -> tuple[list[AlertAnswer], dict[str, int]]:
     """Up to `limit` alerts that hold, the worst first, and how many there are in all, by name."""
     from worker.web.queries import PartitionQuestion
 
-    rows: list[AlertRow] = []
+    rows: list[AlertAnswer] = []
     counts: dict[str, int] = {}
     for partition in range(system.partition_count) if account is None else [system.partition_of(account)]:
         answer = await answers.of_partition(PartitionQuestion(partition, limit, account), partition)
@@ -103,7 +103,7 @@ async def alerts_that_hold(
     return rows[:limit], dict(sorted(counts.items()))
 
 
-def print_open(rows: list[AlertRow], counts: dict[str, int]) -> None:
+def print_open(rows: list[AlertAnswer], counts: dict[str, int]) -> None:
     """Print alerts that hold as a table, and how many there are in all."""
     from msgspec.structs import asdict
 

@@ -8,7 +8,7 @@ import click
 
 from schemas.topics import Topic
 from worker.cli.asking import ask, require_no_members
-from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -49,7 +49,7 @@ def command(settings: Settings, confirmed: str | None, as_json: bool) -> int:  #
         _print(renewal, records)
     if confirmed != settings.app_id:
         asked_for = "" if confirmed is None else f"{confirmed} is not this system: "
-        raise Refusal(
+        raise CommandError(
             f"{asked_for}nothing was changed: to delete these topics for good, add --confirm {settings.app_id}"
         )
     ask(_begin(settings, renewal, is_silent=as_json))

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.topics import INPUTS, Topic
-from worker.cli.asking import ask, asked
+from worker.cli.asking import ask, open_system
 from worker.cli.commands.dead_letters_settle import discard, replay
 from worker.cli.context import json_option, with_settings
-from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find
+from worker.cli.dead_letter_choice import Choice, LetterEntry, all_entries, choosing, find_entries
 from worker.cli.showing import examples, print_fields, print_json, print_table, visible
 from worker.settings import Settings
 
@@ -75,7 +75,7 @@ def list_(settings: Settings, *, choice: Choice, pending: bool, as_json: bool) -
     return 0
 
 
-def _counts(entries: Sequence[Entry]) -> str:
+def _counts(entries: Sequence[LetterEntry]) -> str:
     """How many there are of each state, and of each code."""
     counts = [
         ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
@@ -127,17 +127,17 @@ def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
     return 0
 
 
-async def _list(settings: Settings) -> list[Entry]:
-    async with asked(settings) as system:
+async def _list(settings: Settings) -> list[LetterEntry]:
+    async with open_system(settings) as system:
         return await all_entries(system)
 
 
-async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | None, First | None]:
+async def _show(settings: Settings, text: str) -> tuple[LetterEntry | None, Record | None, First | None]:
     from worker.inspection.conflicts import first_of
     from worker.inspection.dead_letters import read_records
 
-    async with asked(settings) as system:
-        found = await find(system, [text])
+    async with open_system(settings) as system:
+        found = await find_entries(system, [text])
         if text not in found:
             return None, None, None
         entry = found[text]
@@ -149,7 +149,7 @@ async def _show(settings: Settings, text: str) -> tuple[Entry | None, Record | N
         return entry, record, await first_of(system.reader, entry.letter, record, source)
 
 
-def _as_data(entry: Entry) -> dict[str, Any]:
+def _as_data(entry: LetterEntry) -> dict[str, Any]:
     return asdict(entry.letter) | {"pending": entry.pending, "state": entry.state}
 
 

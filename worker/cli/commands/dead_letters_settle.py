@@ -1,24 +1,24 @@
-"""`stockfreeze dead-letters replay|discard`: what an operator does about dead letters, and what came of it.
+"""`stockfreeze dead-letters replay|discard`: send dead letters again, or give them up.
 
-Both show what they are about to do and ask, do it, and then wait a while for the worker to read what was sent.
+Both commands show what they are about to do and ask. Then they do it, and wait a while for the worker to read it.
 """
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from schemas.topics import Topic
-from worker.cli.asking import Asked, ask, asked
-from worker.cli.confirming import yes_option
-from worker.cli.context import Refusal, json_option, with_settings
-from worker.cli.dead_letter_choice import Choice, Entry, all_entries, choosing, find, inputs_of
+from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.confirming import confirm, require_terminal, yes_option
+from worker.cli.context import CommandError, json_option, with_settings
+from worker.cli.dead_letter_choice import Choice, LetterEntry, all_entries, choosing, find_entries, inputs_of
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -27,31 +27,31 @@ if TYPE_CHECKING:
     from worker.inspection.fates import Fate
 
 HELD_MAX = 50
-"""Dead letters whose values, up to 8 MiB each, are held at once."""
+"""Dead letters that are held in memory at once; each may have up to 8 MiB."""
 PREVIEW_MAX = 20
 HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
-"""Sent again to where it came from, such a record can only be refused again: it has to be sent otherwise."""
-NOTHING_CHOSEN = "give either ids, or --all or filters"
+"""Codes that a replay cannot change, because it has the same key and goes to the same partition."""
 
-wait_option = click.option(
-    "--wait",
-    "wait_seconds",
-    type=click.FloatRange(min=0, max=3600),
-    default=10.0,
-    show_default=True,
-    metavar="SECONDS",
-    help="Wait at most so long for the worker to read what was sent.",
-)
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asks for: ids, or the choice among what is pending or open."""
+
+    settings: Settings
+    ids: tuple[str, ...]
+    choice: Choice
+    yes: bool
+    wait_seconds: float
 
 
 @dataclass
 class Done:
-    """What was chosen, and what came of it, by id."""
+    """The dead letters that were chosen, and the outcome of each, by id."""
 
-    chosen: list[Entry] = field(default_factory=list)
+    chosen: list[LetterEntry] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     hopeless: int = 0
-    """Left out, as they could only be refused again."""
+    """How many were left out, because a replay can only be refused again."""
     sent: dict[str, Place] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
@@ -59,8 +59,51 @@ class Done:
 
     @property
     def code(self) -> int:
-        """The exit code. What is refused again was sent as asked."""
+        """The exit code; a record that is refused again counts as sent."""
         return int(bool(self.unknown or self.too_large))
+
+
+def settling(command: Callable[[Request, bool], int]) -> Callable[..., int]:
+    """Give `replay` and `discard` their common arguments, as a checked request, and whether to print JSON."""
+
+    @wraps(command)
+    def wrapper(  # the options of a command
+        settings: Settings,
+        *,
+        ids: tuple[str, ...],
+        all_: bool,
+        choice: Choice,
+        yes: bool,
+        wait_seconds: float,
+        as_json: bool,
+    ) -> int:
+        if bool(ids) == (all_ or not choice.is_empty):
+            raise click.UsageError("give either ids, or --all or filters")
+        choice.check(settings)
+        require_terminal(yes=yes)
+        return command(Request(settings, ids, choice, yes, wait_seconds), as_json)
+
+    options = (
+        click.argument("ids", metavar="[ID]...", nargs=-1),
+        click.option("--all", "all_", is_flag=True, help="All that are pending or open."),
+        choosing("Of those, the ones"),
+        yes_option,
+        click.option(
+            "--wait",
+            "wait_seconds",
+            type=click.FloatRange(min=0, max=3600),
+            default=10.0,
+            show_default=True,
+            metavar="SECONDS",
+            help="Wait at most so long for the worker to read what was sent.",
+        ),
+        json_option,
+        with_settings,
+    )
+    decorated: Callable[..., int] = wrapper
+    for option in reversed(options):
+        decorated = option(decorated)
+    return decorated
 
 
 @click.command(
@@ -71,36 +114,20 @@ class Done:
         "stockfreeze dead-letters replay --all --yes --wait 60",
     ),
 )
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that are pending or open.")
-@choosing("Of those, the ones")
-@yes_option
-@wait_option
-@json_option
-@with_settings
-def replay(
-    settings: Settings,
-    *,
-    ids: tuple[str, ...],
-    all_: bool,
-    choice: Choice,
-    yes: bool,
-    wait_seconds: float,
-    as_json: bool,
-) -> int:
-    """Send originals again, to where they came from, and see what becomes of them.
+@settling
+def replay(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settling` passes it
+    """Send the original records again, to where they came from, and show the outcome.
 
-    Key, value and headers are the original's, with the header `replay-of` and a new timestamp. What is refused again
-    keeps its id, and does not count for the breaker. `--all` and filters choose among what is pending or open, the
-    oldest first, and leave out `wrong_partition` and `key_mismatch`, which can only be refused again, unless `--code`
-    names them.
+    A replay has the original's key, value and headers, the header `replay-of`, and a new timestamp. One that is refused
+    again keeps its id and does not count for the breaker. `--all` and filters choose among what is pending or open, the
+    oldest first. They leave out `wrong_partition` and `key_mismatch`, because a replay cannot change these, unless
+    `--code` names them.
     """
-    _check_usage(settings, ids, choice, all_=all_, yes=yes)
-    done = ask(_replay(settings, ids, choice, yes=yes, wait_seconds=wait_seconds))
+    done = ask(_replay(request))
     if as_json:
         print_json(_as_data(done))
         return done.code
-    _tell_left_out(done)
+    _print_left_out(done)
     for id_ in done.too_large:
         click.echo(
             f"stockfreeze: {id_} is larger than its topic takes, with the header replay-of: "
@@ -108,9 +135,9 @@ def replay(
             err=True,
         )
     by_topic = Counter(place.topic for place in done.sent.values())
-    told = ", ".join(f"{count} to {topic}" for topic, count in sorted(by_topic.items()))
-    click.echo(f"dead-letters: {len(done.sent)} sent again{': ' if told else ''}{told}.")
-    _tell_fates(done, "accepted")
+    counts = ", ".join(f"{count} to {topic}" for topic, count in sorted(by_topic.items()))
+    click.echo(f"dead-letters: {len(done.sent)} sent again{': ' if counts else ''}{counts}.")
+    _print_fates(done, "accepted")
     return done.code
 
 
@@ -121,58 +148,35 @@ def replay(
         "stockfreeze dead-letters discard --code undecodable --account acme --since 1d --yes",
     ),
 )
-@click.argument("ids", metavar="[ID]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="All that are pending or open.")
-@choosing("Of those, the ones")
-@yes_option
-@wait_option
-@json_option
-@with_settings
-def discard(
-    settings: Settings,
-    *,
-    ids: tuple[str, ...],
-    all_: bool,
-    choice: Choice,
-    yes: bool,
-    wait_seconds: float,
-    as_json: bool,
-) -> int:
-    """Give dead letters up: what is discarded is never applied, unless it is replayed later.
+@settling
+def discard(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settling` passes it
+    """Give dead letters up: a discarded one is never applied, unless it is replayed later.
 
-    One that is pending no longer keeps its order from the archive. Any other is only marked as dealt with.
+    A pending one no longer keeps its order from the archive. Any other is only marked as dealt with.
     """
-    _check_usage(settings, ids, choice, all_=all_, yes=yes)
-    done = ask(_discard(settings, ids, choice, yes=yes, wait_seconds=wait_seconds))
+    done = ask(_discard(request))
     if as_json:
         print_json(_as_data(done))
         return done.code
     way_out = " If its record was deleted, a dead_letter.discarded with that id in the commands topic gives it up."
-    _tell_left_out(done, way_out)
+    _print_left_out(done, way_out)
     click.echo(f"dead-letters: {len(done.sent)} given up, {len(done.marked)} marked as dealt with.")
-    _tell_fates(done, "in force")
+    _print_fates(done, "in force")
     return done.code
 
 
-def _check_usage(settings: Settings, ids: tuple[str, ...], choice: Choice, *, all_: bool, yes: bool) -> None:
-    if bool(ids) == (all_ or not choice.is_empty):
-        raise click.UsageError(NOTHING_CHOSEN)
-    choice.check(settings)
-    if not yes and not sys.stdin.isatty():
-        raise click.UsageError("there is nobody to ask here, so add --yes if that is meant")
-
-
-async def _replay(settings: Settings, ids: Sequence[str], choice: Choice, *, yes: bool, wait_seconds: float) -> Done:
+async def _replay(request: Request) -> Done:
     from worker.inspection.dead_letters import Sender
     from worker.inspection.fates import Follower
 
+    settings, ids, choice = request.settings, request.ids, request.choice
     inputs = inputs_of(settings)
     topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
-    async with asked(settings) as system, Sender(settings.client_options()) as sender:
+    async with open_system(settings) as system, Sender(settings.client_options()) as sender:
         done = await _choose(system, ids, choice)
         for entry in done.chosen:
             if ids and entry.letter.source_topic not in inputs:
-                raise Refusal(
+                raise CommandError(
                     f"{entry.letter.id} did not come from an input of this system, so it cannot be sent again"
                 )
         done.chosen = [entry for entry in done.chosen if entry.letter.source_topic in inputs]
@@ -180,11 +184,11 @@ async def _replay(settings: Settings, ids: Sequence[str], choice: Choice, *, yes
             hopeful = [entry for entry in done.chosen if entry.letter.code not in HOPELESS]
             done.hopeless, done.chosen = len(done.chosen) - len(hopeful), hopeful
         done.chosen = done.chosen[: choice.limit]
-        _confirm(done.chosen, "Send them again?", yes=yes)
+        _confirm(done.chosen, "Send them again?", yes=request.yes)
         follower = Follower(system.cluster, system.reader, settings.app_id, topic, commands)
         await follower.begin(sorted({entry.letter.partition for entry in done.chosen}))
         await _send_again(system, sender, done)
-        done.fates = await follower.fates(done.sent, wait_seconds)
+        done.fates = await follower.fates(done.sent, request.wait_seconds)
         for entry in done.chosen:
             fate = done.fates.get(entry.letter.id)
             if entry.pending is not True and fate is not None and fate.outcome == "accepted":
@@ -192,7 +196,7 @@ async def _replay(settings: Settings, ids: Sequence[str], choice: Choice, *, yes
     return done
 
 
-async def _send_again(system: Asked, sender: Sender, done: Done) -> None:
+async def _send_again(system: OpenSystem, sender: Sender, done: Done) -> None:
     from worker.inspection.dead_letters import read_records
 
     topic = system.settings.topic(Topic.DEAD_LETTERS)
@@ -209,15 +213,16 @@ async def _send_again(system: Asked, sender: Sender, done: Done) -> None:
                     done.sent[letter.id] = place
 
 
-async def _discard(settings: Settings, ids: Sequence[str], choice: Choice, *, yes: bool, wait_seconds: float) -> Done:
+async def _discard(request: Request) -> Done:
     from worker.inspection.dead_letters import Sender
     from worker.inspection.fates import Follower
 
+    settings = request.settings
     topic, commands = settings.topic(Topic.DEAD_LETTERS), settings.topic(Topic.COMMANDS)
-    async with asked(settings) as system, Sender(settings.client_options()) as sender:
-        done = await _choose(system, ids, choice)
-        done.chosen = done.chosen[: choice.limit]
-        _confirm(done.chosen, "Give them up?", yes=yes)
+    async with open_system(settings) as system, Sender(settings.client_options()) as sender:
+        done = await _choose(system, request.ids, request.choice)
+        done.chosen = done.chosen[: request.choice.limit]
+        _confirm(done.chosen, "Give them up?", yes=request.yes)
         follower = Follower(system.cluster, system.reader, settings.app_id, topic, commands)
         await follower.begin(sorted({entry.letter.partition for entry in done.chosen}))
         for entry in done.chosen:
@@ -227,14 +232,14 @@ async def _discard(settings: Settings, ids: Sequence[str], choice: Choice, *, ye
             else:
                 await sender.settle(letter, "discarded", topic)
                 done.marked.append(letter.id)
-        done.fates = await follower.fates(done.sent, wait_seconds)
+        done.fates = await follower.fates(done.sent, request.wait_seconds)
     return done
 
 
-async def _choose(system: Asked, ids: Sequence[str], choice: Choice) -> Done:
+async def _choose(system: OpenSystem, ids: Sequence[str], choice: Choice) -> Done:
     """The entries of the ids, or those that are pending or open and pass the filters, the oldest first."""
     if ids:
-        found = await find(system, ids)
+        found = await find_entries(system, ids)
         return Done(list(found.values()), [id_ for id_ in ids if id_ not in found])
     entries = [
         entry
@@ -244,7 +249,7 @@ async def _choose(system: Asked, ids: Sequence[str], choice: Choice) -> Done:
     return Done(sorted(entries, key=lambda entry: entry.letter.written_at))
 
 
-def _confirm(chosen: Sequence[Entry], question: str, *, yes: bool) -> None:
+def _confirm(chosen: Sequence[LetterEntry], question: str, *, yes: bool) -> None:
     """Show what is about to be done, and ask."""
     if yes or not chosen:
         return
@@ -256,10 +261,10 @@ def _confirm(chosen: Sequence[Entry], question: str, *, yes: bool) -> None:
     if len(chosen) > PREVIEW_MAX:
         codes = ", ".join(f"{count} {code}" for code, count in Counter(e.letter.code for e in chosen).most_common())
         click.echo(f"and {len(chosen) - PREVIEW_MAX} more; in all {codes}")
-    click.confirm(question, abort=True, err=True)
+    confirm(question, yes=yes)
 
 
-def _tell_left_out(done: Done, way_out: str = "") -> None:
+def _print_left_out(done: Done, way_out: str = "") -> None:
     for id_ in done.unknown:
         click.echo(f"stockfreeze: there is no dead letter {id_}.{way_out}", err=True)
     if done.hopeless:
@@ -270,17 +275,17 @@ def _tell_left_out(done: Done, way_out: str = "") -> None:
         )
 
 
-def _tell_fates(done: Done, accepted: str) -> None:
-    """What became of what was sent: how many, and each that was refused again."""
+def _print_fates(done: Done, accepted: str) -> None:
+    """Print how many were accepted, refused again or not read yet, and which were refused again."""
     if not done.fates:
         return
     counts = Counter(fate.outcome for fate in done.fates.values())
-    told = [
+    named = [
         (counts["accepted"], accepted),
         (counts["refused"], "refused again"),
         (counts["not_read"], "not yet read by a worker"),
     ]
-    click.echo(f"dead-letters: {', '.join(f'{count} {name}' for count, name in told if count)}.")
+    click.echo(f"dead-letters: {', '.join(f'{count} {name}' for count, name in named if count)}.")
     refused = [(id_, fate.code) for id_, fate in done.fates.items() if fate.outcome == "refused"]
     if refused:
         print_table("Refused again", ("id", "code"), refused)

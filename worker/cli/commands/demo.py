@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from worker.cli.context import Refusal
+from worker.cli.context import CommandError
 
 EXIT_TERMINATED = 143
 """As the shell counts it: 128 and the number of SIGTERM."""
@@ -49,7 +49,7 @@ def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: 
     except asyncio.CancelledError:
         return EXIT_TERMINATED
     except (BrokerUnavailable, SettingsError) as error:
-        raise Refusal(str(error)) from error
+        raise CommandError(str(error)) from error
     except DemoFailed as error:
         click.echo(f"stockfreeze demo: {error}", err=True)
         return 1

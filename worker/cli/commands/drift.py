@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import time
-
 import click
 
-from schemas.times import read_time
 from schemas.topics import Topic
-from worker.cli.asking import ask, asked
+from worker.cli.asking import ask, open_system
 from worker.cli.context import json_option, with_settings
-from worker.cli.events import Event, Fields, last_events
+from worker.cli.output_events import Fields, OutputEvent, last_events
 from worker.cli.showing import examples, print_json, print_table
+from worker.cli.since import Since
 from worker.cli.wording import counted, to_the_minute
 from worker.settings import Settings
 
 SHOWN = 50
 SHOWN_MAX = 100_000
 SUSPECTS_SHOWN = 2
-_AGO = re.compile(r"([1-9][0-9]{0,4})([mhd])")
-_UNITS_MS = {"m": 60_000, "h": 3_600_000, "d": 86_400_000}
-
-
-class Since(click.ParamType):
-    """A time, or how long ago, as milliseconds since 1970."""
-
-    name = "time"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Read `2026-11-22T06:00:00Z`, `2026-11-22` (in UTC), `90m`, `24h` or `7d`."""
-        if isinstance(value, int):
-            return value
-        text = str(value)
-        ago = _AGO.fullmatch(text)
-        if ago is not None:
-            return time.time_ns() // 1_000_000 - int(ago[1]) * _UNITS_MS[ago[2]]
-        try:
-            return read_time(text if "T" in text.upper() else f"{text}T00:00:00Z")[1]
-        except ValueError:
-            self.fail(f"{text!r} is no time such as 2026-11-22, 2026-11-22T06:00:00Z, 24h or 7d", param, ctx)
 
 
 @click.command(
@@ -78,11 +54,13 @@ def command(settings: Settings, *, account: str, since_ms: int | None, limit: in
     return 0
 
 
-async def _drift(settings: Settings, account: str, since_ms: int | None, limit: int) -> tuple[list[Event], list[Event]]:
-    async with asked(settings) as system:
+async def _drift(
+    settings: Settings, account: str, since_ms: int | None, limit: int
+) -> tuple[list[OutputEvent], list[OutputEvent]]:
+    async with open_system(settings) as system:
         partitions = [system.partition_of(account)]
 
-        async def last(kind: str) -> list[Event]:
+        async def last(kind: str) -> list[OutputEvent]:
             def wanted(fields: Fields) -> bool:
                 return fields.get("account_id") == account and fields.get("type") == kind
 
@@ -91,7 +69,7 @@ async def _drift(settings: Settings, account: str, since_ms: int | None, limit: 
         return await last("drift.detected"), await last("drift.summary")
 
 
-def print_summaries(title: str, summaries: list[Event], *, with_account: bool) -> None:
+def print_summaries(title: str, summaries: list[OutputEvent], *, with_account: bool) -> None:
     """Print summaries of snapshots as a table."""
     columns = ("counted as of", "origin", "warehouse", "checked", "drifted", "error rate")
     print_table(

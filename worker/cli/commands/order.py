@@ -11,10 +11,10 @@ import msgspec
 
 from schemas.outputs import OrderStatusChanged
 from schemas.topics import Topic
-from worker.cli.answering import Answers
-from worker.cli.asking import Asked, ask, asked
+from worker.cli.answering import QuestionRouter
+from worker.cli.asking import OpenSystem, ask, open_system
 from worker.cli.context import json_option, with_settings
-from worker.cli.journal import Movements, as_data, last_movements, movements_options, print_movements
+from worker.cli.journal import JournalExcerpt, as_data, last_movements, movements_options, print_movements
 from worker.cli.letter_codes import codes_of
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundOrder:
     """An order, whether it has left by retention, the codes of its pending dead letters, and its last movements."""
 
     order: OrderAnswer
     has_left: bool
     codes: Mapping[str, str]
-    moved: Movements
+    moved: JournalExcerpt
 
 
 @click.command(
@@ -66,12 +66,12 @@ def command(settings: Settings, *, account: str, order: str, movements: int, loo
     return 0
 
 
-async def _order(settings: Settings, account: str, order: str, movements: int, look_back: int) -> Found | None:
+async def _order(settings: Settings, account: str, order: str, movements: int, look_back: int) -> FoundOrder | None:
     from schemas.encoding import json_string
     from worker.web.queries import OrderQuestion
 
-    async with asked(settings) as system:
-        answer = await Answers(system).of_account(OrderQuestion(account, order), account)
+    async with open_system(settings) as system:
+        answer = await QuestionRouter(system).of_account(OrderQuestion(account, order), account)
         has_left = answer is None
         if answer is None:
             answer = await _last_status(system, account, order)
@@ -85,13 +85,13 @@ async def _order(settings: Settings, account: str, order: str, movements: int, l
             count=movements,
             look_back=look_back,
         )
-        return Found(answer, has_left, await codes_of(system, answer.partition, answer.dead_letters), moved)
+        return FoundOrder(answer, has_left, await codes_of(system, answer.partition, answer.dead_letters), moved)
 
 
-async def _last_status(system: Asked, account: str, order: str) -> OrderAnswer | None:
+async def _last_status(system: OpenSystem, account: str, order: str) -> OrderAnswer | None:
     """What the last status record says of an order that is not in the state."""
     from schemas.encoding import key_of
-    from worker.web.answers import OrderAnswer, Unit
+    from worker.web.answers import OrderAnswer, UnitCount
 
     topic, key, partition = system.settings.topic(Topic.STATUS), key_of(account, order), system.partition_of(account)
     last: list[bytes] = []
@@ -115,7 +115,7 @@ async def _last_status(system: Asked, account: str, order: str) -> OrderAnswer |
         lines=None,
         sub_orders=dict(status.sub_orders),
         units=[
-            Unit(unit.sub_order_id, unit.warehouse_id, unit.sku, unit.open, unit.shipped, unit.cancelled)
+            UnitCount(unit.sub_order_id, unit.warehouse_id, unit.sku, unit.open, unit.shipped, unit.cancelled)
             for unit in status.units
         ],
         alerts=[],
@@ -123,7 +123,7 @@ async def _last_status(system: Asked, account: str, order: str) -> OrderAnswer |
     )
 
 
-def _print(found: Found) -> None:
+def _print(found: FoundOrder) -> None:
     order = found.order
     print_table(
         f"{order.account_id} / {order.order_id}{' (has left the state by retention)' if found.has_left else ''}",

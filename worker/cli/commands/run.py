@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from worker.cli.context import Refusal, with_settings
+from worker.cli.context import CommandError, with_settings
 
 if TYPE_CHECKING:
     from worker.settings import Settings
@@ -55,4 +55,4 @@ def command(settings: Settings) -> int:
     try:
         return run_worker(settings)
     except AddressInUse as error:
-        raise Refusal(str(error)) from error
+        raise CommandError(str(error)) from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from schemas.topics import INPUTS
-from worker.cli.context import Refusal, json_option
+from worker.cli.context import CommandError, json_option
 from worker.cli.showing import examples, print_json, print_table
 
 
@@ -41,7 +41,7 @@ def command(*, type_name: str | None, asyncapi: bool, as_json: bool) -> int:
     else:
         close = difflib.get_close_matches(type_name, list(TOPIC_OF), n=1)
         hint = f", did you mean {close[0]}" if close else ""
-        raise Refusal(f"there is no event type {type_name}{hint}")
+        raise CommandError(f"there is no event type {type_name}{hint}")
     return 0
 
 

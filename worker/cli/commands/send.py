@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import IO, TYPE_CHECKING
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from worker.cli.asking import Asked, ask, asked
-from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.asking import OpenSystem, ask, open_system
+from worker.cli.bars import CountingBar
+from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json
 from worker.cli.wording import counted
+from worker.clock import Clock
 from worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -73,7 +72,7 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     from worker.administration.sending import Checking
     from worker.cli.lines import check, opened
 
-    checking = Checking(time.time_ns() // 1_000_000, as_of_event, settings.rules())
+    checking = Checking(Clock().now_ms(), as_of_event, settings.rules())
     with opened(file) as lines:
         checked = check(lines, checking)
         if checked.bad_count:
@@ -131,11 +130,11 @@ async def _send(
 ) -> Result:
     from worker.administration.sending import open_sender
 
-    async with asked(settings) as system:
+    async with open_system(settings) as system:
         if checking.as_of_event:
             await _warn_of_retention(system, checked, checking.now_ms)
         async with open_sender(settings.client_options(), settings.topic_prefix, system.partition_count) as sender:
-            with _bar(checked.count) as bar:
+            with CountingBar("send", "events", checked.count) as bar:
                 await _send_lines(lines, checking, sender, bar)
         result = Result(sender.sent.by_topic())
         if checking.as_of_event and wait_seconds:
@@ -143,7 +142,7 @@ async def _send(
         return result
 
 
-async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, bar: Progress) -> None:
+async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, bar: CountingBar) -> None:
     from worker.administration.sending import BadLine
     from worker.cli.lines import lines_of
 
@@ -153,22 +152,26 @@ async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, 
         except BadLine as why:
             await sender.finish()
             sent = sum(sender.sent.by_topic().values())
-            raise Refusal(f"the file changed while it was sent: line {number}: {why} {sent} events were sent") from why
+            raise CommandError(
+                f"the file changed while it was sent: line {number}: {why} {sent} events were sent"
+            ) from why
         await sender.send(line)
-        bar.advance(bar.task_ids[0])
+        bar.advance(1)
     await sender.finish()
 
 
-async def _warn_of_retention(system: Asked, checked: Checked, now_ms: int) -> None:
-    """Say of which records Kafka may let go at once. Raises Refusal where it would not take them as they are."""
+async def _warn_of_retention(system: OpenSystem, checked: Checked, now_ms: int) -> None:
+    """Say of which records Kafka may let go at once. Raises CommandError where it would not take them as they are."""
     names = {system.settings.topic(topic): topic for topic in checked.times_ms}
     for name, configs in (await system.cluster.configs(names, CONFIGS)).items():
         times = checked.times_ms[names[name]]
         if configs.get("message.timestamp.type") == "LogAppendTime":
-            raise Refusal(f"{name} replaces every timestamp: set its message.timestamp.type to CreateTime")
+            raise CommandError(f"{name} replaces every timestamp: set its message.timestamp.type to CreateTime")
         before_max_ms = int(configs.get("message.timestamp.before.max.ms", now_ms))
         if now_ms - min(times) > before_max_ms:
-            raise Refusal(f"{name} refuses old timestamps: raise its message.timestamp.before.max.ms ({before_max_ms})")
+            raise CommandError(
+                f"{name} refuses old timestamps: raise its message.timestamp.before.max.ms ({before_max_ms})"
+            )
         retention_ms = int(configs.get("retention.ms", -1))
         if retention_ms < 0 or "delete" not in configs.get("cleanup.policy", "delete"):
             continue
@@ -182,12 +185,13 @@ async def _warn_of_retention(system: Asked, checked: Checked, now_ms: int) -> No
             )
 
 
-async def _await_read(system: Asked, sent: Sent, result: Result, wait_seconds: int) -> None:
+async def _await_read(system: OpenSystem, sent: Sent, result: Result, wait_seconds: int) -> None:
     """Wait until the group has read what was sent, as long as it goes on reading, and note what was deleted unread."""
     from worker.cli.answering import inputs_of
     from worker.inspection.members import workers_of
 
-    group, moved_at = system.settings.app_id, time.monotonic()
+    clock, group = Clock(), system.settings.app_id
+    moved_at = clock.monotonic()
     result.unread, result.lost = sum(result.sent.values()), 0
     while True:
         committed = await system.cluster.committed(group)
@@ -199,18 +203,10 @@ async def _await_read(system: Asked, sent: Sent, result: Result, wait_seconds: i
         unread = sent.unread(committed) - lost
         result.lost = max(result.lost, lost)
         if unread < result.unread:
-            result.unread, moved_at = unread, time.monotonic()
+            result.unread, moved_at = unread, clock.monotonic()
         if not unread:
             return
         result.workers = len(await workers_of(system.cluster, group, inputs_of(system.settings)))
-        if not result.workers or time.monotonic() - moved_at > wait_seconds:
+        if not result.workers or clock.monotonic() - moved_at > wait_seconds:
             return
         await asyncio.sleep(POLL_SECONDS)
-
-
-def _bar(total: int) -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("send"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeRemainingColumn())
-    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    bar.add_task("", total=total)
-    return bar

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.answering import Answers
-from worker.cli.asking import ask, asked
+from worker.cli.answering import QuestionRouter
+from worker.cli.asking import ask, open_system
 from worker.cli.context import json_option, with_settings
 from worker.cli.journal import as_data
 from worker.cli.showing import examples, print_json, print_table
@@ -84,5 +84,5 @@ def command(
 
 
 async def _stock(settings: Settings, question: LevelsQuestion) -> LevelsAnswer | None:
-    async with asked(settings) as system:
-        return await Answers(system).of_account(question, question.account_id)
+    async with open_system(settings) as system:
+        return await QuestionRouter(system).of_account(question, question.account_id)

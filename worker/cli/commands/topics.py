@@ -15,7 +15,7 @@ from schemas.topics import INPUTS, Topic
 from worker.cli.asking import ask
 from worker.cli.commands import topics_accept as accepting
 from worker.cli.commands import topics_republish as republishing
-from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -145,7 +145,7 @@ async def _create(settings: Settings) -> tuple[set[str], dict[str, int], list[st
         # Where nothing is there, or all, nothing can be in the way.
         used = await _use_of(settings, cluster, missing) if found and missing else Used(frozenset(), has_offsets=False)
         if refusal := refusal_to_create(missing, used):
-            raise Refusal(refusal)
+            raise CommandError(refusal)
         specs = [
             spec_of(topic, name, settings.partitions, settings.replication_factor) for topic, name in missing.items()
         ]
@@ -206,7 +206,7 @@ async def _said_by_state(
     """The partition counts that the state was built with, where it has recorded one; and, by topic, in which partitions
     it is not what the state knows.
     """
-    from worker.cli.asking import ReadingBar
+    from worker.cli.bars import ReadingBar
     from worker.inspection.topic_reader import TopicReader
 
     recorded: dict[int, int] = {}

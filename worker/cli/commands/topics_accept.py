@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from schemas.topics import INPUTS
-from worker.cli.asking import ask, stopped
+from worker.cli.asking import ask, open_stopped_system
 from worker.cli.confirming import confirm, yes_option
-from worker.cli.context import Refusal, json_option, with_settings
+from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -59,7 +59,7 @@ def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool
     wanted = _Wanted(settings, _input_of(settings, topic), start)
     found = ask(_judge(wanted, accepting=False), settings)
     if not found:
-        raise Refusal(f"every partition of {wanted.topic} is what the state knows: there is nothing to accept")
+        raise CommandError(f"every partition of {wanted.topic} is what the state knows: there is nothing to accept")
     if not as_json:
         _print(f"{wanted.topic}, from its {start}", found)
     confirm(f"Accept {_partitions(found)}, from the {start} of the topic?", yes=yes)
@@ -80,7 +80,7 @@ def _input_of(settings: Settings, name: str) -> str:
     for full in (name, f"{settings.topic_prefix}{name}"):
         if full in names:
             return full
-    raise Refusal(f"{name} is no input of this system: its inputs are {', '.join(names)}")
+    raise CommandError(f"{name} is no input of this system: its inputs are {', '.join(names)}")
 
 
 async def _judge(wanted: _Wanted, *, accepting: bool) -> list[Acceptance]:
@@ -88,7 +88,7 @@ async def _judge(wanted: _Wanted, *, accepting: bool) -> list[Acceptance]:
     from worker.stream.start.accepting import Acceptor, Start
 
     settings, topic = wanted.settings, wanted.topic
-    async with stopped(settings) as (cluster, partition_count):
+    async with open_stopped_system(settings) as (cluster, partition_count):
         topic_id = (await cluster.ids([topic])).get(topic)
         acceptor = Acceptor(settings.engine_config(), topic, topic_id, Start(wanted.start))
         step = acceptor.accept if accepting else acceptor.look

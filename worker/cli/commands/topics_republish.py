@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from schemas.topics import Topic
-from worker.cli.asking import ReadingBar, ask, stopped
+from worker.cli.asking import ask, open_stopped_system
+from worker.cli.bars import ReadingBar
 from worker.cli.context import json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
 if TYPE_CHECKING:
-    from worker.administration.republishing import Republished
+    from worker.administration.republishing import RewrittenPartition
 
 
 @click.command(
@@ -45,12 +46,12 @@ def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click p
     return 0
 
 
-async def _republish(settings: Settings) -> list[Republished]:
+async def _republish(settings: Settings) -> list[RewrittenPartition]:
     from worker.administration.republishing import Republisher
     from worker.inspection.state_reader import processors
 
     levels = settings.topic(Topic.LEVELS)
-    async with stopped(settings) as (cluster, partition_count):
+    async with open_stopped_system(settings) as (cluster, partition_count):
         ids = await cluster.ids([settings.topic(topic) for topic in Topic])
         new_processor = processors(partition_count, settings.topic_prefix, settings.rules())
         republisher = Republisher(settings.engine_config(), settings.topic_prefix, ids, new_processor)

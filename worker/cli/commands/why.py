@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from worker.cli.answering import Answers
-from worker.cli.asking import ask, asked
+from worker.cli.answering import QuestionRouter
+from worker.cli.asking import ask, open_system
 from worker.cli.context import json_option, with_settings
-from worker.cli.journal import Movements, as_data, last_movements, movements_options, print_movements
+from worker.cli.journal import JournalExcerpt, as_data, last_movements, movements_options, print_movements
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
 
@@ -83,15 +83,15 @@ def command(
 
 async def _why(
     settings: Settings, key: tuple[str, str, str], limit: int, movements: int, look_back: int
-) -> tuple[HoldersAnswer | None, Movements]:
+) -> tuple[HoldersAnswer | None, JournalExcerpt]:
     from schemas.encoding import json_string
     from worker.web.queries import HoldersQuestion
 
     account, warehouse, sku = key
-    async with asked(settings) as system:
-        answer = await Answers(system).of_account(HoldersQuestion(account, warehouse, sku, limit), account)
+    async with open_system(settings) as system:
+        answer = await QuestionRouter(system).of_account(HoldersQuestion(account, warehouse, sku, limit), account)
         if answer is None:
-            return None, Movements()
+            return None, JournalExcerpt()
         moved = await last_movements(
             system,
             answer.partition,

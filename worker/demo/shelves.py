@@ -22,7 +22,7 @@ class StockKey(NamedTuple):
     sku: str
 
 
-class Level(NamedTuple):
+class ShelfLevel(NamedTuple):
     """What a key ends at, in units."""
 
     on_hand: int
@@ -38,7 +38,7 @@ class Planted(NamedTuple):
     drift: int
 
 
-class Books:
+class Shelves:
     """Units on the shelves and promised to orders, by key, from an opening stock on."""
 
     def __init__(self, opening: Mapping[StockKey, int], uncounted: frozenset[StockKey] = frozenset()) -> None:
@@ -105,6 +105,6 @@ class Books:
         self._order_level[key] = self.on_hand[key]
         return self.on_hand[key]
 
-    def levels(self) -> dict[StockKey, Level]:
+    def levels(self) -> dict[StockKey, ShelfLevel]:
         """What every key is at now."""
-        return {key: Level(self.on_hand[key], self.frozen[key]) for key in sorted(self.on_hand)}
+        return {key: ShelfLevel(self.on_hand[key], self.frozen[key]) for key in sorted(self.on_hand)}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from schemas.times import timestamp_text
 from schemas.topics import Topic
-from worker.cli.asking import Asked
+from worker.cli.asking import OpenSystem
 
 if TYPE_CHECKING:
     from worker.inspection.topic_reader import Record
@@ -18,7 +18,7 @@ SPAN_OFFSETS = 1_000
 Fields = dict[str, Any]
 
 
-class Event(NamedTuple):
+class OutputEvent(NamedTuple):
     """An output event as it was written, and when, in milliseconds."""
 
     written_ms: int
@@ -31,7 +31,7 @@ class Event(NamedTuple):
 
 
 async def last_events(
-    system: Asked,
+    system: OpenSystem,
     topic: Topic,
     partitions: Iterable[int],
     wanted: Callable[[Fields], bool],
@@ -39,12 +39,12 @@ async def last_events(
     count: int,
     since_ms: int | None = None,
     look_back: int | None = None,
-) -> list[Event]:
+) -> list[OutputEvent]:
     """The last `count` events that are wanted and were not written before `since_ms`, the newest first.
 
     `look_back`: among so many of the last records of each partition only.
     """
-    found: list[Event] = []
+    found: list[OutputEvent] = []
     for partition in partitions:
         found += await _of_partition(system, topic, partition, wanted, count, since_ms, look_back)
     found.sort(key=lambda event: event.written_ms, reverse=True)
@@ -52,18 +52,18 @@ async def last_events(
 
 
 async def _of_partition(
-    system: Asked,
+    system: OpenSystem,
     topic: Topic,
     partition: int,
     wanted: Callable[[Fields], bool],
     count: int,
     since_ms: int | None,
     look_back: int | None,
-) -> list[Event]:
+) -> list[OutputEvent]:
     from worker.inspection.topic_reader import read_backwards
 
     name = system.settings.topic(topic)
-    found: list[Event] = []
+    found: list[OutputEvent] = []
 
     def take(records: Sequence[Record]) -> bool:
         for record in reversed(records):
@@ -81,10 +81,10 @@ async def _of_partition(
     return found[:count]
 
 
-def _event_of(record: Record) -> Event | None:
+def _event_of(record: Record) -> OutputEvent | None:
     """The event of a record; what is none is for `verify` to tell."""
     try:
         fields = json.loads(record.value or b"")
     except ValueError:
         return None
-    return Event(record.timestamp, fields) if isinstance(fields, dict) else None
+    return OutputEvent(record.timestamp, fields) if isinstance(fields, dict) else None

@@ -9,13 +9,13 @@ from random import Random
 from typing import NamedTuple
 
 from schemas.topics import Topic
-from worker.demo.books import Books
+from worker.demo.shelves import Shelves
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
 
 
-class Event(NamedTuple):
+class PlannedEvent(NamedTuple):
     """An input event before it is encoded, and when it happened (Unix milliseconds)."""
 
     topic: Topic
@@ -27,12 +27,12 @@ class Event(NamedTuple):
 class Calendar:
     """Runs steps in the order of their times, and collects what they tell. Steps after `until_ms` never happen."""
 
-    def __init__(self, seed: int, until_ms: int, books: Books, default_warehouse: str) -> None:
+    def __init__(self, seed: int, until_ms: int, shelves: Shelves, default_warehouse: str) -> None:
         self.seed = seed
         self.until_ms = until_ms
-        self.books = books
+        self.shelves = shelves
         self.default_warehouse = default_warehouse
-        self.events: list[Event] = []
+        self.events: list[PlannedEvent] = []
         self._steps: list[tuple[int, int, int, Callable[[int], None]]] = []
         self._number = 0
 
@@ -58,7 +58,7 @@ class Calendar:
             "source": "shop",
         }
         given = {name: value for name, value in fields.items() if value is not None}
-        self.events.append(Event(topic, account_id, common | given, time_ms))
+        self.events.append(PlannedEvent(topic, account_id, common | given, time_ms))
 
 
 def rfc3339(time_ms: int) -> str:
