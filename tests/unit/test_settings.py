@@ -25,7 +25,7 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold() -> Non
     assert settings.client_options() == {"bootstrap_servers": "127.0.0.1:9092", "security_protocol": "PLAINTEXT"}
 
 
-def test_an_account_has_the_rules_of_its_table_and_for_the_rest_those_of_all(tmp_path: Path) -> None:
+def test_an_account_has_its_own_rules_and_else_those_of_all(tmp_path: Path) -> None:
     config = file_with(
         tmp_path,
         'buffer = 5\ncount_policy = "report"\n[accounts."shop/1"]\nbuffer = 0\nretention_days = 7\n'
@@ -107,7 +107,7 @@ def test_a_login_needs_its_name_and_password_and_a_protocol_that_uses_them() -> 
     assert options["sasl_mechanism"] == "PLAIN"
 
 
-def test_certificates_are_loaded_and_one_that_cannot_be_is_refused_with_its_setting(tmp_path: Path) -> None:
+def test_certificates_are_loaded_and_a_bad_one_is_named_by_its_setting(tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl, which makes the certificate of this test, is not installed")

@@ -39,7 +39,7 @@ async def test_dead_letters_are_listed_shown_and_filtered(stockfreeze: Command, 
     assert (unknown.code, unknown.err) == (1, f"stockfreeze: there is no dead letter {orders}/0/999.\n")
 
 
-async def test_a_replay_sends_the_original_and_one_that_is_refused_again_keeps_its_id(
+async def test_a_replay_sends_the_original_and_keeps_its_id_when_rejected_again(
     stockfreeze: Command, system: System
 ) -> None:
     await system.process_story()
@@ -113,7 +113,7 @@ async def test_what_holds_nothing_back_is_marked_until_it_is_refused_again(
     assert await _state_of(stockfreeze, of_no_order) == "open"
 
 
-async def test_a_replay_that_is_refused_as_too_late_is_listed_and_can_be_discarded(
+async def test_a_replay_rejected_as_too_late_is_listed_and_can_be_discarded(
     stockfreeze: Command, system: System
 ) -> None:
     now = int(time.time() * 1000)
@@ -188,7 +188,7 @@ async def test_all_of_a_code_are_sent_again_but_not_what_is_settled(stockfreeze:
 
 
 @pytest.mark.apache
-async def test_one_that_is_too_large_with_another_header_is_told_and_the_others_are_sent(
+async def test_a_replay_too_large_with_its_header_is_named_and_others_are_sent(
     stockfreeze: Command, system: System
 ) -> None:
     await system.process_story()
@@ -221,7 +221,7 @@ def _from_elsewhere(records: Transaction) -> Transaction:
     ]
 
 
-async def test_what_came_from_no_input_keeps_none_of_the_others_from_being_sent_again(
+async def test_a_letter_that_came_from_no_input_does_not_stop_other_replays(
     stockfreeze: Command, system: System
 ) -> None:
     await system.process_story(_from_elsewhere)

@@ -121,7 +121,7 @@ async def test_a_bad_line_keeps_the_good_ones_from_being_sent(
 
 
 @pytest.mark.apache
-async def test_records_with_the_time_of_their_events_are_awaited_and_what_is_at_risk_is_told(
+async def test_records_with_event_times_are_awaited_and_those_at_risk_named(
     stockfreeze: Command, system: System, tmp_path: Path
 ) -> None:
     await configure(system, Topic.ORDERS, retention_ms=str(7 * DAY_MS))
@@ -141,7 +141,7 @@ async def test_records_with_the_time_of_their_events_are_awaited_and_what_is_at_
 
 
 @pytest.mark.apache
-async def test_a_topic_that_replaces_timestamps_is_refused_before_anything_is_sent(
+async def test_a_topic_that_replaces_timestamps_is_rejected_before_sending(
     stockfreeze: Command, system: System, tmp_path: Path
 ) -> None:
     await configure(system, Topic.ORDERS, message_timestamp_type="LogAppendTime")

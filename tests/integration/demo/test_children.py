@@ -80,7 +80,7 @@ def test_the_embedded_broker_answers_and_leaves_no_directory_behind(
 
 
 @needs_embedded
-def test_a_port_that_is_taken_is_said_in_a_sentence_without_the_linkers_warning() -> None:
+def test_a_taken_port_is_one_sentence_without_the_linkers_warning() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

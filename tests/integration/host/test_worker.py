@@ -127,7 +127,7 @@ async def test_of_two_workers_the_one_without_an_account_says_so(
     assert sorted(answers.values()) == [200, 421]
 
 
-async def test_a_worker_without_a_broker_lives_says_why_it_is_not_ready_and_ends_when_told(
+async def test_a_worker_without_a_broker_runs_unready_with_the_reason_and_stops(
     start_worker: StartWorker,
 ) -> None:
     worker = start_worker(BOOTSTRAP_SERVERS=f"127.0.0.1:{free_port()}")

@@ -53,7 +53,7 @@ async def test_a_record_without_key_and_value_is_sent_again_like_any_other(
 
 
 @pytest.mark.apache
-async def test_one_that_its_topic_does_not_take_with_another_header_keeps_none_behind_it_from_being_sent(
+async def test_a_letter_its_topic_rejects_does_not_stop_those_behind_it(
     sender: Sender, reader: TopicReader, broker: Broker, names: Names
 ) -> None:
     topic = f"{names.prefix}in"

@@ -146,7 +146,7 @@ async def test_reading_backwards_ends_at_the_beginning(
     assert held == list(range(25))
 
 
-async def test_a_broker_that_is_not_there_is_told_with_its_address_and_the_reason() -> None:
+async def test_a_missing_broker_is_named_with_its_address_and_the_reason() -> None:
     with pytest.raises(BrokerUnreachable, match=r"127\.0\.0\.1:1.*(refused|Connect call failed)"):
         async with TopicReader({"bootstrap_servers": "127.0.0.1:1"}):
             pytest.fail("connected to nothing")

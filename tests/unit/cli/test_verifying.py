@@ -65,7 +65,7 @@ def test_a_childs_progress_and_reports_are_taken() -> None:
     assert reports[0].findings.counts == {Check.BALANCE: 1}
 
 
-def test_a_child_that_refuses_or_dies_ends_the_verification_with_a_sentence() -> None:
+def test_a_child_that_fails_or_dies_ends_verify_with_a_sentence() -> None:
     with pytest.raises(CommandError, match="partition 3 could not be read"):
         _take(child({3}, "partition 3 could not be read"), [], print)
     with pytest.raises(CommandError, match="verified partitions 3, 4 ended early, with exit code 9"):

@@ -81,7 +81,7 @@ def test_the_story_is_the_same_for_a_seed_and_another_for_another() -> None:
     assert disturb(whole().events, now_ms=NOW_MS) == disturb(whole().events, now_ms=NOW_MS)
 
 
-def test_events_come_in_the_order_of_their_times_within_the_span_before_now() -> None:
+def test_events_come_by_their_times_within_the_span_before_now() -> None:
     times = [event.occurred_at_ms for event in whole().events]
     assert times == sorted(times)
     assert times[0] >= NOW_MS - SPAN_HOURS * HOUR_MS
@@ -161,7 +161,7 @@ def test_every_run_of_counts_is_fenced() -> None:
     assert len(starts) >= 5
 
 
-def test_a_system_without_sub_orders_gets_more_keys_wrong_than_were_planted() -> None:
+def test_a_system_without_sub_orders_has_more_wrong_keys_than_planted() -> None:
     planted = sum(planted.measure == "on_hand" for planted in whole().planted)
     counted = sum(len(json.loads(d.value)["counts"]) for d in calm(whole().events) if b'"day-' in d.value)
     assert whole().order_level_error > 5 * planted / counted

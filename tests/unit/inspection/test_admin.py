@@ -63,7 +63,7 @@ def test_one_broker_may_be_away_where_there_are_copies(replication_factor: int, 
     assert configs["min.insync.replicas"] == in_sync
 
 
-def test_with_the_brokers_own_replication_they_also_say_how_many_must_be_in_sync() -> None:
+def test_with_the_brokers_replication_min_in_sync_is_set_too() -> None:
     assert "min.insync.replicas" not in spec_of(Topic.STATE, "state", 4, BROKER_DEFAULT).configs
 
 
@@ -128,7 +128,7 @@ def test_a_configuration_that_loses_records_is_told_with_the_value_to_set(wrong:
         facts(Topic.MOVEMENTS, max_message_bytes="1048588"),
     ],
 )
-def test_inputs_may_be_kept_for_a_time_and_small_outputs_have_the_brokers_own_bound(right: TopicFacts) -> None:
+def test_inputs_may_expire_and_small_outputs_keep_the_brokers_bound(right: TopicFacts) -> None:
     assert problems(right) == {}
 
 

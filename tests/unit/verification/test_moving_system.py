@@ -64,9 +64,7 @@ async def test_a_system_that_moves_on_while_it_is_read_has_no_findings(topic: To
 
 
 @pytest.mark.parametrize(("topic", "movements"), [(Topic.LEVELS, 13), (Topic.STATUS, 8), (Topic.STATE, 13)])
-async def test_what_compaction_took_from_a_moving_system_is_judged_by_another_round(
-    topic: Topic, movements: int
-) -> None:
+async def test_what_compaction_took_from_a_moving_system_is_read_once_more(topic: Topic, movements: int) -> None:
     moving, _ = stepwise(topic, compacted=True)
 
     report = await moving.verify()

@@ -84,9 +84,7 @@ async def test_a_doubled_movement_is_found_by_its_event_its_balance_and_the_sum(
         ("frozen_delta", "frozen is 6 in the journal's sum, 3 in the level"),
     ],
 )
-async def test_a_movement_one_delta_of_which_is_wrong_is_found_by_its_balance_and_the_sum(
-    field: str, told: str
-) -> None:
+async def test_a_movement_with_a_wrong_delta_is_found_by_balance_and_sum(field: str, told: str) -> None:
     def falsify_first(number: int, records: Transaction) -> Transaction:
         first = next((record for record in records if number == 0 and record.topic == Topic.MOVEMENTS), None)
         return [changed(record, **{field: 3}) if record is first else record for record in records]
@@ -157,7 +155,7 @@ async def test_a_state_that_lost_an_order_is_found_in_stock_and_status() -> None
     assert {Check.STOCK, Check.STATUS} <= found(report)
 
 
-async def test_a_state_and_a_level_that_are_wrong_together_are_found_by_journal_and_status() -> None:
+async def test_state_and_level_wrong_together_are_found_by_journal_and_status() -> None:
     # The order o2 never happened, for the state and the levels; journal and statuses know better.
     sound = world()
     state = sound.topics[Topic.STATE]
@@ -308,7 +306,7 @@ async def test_a_journal_whose_beginning_was_deleted_is_found() -> None:
     assert Check.DELETED in found(report)
 
 
-async def test_a_level_under_the_key_of_another_is_found_though_the_last_one_of_its_own_key_is_right() -> None:
+async def test_a_level_under_the_key_of_another_is_found() -> None:
     sound = world()
     levels = sound.topics[Topic.LEVELS]
     first, last = levels[0], levels[-1]
@@ -357,7 +355,7 @@ async def test_a_state_built_for_another_partition_count_is_found() -> None:
     assert Check.FORMAT in found(report)
 
 
-async def test_a_movement_of_no_known_source_is_found_on_a_system_that_stands_still() -> None:
+async def test_a_movement_of_no_known_source_is_found_on_an_idle_system() -> None:
     sound = world()
     journal = sound.topics[Topic.MOVEMENTS]
     last = journal[-1]
@@ -392,9 +390,7 @@ async def test_a_record_that_is_none_of_its_topic_is_found(topic: Topic) -> None
 
 @pytest.mark.parametrize("topic", [Topic.MOVEMENTS, Topic.LEVELS, Topic.STATUS, Topic.DEAD_LETTERS])
 @pytest.mark.parametrize("value", [b"{}", None])
-async def test_what_stands_behind_a_record_that_is_none_of_its_topic_is_read_all_the_same(
-    topic: Topic, value: bytes | None
-) -> None:
+async def test_what_lies_behind_a_foreign_record_is_read_all_the_same(topic: Topic, value: bytes | None) -> None:
     sound = world()
     records: list[InputRecord] = sound.topics[topic]
     records.insert(0, replaced(records[0], value=value, headers=()))

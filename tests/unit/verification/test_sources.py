@@ -7,7 +7,7 @@ import pytest
 from worker.verification.sources import SourceTracker, unknown_sources
 
 
-def test_a_source_is_read_from_an_event_id_and_what_is_none_is_told_in_words() -> None:
+def test_a_source_is_read_from_an_event_id_and_a_bad_one_is_explained() -> None:
     sources = SourceTracker(3, {"orders": 10})
     assert sources.parse("orders/3/7/0") == ("orders", 7, 0)
     for event_id in ("", "x", "orders/3/7", "orders/3/seven/0", "orders/3//0"):
@@ -17,7 +17,7 @@ def test_a_source_is_read_from_an_event_id_and_what_is_none_is_told_in_words() -
         sources.parse("orders/4/7/0")
 
 
-def test_of_what_lies_beyond_the_cut_the_newest_is_remembered_and_told_unless_a_later_cut_has_it() -> None:
+def test_the_newest_beyond_the_cut_is_reported_unless_a_later_cut_has_it() -> None:
     sources = SourceTracker(3, {"stock": 5})
     places = [("orders", 0), ("stock", 4), ("stock", 5), ("stock", 8), ("stock", 7)]
     assert [sources.is_before_cut(*place) for place in places] == [False, True, False, False, False]

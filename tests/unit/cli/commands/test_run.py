@@ -19,7 +19,7 @@ SETTINGS = {"BOOTSTRAP_SERVERS": "127.0.0.1:1", "WEB_PORT": "0"}
 
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux whether a process catches a signal")
 @pytest.mark.parametrize("after_seconds", [0.0, 0.3])
-def test_a_worker_that_is_told_to_stop_while_it_is_still_importing_leaves_with_0(after_seconds: float) -> None:
+def test_a_worker_stopped_while_it_still_imports_exits_with_0(after_seconds: float) -> None:
     environment = os.environ | {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in SETTINGS.items()}
     command = [sys.executable, "-m", "worker", "run"]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as process:
