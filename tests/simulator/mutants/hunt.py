@@ -43,11 +43,17 @@ class Hunted(NamedTuple):
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option("--seeds", type=click.IntRange(min=1), default=SEEDS_MAX, show_default=True, help="How many at most.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes at once.")
 def main(rest: tuple[str, ...], seeds: int, jobs: int) -> None:
-    """Hunt all mutants, or those named. NAME --seed 7 runs that seed with the mutant planted."""
+    """Hunt all mutants, or those named.
+
+    With --seed and other options of `python -m tests.simulator`, run that seed with the one mutant planted:
+
+    \b
+        python -m tests.simulator.mutants batch-split --seed 7 --trace
+    """
     if rest[:1] == (HUNT,) and len(rest) == 2:
         click.echo(json.dumps(_hunt_here(rest[1], seeds)))
     elif any(option.partition("=")[0] == "--seed" for option in rest):
