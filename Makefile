@@ -14,12 +14,16 @@ JOBS ?= 2
 SHARED = -n $(JOBS) --dist worksteal
 COMPILED := .cache/compiled
 PEERS := .cache/peers
+ACTIONLINT_VERSION := 1.7.12
+ACTIONLINT := .cache/actionlint-$(ACTIONLINT_VERSION)/actionlint
+# The oldest Go that builds it.
+GO_MINOR_MIN := 25
 # The first Python that is new enough; name another with PYTHON=.
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants schemas state-fixture locks clean python
+.PHONY: help setup demo test coverage check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -32,12 +36,23 @@ demo: setup ## watch real orders go through a worker (ARGS=--stay keeps it up)
 test: setup ## run all tests, on Apache Kafka where Java and Maven are, else on the embedded broker
 	$(BIN)/python -m pytest $(SHARED) $(ARGS)
 
-check: setup ## lint, formatting, types, import contracts, generated files
+coverage: setup ## run all tests, and count the branches of rules and engine that they take; fails below 95 %
+	$(BIN)/python -m pytest $(SHARED) --cov --cov-report= $(ARGS)
+	@$(BIN)/coverage report
+	@$(BIN)/coverage json -q
+	@$(BIN)/python -m tests.branches
+
+check: setup ## lint, formatting, types, import contracts, generated files, spelling, workflows
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/typos
+	$(BIN)/zizmor --offline --quiet --persona pedantic .github
+	@if go env GOVERSION 2>/dev/null | awk -F '[o.]' '{ new = $$3 >= $(GO_MINOR_MIN) } END { exit !new }'; \
+		then $(MAKE) -s --no-print-directory $(ACTIONLINT) && echo actionlint && $(ACTIONLINT); \
+		else echo "actionlint is skipped: it needs Go 1.$(GO_MINOR_MIN) or newer. CI runs it."; fi
 
 kafka: python ## start Apache Kafka for development at 127.0.0.1:9092 (PORT=), Ctrl-C stops it
 	@$(PYTHON) -m deploy.kafka --port $(PORT) $(ARGS)
@@ -93,6 +108,8 @@ locks: ## pin the dependencies of pyproject.toml anew (needs uv)
 		--group pyproject.toml:peers -o requirements-peers.lock
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--group pyproject.toml:fuzz -o requirements-fuzz.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--group pyproject.toml:go -o requirements-go.lock
 
 clean: ## remove .venv, the caches and the data of make kafka
 	rm -rf .venv .cache .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
@@ -126,6 +143,10 @@ $(PEERS)/.installed: requirements-peers.lock | python
 	$(PYTHON) -m venv --clear $(PEERS)
 	$(PEERS)/bin/python -m pip install --disable-pip-version-check -q --require-hashes --no-deps -r requirements-peers.lock
 	@touch $@
+
+# Go fetches it by its version and holds it against Go's own list of checksums.
+$(ACTIONLINT):
+	GOBIN=$(CURDIR)/$(@D) CGO_ENABLED=0 go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
 STREAMS := tests/bench/peers/kafka-streams
 $(PEERS)/.streams: $(STREAMS)/pom.xml $(wildcard $(STREAMS)/src/main/java/stockfreeze/bench/*.java) $(PEERS)/.installed

@@ -20,7 +20,7 @@ AROUND_THE_RULES = (
     "worker/stream/transactions/breaker.py",
     "worker/stream/merge.py",
     "worker/stream/kafka/open_batches.py",
-    "worker/stream/state/progress.py",
+    "worker/stream/state/input_progress.py",
     "worker/stream/records.py",
 )
 """What else every record passes through."""

@@ -35,6 +35,9 @@ LEFT_BY_THE_CLIENT = (
 LEFT_OUT = "left out"
 """Property of a test that is skipped for want of a broker: the kind, and why there is none."""
 
+MEASURED = ("tests/unit/domain", "tests/unit/stream", "tests/property", "tests/integration/stream")
+"""Tests that count for `make coverage`. The others take branches without a word on what these should do."""
+
 _clients_ended = pytest.StashKey[bool]()
 _follows_clients = pytest.StashKey[bool]()
 
@@ -96,6 +99,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if reason is not None:
             item.add_marker(pytest.mark.skip(reason=f"no {kind} broker: {reason}"))
             item.user_properties.append((LEFT_OUT, [str(kind), reason]))
+        if config.pluginmanager.hasplugin("_cov") and not item.nodeid.startswith(MEASURED):
+            item.add_marker(pytest.mark.no_cover)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # before pytest looks for the filters of a test

@@ -19,6 +19,7 @@ from worker.domain.policies import Rules
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.partitioning import partition_of
 from worker.stream.records import Headers, InputRecord, OutputRecord
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import (
     FORMAT_KEY,
     POSITIONS_KEY,
@@ -28,7 +29,6 @@ from worker.stream.state.positions import (
     encode_checkpoint,
     encode_format,
 )
-from worker.stream.state.progress import InputProgress
 
 NOW_MS = 1_767_225_600_000
 """2026-01-01T00:00:00Z, the timestamp of the first record; each later one is a second later."""

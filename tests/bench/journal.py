@@ -22,8 +22,8 @@ from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
 from worker.stream.partitioning import partition_of
 from worker.stream.records import OutputRecord
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import NO_STREAM_TIME, Position
-from worker.stream.state.progress import InputProgress
 
 SKUS: Final = 500
 LINES: Final = 5

@@ -39,8 +39,8 @@ from worker.stream.config import EngineConfig
 from worker.stream.kafka.open_batches import OpenBatches
 from worker.stream.merge import Merge, Reading
 from worker.stream.records import InputRecord
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import JournalEnd, begun_at
-from worker.stream.state.progress import InputProgress
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
 

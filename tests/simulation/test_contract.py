@@ -32,8 +32,8 @@ MODULES = (test_crashes, test_exactly_once, test_halts, test_memory, test_order,
 LEFT_OUT = {
     "test_a_wrong_password_is_told_as_such": "there is no authentication",
     "test_a_batch_with_a_broken_byte_on_disk_halts_its_partition_alone": "it has no disk",
-    "test_brokers_that_agree_on_the_transactions_before_kafka_4_are_spoken_to_in_that_way": "it starts brokers",
-    "test_an_outage_is_told_and_loses_nothing_and_a_frozen_broker_keeps_nobody_from_stopping": "it kills processes",
+    "test_brokers_with_old_transactions_get_the_old_protocol": "it starts brokers",
+    "test_an_outage_loses_nothing_and_a_frozen_broker_delays_no_stop": "it kills processes",
 }
 WITHIN_SECONDS = 300.0
 

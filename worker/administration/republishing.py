@@ -24,7 +24,7 @@ from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import BatchReport
 from worker.stream.records import OutputRecord
-from worker.stream.start.starting import PartitionStart
+from worker.stream.start.partition_start import PartitionStart
 from worker.stream.surroundings import Surroundings
 from worker.stream.transactions.transaction import TransactionWriter
 

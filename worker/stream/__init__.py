@@ -1,7 +1,7 @@
 """Exactly-once processing of Kafka partitions: a task per partition, a transaction per batch, the state in a topic.
 
-The engine knows no domain. It hosts a `Processor`, and keeps one promise: every input record takes effect once, with
-its outputs, its state and its offset in one transaction, whatever crashes.
+The engine knows no domain. It hosts a `Processor`. Every input record takes effect exactly once, because its outputs,
+its state and its offset are committed in one transaction.
 """
 
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import the engine when it is first asked for: commands need settings and errors, and start sooner without it."""
+    """Import the engine at its first use. Commands need only settings and errors, and start sooner without it."""
     if name == "Engine":
         from worker.stream.engine import Engine  # noqa: PLC0415 - see above
 

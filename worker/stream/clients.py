@@ -1,4 +1,4 @@
-"""The clients of aiokafka, which has no types: what passes through them is given its type where it is used."""
+"""Names for objects of aiokafka, which has no types. What passes through them gets its type where it is used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 Consumer: TypeAlias = Any
 """An AIOKafkaConsumer."""
 Client: TypeAlias = Any
-"""An AIOKafkaClient: the connections to the brokers, and what is known of the cluster."""
+"""An AIOKafkaClient: the connections to the brokers, and the cluster's metadata."""
 Answer: TypeAlias = Any
-"""What a broker answers to a request: a struct, as its version has it."""
+"""A broker's answer to a request: a struct whose fields depend on the version."""
 Admin: TypeAlias = Any
 """An AIOKafkaAdminClient."""
 BatchBuilder: TypeAlias = Any
-"""A DefaultRecordBatchBuilder: a batch as it fills."""
+"""A DefaultRecordBatchBuilder: a batch that is being filled."""
 Encoder: TypeAlias = Callable[[int, int, bytes | None, bytes | None, list[tuple[str, bytes | None]]], object | None]
-"""Encodes a record into a batch: its number there, timestamp in ms, key, value, headers. None: the batch is full."""
+"""Encodes a record into a batch, from its number in the batch, timestamp in ms, key, value and headers. It returns None
+if the batch is full."""

@@ -18,7 +18,7 @@ from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import Observer
 from worker.stream.processor import Processor
 from worker.stream.session import Session
-from worker.stream.start.topics import TopicCheck
+from worker.stream.start.topic_check import TopicCheck
 from worker.stream.status import EngineStatus, PartitionState
 from worker.stream.surroundings import Surroundings
 from worker.stream.task import PartitionTask

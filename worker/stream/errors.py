@@ -1,9 +1,10 @@
-"""The engine's own errors, and how errors of the broker are told to people."""
+"""The engine's own errors, the causes of a restart, and the sentences that explain errors to operators."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from typing import NamedTuple, TypeVar
 
 from aiokafka.errors import (
@@ -22,49 +23,74 @@ from worker.stream.rights import REFUSALS, missing_right
 
 T = TypeVar("T")
 
-CAUSES = ("fenced", "timeout", "lost", "breach", "defect", "broker")
-"""What `cause_of` may say."""
 DEFECTS = (NameError, AttributeError, TypeError, LookupError)
-"""What no broker can bring about. Whatever else comes out of the client may be the broker's doing."""
+"""Errors that no broker can cause. Every other error of the client may be caused by a broker."""
+
+
+class Cause(StrEnum):
+    """Why a partition starts again, for logs, metrics and the pause before it. No cause proves what was committed.
+
+    All of them are treated alike (`worker.stream.task.PartitionTask`). The task throws away its producer and its state,
+    waits (`worker.stream.backoff`), takes the next epoch of the transactional id, and restores the state from its
+    topic. If the group revokes the partition meanwhile, the task stops instead.
+    """
+
+    FENCED = "fenced"
+    """Another producer took the next epoch of the transactional id, so the broker rejects this one. Usually the group
+    has given the partition to another worker, and its revocation is on the way."""
+    TIMEOUT = "timeout"
+    """A request to the broker was not answered within its time limit."""
+    LOST = "lost"
+    """An offset of an input cannot be read."""
+    BREACH = "breach"
+    """State and topics do not belong together."""
+    DEFECT = "defect"
+    """The worker has a defect."""
+    BROKER = "broker"
+    """A broker answered with another error, or cannot be reached."""
+
+
+CAUSES = tuple(cause.value for cause in Cause)
 
 
 class NotAssigned(Exception):
-    """The partition is not processed by this worker at the moment."""
+    """This worker does not process the partition now."""
 
 
 class Halt(Exception):
-    """Stop the partition and leave it stopped. The text is a sentence: what is wrong, and the way out."""
+    """The partition must stop until the process is restarted. The text is a sentence that says how to repair it."""
 
 
 class OffsetLost(Exception):
-    """An input cannot be read at the offset that a task goes on at, by what the task knows. The text is a sentence."""
+    """An input cannot be read at the next offset, as far as the task knows. The text is a sentence."""
 
 
 class StateTaken(Exception):
-    """The state or the journal of a partition does not go on where its last transaction ended: somebody else writes
-    there, under another transactional id, or the topic was made anew. The text is a sentence.
+    """The state or the journal of a partition does not continue where its last transaction ended.
+
+    Another system writes there under another transactional id, or the topic was recreated. The text is a sentence.
     """
 
 
 class Breached(Exception):
-    """State and topics do not belong together, by one look at them. The text is a sentence with the way out."""
+    """State and topics do not belong together, as seen once. The text is a sentence that says how to repair it."""
 
     def __init__(self, topic: str, sentence: str) -> None:
         super().__init__(sentence)
         self.topic = topic
-        """Which topic does not fit."""
+        """The topic that does not fit."""
 
 
 def halt_at(partition: int, place: str, error: Exception) -> Halt:
-    """The end of a partition whose processor raised `error`: a broken invariant or a defect."""
+    """The Halt of a partition whose processor raised `error`, which is a broken invariant or a defect."""
     return Halt(
         f"partition {partition} stopped at {place}: {type(error).__name__}: {error}; nothing of its batch was "
-        "committed, and once the cause is removed it goes on from there"
+        "committed; report this with the log, and restart the worker once the cause is removed: it continues there"
     )
 
 
 class Loss(NamedTuple):
-    """An offset that a partition must go on at and that cannot be read: it is out of range, or broken."""
+    """The next offset of an input, which cannot be read because it is out of range or its batch is corrupt."""
 
     topic: str
     offset: int
@@ -72,17 +98,17 @@ class Loss(NamedTuple):
 
     @property
     def is_gone(self) -> bool:
-        """Whether the topic does not have it; else what lies there is broken."""
+        """Whether the topic does not have the offset. If it has, the batch there is corrupt."""
         return isinstance(self.error, OffsetOutOfRangeError)
 
     def for_now(self) -> OffsetLost:
-        """The first time: it may be otherwise when the state has been asked."""
+        """The error to raise the first time. The task then restores its state, which may have a later offset."""
         if self.is_gone:
-            return OffsetLost(f"{self.topic} does not have offset {self.offset}, and the state may be further by now")
+            return OffsetLost(f"{self.topic} does not have offset {self.offset}; the state is restored again")
         return OffsetLost(f"offset {self.offset} of {self.topic} cannot be read ({_text(self.error)})")
 
     def for_good(self, partition: int) -> Halt:
-        """It is so."""
+        """The Halt to raise if the restored state has the same offset."""
         if self.is_gone:
             why = "which the topic does not have (any more, or yet)"
             way_out = (
@@ -91,26 +117,23 @@ class Loss(NamedTuple):
             )
         else:
             why = f"which cannot be read ({_text(self.error)})"
-            way_out = "look after the brokers' disks, let a copy of it lead that can be read, and restart the worker"
+            way_out = "check the brokers' disks, make a replica the leader that can be read, and restart the worker"
         return Halt(
-            f"partition {partition} must go on at offset {self.offset} of {self.topic}, {why}: nothing is skipped "
-            f"silently; {way_out}"
+            f"partition {partition} must continue at offset {self.offset} of {self.topic}, {why}, and skips nothing; "
+            f"{way_out}"
         )
 
 
 class NotReady(Exception):
-    """The worker cannot start, or go on, yet. The text is a sentence; the engine tries again with back-off."""
+    """The worker cannot join the group or stay in it now. The text is a sentence. The engine retries with back-off."""
 
 
 class StepTimeout(Exception):
-    """A step on the broker did not end within its bound."""
+    """A request to the broker was not answered within its time limit."""
 
 
 async def bounded(step: Awaitable[T], ms_max: int, what: str) -> T:
-    """Await a step, but no longer than `ms_max` milliseconds.
-
-    Raises StepTimeout, naming `what`, when the step takes longer.
-    """
+    """Await a step for at most `ms_max` milliseconds. Raises StepTimeout, which names `what`, if it takes longer."""
     try:
         async with asyncio.timeout(ms_max / 1000):
             return await step
@@ -118,19 +141,19 @@ async def bounded(step: Awaitable[T], ms_max: int, what: str) -> T:
         raise StepTimeout(f"{what} did not end within {ms_max} ms") from error
 
 
-def cause_of(error: BaseException) -> str:
-    """The kind of failure, for logs, metrics and the choice of a back-off; never for deciding what was committed."""
+def cause_of(error: BaseException) -> Cause:
+    """The cause of a restart after `error`."""
     if isinstance(error, ProducerFenced | StateTaken):
-        return "fenced"
+        return Cause.FENCED
     if isinstance(error, StepTimeout):
-        return "timeout"
+        return Cause.TIMEOUT
     if isinstance(error, OffsetLost):
-        return "lost"
+        return Cause.LOST
     if isinstance(error, Breached):
-        return "breach"
+        return Cause.BREACH
     if isinstance(error, DEFECTS):
-        return "defect"
-    return "broker"
+        return Cause.DEFECT
+    return Cause.BROKER
 
 
 def sentence_of(
@@ -139,47 +162,53 @@ def sentence_of(
     detail: BaseException | None,
     what_to_grant: Callable[[KafkaError], str] = missing_right,
 ) -> str:
-    """One sentence for an error met at work; `detail` is what the client logged last, which some errors leave out.
+    """One sentence that explains an error and says what to do.
 
-    `what_to_grant` gives the one for an error of `worker.stream.rights.REFUSALS`.
+    `detail` is the error that the client logged last, because some errors leave out their reason. `what_to_grant`
+    explains errors of `worker.stream.rights.REFUSALS`.
     """
     if isinstance(error, DEFECTS):
-        return f"a defect of this worker keeps it from going on ({_text(error)}): its trace is in the log, report it"
-    # An answer of a broker, and what the engine itself found, tell all there is.
-    says_all = isinstance(error, NotReady | OffsetLost | Breached | StateTaken | ProducerFenced) or _is_refusal(error)
-    seen = error if detail is None or says_all else detail
+        return f"this worker has a defect and cannot continue ({_text(error)}): report it with its trace from the log"
+    # An error that a broker answered, or that the engine found itself, is complete without the client's log.
+    is_complete = isinstance(error, NotReady | OffsetLost | Breached | StateTaken | ProducerFenced) or _is_refusal(
+        error
+    )
+    seen = error if detail is None or is_complete else detail
     if isinstance(seen, NotReady | OffsetLost | Breached | StateTaken):
         return str(seen)
     if isinstance(seen, ProducerFenced):
         return (
-            "another worker has taken the partition over; if that goes on, another system on these brokers has the "
-            "same APP_ID: give each its own"
+            "another worker has taken over the partition; if this repeats, another system on these brokers uses the "
+            "same APP_ID: give each system its own"
         )
     if isinstance(seen, SaslAuthenticationFailed | UnsupportedSaslMechanismError):
         return (
-            f"the broker at {servers} refused to authenticate this worker ({_text(seen)}): check the user name, "
+            f"the broker at {servers} did not authenticate this worker ({_text(seen)}): check the user name, "
             "the password and the SASL mechanism"
         )
     if isinstance(seen, REFUSALS):
         return what_to_grant(seen)
     if isinstance(seen, CorruptRecordException):
-        return f"what the broker at {servers} answers cannot be read ({_text(seen)}): look after its disk"
+        return f"the broker at {servers} sends data that cannot be read ({_text(seen)}): check its disks"
     if isinstance(seen, MessageSizeTooLargeError):
         return (
-            f"a topic takes less at once than is to be written to it ({_text(seen)}): raise its max.message.bytes as "
-            "`stockfreeze topics check` says"
+            f"a record is larger than its topic allows ({_text(seen)}): run `stockfreeze topics check`, which names "
+            "the topic and the max.message.bytes it needs"
         )
     if _is_refusal(seen):
-        return f"the broker at {servers} refuses what it is asked for ({_text(seen)})"
-    return f"the broker at {servers} cannot be reached or does not answer ({_text(seen)})"
+        return f"the broker at {servers} rejects a request ({_text(seen)}): check the broker's log"
+    return (
+        f"the broker at {servers} cannot be reached or does not answer ({_text(seen)}): check that it runs, and the "
+        "address in BOOTSTRAP_SERVERS"
+    )
 
 
 def _is_refusal(error: BaseException) -> bool:
-    """Whether a broker has answered with it."""
+    """Whether a broker answered with this error."""
     return isinstance(error, BrokerResponseError) and not isinstance(error, RequestTimedOutError)
 
 
 def _text(error: BaseException) -> str:
-    # As a text, an error of the client begins with its number and its name.
+    # str() of an error of the client would begin with its number and its name.
     what = ", ".join(map(str, error.args)) if isinstance(error, KafkaError) else str(error)
     return f"{type(error).__name__}: {what}" if what else type(error).__name__

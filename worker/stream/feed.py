@@ -1,8 +1,8 @@
-"""From the group's one consumer to the partitions' tasks.
+"""Records on their way from the group's one consumer to the tasks of the partitions.
 
-One coroutine reads for all tasks: so nobody but it waits in the client during a rebalance, a fetch answer wakes nobody
-in vain, and what was fetched is taken over at once, which is what lets the client fetch on. Partitions are paused from
-their assignment until their task has set the offsets; a full buffer leaves its input's records with the client.
+One coroutine reads for all tasks. So only that one waits inside the client during a rebalance, and no task wakes for
+the records of another. It takes over what was fetched at once, so that the client can fetch on. A partition is paused
+from its assignment until its task has set the offsets. If an input's buffer is full, its records stay with the client.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from worker.stream.merge import Merge, Reading
 
 POLL_MS = 100
 CROWDED_POLL_MS = 5
-"""While a buffer is full, the client is asked for the others only, and again soon."""
+"""The poll time while a buffer is full. The client is asked for the other inputs only, so it is asked again soon."""
 RECORDS_PER_POLL = 1000
 NOTHING = TopicPartition("nothing", -1)
-"""Asked for this, the client only learns that its reader is alive."""
+"""A partition that does not exist. A request for it only shows the client that its reader is alive."""
 
 
 class Lane(NamedTuple):
-    """Where the records of one partition go."""
+    """Where the records of one partition go: its merge, and the task to wake."""
 
     merge: Merge
     wake: asyncio.Event
     lost: Callable[[str, int, Exception], None]
-    """Called with the topic, the offset that cannot be read on at, and why."""
+    """Called with the topic, the offset that cannot be read, and the error."""
 
 
 class Feed:
-    """Takes records from the consumer and puts them where they belong."""
+    """Takes records from the consumer and puts each into the lane of its partition."""
 
     def __init__(self, config: EngineConfig, consumer: Consumer) -> None:
         self._config = config
@@ -49,7 +49,7 @@ class Feed:
         """Fetch nothing of newly assigned partitions until they are opened."""
         for source in sources:
             self._consumer.pause(source)
-            # With a position, the client does not look for one that was committed.
+            # With a position, the client does not ask for a committed offset.
             self._consumer.seek(source, 0)
 
     def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
@@ -61,7 +61,7 @@ class Feed:
             self._consumer.resume(source)
 
     def close(self, partition: int) -> None:
-        """Read no more of a partition."""
+        """Stop reading a partition."""
         if self._lanes.pop(partition, None) is None:
             return
         assigned = self._consumer.assignment()
@@ -71,7 +71,7 @@ class Feed:
                 self._consumer.pause(source)
 
     async def observe(self, partition: int) -> None:
-        """Tell the partition's merge what the client knows of each input at this moment."""
+        """Pass to the partition's merge what the client knows of each input now."""
         lane = self._lanes.get(partition)
         if lane is None:
             return
@@ -79,7 +79,7 @@ class Feed:
             lane.merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
 
     async def lags(self, partition: int) -> dict[str, int]:
-        """How many records of each input are neither processed nor in the batch in hand."""
+        """How many records of each input are neither processed nor in the current batch."""
         lane = self._lanes.get(partition)
         if lane is None or TopicPartition(self._config.inputs[0], partition) not in self._consumer.assignment():
             return {}
@@ -98,7 +98,7 @@ class Feed:
         return {source.topic: offset for source, offset in offsets.items()}
 
     def answered_at_ms(self) -> int | None:
-        """When the last fetch answer of an open partition came, by the client's clock; None: nothing open, or none."""
+        """When the latest fetch answer of an open partition came, by the client's clock; None if there is none."""
         answers = [
             self._consumer.last_poll_timestamp(TopicPartition(topic, partition))
             for partition in self._lanes
@@ -107,14 +107,14 @@ class Feed:
         return max((answer for answer in answers if answer is not None), default=None)
 
     async def poll(self) -> None:
-        """Wait for records, a little while, and hand them over.
+        """Wait a short while for records, and put them into their lanes.
 
-        Raises errors of the group or the broker: no partition is read any more then. What concerns one partition, an
-        offset out of range or a batch that cannot be read, is told to it alone.
+        Raises errors of the group or the broker, and then reads no partition any more. An offset out of range or a
+        corrupt batch concerns one partition, so only its lane is informed.
         """
         wanted, crowded = self._wanted()
         try:
-            # Nothing may be awaited between the answer and handing it over: a rebalance could come between.
+            # Nothing may be awaited between the answer and its handover, because a rebalance could come in between.
             batches = await self._consumer.getmany(
                 *wanted, timeout_ms=CROWDED_POLL_MS if crowded else POLL_MS, max_records=RECORDS_PER_POLL
             )
@@ -127,7 +127,7 @@ class Feed:
         except NoOffsetForPartitionError:
             return  # Asked for before the assignment was held; it has a position by now.
         except Exception:
-            # What the client took out before the error is gone with it, and its positions are behind that.
+            # The client has dropped records that it took out before the error, and its positions are behind them.
             self._lanes.clear()
             raise
         for source, records in batches.items():
@@ -141,11 +141,11 @@ class Feed:
             lane.wake.set()
 
     def _lose(self, source: TopicPartition, lane: Lane, offset: int, error: Exception) -> None:
-        self._consumer.pause(source)  # or it would be asked for the same again and again
+        self._consumer.pause(source)  # otherwise each poll would ask for the same offset again
         lane.lost(source.topic, offset, error)
 
     def _wanted(self) -> tuple[list[TopicPartition], bool]:
-        """The inputs to ask for (none: all of them), and whether some are left out because their buffers are full."""
+        """The inputs to ask for (empty: all), and whether some are left out because their buffers are full."""
         wanted = []
         crowded = False
         for partition, lane in self._lanes.items():

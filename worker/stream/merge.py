@@ -1,14 +1,29 @@
 """The order in which the inputs of a partition are processed. Pure: no broker, no clock.
 
-Records are taken by timestamp as far as they are fetched, always in offset order within an input. An input that is
-known to have more than was fetched is waited for (the caller bounds that), so that catching up takes the same order
-every time. A record that `waits` is taken only when every other input was read up to its timestamp, or to its end;
-until then it holds what is behind it in its own input, and nothing else.
+Records are taken by timestamp, and in offset order within an input. If an input is known to have more records than were
+fetched, nothing is taken until they are, so that catching up takes the same order every time. The caller limits that
+wait (`Merge.excuse`).
 
-The end of an input is known from fetch answers alone: an answer may have been under way when the waiting record was
-fetched, the one after it was not. So two answers are needed, and that the position has reached the high watermark they
-told: what lies behind an open transaction is not read yet, though nobody can read it. No request is made: one for the
-end offsets would wait behind the long poll, and lets counts run ahead.
+A record for which `waits` is true (a count, a command) is taken only when every other input has been read up to the
+record's timestamp, or to its end. Until then it holds back what is behind it in its own input, and nothing else.
+
+Only fetch answers prove that an input is at its end. One answer may have been under way when the waiting record was
+fetched, so two are needed. The position must also have reached the high watermark of the answer, because records behind
+an open transaction cannot be read yet. No request for end offsets is sent: it would wait behind the long poll.
+
+A worked example, with inputs `orders` and `stock`, and a count (C) that waits:
+
+    orders   offset 7, timestamp 100     offset 8, timestamp 300
+    stock    offset 4, timestamp 200 C   offset 5, timestamp 250
+
+    1. Offset 7 of orders is taken, because 100 is the least timestamp.
+    2. The heads are now 300 and the count at 200. `orders` has a head later than the count, so it was read up to 200:
+       the count is taken, then offset 5 of stock (250), then offset 8 of orders (300).
+
+    If offset 8 of orders had not been fetched, step 2 would differ. `orders` would have no head, so the count would
+    wait. It would remember how many fetch answers `orders` had. After two more answers, both at its end, nothing
+    older than the count can lie there: the count is taken. If a record with timestamp 150 came with one of them, it
+    would be taken before the count.
 """
 
 from __future__ import annotations
@@ -22,42 +37,48 @@ from worker.stream.records import InputRecord
 
 ANSWERS_NEEDED: Final = 2
 CHUNK_BYTES_MAX: Final = 256 * 1024
-"""A chunk ends with the record that reaches so many: one large count is a chunk of its own, so that the transaction's
-bounds are looked at before the next.
+"""A chunk ends with the record that reaches this size. So a large count is a chunk of its own, and the limits of the
+transaction are checked before the next record.
 """
 
 
 class Reading(NamedTuple):
-    """What the client knows of an input at a moment."""
+    """What the client knows of one input at a moment."""
 
     answered_at_ms: int | None
-    """When the last fetch answer came; None: none yet."""
+    """When the latest fetch answer came; None before the first."""
     position: int
-    """The offset that will be handed out next."""
+    """The offset of the next record that the client hands out."""
     stable_offset: int | None
-    """The end of what a read_committed reader can see, as of the last answer."""
+    """The end for a read_committed reader, as of the latest answer."""
     end_offset: int | None = None
-    """The end of all there is, as of the last answer."""
+    """The high watermark, as of the latest answer: the end with open transactions."""
 
     @property
     def handed_out(self) -> bool:
-        """Whether all that the last answer could give has been handed out."""
+        """Whether every record up to the stable offset of the latest answer has been handed out."""
         return self.answered_at_ms is not None and (self.stable_offset is None or self.position >= self.stable_offset)
 
     @property
     def at_end(self) -> bool:
-        """Whether there was nothing more when the last answer came, in open transactions neither."""
+        """Whether the input had no more records at the latest answer, those of open transactions included."""
         return self.handed_out and (self.end_offset is None or self.position >= self.end_offset)
 
 
 class _Wait(NamedTuple):
-    """What the other inputs had answered when the records up to `offset` began to wait."""
+    """How many answers each input had when the records up to `offset` began to wait."""
 
     offset: int
     answers: tuple[int, ...]
 
 
 class _Input:
+    """The fetched records of one input, and the key by which its head is ordered among the heads of all inputs.
+
+    The key is (timestamp, whether it waits, rank of the input), None while there is no record. So at one timestamp a
+    record that waits comes last.
+    """
+
     __slots__ = ("answers", "bytes", "excused", "key", "rank", "reading", "records", "topic", "wait", "waits")
 
     def __init__(self, topic: str, rank: int) -> None:
@@ -88,7 +109,7 @@ class Merge:
     def put(self, topic: str, records: Sequence[InputRecord]) -> None:
         """Add fetched records of an input, in offset order.
 
-        Nothing is asked about them yet: who reads for all partitions must not fail at the records of one.
+        It does not call `waits`, which may fail: the reader of all partitions must not fail at the records of one.
         """
         entry = self._by_topic[topic]
         entry.excused = False
@@ -96,48 +117,48 @@ class Merge:
         entry.bytes += sum([record.size_bytes for record in records])
 
     def observe(self, topic: str, reading: Reading) -> None:
-        """Take note of what the client knows of an input now."""
+        """Note what the client knows of an input now."""
         entry = self._by_topic[topic]
         if reading.answered_at_ms is not None and reading.answered_at_ms != entry.reading.answered_at_ms:
             entry.answers += 1
         entry.reading = reading
 
     def records_of(self, topic: str) -> int:
-        """How many fetched records of an input are waiting."""
+        """Count the fetched records of an input that are not taken yet."""
         return len(self._by_topic[topic].records)
 
     def bytes_of(self, topic: str) -> int:
-        """How many bytes the fetched records of an input take."""
+        """Sum the sizes of the fetched records of an input that are not taken yet."""
         return self._by_topic[topic].bytes
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is fetched that has not been taken."""
+        """Whether every fetched record has been taken."""
         return not any(entry.records for entry in self._inputs)
 
     @property
     def read_to(self) -> dict[str, int]:
-        """Of every input of which nothing is left here: up to where the client has read it.
+        """The client's position in each input that has no record left here.
 
-        Where that is further than its last record, what lies between can never be handed out: markers, and records of
-        aborted transactions.
+        Between the last record taken and that position lie only transaction markers and aborted or compacted records.
         """
         return {entry.topic: entry.reading.position for entry in self._inputs if not entry.records}
 
     @property
     def lacking(self) -> list[str]:
-        """The inputs that are known to have more, none of which is fetched."""
+        """The inputs that have more records on the broker, but none fetched."""
         return [entry.topic for entry in self._inputs if entry.lacking]
 
     def excuse(self) -> None:
-        """Go on without what is lacking: patience is at its end."""
+        """Stop waiting for the inputs that are lacking, until their next records come."""
         for entry in self._inputs:
             entry.excused = entry.excused or entry.lacking
 
     def take(self, records_max: int) -> list[InputRecord]:
-        """The next records, in order; fewer where an input lacks records, all that is left waits, or they are large.
+        """Take the next records, in order, at most `records_max`.
 
-        Raises Halt when `waits` fails.
+        It returns fewer if an input lacks records, if the rest must wait, or if the records are large. Raises Halt if
+        `waits` fails.
         """
         taken: list[InputRecord] = []
         if self.lacking:
@@ -165,7 +186,10 @@ class Merge:
         records_max: int,
         bytes_kept: int,
     ) -> None:
-        """Take from one input for as long as its head is the next of all: most records follow one of their own."""
+        """Take from one input for as long as its head comes before `limit`.
+
+        Most records follow one of the same input, so this saves choosing an input for each.
+        """
         records, rank = entry.records, entry.rank
         while True:
             record = records.popleft()
@@ -181,7 +205,10 @@ class Merge:
                 return
 
     def _limit_of(self, entry: _Input) -> tuple[int, bool, int] | None:
-        """The least key that another input may take its turn with. What waits while others go on has no turn."""
+        """The key of the next record of another input, None if there is none.
+
+        A waiting record that comes before this input's head is left out, because it could not be taken first.
+        """
         least: tuple[int, bool, int] | None = None
         for other in self._inputs:
             key = other.key
@@ -192,6 +219,7 @@ class Merge:
         return least
 
     def _look(self, entry: _Input) -> None:
+        """Compute the key of an input's head."""
         if not entry.records:
             entry.key, entry.waits = None, False
             return
@@ -207,6 +235,7 @@ class Merge:
             raise halt_at(record.partition, place, error) from error
 
     def _next(self) -> _Input | None:
+        """Choose the input with the least key. If its head must go on waiting, choose the least that need not wait."""
         first: _Input | None = None
         free: _Input | None = None
         for entry in self._inputs:
@@ -222,7 +251,10 @@ class Merge:
         return free
 
     def _released(self, waiting: _Input) -> bool:
-        """Whether the least of all heads, which waits, may be taken: the others have later ones or are at their end."""
+        """Whether the waiting head with the least key may be taken now.
+
+        Each other input must have a later head, or must have answered twice since the wait began and be at its end.
+        """
         if waiting.records[0].offset > waiting.wait.offset:
             waiting.wait = _Wait(waiting.records[-1].offset, tuple(entry.answers for entry in self._inputs))
         return all(

@@ -1,6 +1,8 @@
-"""What the engine tells whoever counts: metrics live outside, so that the engine knows no metrics library.
+"""What the engine reports for metrics, which live outside, so that the engine needs no metrics library.
 
-Callbacks are synchronous and short, run on the event loop, and are made only for what was committed.
+All methods of an observer are called on the event loop, one at a time, so they must return quickly and must not block.
+They must not raise: an exception would end the task or the session that calls. They may be called for several
+partitions in any order, but for one partition they are called in the order in which things happened.
 """
 
 from __future__ import annotations
@@ -16,39 +18,56 @@ class BatchReport(NamedTuple):
 
     partition: int
     outcomes: Mapping[tuple[str, Outcome], int]
-    """Records by topic (full name) and outcome."""
+    """Records by topic (full name) and outcome. Without records, the transaction only counted gaps."""
     timestamps_ms: Sequence[int]
-    """The timestamp of each record: with `committed_at_ms`, how long each took from end to end."""
+    """The timestamp of each record. Compared with `committed_at_ms`, they give the end-to-end time of each."""
     committed_at_ms: int
     transaction_seconds: float
-    """From the begin of the transaction, processing included, to the answer of its commit."""
+    """From the begin of the transaction to the answer to its commit, processing included."""
     outputs: int
-    """Records written, state included."""
+    """How many records were written, the state's included."""
     processor: Processor
-    """What decided it: for what it counted itself."""
+    """The processor of the partition, for what it counted itself. It must only be read, and not kept."""
 
 
-class Observer(Protocol):
-    """Told of everything worth counting."""
-
-    def batch_committed(self, report: BatchReport) -> None:
-        """A transaction was committed; one that only passes over gaps has no records."""
+class PartitionObserver(Protocol):
+    """Is informed of what happens to the task of a partition, apart from its transactions."""
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:
-        """The state of a partition is complete."""
+        """The state of a partition was restored from `records` records, within `seconds`.
+
+        Called at most once per start of a task, not if the state came from memory. The start may still fail afterwards.
+        """
 
     def task_restarted(self, partition: int, cause: str) -> None:
-        """A partition lost its producer and its state, and starts again.
+        """A task lost its producer and its state, and will start again after a pause.
 
-        `cause` is "fenced", "timeout", "lost" (an offset of an input that cannot be read), "breach" (state and topics
-        do not belong together), "defect" or "broker".
+        `cause` is the value of a `worker.stream.errors.Cause`. Called once per failure, before the pause. The task may
+        be stopped during the pause, so a start need not follow.
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:
-        """A partition stopped for good (in this process)."""
+        """A partition stopped until the process is restarted. Called once per partition and process."""
 
     def topic_made_anew(self, partition: int, topic: str) -> None:
-        """A topic has another id than the state of a partition knew, and the partition goes on with it."""
+        """A topic has another id than the state knew, but the same records, so the partition continues with it.
+
+        Called during each start that finds another id, before that id is recorded. So it may be called again for the
+        same id if the start fails.
+        """
+
+
+class Observer(PartitionObserver, Protocol):
+    """Is informed of everything that an engine counts."""
+
+    def batch_committed(self, report: BatchReport) -> None:
+        """A transaction was committed. Called once per transaction, after the answer to its commit.
+
+        It is not called for a transaction whose commit was not answered, although that one may have succeeded.
+        """
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """A rebalance ended: these are the partitions of this worker."""
+        """A rebalance ended: these are all partitions of this worker now. Their tasks have not started yet.
+
+        Called once per rebalance. It is not called when partitions are revoked.
+        """

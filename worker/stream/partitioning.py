@@ -1,4 +1,7 @@
-"""Which partition an account lies in: as Kafka's Java client places a record with that key. Contract section 1."""
+"""How a partition is picked: by the account id, as Kafka's Java client places a record with that key.
+
+Contract section 1. Every input and output of an account lies in this partition, whatever the record's own key.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from functools import lru_cache
 from aiokafka.partitioner import murmur2
 
 
-# The hash is in Python, and asked for with every record.
+# The hash is computed in Python, and needed for every record.
 @lru_cache(maxsize=65_536)
 def partition_of(account_id: str, partition_count: int) -> int:
     """The partition of an account's records.

@@ -1,7 +1,7 @@
-"""Records as they pass through the engine, in and out.
+"""Input and output records of the engine.
 
-An input record is a class of its own, not the client's: it is looked at a dozen times, and compiled, its fields are
-those of a C struct. The client makes it (`worker.stream.kafka.fetched`).
+An input record is a class of the engine, not the client's. It is read about a dozen times, and compiled, its fields are
+those of a C struct. `worker.stream.kafka.fetched` makes the client create it.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import Any, NamedTuple, final
 from mypy_extensions import mypyc_attr
 
 Headers = Sequence[tuple[str, bytes | None]]
-"""A header may have no value, which is not the same as an empty one."""
+"""Names and values. A value of None is a header without value, which differs from an empty one."""
 
 
 @mypyc_attr(acyclic=True)
 @final
 class InputRecord:
-    """A record as read: where it lies, its timestamp in milliseconds since the epoch, and what is in it.
+    """A record as read. `timestamp` is in milliseconds since the epoch.
 
-    A value of None is a tombstone; a name of a header may come more than once. `size_bytes` is that of key and value.
+    A value of None is a tombstone. A header name may come more than once. `size_bytes` is the size of key and value.
     """
 
     __slots__ = ("headers", "key", "offset", "partition", "size_bytes", "timestamp", "topic", "value")
@@ -46,7 +46,7 @@ class InputRecord:
 
 
 def input_records(topic: str, partition: int, batch: Iterable[Any]) -> list[InputRecord]:
-    """The records of a batch as the client reads it, which lies in a partition of a topic."""
+    """Make input records of a batch that the client read from a partition of a topic."""
     return [
         InputRecord(topic, partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers))
         for record in batch
@@ -54,9 +54,9 @@ def input_records(topic: str, partition: int, batch: Iterable[Any]) -> list[Inpu
 
 
 class OutputRecord(NamedTuple):
-    """A record to write, in the partition of the processor.
+    """A record to write into the processor's partition of any topic, the state topic included.
 
-    `topic` is the full name; the state topic is one like the others (value None: tombstone).
+    `topic` is the full name. A value of None is a tombstone.
     """
 
     topic: str
@@ -66,6 +66,5 @@ class OutputRecord(NamedTuple):
 
 
 Output = tuple[str, bytes | None, bytes | None, Headers]
-"""The fields of an `OutputRecord`, or one: a plain tuple takes a fifth of the time to make, and there are several an
-event.
+"""An `OutputRecord`, or its fields as a plain tuple, which takes a fifth of the time to make. Each event makes several.
 """

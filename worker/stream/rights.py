@@ -1,7 +1,7 @@
-"""Which right is missing, in the words of Kafka's access rules: what to grant, on what.
+"""Which access right is missing, as a sentence that says what to grant, in the terms of Kafka's access control.
 
-A broker leaves topics that one may not describe out of the list of all: who lacks that right would look for missing
-topics. So those that are not listed are asked for by name, which is refused where the right is missing.
+A broker leaves topics that a user may not describe out of the list of all topics, so they seem to be missing. So topics
+that are not listed are requested by name, and the broker rejects that if the right is missing.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ REFUSALS: Final = (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
-"""Errors that a broker answers where a right is missing."""
+"""Errors that a broker answers if a right is missing."""
 
 
 async def hidden_topics(admin: Admin, names: Sequence[str]) -> list[str]:
-    """Those of `names` that the user may not describe: whether they exist, the broker does not say. Creates none."""
+    """Find those of `names` that the user may not describe, whether they exist or not. Creates no topic."""
     if not names:
         return []
-    answer = await admin._send_request(MetadataRequest(list(names), allow_auto_topic_creation=False))  # noqa: SLF001 # its public way may create them
+    answer = await admin._send_request(MetadataRequest(list(names), allow_auto_topic_creation=False))  # noqa: SLF001 # its public method may create them
     codes = {topic["topic"]: topic["error_code"] for topic in answer.to_object()["topics"]}
     return [name for name in names if codes.get(name) == TopicAuthorizationFailedError.errno]
 
 
 def hidden_sentence(user: object, hidden: Sequence[str]) -> str:
-    """What to do about topics that are hidden from `user`."""
+    """The sentence on topics that `user` may not describe."""
     return (
-        f"{user_text(user)} lacks the right Describe on {_some(hidden, 'topic')}, so it cannot be seen whether "
+        f"{user_text(user)} lacks the right Describe on {_some(hidden, 'topic')}, so it is not known whether "
         f"{'it exists' if len(hidden) == 1 else 'they exist'}: grant what the README lists under Rights"
     )
 
@@ -53,9 +53,9 @@ def missing_right(
     of_topic: Callable[[str], str] = lambda _: "Read or Write",
     of_group: str = "Read",
 ) -> str:
-    """What to grant after one of REFUSALS.
+    """The sentence on what to grant after one of REFUSALS.
 
-    `of_topic` gives the right that is used on a topic, `of_group` is that on a group.
+    `of_topic` returns the right that is used on a topic, `of_group` is the one on a group.
     """
     names = [str(name) for argument in error.args for name in _listed(argument)]
     match error:
@@ -67,16 +67,16 @@ def missing_right(
         case TransactionalIdAuthorizationFailed():
             lacks = f"Write on transactional id {names[0] if names else ''}".rstrip()
         case _:
-            # Who may write to some topic may also have a producer that is idempotent.
+            # A user who may write to any topic may also use an idempotent producer.
             lacks = "Write on the topics that are to be written"
     return f"{user_text(user)} lacks the right {lacks}: grant what the README lists under Rights"
 
 
 def right_of_worker(config: EngineConfig) -> Callable[[str], str]:
-    """The rights that a worker uses on its topics."""
+    """Return the function from a topic to the rights that a worker uses on it."""
 
     def right(topic: str) -> str:
-        if topic in (config.state_topic, config.journal_topic):  # what it writes there, it looks at when it starts
+        if topic in (config.state_topic, config.journal_topic):  # it reads at its start what it wrote there
             return "Read or Write"
         return "Read" if topic in config.inputs else "Write"
 
@@ -84,7 +84,7 @@ def right_of_worker(config: EngineConfig) -> Callable[[str], str]:
 
 
 def user_text(user: object) -> str:
-    """Who lacks a right; None: who did not log in by a name."""
+    """Name the user who lacks a right. `user` is None without a user name."""
     return f"the Kafka user {user}" if user else "the Kafka user of this client"
 
 

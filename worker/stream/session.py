@@ -1,7 +1,7 @@
-"""One membership in the consumer group: from the consumer's start to its end, with the tasks of its partitions.
+"""One membership in the consumer group, from the consumer's start to its end, with the tasks of its partitions.
 
-The callbacks of a rebalance only start and stop tasks. When the surroundings change so that nothing may be processed,
-or the client does not recover by itself, the session ends with an error and the engine begins another one.
+The callbacks of a rebalance only start and stop tasks. The session ends with an error if nothing may be processed any
+more, or if the client does not recover by itself. Then the engine begins another session.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
 from worker.stream.kafka.assignor import assignor_with
-from worker.stream.start.topics import TopicCheck, TopicsSeen
+from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.status import PartitionState
 from worker.stream.surroundings import Surroundings
@@ -27,13 +27,28 @@ log = logging.getLogger(__name__)
 
 MEASURE_SECONDS = 1.0
 CHECKS_FAILED_MAX = 2
-"""A topic may be missing from one answer while a broker starts; the second one counts."""
+"""How many checks in a row must fail. While a broker starts, one answer may lack a topic."""
 DUPLICATE_REBALANCES = 6
 DUPLICATE_SECONDS = 30.0
 
 
+def pair_topics(assigned: Iterable[TopicPartition], inputs: Collection[str]) -> tuple[set[int], list[str]]:
+    """Find the partitions of which all inputs are assigned. The others are returned as sorted topic/partition."""
+    topics_by_partition: dict[int, set[str]] = {}
+    for source in assigned:
+        topics_by_partition.setdefault(source.partition, set()).add(source.topic)
+    paired = {partition for partition, topics in topics_by_partition.items() if topics == set(inputs)}
+    unpaired = sorted(
+        f"{topic}/{partition}"
+        for partition, topics in topics_by_partition.items()
+        if partition not in paired
+        for topic in topics
+    )
+    return paired, unpaired
+
+
 class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
-    """Membership in the group, once. `halted` outlives it: a halted partition stays so in this process."""
+    """One membership in the group. `halted` outlives it, because a halted partition stays halted in this process."""
 
     def __init__(
         self, surroundings: Surroundings, check: TopicCheck, topics: TopicsSeen, halted: dict[int, PartitionTask]
@@ -75,7 +90,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self._closed = False
 
     async def run(self) -> None:
-        """Process until cancelled. Raises NotReady, or an error of the broker, when another session must be begun."""
+        """Process until cancelled. Raises NotReady or an error of the broker if another session must begin."""
         await bounded(self._consumer.start(), self._config.step_ms_max, "connecting")
         self._began_at = self._clock.monotonic()
         self._consumer.subscribe(list(self._config.inputs), listener=self)
@@ -87,7 +102,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
     async def close(self) -> None:
         """Stop the tasks, then leave the group in the background.
 
-        A rebalance that is under way still assigns partitions then: nobody would end a task that began with them.
+        A rebalance under way may still assign partitions. They are ignored, because no one would stop their tasks.
         """
         self._closed = True
         self.joined = False
@@ -96,13 +111,13 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
 
     @property
     def problem(self) -> str | None:
-        """A sentence on what keeps this worker from its work, or None."""
+        """What keeps this worker from processing, as a sentence; None if nothing does."""
         if self._broker_problem is not None:
             return self._broker_problem
         if self._unpaired:
             return (
-                "the group gave this worker only some topics of a partition "
-                f"({', '.join(self._unpaired)}): all members must read the same topics"
+                "the group assigned this worker only some topics of a partition "
+                f"({', '.join(self._unpaired)}): stop every member of the group that reads other topics"
             )
         now = self._clock.monotonic()
         if (
@@ -111,17 +126,17 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             and now - self._rebalances[0] < DUPLICATE_SECONDS
         ):
             return (
-                f"the group rebalances without end: the member id {self._config.group_instance_id} "
-                "(group_instance_id) seems to be used by two workers"
+                f"the group keeps rebalancing, perhaps because two workers have the member id "
+                f"{self._config.group_instance_id} (group_instance_id): give each worker its own"
             )
         if not self.joined and now - self._began_at > self._config.join_ms_max / 1000:
-            return f"the group {self._config.app_id} has not given this worker its partitions yet"
+            return f"the group {self._config.app_id} has not assigned this worker its partitions yet"
         return None
 
     # -- rebalances
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
-        """Stop all tasks: the client's protocol takes everything away, and gives some of it back."""
+        """Stop all tasks. The client's protocol revokes every partition, and assigns some of them again."""
         self.joined = False
         self._began_at = self._clock.monotonic()
         if revoked:
@@ -129,21 +144,11 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         await self._stop_tasks()
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
-        """Start a task for every partition number of which all topics are here."""
+        """Start a task for each partition of which all input topics are assigned."""
         if self._closed:
             return
         self._feed.hold(assigned)
-        topics_by_partition: dict[int, set[str]] = {}
-        for source in assigned:
-            topics_by_partition.setdefault(source.partition, set()).add(source.topic)
-        complete = set(self._config.inputs)
-        paired = {partition for partition, topics in topics_by_partition.items() if topics == complete}
-        self._unpaired = sorted(
-            f"{topic}/{partition}"
-            for partition, topics in topics_by_partition.items()
-            if partition not in paired
-            for topic in topics
-        )
+        paired, self._unpaired = pair_topics(assigned, self._config.inputs)
         log.info("partitions assigned", extra={"partitions": sorted(paired), "unpaired": self._unpaired})
         for partition in self._surroundings.memories.keys() - paired:
             del self._surroundings.memories[partition]
@@ -173,17 +178,20 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
     async def _read(self) -> None:
         while True:
             await self._feed.poll()
-            await asyncio.sleep(0)  # while the client has records, asking for them gives nobody else a turn
+            await asyncio.sleep(0)  # while the client has records, `poll` does not let other tasks run
 
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_SECONDS)
-            # Together: a broker that does not answer about one must not make the others wait.
+            # At once, because a broker that does not answer for one partition must not delay the others.
             await asyncio.gather(*(task.measure(self._feed) for task in self.tasks.values()))
             self._note_silence()
 
     def _note_silence(self) -> None:
-        """Whether fetches are still answered: the client retries for ever, and tells nobody."""
+        """Check that fetches are answered, because the client retries them without end and reports nothing.
+
+        Raises NotReady after a long silence.
+        """
         answered_at = self._feed.answered_at_ms()
         now = self._clock.monotonic()
         if answered_at is None or answered_at != self._answer[0]:
@@ -191,12 +199,12 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
             return
         silence_ms = (now - self._answer[1]) * 1000
         if silence_ms > 4 * self._config.silence_ms_max:
-            raise NotReady(f"no fetch was answered for {silence_ms / 1000:.0f} s; connecting anew")
+            raise NotReady(f"no fetch was answered for {silence_ms / 1000:.0f} s; the worker reconnects")
         if silence_ms > self._config.silence_ms_max and self._broker_problem is None:
             self._complain(f"no fetch was answered for {silence_ms / 1000:.0f} s")
 
     async def _watch(self) -> None:
-        """The topics must stay as they were when the group was joined."""
+        """Check again and again that the topics are as they were when this worker joined the group."""
         failed = 0
         while True:
             await asyncio.sleep(self._config.topic_check_interval_ms / 1000)
@@ -207,7 +215,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
                 self._complain(str(error))
                 if failed >= CHECKS_FAILED_MAX:
                     raise
-            except Exception as error:  # noqa: BLE001 - the tasks see for themselves whether they can go on
+            except Exception as error:  # noqa: BLE001 - the tasks find out by themselves whether they can continue
                 self._complain(self._surroundings.explain(error))
             else:
                 failed = 0
@@ -218,8 +226,8 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         changed = KnownTopics(self._ids).changed(ids)
         if changed:
             raise NotReady(
-                f"{', '.join(changed)} was deleted and made anew: every partition starts again, and compares what its "
-                "state says with what the topics hold"
+                f"{', '.join(changed)} was deleted and recreated: every partition starts again, and compares its state "
+                "with the topics"
             )
         for task in self.tasks.values():
             task.confirm_topics()
@@ -229,9 +237,9 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         known = {topic: self._consumer.partitions_for_topic(topic) or () for topic in self._config.inputs}
         unknown = [topic for topic, partitions in known.items() if len(partitions) < count]
         if unknown:
-            # The client asks for metadata over a connection that it never gives up, though it may be dead without a
-            # sign: and who does not know of a partition cannot read it.
-            raise NotReady(f"the client does not learn of the partitions of {', '.join(unknown)}; connecting anew")
+            # The client asks for metadata on a connection that it never closes, even if the other end is gone. Without
+            # metadata of a partition it cannot read it.
+            raise NotReady(f"the client has no metadata for partitions of {', '.join(unknown)}; it reconnects")
 
     def _complain(self, problem: str) -> None:
         self._broker_problem = problem

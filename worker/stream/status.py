@@ -1,33 +1,71 @@
-"""What the engine says of itself: the state of each partition, and whether the worker is ready."""
+"""The engine's status for health, metrics and logs: the state of each partition, and whether the worker is ready.
+
+`PartitionState` is also the state machine of `worker.stream.task.PartitionTask`, which changes it through
+`PARTITION_TRANSITIONS`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 
 class PartitionState(StrEnum):
-    """Where a partition's task is."""
+    """What the task of a partition is doing.
+
+    ::
+
+        STARTING ──► RESTORING ──► RUNNING ┄┄ reported as STALLED
+           ▲  │          │            │
+           │  └──────────┴────────────┤ the broker failed, or the producer was fenced
+           │                          ▼
+           └───────────────────── BACKING_OFF
+
+        STARTING, RESTORING, RUNNING, BACKING_OFF ──► HALTED   only a restart of the process helps
+        STARTING, RESTORING, RUNNING, BACKING_OFF ──► STOPPED  revoked, or the engine stops
+
+    A transaction that fails goes to BACKING_OFF at once, also when it halts or stops the partition afterwards: from
+    that moment on nobody may read the processor, because it holds what was not committed.
+    """
 
     STARTING = "starting"
-    """Fences its predecessor."""
+    """The task fences the partition's earlier producers."""
     RESTORING = "restoring"
-    """Reads its state."""
+    """The task reads the state topic."""
     RUNNING = "running"
+    """The task processes records."""
     STALLED = "stalled"
-    """Running, but stands still although there is something to process."""
+    """The task runs, has records to process, and commits none. Only reported: the task itself stays RUNNING."""
     BACKING_OFF = "backing_off"
-    """The broker failed it; it starts again soon."""
+    """The task failed, and starts again after a pause."""
     HALTED = "halted"
-    """Stopped, and stays so until the process is restarted: somebody has to look."""
+    """The task ended, and does not start again in this process: an operator must remove the cause."""
     STOPPED = "stopped"
-    """Taken away, or the engine stops."""
+    """The task ended because the partition was revoked or the engine stops."""
+
+
+_ENDS: Final = frozenset({PartitionState.HALTED, PartitionState.STOPPED})
+
+PARTITION_TRANSITIONS: Final[Mapping[PartitionState, frozenset[PartitionState]]] = {
+    PartitionState.STARTING: frozenset({PartitionState.RESTORING, PartitionState.BACKING_OFF}) | _ENDS,
+    PartitionState.RESTORING: frozenset({PartitionState.RUNNING, PartitionState.BACKING_OFF}) | _ENDS,
+    PartitionState.RUNNING: frozenset({PartitionState.BACKING_OFF}) | _ENDS,
+    PartitionState.STALLED: frozenset(),
+    PartitionState.BACKING_OFF: frozenset({PartitionState.STARTING}) | _ENDS,
+    PartitionState.HALTED: frozenset(),
+    PartitionState.STOPPED: frozenset(),
+}
+"""By state: the states that a task may change to. See the drawing at `PartitionState`."""
 
 
 @dataclass(frozen=True)
 class RestoreProgress:
-    """How far a restore has come: records read, the offset reached, and the offset behind which it is complete."""
+    """How far a restore has come.
+
+    It counts the records read so far. It is complete once `offset` is greater than `target_offset`.
+    """
 
     records: int
     offset: int
@@ -36,29 +74,30 @@ class RestoreProgress:
 
 @dataclass(frozen=True)
 class PartitionStatus:
-    """One partition of this worker."""
+    """The status of one partition of this worker."""
 
     state: PartitionState
     reason: str | None = None
-    """A sentence, for every state that needs one."""
+    """Why the partition is stalled, backing off or halted, as a sentence; None in other states."""
     lag: Mapping[str, int] = field(default_factory=dict)
-    """Records not yet processed, by input topic. Of a halted partition: offsets, so markers and aborted ones too."""
+    """Records not yet processed, by input topic. Unless the partition runs, offsets are counted instead, so transaction
+    markers and aborted records are included."""
     restore: RestoreProgress | None = None
-    """The last restore, or the one going on."""
+    """The latest restore, finished or not."""
 
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """The engine as a whole."""
+    """The status of the engine as a whole."""
 
     joined: bool
-    """Whether the group has given this worker its partitions (which may be none)."""
+    """Whether the consumer group has assigned this worker its partitions, possibly none."""
     problem: str | None
-    """A sentence on what keeps the whole worker from its work."""
+    """What keeps the whole worker from processing, as a sentence; None if nothing does."""
     partitions: Mapping[int, PartitionStatus]
 
     @property
     def ready(self) -> bool:
-        """Whether every partition of this worker is being processed, and none stands still with lag."""
+        """Whether every partition of this worker is being processed, and none is stalled."""
         running = all(partition.state is PartitionState.RUNNING for partition in self.partitions.values())
         return self.joined and self.problem is None and running

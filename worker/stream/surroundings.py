@@ -1,4 +1,4 @@
-"""What every part of the engine needs, in one argument."""
+"""What sessions, tasks and starts share: settings, clock, observer, logs, and states kept in memory."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from worker.stream.rights import missing_right, right_of_worker
 from worker.stream.state.memory import Memory
 
 DETAIL_SECONDS_MAX = 10.0
-"""An error the client logged longer ago than this does not explain one that is seen now."""
+"""The greatest age of an error in the client's log that may explain a new one."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """The settings, and the ways to time, chance and whoever watches."""
+    """What sessions, tasks and starts share, in one argument."""
 
     config: EngineConfig
     processors: Callable[[int, int], Processor]
-    """Makes the processor of (partition, partition count)."""
+    """Makes an empty processor from a partition and the partition count."""
     observer: Observer
     clock: Clock
     chance: Chance
@@ -35,10 +35,10 @@ class Surroundings:
     client_log: ClientLog
     complaints: RateLimit
     memories: dict[int, Memory] = field(default_factory=dict)
-    """By partition: the states of partitions that were taken away, until it is known who has them now."""
+    """By partition: the states of revoked partitions, until the group has assigned them again."""
 
     def explain(self, error: BaseException) -> str:
-        """One sentence for an error of the broker."""
+        """Explain an error in one sentence."""
         detail = self.client_log.last_error(DETAIL_SECONDS_MAX)
         return sentence_of(error, self.config.client.get("bootstrap_servers"), detail, self._what_to_grant)
 

@@ -1,7 +1,8 @@
-"""The task of one partition: fence, restore, seek, then batch after batch, each one transaction.
+"""The task of one partition: fence earlier producers, restore the state, then process batch after batch.
 
-Whatever goes wrong on the broker ends the same way: the producer and the state are thrown away, and the start is done
-again, because only the state topic knows what was committed. What goes wrong in the processor stops the partition.
+Each batch is one transaction. After any error of the broker the task throws away its producer and its state, and starts
+again, because only the state topic proves what was committed. `worker.stream.errors.Cause` lists these errors, a fenced
+producer among them. An error of the processor halts the partition.
 """
 
 from __future__ import annotations
@@ -14,33 +15,33 @@ from typing import Final, TypeVar
 
 from aiokafka.errors import KafkaError
 
+from worker.stream.backoff import Backoff
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
 from worker.stream.feed import Feed, Lane
 from worker.stream.merge import Merge
 from worker.stream.processor import Processor
 from worker.stream.records import InputRecord, OutputRecord
-from worker.stream.start.starting import PartitionStart, Standing
+from worker.stream.start.partition_start import PartitionStart, Standing
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import NO_ANCHORS, KnownTopics, encode_known_topics
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import TOPICS_KEY, LastRecord, last_records
-from worker.stream.state.progress import InputProgress
-from worker.stream.status import PartitionState, PartitionStatus, RestoreProgress
+from worker.stream.status import PARTITION_TRANSITIONS, PartitionState, PartitionStatus, RestoreProgress
 from worker.stream.surroundings import Surroundings
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
 from worker.stream.transactions.transaction import TransactionWriter
+from worker.stream.transitions import next_state
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 WAIT_SECONDS = 0.01
-"""How often a task that holds records back looks at the client again."""
+"""How often a task that holds records back asks the client for news."""
 EXPECTED = (KafkaError, StepTimeout, OffsetLost, Breached, StateTaken)
-"""Errors whose sentence says all there is: their trace is not logged."""
+"""Errors whose sentence is enough, so their trace is not logged."""
 NO_IDS: Final[Mapping[str, bytes]] = {}
-RUN_MS_LONG = 30_000
-"""A task that ran so long worked, though it may have had nothing to commit: what ended it is a new failure."""
 
 
 class PartitionTask:
@@ -61,49 +62,48 @@ class PartitionTask:
         self._feed = feed
         self._partition_count = partition_count
         self._ids = ids
-        """Of the topics, as they were when the session began."""
+        """The ids of the topics, as they were when the session began."""
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
         self.processor: Processor
-        """What holds the state; there is none before a restore begins."""
+        """It holds the state. The attribute is unset before the first restore."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
         self._offsets: Mapping[str, int] = {}
-        """Where each input goes on, as it was committed last; empty: not known yet."""
+        """The next offset of each input, as last committed; empty before the first restore."""
         self._moved_at = self._clock.monotonic()
 
         self._running: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._wake = asyncio.Event()
         self._between = asyncio.Lock()
-        """Held during a transaction: whoever has it sees only what was committed."""
+        """Held during a transaction, so a reader that holds it sees only committed state."""
         self._lost: Loss | None = None
         self._losses: dict[str, int] = {}
         """By topic: the offset whose loss made this task start again."""
-        self._failures = 0
-        """Since it last worked: that it could begin to read says nothing, as the next transaction may fail again."""
+        self._backoff = Backoff(surroundings.config)
         self._ran_at: float | None = None
-        """Since when it reads; None: it does not yet."""
+        """When it began to read; None: it does not read yet."""
         self._state_offset = -1
         self._breached_topic: str | None = None
-        """The topic that did not fit at the start before this one."""
+        """The topic that did not fit at the previous start."""
         self._topics = KnownTopics()
-        """As they are in the state, with the transaction in hand."""
+        """The topics that the state belongs to, the current transaction included."""
         self._anchors: Mapping[str, LastRecord] = NO_ANCHORS
-        """What was read last when the ids were confirmed for the last time but one, for the next transaction."""
+        """The last records at the confirmation of ids before the latest one. The next transaction writes them."""
         self._candidates: Mapping[str, LastRecord] = NO_ANCHORS
-        """What was read last when they were confirmed for the last time."""
+        """The last records at the latest confirmation of ids."""
         self._progress: InputProgress | None = None
 
     # -- from outside
 
     def start(self) -> None:
-        """Begin."""
+        """Begin to process. Called once."""
         self._running = asyncio.get_running_loop().create_task(self._run(), name=f"partition {self.partition}")
 
     async def stop(self) -> None:
-        """Finish or abort the batch in hand, within the bounds, and end."""
+        """Finish or abort the current batch within the time limits, and end."""
         running = self._running
         self._stopping.set()
         self._wake.set()
@@ -115,51 +115,54 @@ class PartitionTask:
         await asyncio.wait({running}, timeout=2 * self._config.abort_ms_max / 1000)
 
     async def read(self, look: Callable[[Processor], T]) -> T:
-        """Let `look` see the committed state. Raises NotAssigned while there is none."""
+        """Return what `look` makes of the committed state. Raises NotAssigned unless the partition runs."""
         async with self._between:
             if self.state is not PartitionState.RUNNING:
                 raise NotAssigned(f"partition {self.partition} is {self.state.value} here")
             return look(self.processor)
 
     async def measure(self, feed: Feed) -> None:
-        """Take the lag, note whether the partition moves, and have it look for gaps: they wake nobody.
+        """Measure the lag, and wake the task so that it commits gaps, because gaps alone do not wake it.
 
-        `feed` is the present session's: a halted task outlives its own.
+        `feed` belongs to the current session, because a halted task outlives its own.
         """
         if self.state is not PartitionState.RUNNING:
-            await self._measure_what_waits(feed)
+            await self._measure_unread(feed)
             return
         self.lags = await feed.lags(self.partition)
         if not any(self.lags.values()):
             self._moved_at = self._clock.monotonic()
         self._wake.set()
 
-    async def _measure_what_waits(self, feed: Feed) -> None:
-        """The lag of a partition that nobody reads, halted or starting again: it may be piling up."""
+    async def _measure_unread(self, feed: Feed) -> None:
+        """Measure the lag of a partition that is halted or starts again: it may grow, although no task reads."""
         if not self._offsets:
             return
         try:
             ends = await feed.ends(self.partition)
         except (KafkaError, StepTimeout):
-            return  # what was found last stands
+            return  # the lag measured before stays
         self.lags = {topic: max(0, ends[topic] - offset) for topic, offset in self._offsets.items()}
 
     def confirm_topics(self) -> None:
-        """The topics still have the ids that this task began with: what was read before can be relied on.
+        """Note that the topics still have the ids that this task began with, so what it read came from them.
 
-        An answer about ids may be a little old, so it is taken to confirm what was read at the answer before it.
+        An answer about ids may be slightly outdated. So it confirms only what was read before the previous answer.
         """
         if self.state is PartitionState.RUNNING and self._progress is not None:
             self._anchors = self._candidates
             self._candidates = last_records(self._progress.positions())
 
     def status(self) -> PartitionStatus:
-        """What is told to the outside."""
+        """The status for health, metrics and logs."""
         state, reason = self.state, self.reason
         still_seconds = self._clock.monotonic() - self._moved_at
         if state is PartitionState.RUNNING and any(self.lags.values()) and still_seconds > self._config.stall_ms / 1000:
             state = PartitionState.STALLED
-            reason = f"partition {self.partition} stands still for {still_seconds:.0f} s with records to process"
+            reason = (
+                f"partition {self.partition} has records to process, but has committed none for {still_seconds:.0f} s: "
+                "look at the worker's log for what the broker answers"
+            )
         return PartitionStatus(state, reason, dict(self.lags), self.restore_progress)
 
     # -- the life of a task
@@ -169,18 +172,25 @@ class PartitionTask:
             while not self._stopping.is_set():
                 try:
                     await self._live()
-                except Halt as halt:
-                    self._halt(halt)
-                    return
+                except Halt:
+                    raise
                 except Exception as error:  # noqa: BLE001 - its class decides the log and the back-off, nothing else
                     await self._back_off(error)
+        except Halt as halt:
+            self._halt(halt)
         finally:
             if self.state is not PartitionState.HALTED:
-                self.state = PartitionState.STOPPED
+                self._enter(PartitionState.STOPPED)
+
+    def _enter(self, state: PartitionState) -> None:
+        """Change the state. Raises ForbiddenTransition, which halts the partition, if that is a defect."""
+        self.state = next_state(f"partition {self.partition}", self.state, state, PARTITION_TRANSITIONS)
 
     async def _live(self) -> None:
-        """From a new producer to the first error."""
-        self.state, self.reason, self._lost, self._ran_at = PartitionState.STARTING, None, None, None
+        """Process with a new producer, until an error or a stop."""
+        if self.state is not PartitionState.STARTING:
+            self._enter(PartitionState.STARTING)
+        self.reason, self._lost, self._ran_at = None, None, None
         memory = self._surroundings.memories.pop(self.partition, None)
         writer = TransactionWriter(self._config, self.partition, self._clock, self._surroundings.reaper)
         try:
@@ -202,14 +212,14 @@ class PartitionTask:
             await writer.discard()
 
     async def _start(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
-        """Find out where to go on. Raises Halt where state and topics do not belong together, by two looks."""
+        """Fence, restore, and find the next offsets. Raises Halt if state and topics do not fit twice in a row."""
         start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
         await start.fence(writer)
-        self.state = PartitionState.RESTORING
+        self._enter(PartitionState.RESTORING)
         try:
             standing = await start.run(writer, memory)
         except Breached as breach:
-            # A node that slept may have answered as things were: what it said is believed when it is said again.
+            # A broker that was paused may have answered with outdated facts, so only a second misfit counts.
             if self._breached_topic == breach.topic:
                 raise Halt(str(breach)) from None
             self._breached_topic = breach.topic
@@ -239,7 +249,7 @@ class PartitionTask:
         offsets = {topic: next_offsets[topic] for topic in self._config.inputs}
         self._offsets = offsets
         self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
-        self.state = PartitionState.RUNNING
+        self._enter(PartitionState.RUNNING)
         self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
         patient_until: float | None = None
@@ -256,14 +266,14 @@ class PartitionTask:
                 read_to = merge.read_to
                 await self._wake.wait()
                 if merge.read_to == read_to and progress.is_behind(read_to):
-                    # Nothing but markers, and nothing has come since: the group's offsets must not stay before them.
+                    # Only markers lie there, and no record came since. The group's offsets must not stay before them.
                     await self._transact(writer, merge, chunk, progress, breaker)
             else:
                 now = self._clock.monotonic()
                 patient_until = patient_until or now + self._config.fetch_patience_ms / 1000
                 if now >= patient_until:
                     merge.excuse()
-                await self._wait_a_little()
+                await self._wait_for_news()
 
     async def _transact(
         self,
@@ -273,7 +283,7 @@ class PartitionTask:
         progress: InputProgress,
         breaker: Breaker,
     ) -> None:
-        """One transaction, begun with `chunk`, and with what else can be taken meanwhile; it may be of gaps alone."""
+        """Commit one transaction: `chunk`, and the records that arrive meanwhile. Without records it commits gaps."""
         async with self._between:
             try:
                 batch = Batch(self._config, self._clock, self.partition, self.processor, progress, breaker)
@@ -283,7 +293,7 @@ class PartitionTask:
                     if room:
                         await self._feed.observe(self.partition)
                     chunk = merge.take(room)
-                if not batch.tripped:  # then what was taken is not decided to its end
+                if not batch.tripped:  # a breaker that opened leaves records of the chunk undecided
                     progress.pass_over(merge.read_to)
                 topics = self._anchor(writer)
                 await batch.flush(writer.append, writer.journal_end)
@@ -292,29 +302,30 @@ class PartitionTask:
                 self._state_offset = await writer.commit(offsets)
                 self._offsets, self._topics = offsets, topics
             except BaseException:
-                # Before the lock is given back: what the processor holds now was not committed.
-                self.state = PartitionState.BACKING_OFF
+                # Before the lock is released, because the processor now holds what was not committed.
+                self._enter(PartitionState.BACKING_OFF)
                 raise
-        self._moved_at, self._failures = self._clock.monotonic(), 0
+        self._moved_at = self._clock.monotonic()
+        self._backoff.committed()
         self._surroundings.observer.batch_committed(batch.report())
         if batch.tripped:
             bad_max, window = self._config.breaker_bad_max, self._config.breaker_window
             raise Halt(
                 f"partition {self.partition}: {bad_max} of its last {window} records were dead-lettered, so it was "
-                "stopped rather than dead-letter the topic; look at the dead letters, correct the cause at its "
-                "producer, and restart the worker"
+                "stopped: look at the dead letters, correct the cause in the system that sends the records, and "
+                "restart the worker"
             )
 
     def _anchor(self, writer: TransactionWriter) -> KnownTopics:
-        """Write what was read by topics whose ids were confirmed since; gives what the state says then."""
+        """Append the confirmed last records of the inputs if they changed. Return the topics as the state has them."""
         if self._anchors == self._topics.anchors:
             return self._topics
         topics = replace(self._topics, anchors=self._anchors)
         writer.append([OutputRecord(self._config.state_topic, TOPICS_KEY, encode_known_topics(topics))])
         return topics
 
-    async def _wait_a_little(self) -> None:
-        """Until records come, or the client may know more."""
+    async def _wait_for_news(self) -> None:
+        """Wait until records come, or until the client may know more."""
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 await self._wake.wait()
@@ -328,15 +339,17 @@ class PartitionTask:
         self._wake.set()
 
     def _check_lost(self, merge: Merge, begun_at: Mapping[str, int]) -> None:
-        """Whether an input can be read where the task goes on. Raises Halt, or OffsetLost where it may be yet.
+        """Check that every input can be read at its next offset. Raises OffsetLost the first time, then Halt.
 
-        What was read before it is processed first. Then the state is asked once more: who slept may find gone what
-        another worker has processed meanwhile, and what cannot be read may be whole the next time.
+        Records read before that offset are processed first. Then the state is restored once more: while this worker
+        was paused, another one may have processed records that are deleted now. And what cannot be read once may be
+        readable the next time.
         """
         lost = self._lost
         if lost is None or merge.records_of(lost.topic):
             return
-        # An offset that is gone may have been read ahead to in a log that was cut: only the state's own proves a loss.
+        # If the log was truncated, the client may have read ahead to an offset that is gone. Only the loss of the
+        # offset that the state has proves that records are lost.
         is_sure = begun_at[lost.topic] == lost.offset or not lost.is_gone
         if is_sure and self._losses.get(lost.topic) == lost.offset:
             raise lost.for_good(self.partition)
@@ -344,7 +357,8 @@ class PartitionTask:
         raise lost.for_now()
 
     def _halt(self, halt: Halt) -> None:
-        self.state, self.reason = PartitionState.HALTED, str(halt)
+        self._enter(PartitionState.HALTED)
+        self.reason = str(halt)
         log.error(
             "partition halted",
             extra={"partition": self.partition, "reason": self.reason},
@@ -353,18 +367,14 @@ class PartitionTask:
         self._surroundings.observer.partition_halted(self.partition, self.reason)
 
     async def _back_off(self, error: Exception) -> None:
+        """Report why the partition starts again, and wait before it does. `Cause` lists what may have happened."""
         cause = cause_of(error)
-        self.state = PartitionState.BACKING_OFF
+        if self.state is not PartitionState.BACKING_OFF:  # a transaction that failed has entered it already
+            self._enter(PartitionState.BACKING_OFF)
         self.reason = f"partition {self.partition} starts again: {self._surroundings.explain(error)}"
         self._surroundings.observer.task_restarted(self.partition, cause)
-        if self._ran_at is not None and (self._clock.monotonic() - self._ran_at) * 1000 > RUN_MS_LONG:
-            self._failures = 0
-        if cause in ("fenced", "lost", "breach"):
-            # The rightful owner may be another worker, which is not to be fenced before the group tells.
-            wait_ms = self._config.fenced_backoff_ms
-        else:
-            wait_ms = min(self._config.backoff_ms_max, self._config.backoff_ms_min << min(self._failures, 10))
-        self._failures += 1
+        ran_ms = 0.0 if self._ran_at is None else (self._clock.monotonic() - self._ran_at) * 1000
+        wait_ms = self._backoff.wait_ms(cause, ran_ms)
         if self._surroundings.complaints.passes((cause, type(error), self.partition)) is not None:
             log.warning(
                 "partition starts again",

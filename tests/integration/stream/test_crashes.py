@@ -80,9 +80,7 @@ async def test_a_crash_at_any_moment_of_a_transaction_loses_and_doubles_nothing(
     await check_once(world, len(NUMBERS))
 
 
-async def test_a_task_that_is_cancelled_in_the_middle_of_a_batch_leaves_nothing_behind(
-    broker: Broker, names: Names
-) -> None:
+async def test_a_task_cancelled_within_a_batch_leaves_nothing_behind(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
     started = asyncio.Event()
     await world.send(world.a, NUMBERS)

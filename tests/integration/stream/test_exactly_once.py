@@ -36,9 +36,7 @@ async def test_an_engine_goes_on_from_the_state_alone(broker: Broker, names: Nam
     await check_once(world, 3 * len(NUMBERS))
 
 
-async def test_a_system_of_another_name_on_the_same_topics_doubles_nothing_and_is_told(
-    broker: Broker, names: Names
-) -> None:
+async def test_another_system_on_the_same_topics_doubles_nothing(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=1).create()
     async with world.running() as engine, world.running(app_id=f"{names.app_id}-other") as other:
 
@@ -100,7 +98,7 @@ async def test_a_reader_waits_until_a_record_that_is_taken_in_steps_is_committed
     assert await world.sums() == {b"key": 7}
 
 
-async def test_two_engines_share_the_partitions_and_one_takes_over_from_the_other(broker: Broker, names: Names) -> None:
+async def test_two_engines_share_partitions_and_take_over_from_each_other(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=4).create()
     async with world.running() as first:
         async with world.running() as second:

@@ -140,7 +140,7 @@ async def test_a_state_of_which_a_part_expired_halts(world: World) -> None:
     await _set(world, world.topics.state, cleanup_policy="compact")
     async with world.running(ready=False) as engine:
         reason = await _halted(engine, 0)
-        assert "were written: a part of it is lost" in reason
+        assert "were written: some are lost" in reason
         assert state_of(engine.status(), 1) is PartitionState.RUNNING
     assert await world.outputs() == before
 
@@ -196,7 +196,7 @@ async def test_a_journal_that_was_made_anew_under_a_running_worker_halts(world: 
         await world.send(world.a, NUMBERS)
         reason = await _halted(engine, 0, 1)
         assert reason.startswith(f"the journal {world.topics.out}/0 ")
-        assert "it lost records or was made anew" in reason
+        assert "it lost records or was recreated" in reason
         assert await world.outputs() == []
 
 
@@ -255,5 +255,5 @@ async def test_what_an_unclean_election_cuts_off_is_found(names: Names, lost: st
         assert {
             "state": "the end of the state",
             "journal": "it lost records",
-            "input": "the topic was made anew or lost records",
+            "input": "the topic was recreated or lost records",
         }[lost] in reason

@@ -49,9 +49,7 @@ async def test_a_processor_that_raises_stops_its_partition_and_no_other(broker: 
     assert positions[1][world.b].applied == len(NUMBERS)
 
 
-async def test_who_cannot_say_whether_a_record_waits_stops_its_partition_and_no_other(
-    broker: Broker, names: Names
-) -> None:
+async def test_a_failing_waits_halts_its_own_partition_alone(broker: Broker, names: Names) -> None:
     class Unsure(Toy):
         def waits(self, record: InputRecord) -> bool:
             if record.value == b"riddle":

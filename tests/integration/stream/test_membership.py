@@ -39,9 +39,7 @@ async def test_two_workers_with_one_group_instance_id_are_told_so(broker: Broker
 
 
 @pytest.mark.apache
-async def test_partitions_that_a_stranger_in_the_group_takes_apart_are_named_and_not_processed(
-    broker: Broker, names: Names
-) -> None:
+async def test_partitions_split_by_a_stranger_in_the_group_are_not_processed(broker: Broker, names: Names) -> None:
     world = await World(broker, names).create()
     async with world.running() as engine:
         stranger: Any = AIOKafkaConsumer(
@@ -71,7 +69,7 @@ async def test_partitions_that_a_stranger_in_the_group_takes_apart_are_named_and
 
 @pytest.mark.apache
 @pytest.mark.timeout(300)
-async def test_coordinators_that_move_between_three_brokers_lose_and_double_nothing(names: Names) -> None:
+async def test_moving_coordinators_lose_and_double_nothing(names: Names) -> None:
     with apache_kafka(nodes=3) as cluster:
         broker = Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster)
         world = await World(broker, names).create()

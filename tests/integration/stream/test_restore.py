@@ -30,9 +30,7 @@ class Slow(Toy):
         yield from super().finish_restore(stream_time_ms, generations)
 
 
-async def test_a_restore_that_outlasts_the_session_holds_up_neither_the_group_nor_other_partitions(
-    broker: Broker, names: Names
-) -> None:
+async def test_a_long_restore_delays_neither_the_group_nor_other_partitions(broker: Broker, names: Names) -> None:
     world = await World(broker, names).create()
     await world.send(world.a, NUMBERS, partition=0)
     async with world.running() as engine:

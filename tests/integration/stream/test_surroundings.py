@@ -48,9 +48,7 @@ async def test_topics_of_different_partition_counts_are_refused(broker: Broker, 
         assert f"3: {world.counts}" in await _problem(engine, "do not have the same partition count")
 
 
-async def test_another_partition_count_than_the_recorded_one_is_refused_before_joining(
-    broker: Broker, names: Names
-) -> None:
+async def test_another_partition_count_than_recorded_prevents_joining(broker: Broker, names: Names) -> None:
     world = await World(broker, names, partitions=2).create()
     await world.send(world.topics.state, [(FORMAT_KEY, encode_format(4))], partition=1)
     async with world.running(ready=False) as engine:
@@ -99,7 +97,7 @@ async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(bro
 
 
 @pytest.mark.apache
-async def test_an_outage_is_told_and_loses_nothing_and_a_frozen_broker_keeps_nobody_from_stopping(names: Names) -> None:
+async def test_an_outage_loses_nothing_and_a_frozen_broker_delays_no_stop(names: Names) -> None:
     with apache_kafka() as cluster:
         world = await World(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), names).create()
         async with world.running(silence_ms_max=2000) as engine:
@@ -134,7 +132,7 @@ async def test_a_batch_with_a_broken_byte_on_disk_halts_its_partition_alone(tmp_
         async with world.running(ready=False) as engine:
             await until(lambda: state_of(engine.status(), 1) is PartitionState.HALTED, engine)
             reason = engine.status().partitions[1].reason or ""
-            assert reason.startswith(f"partition 1 must go on at offset 10 of {world.a}, which cannot be read")
+            assert reason.startswith(f"partition 1 must continue at offset 10 of {world.a}, which cannot be read")
             await world.processed(10 + len(NUMBERS), engine)
             assert state_of(engine.status(), 0) is PartitionState.RUNNING
         positions = await world.positions()
@@ -152,7 +150,7 @@ def _break_on_disk(data_dir: Path, partition: str, value: bytes) -> None:
 
 
 @pytest.mark.apache
-async def test_brokers_that_agree_on_the_transactions_before_kafka_4_are_spoken_to_in_that_way(names: Names) -> None:
+async def test_brokers_with_old_transactions_get_the_old_protocol(names: Names) -> None:
     with apache_kafka(transaction_version=1) as cluster:
         client: Client = AIOKafkaClient(bootstrap_servers=cluster.bootstrap_servers)
         await client.bootstrap()

@@ -13,7 +13,7 @@ from worker.stream.merge import Merge
 from worker.stream.processor import Parties
 from worker.stream.records import InputRecord
 from worker.stream.session import Session
-from worker.stream.state.progress import InputProgress
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.task import PartitionTask
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker

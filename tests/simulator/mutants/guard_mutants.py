@@ -8,9 +8,9 @@ from dataclasses import replace as with_changes
 from tests.simulator.mutants.seams import Mutant, edit, replace, wrap
 from worker.stream.session import Session
 from worker.stream.start.guards import Breach, Found, Guards
+from worker.stream.start.partition_start import PartitionStart, _State
 from worker.stream.start.restore import StateReader
-from worker.stream.start.starting import PartitionStart, _State
-from worker.stream.start.topics import TopicCheck
+from worker.stream.start.topic_check import TopicCheck
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import Checkpoint, LastRecord, Position

@@ -18,9 +18,9 @@ from worker.stream.merge import Merge, Reading
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord
 from worker.stream.start.guards import Bounds
-from worker.stream.start.starting import PartitionStart, Standing, _State
+from worker.stream.start.partition_start import PartitionStart, Standing, _State
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import Position
-from worker.stream.state.progress import InputProgress
 from worker.stream.transactions.transaction import TransactionWriter
 
 GAPS = Position._fields.index("gaps")

@@ -15,8 +15,8 @@ from worker.stream.session import Session
 from worker.stream.start import partition_reader
 from worker.stream.start.guards import Bounds
 from worker.stream.start.partition_reader import PartitionReader, StateRecord
+from worker.stream.start.partition_start import PartitionStart, Standing, _State
 from worker.stream.start.restore import StateReader
-from worker.stream.start.starting import PartitionStart, Standing, _State
 from worker.stream.state.memory import Memory
 from worker.stream.task import PartitionTask
 from worker.stream.transactions.transaction import TransactionWriter

@@ -18,16 +18,18 @@ from worker.stream import task as task_module
 from worker.stream.clients import Answer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
+from worker.stream.kafka.answers import Codes
 from worker.stream.kafka.open_batches import Filled
-from worker.stream.kafka.producer import Codes, TransactionalProducer
+from worker.stream.kafka.producer import TransactionalProducer
+from worker.stream.kafka.producer_state import ProducerState
 from worker.stream.kafka.reaper import Reaper
 from worker.stream.merge import Merge
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output
 from worker.stream.session import Session
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import JournalEnd
-from worker.stream.state.progress import InputProgress
 from worker.stream.task import PartitionTask
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
@@ -204,6 +206,7 @@ class ReusedWriter(TransactionWriter):
             return
         with contextlib.suppress(Exception):
             await bounded(self._producer.end(commit=False), self._config.abort_ms_max, "aborting")
+        self._producer.state = ProducerState.READY if self.is_started else ProducerState.UNINITIALIZED
 
 
 async def live_with_one_writer(original: Callable[..., Awaitable[None]], self: PartitionTask) -> None:
@@ -256,6 +259,8 @@ async def decided_in_any_case(
     await original(self, chunk)
 
 
+LEAVE_OUT = "left.pop(topic)"
+
 TRANSACTION_MUTANTS = (
     Mutant(
         "offset-outside",
@@ -291,7 +296,7 @@ TRANSACTION_MUTANTS = (
     Mutant(
         "refused-batch-ignored",
         "Batches that the broker rejects are taken for written.",
-        (edit(TransactionalProducer, "_produce", "raise self._error_of(code, topic)", "left.pop(topic)"),),
+        (edit(TransactionalProducer, "_produce", "raise error_of(code, topic, self._config.app_id)", LEAVE_OUT),),
     ),
     Mutant(
         "commit-asked-again",

@@ -53,7 +53,7 @@ def child(owed: set[int], *messages: object, code: int = 0) -> _VerifyingProcess
     return _VerifyingProcess(process, receiving, owed)
 
 
-def test_a_childs_progress_and_reports_are_taken() -> None:
+def test_progress_and_reports_of_a_child_are_taken() -> None:
     findings = FindingLog(3)
     findings.add(Check.BALANCE, "a/w/k", "is broken")
     telling = child({3, 4}, 70, PartitionReport(3, findings, movements=5))

@@ -19,7 +19,7 @@ from worker.clock import Chance
 from worker.stream import Processor, task
 from worker.stream.feed import Feed, Lane
 from worker.stream.merge import Reading
-from worker.stream.start import starting
+from worker.stream.start import partition_start
 from worker.stream.start.guards import Bounds
 from worker.stream.start.restore import Restored
 from worker.stream.state.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, begun_at
@@ -181,8 +181,8 @@ class Stage:
         self._chance = _Impatience()
         doubles: tuple[tuple[Any, str, Any], ...] = (
             (task, "TransactionWriter", _Writer),
-            (starting, "PartitionReader", _Topics),
-            (starting, "StateReader", _Reader),
+            (partition_start, "PartitionReader", _Topics),
+            (partition_start, "StateReader", _Reader),
         )
         for module, name, double in doubles:
             monkeypatch.setattr(module, name, lambda *_arguments, double=double: double(self))

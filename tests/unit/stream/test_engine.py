@@ -14,7 +14,7 @@ from worker.clock import Chance
 from worker.stream import Engine, NotAssigned
 from worker.stream import engine as module
 from worker.stream.errors import NotReady
-from worker.stream.start.topics import TopicsSeen
+from worker.stream.start.topic_check import TopicsSeen
 from worker.stream.task import PartitionTask
 
 SECONDS_MAX = 5

@@ -94,7 +94,7 @@ async def test_what_the_client_took_out_before_an_error_does_not_count_as_read()
     assert await reading.read_to() == [{"a": 0}, {"a": 0}]
 
 
-async def test_a_batch_that_cannot_be_read_is_told_to_its_partition_alone_with_what_lies_before_it() -> None:
+async def test_a_corrupt_batch_concerns_its_own_partition_alone() -> None:
     reading = _Reading()
     reading.consumer.batches = {
         reading.source(0): [record("a", 0, 1), Unreadable(1, BAD)],
@@ -116,7 +116,7 @@ async def test_an_offset_out_of_range_is_told_to_its_partition_alone() -> None:
     assert await reading.read_to() == [{"a": 0}, {"a": 0}]
 
 
-async def test_a_partition_that_is_closed_is_fetched_no_more_if_it_is_still_assigned() -> None:
+async def test_a_closed_partition_is_paused_if_it_is_still_assigned() -> None:
     reading = _Reading()
     reading.consumer.revoked = {reading.source(1)}
     for partition in (0, 1, 7):
@@ -127,7 +127,7 @@ async def test_a_partition_that_is_closed_is_fetched_no_more_if_it_is_still_assi
     assert [merge.records_of("a") for merge in reading.merges] == [0, 0]
 
 
-async def test_the_lag_is_what_the_client_has_not_handed_over_and_what_is_not_taken_yet() -> None:
+async def test_the_lag_counts_unread_records_and_those_not_taken() -> None:
     reading = _Reading()
     reading.consumer.batches = {reading.source(0): [record("a", 0, 1), record("a", 1, 2)]}
     reading.consumer.further = {reading.source(0): 40}

@@ -41,7 +41,7 @@ def test_records_are_taken_by_timestamp_across_inputs() -> None:
     assert merge.empty
 
 
-def test_a_run_of_one_input_ends_where_the_earliest_of_several_others_has_its_turn() -> None:
+def test_a_run_of_one_input_ends_at_the_earliest_head_of_the_others() -> None:
     for first, second in (("b", "c"), ("c", "b")):
         merge = _merge("a", "b", "c")
         merge.put("a", [record("a", 0, 10), record("a", 1, 12), record("a", 2, 40)])
@@ -127,7 +127,7 @@ def test_an_input_that_is_known_to_have_more_is_waited_for() -> None:
     assert _taken(merge) == [("b", 1), ("a", 1)]
 
 
-def test_what_is_lacking_is_gone_without_once_it_is_excused_and_waited_for_again_after_its_next_record() -> None:
+def test_an_excused_input_is_waited_for_again_after_its_next_record() -> None:
     merge = _merge("a", "b")
     _answer(merge, 2, "b", position=0, stable_offset=9)
     merge.put("a", [record("a", 0, 10), record("a", 1, 30)])
@@ -139,7 +139,7 @@ def test_what_is_lacking_is_gone_without_once_it_is_excused_and_waited_for_again
     assert merge.lacking == ["b"]
 
 
-def test_a_count_is_taken_at_once_where_all_other_inputs_hold_later_records() -> None:
+def test_a_count_is_taken_at_once_if_all_other_heads_are_later() -> None:
     merge = _merge("a", "counts")
     merge.put("counts", [record("counts", 0, 10)])
     merge.put("a", [record("a", 0, 11)])
@@ -179,7 +179,7 @@ def test_a_count_waits_on_while_an_empty_input_is_not_at_its_end() -> None:
     assert _taken(merge) == [("counts", 0)]
 
 
-def test_a_count_waits_for_what_lies_behind_an_open_transaction_and_nothing_else_does() -> None:
+def test_only_a_count_waits_for_records_behind_an_open_transaction() -> None:
     merge = _merge("a", "b", "counts")
     merge.put("counts", [record("counts", 0, 10)])
     merge.put("b", [record("b", 0, 20)])
@@ -191,7 +191,7 @@ def test_a_count_waits_for_what_lies_behind_an_open_transaction_and_nothing_else
     assert _taken(merge) == [("counts", 0)]
 
 
-def test_a_waiting_count_holds_what_is_behind_it_in_its_input_and_nothing_else() -> None:
+def test_a_waiting_count_holds_back_its_own_input_alone() -> None:
     merge = _merge("a", "b", "counts")
     merge.put("counts", [record("counts", 0, 10), record("counts", 1, 11)])
     merge.put("a", [record("a", 0, 20), record("a", 1, 30)])
@@ -250,7 +250,7 @@ def test_what_comes_in_whatever_pieces_is_taken_in_one_order() -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 1], ids=["first", "behind another"])
-def test_a_record_of_which_it_cannot_be_said_whether_it_waits_halts_whoever_takes_it(offset: int) -> None:
+def test_a_failing_waits_halts_when_the_record_is_taken(offset: int) -> None:
     def waits(record: InputRecord) -> bool:
         if record.offset == offset:
             raise TypeError("the program is wrong")

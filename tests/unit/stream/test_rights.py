@@ -42,4 +42,4 @@ def test_the_right_of_a_worker_is_named_with_what_it_is_on(refusal: KafkaError, 
 def test_hidden_topics_are_named_up_to_three() -> None:
     sentence = hidden_sentence(None, ["a", "b", "c", "d", "e"])
     assert "lacks the right Describe on topics a, b, c and 2 more, so" in sentence
-    assert "on topic a, so it cannot be seen whether it exists" in hidden_sentence("u", ["a"])
+    assert "on topic a, so it is not known whether it exists" in hidden_sentence("u", ["a"])

@@ -15,7 +15,7 @@ from worker.stream.errors import NotReady
 from worker.stream.feed import Lane
 from worker.stream.merge import Merge
 from worker.stream.session import DUPLICATE_REBALANCES, Session
-from worker.stream.start.topics import TopicCheck, TopicsSeen
+from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
 
@@ -96,7 +96,7 @@ def sources(*partitions: int, topics: Collection[str] = CONFIG.inputs) -> list[T
     return [TopicPartition(topic, partition) for topic in topics for partition in partitions]
 
 
-async def test_the_client_reads_what_is_committed_from_where_the_state_says_and_commits_nothing_itself(
+async def test_the_client_reads_committed_records_and_commits_no_offsets(
     scene: _Scene,
 ) -> None:
     settings = scene.session._consumer.settings
@@ -143,7 +143,7 @@ async def test_a_halted_partition_stays_so_when_it_comes_back(scene: _Scene) -> 
 @pytest.mark.parametrize(
     ("member", "seconds", "told"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
 )
-async def test_a_member_id_that_two_workers_use_is_told_by_rebalances_without_end(
+async def test_a_member_id_of_two_workers_is_reported_after_many_rebalances(
     scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, told: bool
 ) -> None:
     monkeypatch.setattr(scene.session, "_config", replace(CONFIG, group_instance_id=member))
@@ -152,7 +152,7 @@ async def test_a_member_id_that_two_workers_use_is_told_by_rebalances_without_en
         scene.time.seconds += seconds
         await scene.session.on_partitions_assigned(sources(1))
         await scene.session.on_partitions_revoked(sources(1))
-    assert ("used by two workers" in (scene.session.problem or "")) is told
+    assert ("two workers have the member id" in (scene.session.problem or "")) is told
 
 
 async def test_what_a_rebalance_assigns_after_the_end_is_not_started(scene: _Scene) -> None:
@@ -187,7 +187,7 @@ async def test_fetches_that_nobody_answers_are_told_and_then_end_the_session(sce
         told.append(session.problem)
     assert told == [None] * 4 + ["no fetch was answered for 9 s"] * 2
     scene.time.seconds += 1
-    with pytest.raises(NotReady, match="no fetch was answered for 33 s; connecting anew"):
+    with pytest.raises(NotReady, match="no fetch was answered for 33 s; the worker reconnects"):
         session._note_silence()
 
 
@@ -208,7 +208,7 @@ async def test_topics_whose_partitions_the_client_does_not_know_end_the_session(
     scene.session._consumer.known = {"a": set(range(8)), "b": set(range(8))}
     await scene.session._check_topics()
     scene.session._consumer.known["b"] = known
-    with pytest.raises(NotReady, match="the client does not learn of the partitions of b; connecting anew"):
+    with pytest.raises(NotReady, match="the client has no metadata for partitions of b; it reconnects"):
         await scene.session._check_topics()
     count = 9
     with pytest.raises(NotReady, match="the topics had 8 partitions and now have 9"):

@@ -1,1 +1,1 @@
-"""What lies below the public interface of aiokafka: its producer, requests, batches, fetches and log."""
+"""Code that works below the public interface of aiokafka: producer, requests, batches, fetches and log."""

@@ -1,17 +1,16 @@
-"""Between the bytes of a fetch and the records: one of three places below aiokafka's public interface.
+"""How the bytes of a fetch answer become records, below aiokafka's public interface.
 
-Header names need not be UTF-8: Kafka takes any bytes from any client, and aiokafka refuses to read them. The refusal
-takes the whole answer of a fetch with it, and the next one, and so on: one such record would stop its partition for
-good, and all that are read by the same consumer. There is no public way around. What cannot be read of a name becomes
-`?`, byte by byte; a record whose headers can be read passes untouched.
+It differs from aiokafka in three ways:
 
-And records are made as the engine's own class here, a batch at a time, instead of the client's and then again.
+- Header names need not be UTF-8: Kafka accepts any bytes from any client, but aiokafka fails at them. The failure
+  would lose the whole fetch answer and repeat, so one such record would stop all partitions of the consumer. Here, each
+  byte of a name that is not ASCII becomes `?`, if the name is not UTF-8.
+- Records are created as `InputRecord`, a batch at a time, instead of as the client's class and then again.
+- A batch that cannot be read (its checksum is wrong, or it does not decompress) does not fail the whole fetch. aiokafka
+  would raise after it took out the records of other partitions, and continue behind them, so they would be lost. Here,
+  an `Unreadable` takes the place of the batch.
 
-And a batch that cannot be read (its checksum is wrong, it does not decompress) is no error of the whole fetch. The
-client would raise it after it has taken out what came of other partitions, and past that it goes on: they would be lost
-to whoever takes its positions for what was read. So it is handed out, in its place.
-
-The other places are `worker.stream.kafka.open_batches` and `worker.stream.kafka.producer`, with its requests.
+The other modules below the public interface are `open_batches` and `producer`.
 """
 
 from __future__ import annotations
@@ -39,15 +38,15 @@ _UNREADABLE: Final = ord("?")
 
 
 def read_as_input_records() -> None:
-    """Make all consumers of this process give `InputRecord`s, whatever bytes the names of headers are."""
+    """Make all consumers of this process return `InputRecord`s. It patches aiokafka for the whole process."""
     fetcher.MemoryRecords = ReadableRecords
     fetcher.PartitionRecords = InputRecords
 
 
 class Unreadable:
-    """Stands behind the last record before a batch that cannot be read. Whoever takes it for a record meets its error.
+    """Stands for a batch that cannot be read, behind the last record before it. Use as a record raises its error.
 
-    offset: where the next record is to be read, which the position stays at.
+    `offset` is the next offset to read. The consumer's position stays there.
     """
 
     def __init__(self, offset: int, error: Exception) -> None:
@@ -64,7 +63,7 @@ class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
     def __init__(self, source: TopicPartition, records: ReadableRecords, *rest: Any) -> None:  # noqa: ANN401 # no types
         records.source = source
         super().__init__(source, records, *rest)
-        # One for all calls of iter: the client leaves off where it has enough, and comes back.
+        # One iterator for all calls of iter, because the client stops when it has enough, and continues later.
         self._handed_out = self._hand_out()
 
     def __iter__(self) -> Iterator[InputRecord | Unreadable]:
@@ -73,7 +72,7 @@ class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
     def _hand_out(self) -> Iterator[InputRecord | Unreadable]:
         try:
             yield from self._records_iterator
-        except Exception as error:  # noqa: BLE001 - it is handed out
+        except Exception as error:  # noqa: BLE001 - any error is passed on in place of the batch
             yield Unreadable(self.next_fetch_offset, error)
 
     def _consumer_record(self, _source: TopicPartition, record: InputRecord) -> InputRecord:
@@ -81,10 +80,10 @@ class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka 
 
 
 class ReadableRecords:
-    """The batches of a fetch answer: stands in for aiokafka's `MemoryRecords`."""
+    """The batches of a fetch answer. It replaces aiokafka's `MemoryRecords`."""
 
     source: TopicPartition
-    """Where they lie. To be set before the first batch is read."""
+    """The partition that the batches lie in. It must be set before the first batch is read."""
 
     def __init__(self, data: bytes) -> None:
         self._data = memoryview(data)
@@ -92,15 +91,15 @@ class ReadableRecords:
         self._start = 0
 
     def size_in_bytes(self) -> int:
-        """Of all batches; 0 where none is whole, which the client would skip a record for."""
+        """The size of all batches. It is 0 if none is complete, because the client would skip a record otherwise."""
         return int(self._records.size_in_bytes()) if self.has_next() else 0
 
     def has_next(self) -> bool:
-        """Whether there is a whole batch more."""
+        """Whether there is another complete batch."""
         return bool(self._records.has_next())
 
     def next_batch(self) -> _ReadableBatch | None:
-        """The next batch, None after the last."""
+        """The next batch, None after the last one."""
         batch = self._records.next_batch()
         if batch is None:
             return None
@@ -110,7 +109,7 @@ class ReadableRecords:
 
 
 class _ReadableBatch:
-    """A batch, its bytes to read it again from, and where it lies."""
+    """A batch, its bytes to read it from again, and the partition it lies in."""
 
     def __init__(self, batch: Any, data: memoryview, source: TopicPartition) -> None:  # noqa: ANN401 # no types
         self._batch = batch
@@ -132,7 +131,7 @@ class _ReadableBatch:
 
 
 def _repaired(data: memoryview) -> Any:  # noqa: ANN401 # aiokafka has no types
-    """The batch with names that can be read: by aiokafka's own reader in Python, whose buffer can be written."""
+    """Return the batch with readable header names. aiokafka's reader in Python has a buffer that can be changed."""
     batch: Any = _DefaultRecordBatchPy(data)
     iter(batch)  # decompresses
     position = batch._pos  # noqa: SLF001 # there is nothing public
@@ -142,7 +141,7 @@ def _repaired(data: memoryview) -> Any:  # noqa: ANN401 # aiokafka has no types
 
 
 def _repair(buffer: bytearray, position: int) -> int:
-    """Repair the header names of the record at a position. Gives where the next one is."""
+    """Repair the header names of the record at a position. Return the position of the next record."""
     length, position = _varint(buffer, position)
     end = position + length
     position += 1  # attributes
@@ -164,6 +163,6 @@ def _repair(buffer: bytearray, position: int) -> int:
 
 
 def _behind(buffer: bytearray, position: int) -> int:
-    """Behind the bytes whose length stands at a position; -1: there are none."""
+    """Return the position behind the bytes whose length stands at `position`; a length of -1 means no bytes."""
     length, position = _varint(buffer, position)
     return position + max(length, 0)

@@ -1,6 +1,6 @@
-"""The deletion of consumer groups with their offsets: a request that aiokafka does not have.
+"""The request that deletes consumer groups with their offsets, which aiokafka lacks.
 
-Fields and their order are those of Kafka's message definitions; this version is known to brokers from 2.0 on.
+Fields and their order are those of Kafka's message definitions. Brokers know this version since Kafka 2.0.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from worker.stream.kafka.transaction_requests import OfOneVersion
 
 
 class DeleteGroupsResponse_v1(Response):  # noqa: N801 - as aiokafka names them
-    """Which groups were not deleted, and why."""
+    """The groups with an error number each, 0 for those that were deleted."""
 
     API_KEY = 42
     API_VERSION = 1
@@ -34,5 +34,5 @@ class DeleteGroupsRequest_v1(OfOneVersion, RequestStruct):  # noqa: N801
 
 
 def delete_groups_request(groups: Iterable[str]) -> DeleteGroupsRequest_v1:
-    """Ask a coordinator to delete these groups."""
+    """Make the request to a coordinator that deletes `groups`."""
     return DeleteGroupsRequest_v1(list(groups))

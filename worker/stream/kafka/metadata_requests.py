@@ -1,7 +1,7 @@
-"""What a cluster says of topics by name, their ids included: a request that is newer than any of aiokafka's.
+"""The request for topics by name that returns their ids, which is newer than any of aiokafka's.
 
-A topic that was deleted and made anew has another id (KIP-516). Fields, versions and their order are those of Kafka's
-message definitions; this version is known to brokers from 2.8 on.
+A topic that was deleted and recreated has another id (KIP-516). Fields, versions and their order are those of Kafka's
+message definitions. Brokers know this version since Kafka 2.8.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from worker.stream.rights import hidden_topics
 
 UUID_BYTES: Final = 16
 NO_ID: Final = bytes(UUID_BYTES)
-"""What a broker answers for a topic that has no id, and what a request by name gives for one."""
+"""The id of a topic that has none, in an answer, and of each topic in a request by name."""
 
 
 class Uuid(AbstractType[bytes]):
-    """Sixteen bytes."""
+    """A field of sixteen bytes."""
 
     @classmethod
     def encode(cls, value: bytes) -> bytes:
-        """As they are."""
+        """Return the bytes unchanged."""
         return value
 
     @classmethod
     def decode(cls, data: BytesIO) -> bytes:
-        """As they are."""
+        """Read the bytes."""
         return data.read(UUID_BYTES)
 
 
 class MetadataResponse_v12(Response):  # noqa: N801 - as aiokafka names them
-    """The brokers, and the topics that were asked for."""
+    """The brokers, and the requested topics."""
 
     API_KEY = 3
     API_VERSION = 12
@@ -77,7 +77,7 @@ class MetadataResponse_v12(Response):  # noqa: N801 - as aiokafka names them
 
 
 class MetadataRequest_v12(OfOneVersion, RequestStruct):  # noqa: N801
-    """Asks for topics by name; none is created by asking."""
+    """Asks for topics by name. It creates none."""
 
     API_KEY = 3
     API_VERSION = 12
@@ -92,7 +92,7 @@ class MetadataRequest_v12(OfOneVersion, RequestStruct):  # noqa: N801
 
 
 class DescribedTopic(NamedTuple):
-    """What a broker says of one topic. `topic_id` None: it has none, or the broker is too old to say."""
+    """What a broker reports of one topic. `topic_id` is None if it has none, or if the broker is too old."""
 
     error_code: int
     partition_count: int
@@ -100,13 +100,13 @@ class DescribedTopic(NamedTuple):
 
 
 def metadata_request(topics: Iterable[str]) -> MetadataRequest_v12:
-    """Ask for these topics."""
+    """Make the request for these topics."""
     named = [(NO_ID, topic, NO_TAGS) for topic in topics]
     return MetadataRequest_v12(named, False, False, NO_TAGS)  # noqa: FBT003 - fields in the order of the protocol
 
 
 def described(answer: Answer) -> dict[str, DescribedTopic]:
-    """What an answer says, by topic."""
+    """Read an answer, by topic."""
     return {
         topic: DescribedTopic(code, len(partitions), None if topic_id == NO_ID else topic_id)
         for code, topic, topic_id, _, partitions, *_ in answer.topics
@@ -114,12 +114,12 @@ def described(answer: Answer) -> dict[str, DescribedTopic]:
 
 
 async def describe_topics(admin: Admin, topics: Sequence[str]) -> dict[str, DescribedTopic]:
-    """Ask a cluster about these topics, by an admin client that is started. None is created by asking."""
-    client: Client = admin._client  # noqa: SLF001 - the admin client asks for no ids
+    """Ask a cluster about these topics, with an admin client that is started. It creates none."""
+    client: Client = admin._client  # noqa: SLF001 - the admin client does not ask for ids
     try:
         return described(await client.send(client.get_random_node(), metadata_request(topics)))
     except IncompatibleBrokerVersion:
-        # An older broker. Asked by name in its way, it may create what it does not have.
+        # The broker is older. Its own request by name may create missing topics, so all topics are listed.
         listed = {topic["topic"]: topic for topic in await admin.describe_topics()}
     hidden = set(await hidden_topics(admin, [name for name in topics if name not in listed]))
     found = {}

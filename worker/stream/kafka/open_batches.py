@@ -1,7 +1,7 @@
-"""The batches of an open transaction, by topic, as they fill.
+"""The batches of an open transaction, by topic, while they are filled.
 
-A record goes straight to the encoder of aiokafka. What its producers put before that asks for serializers and takes
-every field by name, which costs more than the encoding does, for each of an event's records.
+A record goes straight to aiokafka's encoder. aiokafka's producer would call serializers and pass every field by name
+first, which costs more than the encoding, for each record of each event.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from worker.stream.clients import BatchBuilder, Encoder
 from worker.stream.records import Output
 
 _NO_HEADERS: Final[list[tuple[str, bytes | None]]] = []
-"""The encoder wants a list; an empty one may be shared."""
+"""The encoder needs a list. Records without headers share this one."""
 MAGIC: Final = 2
 UNCOMPRESSED: Final = 0
 
@@ -26,7 +26,7 @@ Filled: TypeAlias = tuple[str, BatchBuilder, int]
 
 @final
 class _Filling:
-    """A batch, what encodes a record into it, and how many it has."""
+    """A batch, its encoder, and how many records it has."""
 
     __slots__ = ("batch", "encode", "record_count")
 
@@ -35,7 +35,7 @@ class _Filling:
             MAGIC,
             UNCOMPRESSED,
             is_transactional=1,
-            producer_id=-1,  # who sends it knows them
+            producer_id=-1,  # the producer sets them when it sends the batch
             producer_epoch=-1,
             base_sequence=-1,
             batch_size=batch_bytes_max,
@@ -46,7 +46,7 @@ class _Filling:
 
 @final
 class OpenBatches:
-    """Takes records one after the other, and gives the batches to send."""
+    """Takes records one after the other, and returns the batches to send."""
 
     def __init__(self, batch_bytes_max: int, now_ms: Callable[[], int]) -> None:
         self._batch_bytes_max = batch_bytes_max
@@ -54,10 +54,9 @@ class OpenBatches:
         self._of_topics: dict[str, list[_Filling]] = {}
 
     def append(self, records: Iterable[Output]) -> None:
-        """Put records, stamped with this moment, into the last batch of their topic, or a new one where it is full.
+        """Put records with the current time into the last batch of their topic, or into a new one if it is full.
 
-        A batch always takes its first record, however large: so a record may exceed the batch size, up to what the
-        topic allows.
+        A batch takes its first record whatever its size, so a record may exceed the batch size up to the topic's limit.
         """
         now_ms = self._now_ms()
         for topic, key, value, headers in records:
@@ -70,11 +69,11 @@ class OpenBatches:
             filling.record_count += 1
 
     def count(self, topic: str) -> int:
-        """How many records are waiting for a topic."""
+        """Count the records of a topic that are not taken yet."""
         return sum(filling.record_count for filling in self._of_topics.get(topic, ()))
 
     def take(self) -> list[list[Filled]]:
-        """All batches, in the rounds in which they are sent: the first one of each topic, then the next ones."""
+        """Take all batches, in the rounds in which they are sent: the first one of each topic, then the next ones."""
         of_topics, self._of_topics = self._of_topics, {}
         rounds = zip_longest(*([(topic, filling) for filling in fillings] for topic, fillings in of_topics.items()))
         return [

@@ -1,4 +1,4 @@
-"""Ends clients in the background: that may hang for as long as their broker does, and cancelling it leaks them."""
+"""Closes clients in the background, because that takes as long as a broker hangs, and cancelling it leaks them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ log = logging.getLogger(__name__)
 
 
 class Stoppable(Protocol):
-    """A consumer or a producer."""
+    """A client of Kafka, such as a consumer or a producer."""
 
     async def stop(self) -> None:
-        """End it."""
+        """Close the connections. Called once. It may hang, and may raise any error, which is only logged."""
 
 
 class Reaper:
-    """Holds the clients that are ending."""
+    """Closes clients, and keeps those that are not closed yet."""
 
     def __init__(self) -> None:
         self._endings: set[asyncio.Task[None]] = set()
 
     def bury(self, client: Stoppable) -> None:
-        """Begin to end a client."""
-        ending = asyncio.get_running_loop().create_task(self._end(client), name="end of a client")
+        """Begin to close a client, without waiting for it."""
+        ending = asyncio.get_running_loop().create_task(self._end(client), name="closing a client")
         self._endings.add(ending)
         ending.add_done_callback(self._endings.discard)
 
     async def wait(self, seconds_max: float) -> bool:
-        """Wait for all endings, but no longer than `seconds_max`; whether all have ended."""
+        """Wait until all clients are closed, at most `seconds_max`. Return whether they are."""
         if self._endings:
             await asyncio.wait(set(self._endings), timeout=max(0.0, seconds_max))
         return not self._endings
@@ -37,5 +37,5 @@ class Reaper:
     async def _end(self, client: Stoppable) -> None:
         try:
             await client.stop()
-        except Exception as error:  # noqa: BLE001 - it is given up, whatever it says
-            log.debug("a client ended with an error", extra={"error": repr(error)})
+        except Exception as error:  # noqa: BLE001 - the client is given up after any error
+            log.debug("closing a client failed", extra={"error": repr(error)})

@@ -1,9 +1,9 @@
-"""The requests of transactions as Kafka 4 has them (KIP-890), which aiokafka does not know.
+"""The requests of transactions in Kafka 4 (KIP-890), which aiokafka lacks.
 
-The first records and offsets of a transaction make their partitions part of it, and its end gives the producer its next
-epoch. A broker that knows the requests need not want them: a cluster that was upgraded speaks the old way until its
-feature `transaction.version` is finalized at 2. What a broker tells of itself says so, and which versions it takes.
-Fields, versions and their order are those of Kafka's message definitions.
+In this protocol the first records and offsets of a transaction add their partitions to it, and its end gives the
+producer its next epoch. A broker that knows these requests may still reject them: an upgraded cluster uses the old
+protocol until its feature `transaction.version` is finalized at 2. The broker's answer to ApiVersions has that feature,
+and the versions it accepts. Fields, versions and their order are those of Kafka's message definitions.
 """
 
 from __future__ import annotations
@@ -31,15 +31,16 @@ from aiokafka.protocol.types import (
 from worker.stream.clients import Answer
 
 AGREED_VERSION_MIN: Final = 2
-"""The feature `transaction.version` from which on these requests may be sent."""
+"""The least `transaction.version` with which these requests may be sent."""
 
 FEATURES_EPOCH: Final = 1
 FINALIZED_FEATURES: Final = 2
-"""The tags under which a broker tells which features its cluster agrees on, and since when; -1: it does not know."""
+"""The tags of an ApiVersions answer for the features that the cluster has finalized, and for their epoch. The epoch
+is -1 if the broker does not know them."""
 
 ALL_REPLICAS: Final = -1
 NONE: Final = -1
-"""For a generation of the group, and for the epoch of a leader."""
+"""No generation of the group, or no epoch of a leader."""
 NO_MEMBER: Final = ""
 NO_TAGS: Final[dict[int, bytes]] = {}
 UNKNOWN_EPOCH: Final = Int64.encode(-1)
@@ -49,36 +50,36 @@ TAGS: Final = ("tags", TaggedFields)
 FEATURES: Final = CompactArray(("name", TEXT), ("version_max", Int16), ("version_min", Int16), TAGS)
 
 Versions = Mapping[int, tuple[int, int]]
-"""By API key: the oldest and the newest version that a broker takes."""
+"""By API key: the oldest and the newest version that a broker accepts."""
 
 
 def _by_topic(name: str, *fields: tuple[str, Any]) -> tuple[str, CompactArray]:
-    """A field that has, for each topic, `fields` of some of its partitions."""
+    """Make a field that has, for each topic, `fields` of some of its partitions."""
     partitions = CompactArray(("partition", Int32), *fields, TAGS)
     return name, CompactArray(("topic", TEXT), ("partitions", partitions), TAGS)
 
 
 class OfOneVersion:
-    """A request and what aiokafka's connections ask a request for, in one: there is nothing to choose from."""
+    """A request with one version. It is its own builder, because aiokafka expects one that chooses a version."""
 
     API_KEY: ClassVar[int]
     API_VERSION: ClassVar[int]
 
     @classmethod
     def is_taken(cls, versions: Versions) -> bool:
-        """Whether a broker takes it."""
+        """Whether a broker with these versions accepts the request."""
         oldest, newest = versions.get(cls.API_KEY, (0, -1))
         return oldest <= cls.API_VERSION <= newest
 
     def prepare(self, versions: Versions) -> Self:
-        """Itself. Raises IncompatibleBrokerVersion where the broker does not take it."""
+        """Return this request. Raises IncompatibleBrokerVersion if the broker does not accept it."""
         if not self.is_taken(versions):
-            raise IncompatibleBrokerVersion(f"the broker does not take {type(self).__name__}")
+            raise IncompatibleBrokerVersion(f"the broker does not accept {type(self).__name__}")
         return self
 
 
 class ProduceResponse_v12(Response):  # noqa: N801 - as aiokafka names them
-    """Where the batches of each partition begin, or why they were refused."""
+    """The first offset of the batch of each partition, or why it was rejected."""
 
     API_KEY = 0
     API_VERSION = 12
@@ -98,7 +99,7 @@ class ProduceResponse_v12(Response):  # noqa: N801 - as aiokafka names them
 
 
 class ProduceRequest_v12(OfOneVersion, RequestStruct):  # noqa: N801
-    """Batches by topic and partition; what is not part of the transaction yet becomes so."""
+    """Writes batches by topic and partition, and adds the partitions to the transaction."""
 
     API_KEY = 0
     API_VERSION = 12
@@ -114,7 +115,7 @@ class ProduceRequest_v12(OfOneVersion, RequestStruct):  # noqa: N801
 
 
 class TxnOffsetCommitResponse_v5(Response):  # noqa: N801
-    """Which partitions' offsets were refused."""
+    """An error number for the offset of each partition, 0 if it was accepted."""
 
     API_KEY = 28
     API_VERSION = 5
@@ -126,7 +127,7 @@ class TxnOffsetCommitResponse_v5(Response):  # noqa: N801
 
 
 class TxnOffsetCommitRequest_v5(OfOneVersion, RequestStruct):  # noqa: N801
-    """Offsets of a group by topic and partition; the group becomes part of the transaction."""
+    """Commits a group's offsets by topic and partition, and adds the group to the transaction."""
 
     API_KEY = 28
     API_VERSION = 5
@@ -160,7 +161,7 @@ class EndTxnResponse_v5(Response):  # noqa: N801
 
 
 class EndTxnRequest_v5(OfOneVersion, RequestStruct):  # noqa: N801
-    """Commits or aborts."""
+    """Commits or aborts the open transaction."""
 
     API_KEY = 26
     API_VERSION = 5
@@ -176,7 +177,7 @@ class EndTxnRequest_v5(OfOneVersion, RequestStruct):  # noqa: N801
 
 
 class ApiVersionsResponse_v3(Response):  # noqa: N801
-    """What a broker takes, and in its tags what its cluster agrees on."""
+    """The versions that a broker accepts, and in its tags the features that its cluster has finalized."""
 
     API_KEY = 18
     API_VERSION = 3
@@ -189,7 +190,7 @@ class ApiVersionsResponse_v3(Response):  # noqa: N801
 
 
 class ApiVersionsRequest_v3(RequestStruct):  # noqa: N801
-    """Asks a broker for what it is."""
+    """Asks a broker for its versions and features."""
 
     API_KEY = 18
     API_VERSION = 3
@@ -198,19 +199,19 @@ class ApiVersionsRequest_v3(RequestStruct):  # noqa: N801
     SCHEMA = Schema(("client_software_name", TEXT), ("client_software_version", TEXT), TAGS)
 
     def prepare(self, versions: Versions) -> RequestStruct:
-        """An old broker is asked for no more than it can tell."""
+        """Return this request, or version 0 for an old broker."""
         newest = versions.get(self.API_KEY, (0, 0))[1]
         return self if newest >= self.API_VERSION else ApiVersionRequest_v0()
 
     def parse_response_header(self, read_buffer: BytesIO | bytes) -> ResponseHeader_v0:
-        """The one answer whose header never has tags: who asks cannot know yet how new the broker is."""
+        """Read the header without tags. Only this answer has none, because the client does not know the version yet."""
         return ResponseHeader_v0.decode(read_buffer)
 
 
 def produce_request(
     transactional_id: str, timeout_ms: int, partition: int, batches: Iterable[tuple[str, bytes]]
 ) -> ProduceRequest_v12:
-    """One batch for a partition of each topic, to be answered when all replicas have it."""
+    """Make the request that writes one batch to a partition of each topic, acknowledged by all in-sync replicas."""
     topics = [(topic, [(partition, data, NO_TAGS)], NO_TAGS) for topic, data in batches]
     return ProduceRequest_v12(transactional_id, ALL_REPLICAS, timeout_ms, topics, NO_TAGS)
 
@@ -218,7 +219,7 @@ def produce_request(
 def offsets_request(
     transactional_id: str, group_id: str, producer_id: int, epoch: int, partition: int, offsets: Mapping[str, int]
 ) -> TxnOffsetCommitRequest_v5:
-    """Offsets of a partition of each topic. No member of the group is named: the epoch is the fence."""
+    """Make the request that commits offsets. It names no member of the group, because the epoch is the fence."""
     topics = [(topic, [(partition, offset, NONE, "", NO_TAGS)], NO_TAGS) for topic, offset in offsets.items()]
     return TxnOffsetCommitRequest_v5(
         transactional_id, group_id, producer_id, epoch, NONE, NO_MEMBER, None, topics, NO_TAGS
@@ -226,17 +227,17 @@ def offsets_request(
 
 
 def end_request(transactional_id: str, producer_id: int, epoch: int, *, commit: bool) -> EndTxnRequest_v5:
-    """The end of what is open."""
+    """Make the request that commits or aborts the open transaction."""
     return EndTxnRequest_v5(transactional_id, producer_id, epoch, commit, NO_TAGS)
 
 
 def versions_request() -> ApiVersionsRequest_v3:
-    """A question about the broker. It wants to know which client asks, in letters, digits, `.` and `-` alone."""
+    """Make the request for a broker's versions. The client's version may have letters, digits, `.` and `-` only."""
     return ApiVersionsRequest_v3("aiokafka", aiokafka.__version__.partition("+")[0], NO_TAGS)
 
 
 def transaction_version(answer: Answer) -> int:
-    """The feature `transaction.version` that the cluster agrees on, of a broker's answer about itself; 0: none."""
+    """Read the finalized `transaction.version` from an ApiVersions answer, 0 if there is none."""
     tags = getattr(answer, "tags", NO_TAGS)
     if FINALIZED_FEATURES not in tags or Int64.decode(BytesIO(tags.get(FEATURES_EPOCH, UNKNOWN_EPOCH))) < 0:
         return 0
@@ -245,7 +246,7 @@ def transaction_version(answer: Answer) -> int:
 
 
 def is_agreed(answer: Answer) -> bool:
-    """Whether these requests may be sent, of a broker's answer about itself: it takes them, and the cluster agrees."""
+    """Read from an ApiVersions answer whether these requests may be sent. Broker and cluster must both agree."""
     versions = {key: (oldest, newest) for key, oldest, newest, *_ in answer.api_versions}
     requests = (ProduceRequest_v12, TxnOffsetCommitRequest_v5, EndTxnRequest_v5)
     return transaction_version(answer) >= AGREED_VERSION_MIN and all(each.is_taken(versions) for each in requests)

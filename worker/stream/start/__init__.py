@@ -1,1 +1,1 @@
-"""How a partition starts: topics checked, state restored, and both compared before anything is processed."""
+"""The start of a partition: check the topics, restore the state, and compare both before anything is processed."""

@@ -1,9 +1,9 @@
-"""Accepting a topic that was made anew: what an operator decides where the state knows another one of that name.
+"""Accepting a recreated topic: an operator decides that an input is read on, although the state knows another topic.
 
-The new topic is another generation of the input: it is read from its beginning or its end, and what is made of it
-carries the generation. Facts commute and repeats are known, so to read from the beginning is always safe. A partition
-is accepted in one transaction, under the transactional id of its worker. So each is accepted or not, and whoever is
-interrupted begins again: what is done fits already.
+The new topic becomes another *generation* of the input. It is read from its beginning or its end, and its records get
+identities that include the generation. Reading from the beginning is always safe, because events that are already known
+are applied once. Each partition is accepted in one transaction under the transactional id of its worker. So it is
+accepted or not, and after an interruption the command can be repeated: accepted partitions fit already.
 """
 
 from __future__ import annotations
@@ -37,47 +37,47 @@ REAP_SECONDS_MAX: Final = 5.0
 
 
 class Start(StrEnum):
-    """Where the new topic is read from."""
+    """The end of the new topic from which it is read."""
 
     BEGINNING = "beginning"
     END = "end"
 
 
 class CannotAccept(Exception):
-    """Accepting is not the way out; the message is one sentence that names it."""
+    """Accepting would not help. The text is a sentence that says what would."""
 
 
 @dataclass(frozen=True)
 class Acceptance:
-    """What one partition of the topic is like, and what its state says once it is accepted."""
+    """What was found in one partition of the topic, and what its state records once the topic is accepted."""
 
     partition: int
     found: str
-    """What does not fit."""
+    """The difference between state and topic, as the first half of a sentence."""
     read_to: int
-    """How far the topic that the state knows was read."""
+    """The next offset of the topic that the state knows."""
     begins_at: int
     generation: int
     unread: int
-    """Offsets of the new topic that are never read."""
+    """How many offsets of the new topic are never read."""
     checkpoint: Checkpoint
     known_topics: KnownTopics
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What there is of the topic today. `topic_id` None: its id is not known."""
+    """What one partition of the topic holds today. `topic_id` is None if the broker does not report it."""
 
     topic_id: bytes | None
     bounds: Bounds
     records: Mapping[int, LastRecord | None]
-    """By offset, what lies where the state's proofs lay."""
+    """The records today at the offsets of the state's proofs; None if no record lies there."""
 
 
 def acceptance_of(guards: Guards, topic: str, restored: Restored, seen: Seen, start: Start) -> Acceptance | None:
-    """What the state of a partition says once the topic is accepted; None where the topic is the one it knows.
+    """Decide what the state of a partition records once the topic is accepted; None if the topic fits already.
 
-    Raises CannotAccept where the state has no positions.
+    Raises CannotAccept if the state has no positions.
     """
     checkpoint, known = restored.checkpoint, restored.known_topics
     if checkpoint is None:
@@ -131,7 +131,7 @@ def _misfit(guards: Guards, topic: str, checkpoint: Checkpoint, known: KnownTopi
 
 
 class Acceptor:
-    """Looks at, and accepts, the partitions of one topic, while no worker runs."""
+    """Examines and accepts the partitions of one topic, while no worker runs."""
 
     def __init__(self, config: EngineConfig, topic: str, topic_id: bytes | None, start: Start) -> None:
         read_as_input_records()
@@ -143,16 +143,17 @@ class Acceptor:
         self._reaper = Reaper()
 
     async def look(self, partition: int, partition_count: int) -> Acceptance | None:
-        """What accepting would do to a partition as it is now; None: it fits. Writes nothing.
+        """Decide what accepting would change in a partition; None if it fits already. Writes nothing.
 
-        Raises CannotAccept, Halt where the state cannot be read, and errors of the broker.
+        Raises CannotAccept, Halt if the state cannot be read, and errors of the broker.
         """
         return await self._judge(partition, partition_count, None)
 
     async def accept(self, partition: int, partition_count: int) -> Acceptance | None:
-        """Fence the partition off and accept the topic, if it does not fit; gives what was done.
+        """Fence the partition's worker and accept the topic if it does not fit. Return what was changed.
 
-        Raises as `look` does; after any error the partition is accepted or not, and may be asked for again.
+        Raises CannotAccept, Halt if the state cannot be read, and errors of the broker. After any error the partition
+        is either accepted or not, and the call can be repeated.
         """
         writer = TransactionWriter(self._config, partition, self._clock, self._reaper)
         try:
@@ -166,7 +167,7 @@ class Acceptor:
             await writer.discard()
 
     async def close(self) -> None:
-        """Wait for the connections to end."""
+        """Wait until the connections are closed."""
         await self._reaper.wait(REAP_SECONDS_MAX)
 
     def _records_of(self, acceptance: Acceptance) -> Iterator[OutputRecord]:
@@ -195,7 +196,7 @@ class Acceptor:
             reader.close()
 
     async def _lying(self, reader: PartitionReader, restored: Restored, bounds: Bounds) -> dict[int, LastRecord | None]:
-        """What lies today where the state's proofs of the topic lay."""
+        """Read the records that lie today at the offsets of the state's proofs."""
         topic, known = self._topic, restored.known_topics
         position = restored.positions.get(topic, Position(0))
         is_changed = bool(self._topic_id is not None and known.changed({topic: self._topic_id}))
@@ -207,7 +208,7 @@ class Acceptor:
 
 
 class _Unkept:
-    """Stands for the processor where only the engine's own records are wanted."""
+    """Stands in for the processor when only the engine's own records are needed."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Take nothing."""
+        """Ignore the record."""

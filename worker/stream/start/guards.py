@@ -1,19 +1,19 @@
-"""Whether the state of a partition and its topics belong together: the comparison, which is pure.
+"""The comparison of a partition's state with its topics: do they belong together? Pure.
 
-Kafka lets anybody delete a topic and make it anew, and loses what an unclean election cuts off. Offsets and state then
-speak of records that are not there, and a partition that goes on books twice, or passes over what it never read. So the
-state says what the topics must hold, and a partition that starts compares it with what they do hold.
+A topic can be deleted and recreated, and an unclean leader election loses records. Then the state has offsets of
+records that are gone. A partition that continued would process records twice, or skip records that it never read. So
+the state records what the topics must hold, and a partition that starts compares that with what they hold.
 
 | guard | compares |
 |---|---|
-| state lost | a state without positions: nothing was ever written from it |
-| journal | where the journal goes on, by the state, and where it ends |
+| state lost | a state without positions, and whether anything was ever written from it |
+| journal | the journal's next offset by the state, and where it ends |
 | position | each position, and the input's first and last offset |
-| state records | how many records the state has, and how many it had when it was written |
-| last record | the last record that was read of each input, and what lies there today |
+| state records | how many records the state has, and how many were written |
+| last record | the last record that was read of each input, and the record there today |
 
-A topic of another id is no fault where all of that fits, as after a restore from a copy. Where a record that would
-prove it is gone by age, the id alone decides.
+If all of that fits, a topic may have another id, as after a restore from a copy. If the record that would prove it has
+expired, the id alone decides.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.positions import UNKNOWN, Checkpoint, LastRecord, Position
 
 BEGIN_ANEW: Final = (
-    "stop all workers and run `stockfreeze begin-anew`, which makes state and outputs anew and reads the inputs again"
+    "stop all workers and run `stockfreeze begin-anew`, which recreates state and outputs and reads the inputs again"
 )
 ANOTHER_SYSTEM: Final = (
-    "partitions cannot be taken away, so begin another system, with another TOPIC_PREFIX and APP_ID, and copy the "
-    "inputs as the README says (Partition counts and backups)"
+    "partitions cannot be removed, so start another system, with another TOPIC_PREFIX and APP_ID, and copy the "
+    "inputs as the README describes (Partition counts and backups)"
 )
 
 
 class Bounds(NamedTuple):
-    """The first offset of a partition, and the end of what a read_committed reader sees."""
+    """The first offset of a partition, and its end for a read_committed reader."""
 
     begin: int
     end: int
@@ -43,36 +43,36 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What there is of a partition, as it was asked for after its fence."""
+    """What the topics hold of a partition, as read after its fence."""
 
     bounds: Mapping[str, Bounds]
-    """Of each input and of the journal."""
+    """By topic: each input and the journal."""
     ids: Mapping[str, bytes]
-    """Of all topics, without those that are not told."""
+    """The ids of the topics; those that the broker does not report are left out."""
     records: Mapping[str, Mapping[int, LastRecord | None]]
-    """By input and offset, what was looked at; None: no record lies there any more."""
+    """By input and offset: the record read there; None if no record lies there any more."""
     has_journal_end: bool
-    """Whether a committed record lies where the last one of the journal was written."""
+    """Whether a committed record lies where the journal's last record was written."""
     journal_beyond: int | None
-    """The first committed record of the journal that the state does not know; None: there is none."""
+    """The offset of the first committed record behind the journal's end by the state; None if there is none."""
     state_records: int | None
-    """How many records the restore found; None: the state was in memory."""
+    """How many records the restore found; None if the state came from memory."""
     group_offsets: Mapping[str, int]
-    """What the group has committed of this partition, where the state has no positions."""
+    """The group's committed offsets of this partition by input; only read if the state has no positions."""
 
 
 class Breach(NamedTuple):
-    """Something that does not belong together. The sentence says what was found, and the way out."""
+    """A difference between state and topics. The sentence says what was found, and how to repair it."""
 
     topic: str
     sentence: str
     what: str = ""
-    """The first half of the sentence, of an input."""
+    """The first half of the sentence, if the topic is an input."""
 
 
 @dataclass(frozen=True)
 class Guards:
-    """Judges one partition of a system."""
+    """Compares one partition of a system."""
 
     partition: int
     inputs: tuple[str, ...]
@@ -80,7 +80,7 @@ class Guards:
     state: str
 
     def breach(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Breach | None:
-        """The first thing that does not fit; `checkpoint` None: the state has none."""
+        """The first difference, None if all fits. `checkpoint` is None if the state has no positions."""
         return next(self._breaches(checkpoint, known, found), None)
 
     def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
@@ -91,7 +91,7 @@ class Guards:
         return list(first.values())
 
     def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
-        """The first thing of one input that does not fit."""
+        """The first difference of one input, None if it fits."""
         is_changed, anchor = topic in known.changed(found.ids), known.anchors.get(topic)
         breaches = self._input(topic, checkpoint.positions[topic], anchor, found, is_changed=is_changed)
         return next(breaches, None)
@@ -133,20 +133,20 @@ class Guards:
         if end < expected:
             yield Breach(
                 self.journal,
-                f"the journal {place} ends at offset {end}, but by the state it goes on at {expected}: it lost records "
-                f"or was made anew; {way_out}",
+                f"the journal {place} ends at offset {end}, but by the state it continues at {expected}: it lost "
+                f"records or was recreated; {way_out}",
             )
         elif not found.has_journal_end:
-            # A journal that was made anew may have grown by what was aborted.
+            # Aborted records may have grown a recreated journal to the expected end.
             yield Breach(
                 self.journal,
-                f"the journal {place} has no record at offset {last}, where by the state its last one lies: it lost "
-                f"records or was made anew; {way_out}",
+                f"the journal {place} has no record at offset {last}, where its last one lies by the state: it lost "
+                f"records or was recreated; {way_out}",
             )
         elif found.journal_beyond is not None:
             yield Breach(
                 self.journal,
-                f"the journal {place} has a record at offset {found.journal_beyond}, but by the state it goes on at "
+                f"the journal {place} has a record at offset {found.journal_beyond}, but by the state it continues at "
                 f"{expected}: the end of the state {self._place(self.state)} is lost, or another system writes to the "
                 f"journal; {way_out}",
             )
@@ -156,8 +156,9 @@ class Guards:
         if UNKNOWN not in (expected, has) and has is not None and has != expected:
             yield Breach(
                 self.state,
-                f"the state {self._place(self.state)} has {has} records, but {expected} were written: a part of it is "
-                f"lost, as by a cleanup.policy other than compact; restore the topic from a backup, or {BEGIN_ANEW}",
+                f"the state {self._place(self.state)} has {has} records, but {expected} were written: some are "
+                "lost, for example by a cleanup.policy other than compact; restore the topic from a backup, or "
+                f"{BEGIN_ANEW}",
             )
 
     def _input(
@@ -180,16 +181,16 @@ class Guards:
             yield self._accept(topic, f"{place} has another id than the topic that was read")
 
     def _accept(self, topic: str, what: str) -> Breach:
-        return Breach(topic, f"{what}: the topic was made anew or lost records; {_ways_out(topic)}", what)
+        return Breach(topic, f"{what}: the topic was recreated or lost records; {_ways_out(topic)}", what)
 
     def _place(self, topic: str) -> str:
         return f"{topic}/{self.partition}"
 
 
 def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool) -> list[LastRecord]:
-    """The records of an input that must lie where they were read.
+    """The records of an input that must still lie where they were read: the last one, and perhaps the anchor.
 
-    Where the id has changed, the last record may be the new topic's own, so the anchor is looked at too.
+    If the topic's id has changed, the last record may come from the new topic, so the anchor is needed too.
     """
     proofs = [] if position.last is None else [position.last]
     if is_changed and anchor is not None and anchor not in proofs:
@@ -200,6 +201,6 @@ def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool
 def _ways_out(topic: str) -> str:
     return (
         "restore it from a copy that has the same offsets and timestamps, or stop all workers and run `stockfreeze "
-        f"topics accept {topic} --from beginning`, which reads it from its first record on: what is known already is "
-        "applied once"
+        f"topics accept {topic} --from beginning`, which reads it from its first record: events that are already known "
+        "are applied once"
     )

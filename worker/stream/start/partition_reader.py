@@ -1,6 +1,6 @@
-"""Reading what a partition needs before it may go on, on one connection of its own: state, bounds, single records.
+"""Reads what a partition needs to start, with a consumer of its own: state, first and last offsets, single records.
 
-The engine's consumer cannot be used for this: it reads many partitions, and a question to it waits behind its fetches.
+The engine's consumer cannot be used, because it reads many partitions, and other requests wait behind its fetches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.stream.state.positions import LastRecord
 RECORDS_PER_STEP = 1000
 POLL_MS = 500
 LOOK_MS = 10
-"""Where perhaps nothing is to be handed out, as after aborted records, a poll lasts to its end."""
+"""The poll time where perhaps only aborted records lie, because such a poll always takes its whole time."""
 LOOK_BACK_OFFSETS = 100_000
 FETCH_BYTES_MAX = 4 << 20
 
@@ -35,19 +35,19 @@ class StateRecord(Protocol):
 
     @property
     def offset(self) -> int:
-        """Its offset."""
+        """The record's offset."""
 
     @property
     def key(self) -> bytes:
-        """Its key: a state topic is compacted, so every record has one."""
+        """The record's key. Every record has one, because the state topic is compacted."""
 
     @property
     def value(self) -> bytes | None:
-        """Its value; None: the key is gone."""
+        """The record's value; None deletes the key."""
 
 
 class PartitionReader:
-    """Reads committed records of one partition of any topic. To be started before use, and closed."""
+    """Reads committed records of one partition of any topic. Call `start` before use, and `close` at the end."""
 
     def __init__(self, config: EngineConfig, partition: int, clock: Clock, reaper: Reaper) -> None:
         self._config = config
@@ -67,7 +67,7 @@ class PartitionReader:
         )
 
     async def start(self) -> None:
-        """Connect, and learn of all topics of the system at once: each that is asked for later costs 100 ms."""
+        """Connect, and load the metadata of all topics at once, because each later topic costs 100 ms."""
         config = self._config
         self._consumer._client.set_topics([*config.inputs, config.journal_topic, config.state_topic])  # noqa: SLF001
         await bounded(self._consumer.start(), self._config.step_ms_max, "starting the restore")
@@ -77,7 +77,7 @@ class PartitionReader:
         self._reaper.bury(self._consumer)
 
     async def bounds(self, topics: Iterable[str]) -> dict[str, Bounds]:
-        """Where this partition of each topic begins and ends."""
+        """The first and the last offset of this partition of each topic."""
         sources = [self._source(topic) for topic in topics]
         step_ms = self._config.step_ms_max
         begins = await bounded(self._consumer.beginning_offsets(sources), step_ms, "finding where topics begin")
@@ -87,9 +87,9 @@ class PartitionReader:
     async def read(
         self, topic: str, begin: int, end: int, poll_ms: int = POLL_MS
     ) -> AsyncGenerator[tuple[Sequence[StateRecord], int], None]:
-        """The records from `begin` on until the position is `end` or beyond, each time with the offset reached.
+        """Yield the records from `begin` until the position has reached `end`, each time with the position.
 
-        Raises StepTimeout when nothing arrives for too long, and errors of the broker.
+        Raises StepTimeout if nothing arrives for too long, and errors of the broker.
         """
         source = self._source(topic)
         self._consumer.assign([source])
@@ -110,7 +110,7 @@ class PartitionReader:
             await asyncio.sleep(0)
 
     async def first_record(self, topic: str, begin: int, end: int) -> int | None:
-        """The offset of the first committed record between two offsets, None where there is none."""
+        """The offset of the first committed record from `begin` on and before `end`, None if there is none."""
         async with aclosing(self.read(topic, begin, end, LOOK_MS)) as steps:
             async for records, _ in steps:
                 offset = next((record.offset for record in records if record.offset < end), None)
@@ -119,7 +119,7 @@ class PartitionReader:
         return None
 
     async def has_record(self, topic: str, begin: int, offset: int) -> bool:
-        """Whether a committed record lies at `offset`, by a reading from an earlier offset on."""
+        """Whether a committed record lies at `offset`, found by reading from an earlier offset on."""
         async with aclosing(self.read(topic, max(begin, offset - LOOK_BACK_OFFSETS), offset + 1, LOOK_MS)) as steps:
             async for records, _ in steps:
                 if any(record.offset == offset for record in records):
@@ -127,7 +127,7 @@ class PartitionReader:
         return False
 
     async def records_at(self, offsets: Mapping[str, int]) -> dict[str, LastRecord | None]:
-        """What lies at one offset of each topic, all before their ends; None: no record that can be read."""
+        """The record at one offset of each topic, None if none can be read there. No offset may be a topic's end."""
         pending = {self._source(topic): offset for topic, offset in offsets.items()}
         if not pending:
             return {}

@@ -1,4 +1,4 @@
-"""Restoring the state of one partition, up to the fence record of its new owner."""
+"""Restoring the state of one partition from its topic, up to the fence record of its new owner."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from worker.stream.status import RestoreProgress
 
 
 class Restored:
-    """What the engine's own records of the state say."""
+    """The engine's own records of the state: format, positions, topics."""
 
     def __init__(self) -> None:
         self.partition_count: int | None = None
         self.checkpoint: Checkpoint | None = None
-        """None: the state has no positions."""
+        """None if the state has no positions."""
         self.known_topics = KnownTopics()
 
     @property
     def positions(self) -> dict[str, Position]:
-        """Where each input goes on."""
+        """The position of each input."""
         return {} if self.checkpoint is None else self.checkpoint.positions
 
     @property
     def stream_time_ms(self) -> int:
-        """The greatest timestamp of a processed record; -1: none."""
+        """The greatest timestamp of a processed record, -1 if there is none."""
         return NO_STREAM_TIME if self.checkpoint is None else self.checkpoint.stream_time_ms
 
     def take(self, key: bytes, value: bytes | None) -> None:
-        """Take one record with an engine key, in order."""
+        """Take one record with a key of the engine, in order."""
         if value is None:
             return
         if key == POSITIONS_KEY:
@@ -60,10 +60,10 @@ class Restored:
 
 
 class Restorable(Protocol):
-    """What takes the records of the state that are not the engine's own: a processor."""
+    """Takes the records of the state that are not the engine's own, as a processor does."""
 
     def restore(self, key: bytes, value: bytes | None) -> None:
-        """Take one record, in order."""
+        """Take one record. Called for each in offset order, as in `worker.stream.processor.RestorableState`."""
 
 
 class StateReader:
@@ -81,10 +81,10 @@ class StateReader:
         fence_offset: int,
         progressed: Callable[[RestoreProgress], None],
     ) -> Restored:
-        """Give every committed state record to `processor`, until the position is beyond `fence_offset`.
+        """Pass every committed record of the state to `processor`, up to `fence_offset`.
 
-        Raises Halt when the state cannot be understood, StepTimeout when nothing arrives for too long, and errors of
-        the broker.
+        Raises Halt if the state cannot be decoded, StepTimeout if nothing arrives for too long, and errors of the
+        broker.
         """
         restored = Restored()
         count = 0
@@ -96,9 +96,9 @@ class StateReader:
         return restored
 
     async def unchanged(self, since_offset: int, fence_offset: int) -> bool:
-        """Whether the state topic has no committed record between those two, and the fence lies behind the other.
+        """Whether the state topic has no committed record between `since_offset` and the fence.
 
-        A fence that does not is one of another topic of that name, which is shorter.
+        If the fence does not lie behind `since_offset`, the topic was recreated and is shorter, so the answer is no.
         """
         if fence_offset <= since_offset:
             return False

@@ -1,1 +1,1 @@
-"""What the engine knows of a partition between its transactions, and the state records that it keeps of that."""
+"""The engine's own state of a partition: positions and known topics, with the records that keep them."""

@@ -1,9 +1,8 @@
-"""A partition's state, kept while the partition is away for a rebalance, so that it need not be read again.
+"""A partition's state, kept in memory while the group has revoked the partition, to save reading it again.
 
-It may be used again only if nothing was written to the state topic since. That is known from the topic: a commit of
-ours that was answered means that no successor had begun by then, whatever a successor commits comes later in the log
-and has its positions record with it, and compaction keeps the latest of those. So no record between our last one and
-our next fence means that nothing happened, if the fence lies behind it and the topic is the same.
+It may be used again only if nothing was written to the state topic since. The topic proves that, because each commit of
+a successor writes a positions record, and compaction keeps the latest of those. So there must be no committed record
+between this process's last record and its next fence. The fence must lie behind that record, in the same topic.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from worker.stream.processor import Processor
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.positions import JournalEnd
-from worker.stream.state.progress import InputProgress
 
 
 @dataclass(frozen=True)
 class Memory:
-    """The state of a partition after a transaction that was committed for sure."""
+    """The state of a partition after a transaction whose commit was answered."""
 
     processor: Processor
     progress: InputProgress
@@ -26,5 +25,5 @@ class Memory:
     journal: JournalEnd
     """Where the journal ended with that transaction."""
     state_offset: int
-    """Of the last record this process wrote to the state topic."""
+    """The offset of the last record that this process wrote to the state topic."""
     partition_count: int

@@ -1,1 +1,1 @@
-"""One transaction after the other: which records it takes, what it decides, and how it is written."""
+"""Transactions of a partition: the records of each, the breaker, and how each is written and committed."""

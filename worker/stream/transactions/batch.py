@@ -1,4 +1,4 @@
-"""The records of one transaction: decided one by one, counted, and told to the observer once they are committed."""
+"""The records of one transaction: processed one by one, counted, and reported to the observer after the commit."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output, OutputRecord
+from worker.stream.state.input_progress import InputProgress, outcomes_between
 from worker.stream.state.positions import POSITIONS_KEY, Checkpoint, JournalEnd, encode_checkpoint
-from worker.stream.state.progress import InputProgress, outcomes_between
-from worker.stream.steps import take_steps
+from worker.stream.time_slices import take_steps
 from worker.stream.transactions.breaker import Breaker
 
 
 class Batch:
-    """What one transaction decides. Made anew for each; progress and breaker go on."""
+    """The records, outcomes and outputs of one transaction. Progress and breaker outlive it."""
 
     def __init__(
         self,
@@ -41,13 +41,13 @@ class Batch:
         self._outputs = 0
         self._began_at = clock.monotonic()
         self.tripped = False
-        """The breaker opened: nothing more is to be decided."""
+        """Whether the breaker opened. Then no further record is processed."""
 
     async def decide(self, chunk: Sequence[InputRecord]) -> None:
-        """Process records in order, giving the event loop back in between. Raises Halt when the processor fails."""
+        """Process records in order, and let other tasks run in between. Raises Halt if the processor fails."""
         processor = self._processor
         process, count, monotonic = processor.process, self._progress.count, self._clock.monotonic
-        bad = Outcome.DEAD_LETTERED  # looked up once: an enum's member costs a method in Python
+        bad = Outcome.DEAD_LETTERED  # looked up once, because access to a member of an enum calls a method
         slice_ms = self._config.chunk_time_ms_max
         slice_seconds = slice_ms / 1000
         yield_at = monotonic() + slice_seconds
@@ -55,7 +55,7 @@ class Batch:
             try:
                 outcome = process(record)
                 if processor.rest is not None:
-                    await asyncio.sleep(0)  # reading so large a record took a while too
+                    await asyncio.sleep(0)  # the record is large, so `process` took long already
                     await take_steps(processor.rest, self._clock, slice_ms)
             except Exception as error:
                 raise halt_at(self._partition, f"{record.topic}/{record.partition}/{record.offset}", error) from error
@@ -72,7 +72,7 @@ class Batch:
 
     @property
     def room(self) -> int:
-        """How many records the next chunk may have; 0: the batch is full."""
+        """How many records the next chunk may have; 0 if the batch is full."""
         if self.tripped or self._bytes >= self._config.batch_bytes_max:
             return 0
         if self._clock.monotonic() - self._began_at >= self._config.batch_time_ms_max / 1000:
@@ -81,9 +81,9 @@ class Batch:
         return min(left, self._config.chunk_records_max)
 
     async def flush(self, append: Callable[[Sequence[Output]], None], journal_end: Callable[[], JournalEnd]) -> None:
-        """Append what the transaction writes: outputs, dirty state, and the positions. Raises Halt as `decide` does.
+        """Append outputs, changed state, and the positions. Raises Halt if the processor fails.
 
-        `journal_end` gives where the journal ends with what was appended.
+        `journal_end` returns where the journal ends once the appended records are committed.
         """
         await take_steps(self._appended(append), self._clock, self._config.chunk_time_ms_max)
         progress = self._progress
@@ -107,7 +107,7 @@ class Batch:
             raise halt_at(self._partition, "the end of a batch", error) from error
 
     def report(self) -> BatchReport:
-        """What to tell once it is committed."""
+        """The report for the observer, once the transaction is committed."""
         return BatchReport(
             partition=self._partition,
             outcomes=outcomes_between(self._before, self._progress.positions()),

@@ -1,7 +1,8 @@
-"""The dead-letter breaker: rather stop a partition than dead-letter a topic. Pure.
+"""The dead-letter breaker: it stops a partition rather than dead-letter a whole topic. Pure.
 
-Records are counted as they are decided, across batches; the count begins anew whenever the partition starts. One party
-must not stop the others of its partition: a flood that is one party's is told to the processor instead.
+It counts records as they are decided, across transactions, and begins at zero when the partition starts. A *party* is a
+name of the processor's choice, such as an account. One party must not stop the others of its partition. So if nearly
+all bad records belong to one party, the breaker reports a *flood* of it to the processor instead.
 """
 
 from __future__ import annotations
@@ -12,14 +13,15 @@ from typing import Final
 from worker.stream.processor import Parties
 
 FLOOD_PERCENT: Final = 90
-"""So much of the bad records makes a flood one party's: among 500 there is nearly always a stray one of another."""
+"""The share of the bad records that makes them one party's flood. It is below 100, because a few bad records of others
+are always among them."""
 
 
 class Breaker:
-    """Opens when `bad_max` of the last `window` records were bad, of several parties or of nobody that can be read.
+    """Opens when `bad_max` of the last `window` records were bad; `bad_max` 0 switches it off.
 
-    If nearly all of them (`FLOOD_PERCENT`) are of one party, it opens only where the partition serves nobody else.
-    `bad_max` 0: never. Without `parties` all bad records are alike.
+    If `FLOOD_PERCENT` of the bad records belong to one party, it opens only if the partition serves no other party.
+    Without `parties`, all bad records count alike.
     """
 
     def __init__(self, bad_max: int, window: int, parties: Parties | None = None) -> None:
@@ -28,13 +30,13 @@ class Breaker:
         self._parties = parties
         self._seen = 0
         self._bad: deque[tuple[int, str | None]] = deque()
-        """The number of each bad record of the window, and its party."""
+        """Each bad record of the window: its number and its party."""
         self._by_party: dict[str | None, int] = {}
-        """How many of these each party has: none has 0."""
+        """Bad records of the window by party; parties without one are left out."""
         self._flooding: set[str] = set() if parties is None else set(parties.flooding())
 
     def open_after(self, *, bad: bool) -> bool:
-        """Count a record, and say whether the breaker is open now. Called once a record, before the next is decided."""
+        """Count a record and return whether the breaker is open now. Called once per record, before the next one."""
         party = None
         if bad and self._parties is not None:
             blame = self._parties.blame()
@@ -52,7 +54,7 @@ class Breaker:
         return bad and 0 < self._bad_max <= len(self._bad) and not self._is_flood(party)
 
     def _forget(self) -> None:
-        """The oldest bad record has left the window."""
+        """Drop the oldest bad record, which has left the window."""
         _, party = self._bad.popleft()
         left = self._by_party[party] - 1
         if left:
@@ -61,8 +63,9 @@ class Breaker:
             del self._by_party[party]
 
     def _is_flood(self, last: str | None) -> bool:
-        """Whether so many bad records are one party's affair: they stop nobody, and are told once, with a record of
-        that party; `last` is that of the last one.
+        """Whether the bad records are one party's flood, which must not stop the others. `last` is the latest party.
+
+        A flood is reported once, with a record of its own party.
         """
         if self._parties is None:
             return False
@@ -77,7 +80,10 @@ class Breaker:
         return True
 
     def _look_for_calm(self) -> None:
-        """A flood has ceased once fewer of a whole window are bad: a restart forgot what was before."""
+        """Report each flood that has ceased: too few records of a whole window are bad.
+
+        A restart forgets earlier records, so this waits until a whole window was counted.
+        """
         if self._parties is None or self._seen < self._window:
             return
         for party in sorted(self._flooding):

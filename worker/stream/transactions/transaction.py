@@ -1,12 +1,21 @@
-"""The transactions of one partition: the fence, one batch of records and offsets after the other, and the end.
+"""The transactions of one partition: the fence first, then one transaction per batch.
 
-The stable transactional id is the fence: the group's metadata is not passed with offsets, so only the epoch of the id
-tells a zombie from the rightful owner. A writer is never shared, and never used again after an error: the sequence
-numbers of a failed produce are unusable, and a commit without an answer is decided by the state topic alone.
+The transactional id is the fence. Offsets are committed without the group's metadata, so only the epoch of the id
+stops an old worker that still runs. A writer is never shared. It is never used again after an error, for two reasons.
+The sequence numbers of a failed produce cannot be reused. And if a commit was not answered, only the state topic proves
+whether it succeeded.
 
-Who has another transactional id is not fenced by that: a system that was given another name on the same topics. And a
-topic may be deleted and made anew under a running worker. So each commit also sees whether its records lie exactly
-where the state and the journal went on.
+The epoch does not stop a system with another APP_ID on the same topics. And a topic may be deleted and recreated while
+a worker runs. So each commit also checks that its records lie exactly where the state and the journal continue.
+
+A worked example of that check, for the journal. Each transaction ends with one marker, which takes an offset:
+
+    offset    10 11 12   13       14 15   16       17
+              records    marker   records marker   the next transaction begins
+
+    The transaction that begins at 14 appends two records, so the broker must report 15 for the last one. Then its
+    marker takes 16, and the journal continues at 17. If the broker reports 18 instead, another system has taken the
+    offsets 14 to 16: StateTaken is raised, and the transaction is aborted.
 """
 
 from __future__ import annotations
@@ -30,11 +39,11 @@ from worker.stream.state.positions import FENCE_KEY, UNKNOWN, JournalEnd, encode
 log = logging.getLogger(__name__)
 
 MARKERS: Final = 1
-"""How many offsets the end of a transaction takes in each partition."""
+"""How many offsets the end of a transaction takes in each partition it wrote to."""
 
 
 class TransactionWriter:
-    """Writes transactions of one partition. Any exception from it means: discard it."""
+    """Writes the transactions of one partition. After any exception, `discard` is the only method to call."""
 
     def __init__(self, config: EngineConfig, partition: int, clock: Clock, reaper: Reaper) -> None:
         self._config = config
@@ -44,53 +53,53 @@ class TransactionWriter:
         self._producer = TransactionalProducer(config, partition)
         self._batches = OpenBatches(config.produce_batch_bytes_max, clock.now_ms)
         self._next: dict[str, int] = {}
-        """Where the state and the journal go on, as far as it is known: behind the marker of the last transaction."""
+        """The next offset of the state and of the journal, once known: behind the previous transaction's marker."""
         self._journal_last = UNKNOWN
-        """Of the last record of the journal."""
+        """The offset of the last record of the journal."""
 
     async def start(self) -> None:
-        """Connect, fence whoever wrote for this partition before, and have the broker end what they left open."""
+        """Connect and fence earlier producers of this partition. The broker aborts the transaction they left open."""
         await bounded(self._producer.start(), self._config.step_ms_max, "starting the producer")
 
     async def fence(self) -> int:
-        """Commit a record in the state topic, and give its offset.
+        """Commit a fence record in the state topic, and return its offset.
 
-        Whoever has read the state up to it has read all that predecessors ever committed, and they commit no more.
-        Raises KafkaError where the broker does not tell the offset.
+        All commits of earlier producers lie before it, and they can commit no more. So a reader that has reached this
+        offset has the whole state. Raises KafkaError if the broker does not report the offset.
         """
         value = encode_fence(self._clock.now_ms())
         self.append([OutputRecord(self._config.state_topic, FENCE_KEY, value)])
         offset = await self.commit({})
         if offset < 0:
-            raise KafkaError("the broker has not told where the fence record lies")
+            raise KafkaError("the broker did not report the offset of the fence record")
         return offset
 
     def journal_ends(self, end: JournalEnd) -> None:
-        """Take note of where the journal ends after the fence: the next transaction goes on there."""
+        """Note where the journal ends after the fence, because the next transaction continues there."""
         self._journal_last = end.last_offset
         self._next[self._config.journal_topic] = end.next_offset
 
     def journal_end(self) -> JournalEnd:
-        """Where the journal ends with the next transaction, with what was appended to it so far."""
+        """Where the journal will end once the records appended so far are committed."""
         journal = self._config.journal_topic
         count = self._batches.count(journal)
         last_offset = self._next[journal] + count - 1 if count else self._journal_last
         return JournalEnd(last_offset, self._behind(journal, count))
 
     async def committed_offsets(self) -> dict[str, int]:
-        """What the group has committed of this partition, by input topic."""
+        """The group's committed offsets of this partition, by input topic."""
         step_ms = self._config.step_ms_max
         return await bounded(self._producer.committed_offsets(), step_ms, "finding the group's offsets")
 
     def append(self, records: Iterable[Output]) -> None:
-        """Make records part of the next transaction. They are sent with its commit."""
+        """Add records to the next transaction. They are sent by `commit`."""
         self._batches.append(records)
 
     async def commit(self, offsets: Mapping[str, int]) -> int:
-        """Write what was appended and the next offsets by input topic, and commit them together.
+        """Write the appended records and the next offsets by input topic in one transaction, and commit it.
 
-        Gives the offset of the last record in the state topic (-1 when the broker did not tell): nothing of this
-        partition's state lies behind it. Raises StateTaken where state or journal do not go on where they ended.
+        Return the offset of the last record of the state topic, -1 if the broker did not report it. Raises StateTaken
+        if the state or the journal does not continue where the previous transaction ended.
         """
         config, step_ms = self._config, self._config.step_ms_max
         rounds = self._batches.take()
@@ -113,25 +122,25 @@ class TransactionWriter:
         return end
 
     def _behind(self, topic: str, record_count: int) -> int:
-        """Where a topic goes on behind so many records of one transaction, and their marker."""
+        """The next offset of a topic behind one transaction's records and its marker."""
         return self._next[topic] + (record_count + MARKERS if record_count else 0)
 
     def _check_places(self, ends: Mapping[str, int], counts: Mapping[str, int]) -> None:
-        """The records of a transaction begin where the one before ended, of the state and of the journal."""
+        """Check that the records begin where the previous transaction ended, in the state and in the journal."""
         for topic, begin in self._next.items():
             end = ends.get(topic, -1)
             if end >= 0 and end != begin + counts[topic] - 1:
                 raise StateTaken(
-                    f"{topic}/{self._partition} does not go on at offset {begin}: it was made anew, or a worker with "
-                    f"another APP_ID than {self._config.app_id} writes to the same topics; stop that one, or give it "
-                    "topics of its own (TOPIC_PREFIX)"
+                    f"{topic}/{self._partition} does not continue at offset {begin}: it was recreated, or a worker "
+                    f"with another APP_ID than {self._config.app_id} writes to the same topics; stop that worker, or "
+                    "give it topics of its own (TOPIC_PREFIX)"
                 )
 
     async def discard(self) -> None:
-        """Abort what is open, if that can be done quickly, and let the producer end in the background."""
+        """Abort the open transaction within a short time limit, and close the producer in the background."""
         try:
             await bounded(self._producer.end(commit=False), self._config.abort_ms_max, "aborting")
-        except Exception as error:  # noqa: BLE001 - whatever it is, the next producer of this id aborts
-            log.debug("abort left to the successor", extra={"partition": self._partition, "error": repr(error)})
+        except Exception as error:  # noqa: BLE001 - after any error, the next producer of this id aborts
+            log.debug("the next producer must abort", extra={"partition": self._partition, "error": repr(error)})
         finally:
             self._reaper.bury(self._producer)

@@ -24,6 +24,7 @@ from tests.simulator.scenario import record_of
 from tests.simulator.workers import PREFIX, rules_of
 from tests.simulator.world import SimRecord
 from worker.stream.records import InputRecord
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics, encode_known_topics
 from worker.stream.state.positions import (
     FORMAT_KEY,
@@ -34,7 +35,6 @@ from worker.stream.state.positions import (
     encode_checkpoint,
     encode_format,
 )
-from worker.stream.state.progress import InputProgress
 
 Block = list[tuple[bytes | None, bytes | None, tuple[tuple[str, Any], ...]]]
 Transactions = list[dict[str, Block]]

@@ -32,8 +32,8 @@ def test_partitions_of_one_number_land_together() -> None:
     assert places == {"a": {"orders": [0, 1], "counts": [0, 1]}, "b": {"orders": [2], "counts": [2]}}
 
 
-def test_a_leader_that_does_not_know_a_topic_gives_nobody_anything() -> None:
-    with pytest.raises(NotReady, match="has not learned of the partitions of counts"):
+def test_a_leader_without_metadata_of_a_topic_assigns_nothing() -> None:
+    with pytest.raises(NotReady, match="has no metadata yet for partitions of counts"):
         KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
 
 
@@ -46,7 +46,7 @@ def test_its_refusal_is_told_as_it_is_although_the_client_hands_on_a_text() -> N
     finally:
         heard.remove()
     told = sentence_of(KafkaError(repr(refused.value)), "broker:9092", heard.last_error(1))
-    assert told == "the leader of the group has not learned of the partitions of counts"
+    assert told == "the leader of the group has no metadata yet for partitions of counts"
 
 
 def test_a_member_joins_with_its_data_and_is_led_as_before() -> None:

@@ -111,7 +111,7 @@ def test_the_client_still_makes_its_records_where_they_are_replaced(monkeypatch:
     assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (ReadableRecords, InputRecords)
 
 
-def test_a_batch_that_cannot_be_read_is_handed_out_in_its_place_and_ends_what_is_read() -> None:
+def test_a_corrupt_batch_is_returned_in_its_place_and_ends_the_read() -> None:
     spoilt_batch = bytearray(batch(["fine"], first=3))
     spoilt_batch[-1] ^= 1
     unpacking = unpacked(InputRecords, ReadableRecords(batch(["a", "b"]) + bytes(spoilt_batch) + batch([], first=5)))

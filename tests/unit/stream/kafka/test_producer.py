@@ -1,16 +1,15 @@
-"""What the producer asks of brokers that answer as they are told to."""
+"""Which requests a producer sends for a transaction, and what it does about their answers."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
 
 import pytest
 from aiokafka.errors import (
     ConcurrentTransactions,
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
-    DuplicateSequenceNumber,
     GroupAuthorizationFailedError,
     InvalidProducerEpoch,
     InvalidTxnState,
@@ -19,15 +18,12 @@ from aiokafka.errors import (
     MessageSizeTooLargeError,
     NodeNotReadyError,
     NotCoordinatorError,
-    NotEnoughReplicasError,
-    NotLeaderForPartitionError,
     OperationNotAttempted,
     ProducerFenced,
     RequestTimedOutError,
     TopicAuthorizationFailedError,
     UnknownError,
 )
-from aiokafka.record.default_records import DefaultRecordBatch
 
 from tests.unit.stream.brokers import (
     COMMIT_OFFSETS,
@@ -45,50 +41,15 @@ from tests.unit.stream.brokers import (
     topics_of,
 )
 from tests.unit.stream.fakes import CONFIG
-from worker.stream import OutputRecord
-from worker.stream.kafka.open_batches import Filled, OpenBatches
+from tests.unit.stream.kafka.producing import AS_KAFKA_4, OF_A_TRANSACTION, OLD_WAY, asked, rounds, transaction, written
 from worker.stream.kafka.producer import TransactionalProducer
 from worker.stream.kafka.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
-OF_A_TRANSACTION = {OLD: (PARTITIONS, OFFSETS, PRODUCE, COMMIT_OFFSETS, END), KAFKA_4: (COMMIT_OFFSETS, PRODUCE, END)}
-OLD_WAY = pytest.mark.parametrize("brokers", [OLD], indirect=True)
-"""Without it a test holds for both ways."""
-AS_KAFKA_4 = pytest.mark.parametrize("brokers", [KAFKA_4], indirect=True)
-
-
-def _asked(*left_out: str) -> pytest.MarkDecorator:
-    """Each request of a transaction, the old way and that of Kafka 4."""
-    both = [(version, name) for version, names in OF_A_TRANSACTION.items() for name in names if name not in left_out]
-    return pytest.mark.parametrize(("brokers", "name"), both, indirect=["brokers"])
-
-
-@pytest.fixture
-async def producer(brokers: Brokers) -> TransactionalProducer:
-    producer = TransactionalProducer(CONFIG, PARTITION)
-    producer._client = brokers
-    await producer.start()
-    brokers.course.clear()
-    return producer
-
-
-def _rounds(*topics: str) -> list[list[Filled]]:
-    """A round for each text, with a record for each of its letters, all of a topic in one batch."""
-    rounds = []
-    for letters in topics:
-        batches = OpenBatches(10_000, lambda: 1_790_000_000_000)
-        batches.append([OutputRecord(letter, b"key", b"value") for letter in letters])
-        rounds += batches.take()
-    return rounds
-
-
-def _written(request: Any) -> dict[str, DefaultRecordBatch]:  # noqa: ANN401 - aiokafka's
-    return {topic: DefaultRecordBatch(bytes(data)) for topic, data in topics_of(request).items()}
-
 
 @OLD_WAY
-async def test_the_old_way_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_the_old_protocol_takes_three_round_trips(producer: TransactionalProducer, brokers: Brokers) -> None:
     await producer.begin(["a", "b"], with_offsets=True)
-    assert await producer.write(_rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
+    assert await producer.write(rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
     await producer.end(commit=True)
     first, second, third = brokers.course[:4], brokers.course[4:8], brokers.course[8:]
     assert first == [PARTITIONS, OFFSETS, f"{PARTITIONS}!", f"{OFFSETS}!"]
@@ -104,11 +65,11 @@ async def test_the_old_way_takes_three_round_trips(producer: TransactionalProduc
 
 
 @AS_KAFKA_4
-async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_first(
+async def test_the_protocol_of_kafka_4_takes_three_requests_offsets_first(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     await producer.begin(["a", "b"], with_offsets=True)
-    assert await producer.write(_rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
+    assert await producer.write(rounds("aab"), {"in": 5}) == {"a": brokers.base_offset + 1, "b": brokers.base_offset}
     await producer.end(commit=True)
     assert brokers.course == [COMMIT_OFFSETS, f"{COMMIT_OFFSETS}!", PRODUCE, f"{PRODUCE}!", END, f"{END}!"]
     (offsets,), (produce,), (end,) = (brokers.requests[name] for name in (COMMIT_OFFSETS, PRODUCE, END))
@@ -125,13 +86,13 @@ async def test_the_way_of_kafka_4_takes_three_requests_of_which_offsets_are_the_
 
 
 @AS_KAFKA_4
-async def test_where_several_brokers_are_written_to_they_are_told_before_and_go_together(
+async def test_partitions_of_several_brokers_are_added_before_the_writes(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     """Each would add its partitions by itself; but the coordinator takes one after the other, and they wait long."""
     brokers.leaders["b"] = 2
     await producer.begin(["a", "b"], with_offsets=True)
-    await producer.write(_rounds("ab"), {"in": 5})
+    await producer.write(rounds("ab"), {"in": 5})
     await producer.end(commit=True)
     first, second, third = brokers.course[:4], brokers.course[4:10], brokers.course[10:]
     assert first == [PARTITIONS, OFFSETS, f"{PARTITIONS}!", f"{OFFSETS}!"]
@@ -145,17 +106,18 @@ async def test_where_several_brokers_are_written_to_they_are_told_before_and_go_
 
 
 @AS_KAFKA_4
-async def test_records_that_meet_the_last_transaction_are_asked_for_again_and_leaders_are_not(
+async def test_records_that_meet_the_last_transaction_are_retried_quietly(
     producer: TransactionalProducer, brokers: Brokers, caplog: pytest.LogCaptureFixture
 ) -> None:
     brokers.next[PRODUCE] += [ConcurrentTransactions, ConcurrentTransactions]
-    assert await producer.write(_rounds("a"), {}) == {"a": brokers.base_offset}
+    await producer.begin(["a"], with_offsets=False)
+    assert await producer.write(rounds("a"), {}) == {"a": brokers.base_offset}
     assert (len(brokers.requests[PRODUCE]), brokers.refreshed, caplog.messages) == (3, 0, [])
 
 
 @AS_KAFKA_4
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_transaction_that_somebody_else_has_ended_is_told_as_a_fence(
+async def test_an_end_by_another_producer_means_fenced(
     producer: TransactionalProducer, brokers: Brokers, *, commits: bool
 ) -> None:
     brokers.next[END].append(InvalidTxnState)
@@ -165,15 +127,15 @@ async def test_a_transaction_that_somebody_else_has_ended_is_told_as_a_fence(
 
 
 @AS_KAFKA_4
-async def test_each_end_brings_the_producer_id_and_the_epoch_of_the_next_transaction(
+async def test_each_end_brings_the_epoch_of_the_next_transaction(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
-    await _transaction(producer)
+    await transaction(producer)
     brokers.following = (8, 0)
-    await _transaction(producer)
-    await _transaction(producer)
+    await transaction(producer)
+    await transaction(producer)
     expected = [(7, 2), (7, 3), (8, 0)]
-    batches = [_written(request)["a"] for request in brokers.requests[PRODUCE]]
+    batches = [written(request)["a"] for request in brokers.requests[PRODUCE]]
     assert [(batch.producer_id, batch.producer_epoch) for batch in batches] == expected
     assert [batch.base_sequence for batch in batches] == [0, 0, 0]
     for name in (COMMIT_OFFSETS, END):
@@ -184,13 +146,13 @@ async def test_a_transaction_without_offsets_is_none_of_the_group(
     producer: TransactionalProducer, brokers: Brokers
 ) -> None:
     await producer.begin(["a"], with_offsets=False)
-    await producer.write(_rounds("a"), {})
+    await producer.write(rounds("a"), {})
     await producer.end(commit=True)
     expected = [name for name in OF_A_TRANSACTION[brokers.transaction_version] if name not in (OFFSETS, COMMIT_OFFSETS)]
     assert [name for name in brokers.course if not name.endswith("!")] == expected
 
 
-async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_a_transaction_that_was_not_begun_is_not_ended(producer: TransactionalProducer, brokers: Brokers) -> None:
     await producer.end(commit=False)
     await producer.begin([], with_offsets=False)
     await producer.end(commit=False)
@@ -203,12 +165,12 @@ async def test_what_was_not_begun_is_not_ended(producer: TransactionalProducer, 
 @OLD_WAY
 @pytest.mark.parametrize("name", [END, COMMIT_OFFSETS])
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
-async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without_an_answer(
+async def test_a_request_that_could_do_harm_late_is_not_repeated(
     producer: TransactionalProducer, brokers: Brokers, name: str, error: KafkaError
 ) -> None:
     brokers.next[name].append(error)
     with pytest.raises(type(error)):
-        await _transaction(producer)
+        await transaction(producer)
     assert len(brokers.requests[name]) == 1
 
 
@@ -221,11 +183,11 @@ async def test_what_would_do_harm_if_it_came_late_is_not_asked_for_again_without
     indirect=["brokers"],
 )
 @pytest.mark.parametrize("error", [RequestTimedOutError(), KafkaConnectionError("Connection closed")])
-async def test_what_does_no_harm_twice_is_asked_for_again_without_an_answer(
+async def test_a_request_that_does_no_harm_twice_is_repeated(
     producer: TransactionalProducer, brokers: Brokers, name: str, error: KafkaError
 ) -> None:
     brokers.next[name].append(error)
-    await _transaction(producer)
+    await transaction(producer)
     assert len(brokers.requests[name]) == 2
 
 
@@ -234,14 +196,14 @@ async def test_of_requests_that_time_out_at_the_same_moment_none_is_a_defect(
 ) -> None:
     """The client then fails to find the connection that it closed for the first of them: seed 5742."""
     brokers.next[PRODUCE].append(KeyError((1, "a connection")))
-    await _transaction(producer)
+    await transaction(producer)
     assert len(brokers.requests[PRODUCE]) == 2
     brokers.next[COMMIT_OFFSETS].append(KeyError((1, "a connection")))
     if brokers.transaction_version == OLD:
         with pytest.raises(RequestTimedOutError):
-            await _transaction(producer)
+            await transaction(producer)
     else:
-        await _transaction(producer)
+        await transaction(producer)
 
 
 async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -> None:
@@ -255,7 +217,7 @@ async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -
     assert brokers.course[-1] == "close"
 
 
-@_asked(PRODUCE)
+@asked(PRODUCE)
 @pytest.mark.parametrize(
     ("passing", "lookups"),
     [
@@ -266,23 +228,23 @@ async def test_an_epoch_is_asked_for_again_without_an_answer(brokers: Brokers) -
         (ConcurrentTransactions, 0),
     ],
 )
-async def test_what_passes_is_waited_for_and_who_moved_is_looked_for(
+async def test_transient_errors_are_retried_and_moved_coordinators_found(
     producer: TransactionalProducer, brokers: Brokers, name: str, passing: Refusal | Exception, lookups: int
 ) -> None:
-    await _transaction(producer)
+    await transaction(producer)
     brokers.lookups.clear()
     brokers.next[name] += [passing, passing]
-    await _transaction(producer)
+    await transaction(producer)
     assert len(brokers.requests[name]) == 4
     key = CONFIG.app_id if name == COMMIT_OFFSETS else producer._id
     assert brokers.lookups == [key] * 2 * lookups
 
 
-@_asked(END)
+@asked(END)
 @pytest.mark.parametrize(
     ("refusal", "raised"), [(InvalidTxnState, InvalidTxnState), (InvalidProducerEpoch, ProducerFenced)]
 )
-async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a_fence(
+async def test_a_permanent_error_is_raised_and_an_old_epoch_means_fenced(
     producer: TransactionalProducer,
     brokers: Brokers,
     name: str,
@@ -291,14 +253,14 @@ async def test_an_error_that_does_not_pass_ends_it_and_an_old_epoch_is_told_as_a
 ) -> None:
     brokers.next[name].append(refusal)
     with pytest.raises(raised):
-        await _transaction(producer)
+        await transaction(producer)
     assert len(brokers.requests[name]) == 1
 
 
-async def test_an_end_of_an_old_epoch_is_told_as_a_fence(producer: TransactionalProducer, brokers: Brokers) -> None:
+async def test_an_end_with_an_old_epoch_means_fenced(producer: TransactionalProducer, brokers: Brokers) -> None:
     brokers.next[END].append(InvalidProducerEpoch)
     with pytest.raises(ProducerFenced):
-        await _transaction(producer)
+        await transaction(producer)
     assert len(brokers.requests[END]) == 1
 
 
@@ -308,23 +270,28 @@ async def test_an_end_that_the_transaction_does_not_allow_is_told_as_such(
 ) -> None:
     brokers.next[END].append(InvalidTxnState)
     with pytest.raises(InvalidTxnState):
-        await _transaction(producer)
+        await transaction(producer)
 
 
 @OLD_WAY
-async def test_refused_topics_are_named(producer: TransactionalProducer, brokers: Brokers) -> None:
-    brokers.next[PARTITIONS].append({"a": OperationNotAttempted, "b": TopicAuthorizationFailedError})
-    with pytest.raises(TopicAuthorizationFailedError, match=r": b$"):
-        await producer.begin(["a", "b", "c"], with_offsets=False)
-    brokers.next[OFFSETS].append(GroupAuthorizationFailedError)
-    with pytest.raises(GroupAuthorizationFailedError, match=rf": {CONFIG.app_id}$"):
-        await producer.begin([], with_offsets=True)
-    brokers.next[PRODUCE].append({"b": MessageSizeTooLargeError})
-    with pytest.raises(MessageSizeTooLargeError, match=r": b$"):
-        await producer.write(_rounds("ab"), {})
+@pytest.mark.parametrize(
+    ("name", "refusal", "named"),
+    [
+        (PARTITIONS, {"a": OperationNotAttempted, "b": TopicAuthorizationFailedError}, "b"),
+        (OFFSETS, GroupAuthorizationFailedError, CONFIG.app_id),
+        (PRODUCE, {"b": MessageSizeTooLargeError}, "b"),
+    ],
+)
+async def test_what_was_refused_is_named(
+    producer: TransactionalProducer, brokers: Brokers, name: str, refusal: Refusal, named: str
+) -> None:
+    brokers.next[name].append(refusal)
+    error = refusal["b"] if isinstance(refusal, Mapping) else refusal
+    with pytest.raises(error, match=f": {named}$"):
+        await transaction(producer, "ab")
 
 
-async def test_a_group_or_an_id_that_may_not_be_used_is_named_where_its_coordinator_is_asked_for(
+async def test_a_coordinator_lookup_without_the_right_names_the_group(
     producer: TransactionalProducer, brokers: Brokers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuse(_kind: int, _key: str) -> int:
@@ -332,32 +299,32 @@ async def test_a_group_or_an_id_that_may_not_be_used_is_named_where_its_coordina
 
     monkeypatch.setattr(brokers, "coordinator_lookup", refuse)
     with pytest.raises(GroupAuthorizationFailedError, match=rf": {CONFIG.app_id}$"):
-        await producer.write([], {"in": 5})
+        await transaction(producer)
 
 
-@_asked(OFFSETS, PRODUCE, END)
+@asked(OFFSETS, PRODUCE, END)
 async def test_what_was_not_attempted_was_not_done(
     producer: TransactionalProducer, brokers: Brokers, name: str
 ) -> None:
     brokers.next[name].append(OperationNotAttempted)
     with pytest.raises(OperationNotAttempted):
-        await _transaction(producer)
+        await transaction(producer)
 
 
-async def test_an_error_that_the_client_does_not_know_is_told_by_its_number(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    brokers.next[PRODUCE].append(_numbered(120))
+async def test_an_unknown_error_is_named_by_its_number(producer: TransactionalProducer, brokers: Brokers) -> None:
+    brokers.next[PRODUCE].append(numbered(120))
     with pytest.raises(UnknownError, match=r": a, error 120$"):
-        await producer.write(_rounds("a"), {})
-    brokers.next[END].append(_numbered(90))
-    await producer.begin(["a"], with_offsets=False)
+        await transaction(producer)
+
+
+async def test_the_number_of_a_fenced_producer_is_known(producer: TransactionalProducer, brokers: Brokers) -> None:
+    brokers.next[END].append(numbered(90))
     with pytest.raises(ProducerFenced):
-        await producer.end(commit=True)
+        await transaction(producer)
 
 
 @OLD_WAY
-async def test_markers_that_take_long_are_asked_after_ever_more_seldom_and_that_is_told(
+async def test_slow_markers_are_waited_for_ever_longer_and_then_logged(
     producer: TransactionalProducer,
     brokers: Brokers,
     monkeypatch: pytest.MonkeyPatch,
@@ -391,78 +358,5 @@ async def test_the_first_error_of_what_goes_together_ends_the_rest(
     assert (task.cancelling(), len(asyncio.all_tasks())) == (0, 1)
 
 
-# -- records
-
-
-async def test_batches_of_a_topic_are_written_one_after_the_other_with_numbers_that_go_on(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    ends = await producer.write(_rounds("aab", "aaa"), {})
-    await producer.write(_rounds("ab"), {})
-    assert ends == {"a": brokers.base_offset + 2, "b": brokers.base_offset}
-    numbers = [
-        {topic: (batch.producer_id, batch.producer_epoch, batch.base_sequence) for topic, batch in each.items()}
-        for each in map(_written, brokers.requests[PRODUCE])
-    ]
-    assert numbers == [{"a": (7, 2, 0), "b": (7, 2, 0)}, {"a": (7, 2, 2)}, {"a": (7, 2, 5), "b": (7, 2, 1)}]
-
-
-async def test_numbers_of_records_begin_again_at_zero_as_brokers_expect_them(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    """As `DefaultRecordBatch.incrementSequence` of Apache Kafka counts: the number after 2^31 - 1 is 0."""
-    producer._sequences["a"] = 2**31 - 2
-    for _ in range(3):
-        await producer.write(_rounds("aaa"), {})
-    sequences = [_written(request)["a"].base_sequence for request in brokers.requests[PRODUCE]]
-    assert sequences == [2**31 - 2, 1, 4]
-
-
-async def test_only_what_was_refused_is_produced_again_and_as_it_was(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    brokers.next[PRODUCE] += [{"b": NotLeaderForPartitionError}, RequestTimedOutError()]
-    assert await producer.write(_rounds("abb"), {}) == {"a": brokers.base_offset, "b": brokers.base_offset + 1}
-    first, second, third = map(topics_of, brokers.requests[PRODUCE])
-    assert list(first) == ["a", "b"]
-    assert second == third == {"b": first["b"]}
-    assert brokers.refreshed == 2
-
-
-async def test_leaders_are_not_looked_for_where_the_right_one_refused(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    brokers.next[PRODUCE].append(NotEnoughReplicasError)
-    await producer.write(_rounds("a"), {})
-    assert (len(brokers.requests[PRODUCE]), brokers.refreshed) == (2, 0)
-
-
-async def test_what_the_broker_has_already_is_written_and_its_place_may_be_unknown(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    brokers.next[PRODUCE].append(DuplicateSequenceNumber)
-    assert await producer.write(_rounds("a"), {}) == {"a": brokers.base_offset}
-    brokers.base_offset = -1
-    brokers.next[PRODUCE].append(DuplicateSequenceNumber)
-    assert await producer.write(_rounds("aa"), {}) == {"a": -1}
-
-
-async def test_each_leader_is_given_what_it_leads_and_who_has_none_is_waited_for(
-    producer: TransactionalProducer, brokers: Brokers
-) -> None:
-    brokers.leaders = {"b": 2, "c": -1}
-    writing = asyncio.ensure_future(producer.write(_rounds("abc"), {}))
-    await brokers.refreshed_twice.wait()
-    assert [list(_written(request)) for request in brokers.requests[PRODUCE]] == [["a"], ["b"]]
-    brokers.leaders["c"] = 1
-    assert await writing == dict.fromkeys("abc", brokers.base_offset)
-
-
-def _numbered(number: int) -> type[KafkaError]:
+def numbered(number: int) -> type[KafkaError]:
     return type("Numbered", (KafkaError,), {"errno": number})
-
-
-async def _transaction(producer: TransactionalProducer) -> None:
-    await producer.begin(["a"], with_offsets=True)
-    await producer.write(_rounds("a"), {"in": 5})
-    await producer.end(commit=True)

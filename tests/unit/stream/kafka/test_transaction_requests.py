@@ -93,9 +93,7 @@ def test_what_a_broker_tells_of_itself_is_read_as_it_writes_it() -> None:
 
 
 @pytest.mark.parametrize(("agreed", "epoch", "expected"), [(0, 5, 0), (1, 5, 1), (2, 5, 2), (2, 0, 2), (2, -1, 0)])
-def test_the_version_of_transactions_is_what_the_cluster_is_known_to_agree_on(
-    agreed: int, epoch: int, expected: int
-) -> None:
+def test_the_transaction_version_is_the_one_the_cluster_finalized(agreed: int, epoch: int, expected: int) -> None:
     answer = about_itself(agreed, epoch)
     assert transaction_version(answer) == expected
     assert is_agreed(answer) is (expected == 2)

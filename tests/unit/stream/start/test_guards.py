@@ -73,23 +73,23 @@ def test_a_journal_that_ends_before_the_state_says_lost_records() -> None:
     breach = _breach(bounds={**FOUND.bounds, "journal": Bounds(0, 39)})
     assert breach is not None
     assert breach.topic == "journal"
-    assert "journal/3 ends at offset 39, but by the state it goes on at 40" in breach.sentence
+    assert "journal/3 ends at offset 39, but by the state it continues at 40" in breach.sentence
 
 
 def test_a_journal_without_its_last_record_was_made_anew() -> None:
     breach = _breach(has_journal_end=False)
     assert breach is not None
-    assert "journal/3 has no record at offset 38, where by the state its last one lies" in breach.sentence
+    assert "journal/3 has no record at offset 38, where its last one lies by the state" in breach.sentence
 
 
 def test_a_journal_may_have_aborted_records_that_the_state_does_not_know() -> None:
     assert _breach(bounds={**FOUND.bounds, "journal": Bounds(0, 43)}) is None
 
 
-def test_a_journal_with_a_record_that_the_state_does_not_know_is_newer_than_the_state() -> None:
+def test_a_journal_with_an_unknown_record_is_newer_than_the_state() -> None:
     breach = _breach(bounds={**FOUND.bounds, "journal": Bounds(0, 43)}, journal_beyond=41)
     assert breach is not None
-    assert "has a record at offset 41, but by the state it goes on at 40: the end of the state" in breach.sentence
+    assert "has a record at offset 41, but by the state it continues at 40: the end of the state" in breach.sentence
 
 
 @pytest.mark.parametrize("has", [5, 7])
@@ -113,7 +113,7 @@ def test_a_state_of_version_1_is_judged_by_its_positions_alone() -> None:
 @pytest.mark.parametrize(
     ("bounds", "why"),
     [
-        (Bounds(0, 9), "a/3 ends at offset 9, but was read up to 10: the topic was made anew or lost records"),
+        (Bounds(0, 9), "a/3 ends at offset 9, but was read up to 10: the topic was recreated or lost records"),
         (Bounds(11, 20), "a/3 begins at offset 11, but was read up to 10 only: records expired before they were read"),
     ],
 )
@@ -163,3 +163,12 @@ def test_a_changed_id_decides_where_there_is_no_anchor_yet() -> None:
 
 def test_an_input_of_which_nothing_was_read_may_be_made_anew() -> None:
     assert _breach(ids=_with_ids(b=NEW)) is None
+
+
+def test_each_topic_that_does_not_fit_is_listed_once() -> None:
+    shorter = {"a": Bounds(0, 7), "b": Bounds(0, 0), "journal": Bounds(0, 30)}
+    found = replace(
+        FOUND, bounds=shorter, has_journal_end=False, records={"a": {9: None, 4: None}, "b": {}}, ids=_with_ids(a=NEW)
+    )
+    assert [breach.topic for breach in GUARDS.breaches(CHECKPOINT, KNOWN, found)] == ["journal", "a"]
+    assert GUARDS.breaches(CHECKPOINT, KNOWN, FOUND) == []

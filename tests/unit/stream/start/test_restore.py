@@ -9,8 +9,8 @@ from tests.unit.stream.fakes import CONFIG, Obedient
 from worker.stream import StateVersionError
 from worker.stream.errors import Halt
 from worker.stream.start.partition_reader import PartitionReader, StateRecord
-from worker.stream.start.restore import StateReader
-from worker.stream.state.positions import FENCE_KEY, POSITIONS_KEY
+from worker.stream.start.restore import Restored, StateReader
+from worker.stream.state.positions import FENCE_KEY, POSITIONS_KEY, Checkpoint, Position, encode_checkpoint
 from worker.stream.status import RestoreProgress
 
 
@@ -80,3 +80,11 @@ async def test_a_fence_that_does_not_lie_behind_the_memory_is_of_another_topic()
     reader = _reader(_Record(0, FENCE_KEY, b""))
     assert not await reader.unchanged(4, 0)
     assert not await reader.unchanged(0, 0)
+
+
+def test_an_engine_record_without_a_value_changes_nothing() -> None:
+    restored = Restored()
+    restored.take(POSITIONS_KEY, encode_checkpoint(Checkpoint({"a": Position(4)}, 500)))
+    restored.take(POSITIONS_KEY, None)
+    assert restored.positions == {"a": Position(4)}
+    assert restored.stream_time_ms == 500

@@ -11,6 +11,7 @@ from tests.unit.stream.records import record
 from worker.stream import Outcome, OutputRecord
 from worker.stream.errors import Halt
 from worker.stream.records import Output
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.positions import (
     POSITIONS_KEY,
     JournalEnd,
@@ -19,7 +20,6 @@ from worker.stream.state.positions import (
     begun_at,
     decode_checkpoint,
 )
-from worker.stream.state.progress import InputProgress
 from worker.stream.transactions.batch import Batch
 from worker.stream.transactions.breaker import Breaker
 
@@ -109,7 +109,7 @@ async def test_a_flush_that_raises_halts() -> None:
         await rig.flush()
 
 
-async def test_the_rest_of_a_record_is_done_before_the_next_and_lets_others_go_on_between_steps() -> None:
+async def test_the_rest_of_a_record_is_done_before_the_next_one_in_steps() -> None:
     rig = _Rig()
     rig.processor.rest = rig.steps()
     others = _Others(rig)

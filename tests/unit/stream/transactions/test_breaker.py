@@ -81,7 +81,7 @@ def test_a_flood_of_one_party_among_several_stops_nobody_and_is_told_once() -> N
 
 
 @pytest.mark.parametrize("records", ["AAB", "A.BA", "AA?", "???", "?.B?"])
-def test_it_opens_where_the_bad_records_are_of_several_or_of_nobody_that_can_be_read(records: str) -> None:
+def test_it_opens_for_bad_records_of_several_or_unreadable_parties(records: str) -> None:
     served = _Served("A", "B", "C")
     assert _serve(served, records) == len(records)
     assert served.told == []
@@ -93,7 +93,7 @@ def test_it_opens_where_the_party_is_the_only_one_that_is_served() -> None:
     assert _serve(_Served("B"), "AAA") is None, "there is somebody whom that would stop"
 
 
-def test_a_stray_bad_record_of_another_party_does_not_make_a_flood_everybodys() -> None:
+def test_a_single_bad_record_of_another_party_does_not_end_a_flood() -> None:
     served = _Served("A", "B")
     assert _serve(served, "B" + "A" * 50 + "B." + "A" * 50, bad_max=20, window=40) is None
     assert served.told == ["A floods"]
@@ -112,7 +112,7 @@ def test_a_flood_to_which_another_party_adds_opens_it() -> None:
     assert served.told == ["A floods"]
 
 
-def test_a_flood_ceases_when_fewer_of_the_window_are_bad_and_the_next_one_is_told_again() -> None:
+def test_a_flood_that_ceased_is_reported_again_when_it_returns() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAA..AAA") is None
     assert served.told == ["A floods", "A is calm", "A floods"]
@@ -125,7 +125,7 @@ def test_a_flood_that_went_on_before_a_restart_is_not_told_again() -> None:
 
 
 @pytest.mark.parametrize(("records", "told"), [("A..", 1), ("A...", 2), ("AA..", 2)])
-def test_a_flood_that_ceased_while_nobody_looked_is_known_after_a_whole_window(records: str, told: int) -> None:
+def test_a_flood_that_ceased_before_a_restart_ends_after_a_window(records: str, told: int) -> None:
     served = _Served("A", "B", flooding=("A",))
     assert _serve(served, records) is None
     assert served.told == ["A floods", "A is calm"][:told]

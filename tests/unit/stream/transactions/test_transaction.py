@@ -28,7 +28,7 @@ from worker.stream.kafka.reaper import Reaper
 from worker.stream.state.positions import FENCE_KEY, JournalEnd
 from worker.stream.transactions.transaction import TransactionWriter
 
-HASTY = replace(CONFIG, step_ms_max=20, abort_ms_max=20)
+HASTY = replace(CONFIG, step_ms_max=200, abort_ms_max=200)
 STATE = CONFIG.state_topic
 RECORDS = [("out", b"key", b"value", ()), (STATE, b"a", b"1", ()), (STATE, b"b", b"2", ())]
 
@@ -65,7 +65,7 @@ async def test_a_commit_gives_the_place_of_the_last_record_of_the_state(
     assert _ends(brokers) == [True, True]
 
 
-async def test_whoever_else_writes_to_the_state_is_found_before_the_commit(
+async def test_another_writer_to_the_state_is_found_before_the_commit(
     writer: TransactionWriter, brokers: Brokers
 ) -> None:
     brokers.base_offset = 10
@@ -75,7 +75,7 @@ async def test_whoever_else_writes_to_the_state_is_found_before_the_commit(
     assert await writer.commit({"a": 5}) == 13
     brokers.base_offset = 16  # a record and a marker are in between
     writer.append(RECORDS)
-    with pytest.raises(StateTaken, match="state/3 does not go on at offset 15: it was made anew, or a worker with"):
+    with pytest.raises(StateTaken, match="state/3 does not continue at offset 15: it was recreated, or a worker with"):
         await writer.commit({"a": 6})
     assert _ends(brokers) == [True, True]
     await writer.discard()
@@ -87,7 +87,7 @@ async def test_a_state_that_is_shorter_than_before_was_made_anew(writer: Transac
     await writer.fence()
     brokers.base_offset = 0
     writer.append(RECORDS)
-    with pytest.raises(StateTaken, match="state/3 does not go on at offset 12"):
+    with pytest.raises(StateTaken, match="state/3 does not continue at offset 12"):
         await writer.commit({"a": 5})
 
 
@@ -109,11 +109,11 @@ async def test_a_journal_that_does_not_go_on_where_it_ended_stops_the_commit(
     writer.journal_ends(JournalEnd(next_offset=ends_at))
     writer.append(RECORDS[:1])
     brokers.base_offset = begins_at
-    with pytest.raises(StateTaken, match=f"out/3 does not go on at offset {ends_at}"):
+    with pytest.raises(StateTaken, match=f"out/3 does not continue at offset {ends_at}"):
         await writer.commit({"a": 5})
 
 
-async def test_the_journal_goes_on_behind_the_marker_of_a_transaction_that_wrote_to_it(
+async def test_the_journal_continues_behind_the_marker_of_its_transaction(
     writer: TransactionWriter, brokers: Brokers
 ) -> None:
     brokers.base_offset = 100
@@ -139,7 +139,7 @@ async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(
 
 async def test_a_fence_whose_place_is_not_told_is_none(writer: TransactionWriter, brokers: Brokers) -> None:
     brokers.base_offset = -1
-    with pytest.raises(KafkaError, match="where the fence record lies"):
+    with pytest.raises(KafkaError, match="did not report the offset of the fence record"):
         await writer.fence()
 
 

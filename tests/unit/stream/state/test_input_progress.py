@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from tests.unit.stream.records import record
 from worker.stream import Outcome
+from worker.stream.state.input_progress import InputProgress, outcomes_between
 from worker.stream.state.positions import (
     LastRecord,
     Position,
     begun_at,
 )
-from worker.stream.state.progress import InputProgress, outcomes_between
 
 
 def test_every_offset_is_counted_once_as_an_outcome_or_as_a_gap() -> None:

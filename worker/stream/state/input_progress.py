@@ -1,6 +1,7 @@
-"""The positions of a partition while it is being processed: every record counts, every jump over offsets does.
+"""The positions of a partition while it is processed: counts every record, and every gap between offsets.
 
-Apart from `positions`, because this is compiled: a compiled class keeps no types of its fields, which a codec reads.
+It is apart from `positions` because it is compiled. A compiled class keeps no types of its fields, which the codec in
+`positions` needs.
 """
 
 from __future__ import annotations
@@ -19,19 +20,19 @@ _GAPS: Final = Position._fields.index("gaps")
 
 @dataclass
 class InputProgress:
-    """The positions of a partition while it is being processed: mutable, thrown away with the state on any error."""
+    """The mutable positions of a partition. They are thrown away with the state after any error."""
 
     _columns: dict[str, list[int]] = field(default_factory=dict)
     stream_time_ms: int = NO_STREAM_TIME
     _begun: Mapping[str, Position] = field(default_factory=dict)
-    """By topic: the position that it was made of; the generation and what was before it do not change."""
+    """By topic: the position it began with, because the generation and its earlier counts do not change."""
     _last: dict[str, LastRecord | None] = field(default_factory=dict)
     _newest: dict[str, InputRecord] = field(default_factory=dict)
-    """By topic: the record counted last, until its proof is asked for."""
+    """By topic: the record counted last, until its proof is needed."""
 
     @classmethod
     def of(cls, positions: Mapping[str, Position], stream_time_ms: int) -> InputProgress:
-        """The running form of `positions`."""
+        """Make the mutable form of `positions`."""
         return cls(
             {topic: list(position.counts) for topic, position in positions.items()},
             stream_time_ms,
@@ -40,7 +41,7 @@ class InputProgress:
         )
 
     def count(self, record: InputRecord, outcome: Outcome) -> None:
-        """Count a processed record, and the offsets jumped over to reach it."""
+        """Count a processed record, and the gap before it."""
         columns = self._columns[record.topic]
         offset = record.offset
         if offset != columns[0]:
@@ -51,11 +52,11 @@ class InputProgress:
         self.stream_time_ms = max(self.stream_time_ms, record.timestamp)
 
     def is_behind(self, read_to: Mapping[str, int]) -> bool:
-        """Whether any of these inputs was read further than what is counted."""
+        """Whether any input was read further than it is counted."""
         return any(self._columns[topic][0] < offset for topic, offset in read_to.items())
 
     def pass_over(self, read_to: Mapping[str, int]) -> None:
-        """Count what lies before these offsets and is not counted as gaps: all records before them must be counted."""
+        """Count the offsets before `read_to` that are not counted yet as gaps. All records there must be counted."""
         for topic, offset in read_to.items():
             columns = self._columns[topic]
             if columns[0] < offset:
@@ -63,7 +64,7 @@ class InputProgress:
                 columns[0] = offset
 
     def positions(self) -> dict[str, Position]:
-        """A copy, by input topic."""
+        """A copy of the positions, by input topic."""
         last = self._proofs()
         positions = {}
         for topic, (next_offset, applied, duplicate, stale, dead_lettered, gaps) in self._columns.items():
@@ -76,7 +77,7 @@ class InputProgress:
         return positions
 
     def next_offsets(self) -> dict[str, int]:
-        """Where each input goes on."""
+        """The next offset of each input."""
         return {topic: columns[0] for topic, columns in self._columns.items()}
 
     def _proofs(self) -> dict[str, LastRecord | None]:
@@ -87,7 +88,7 @@ class InputProgress:
 
 
 def outcomes_between(before: Mapping[str, Position], after: Mapping[str, Position]) -> dict[tuple[str, Outcome], int]:
-    """How many records ended as what between two moments, by topic and outcome; zeros are left out."""
+    """Count the records between two moments, by topic and outcome. Zeros are left out."""
     counts = {
         (topic, outcome): position.counts[column] - before[topic].counts[column]
         for topic, position in after.items()

@@ -1,7 +1,8 @@
-"""Checks of the topics, before joining and while running: all there, all of one partition count, the recorded one.
+"""Checks of the topics, before the worker joins the group and while it runs.
 
-With another count, accounts lie in other partitions than their state: nothing may be processed then. Nor may anything
-where the state or the journal would lose records by age.
+All topics must exist with the same partition count, which must be the count recorded in the state. With another count,
+accounts would lie in other partitions than their state. And the state and the journal must not lose records by age. If
+a check fails, nothing is processed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from aiokafka.errors import (
 from worker.stream.clients import Admin, Consumer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import NotReady, StepTimeout, bounded
-from worker.stream.kafka.metadata_requests import describe_topics
+from worker.stream.kafka.metadata_requests import DescribedTopic, describe_topics
 from worker.stream.kafka.reaper import Reaper
 from worker.stream.processor import StateVersionError
 from worker.stream.rights import hidden_sentence
@@ -34,23 +35,55 @@ log = logging.getLogger(__name__)
 PROBE_WAIT_MS = 20
 PROBE_POLLS_MAX = 100
 PROBE_RECORDS_MAX = 1000
-"""The format is the first record after the fences of attempts that came to nothing: it is not far."""
+"""Only the fences of starts that failed come before the format record, so it lies near the beginning."""
 
 NO_ERROR = 0
 
 
 class TopicsSeen(NamedTuple):
-    """All topics at one moment: how many partitions each has, and the ids of those that have one."""
+    """The topics at one moment: the partition count of all, and the ids of those that have one."""
 
     partition_count: int
     ids: Mapping[str, bytes]
 
 
+def topics_seen(described: Mapping[str, DescribedTopic], names: Sequence[str], config: EngineConfig) -> TopicsSeen:
+    """Judge what the broker reports of the topics. Raises NotReady if one is missing or the counts differ."""
+    refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
+    if refused:
+        raise NotReady(hidden_sentence(config.client.get("sasl_plain_username"), refused))
+    missing = [name for name in names if described[name].error_code != NO_ERROR]
+    if missing:
+        raise NotReady(_missing(missing, names, config))
+    by_count: dict[int, list[str]] = {}
+    for name in names:
+        by_count.setdefault(described[name].partition_count, []).append(name)
+    if len(by_count) > 1:
+        listed = "; ".join(f"{count}: {', '.join(topics)}" for count, topics in sorted(by_count.items()))
+        raise NotReady(
+            f"the topics do not have the same partition count ({listed}), but must: run `stockfreeze topics check`, "
+            "which shows what to do about each"
+        )
+    ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
+    return TopicsSeen(next(iter(by_count)), ids)
+
+
+def check_values(topic: str, wanted: Mapping[str, str], values: Mapping[str, str]) -> None:
+    """Judge a topic's configuration. Raises NotReady if a wanted value is another one."""
+    for name, value in wanted.items():
+        if values.get(name, value) != value:
+            raise NotReady(
+                f"{name} of {topic} is {values[name]}, so it would lose records that the books need: set it to "
+                f"{value}, and run `stockfreeze verify`, as some may have expired already; nothing is processed "
+                "before that (`stockfreeze topics check` shows all settings)"
+            )
+
+
 class TopicCheck:
-    """Asks the broker about the engine's topics. To be started before use, and closed."""
+    """Asks the broker about the engine's topics. Call `start` before use, and `close` at the end."""
 
     def __init__(self, config: EngineConfig, reaper: Reaper, unreadable_policies: set[str]) -> None:
-        """`unreadable_policies` has the topics that a warning was logged of: it outlives this object."""
+        """`unreadable_policies` has the topics that a warning was logged for. It outlives this object."""
         self._config = config
         self._reaper = reaper
         self._unreadable_policies = unreadable_policies
@@ -67,35 +100,19 @@ class TopicCheck:
         self._reaper.bury(_Closing(self._admin))
 
     async def look(self) -> TopicsSeen:
-        """The partition count of all topics, and their ids.
+        """Read the partition count of all topics, and their ids.
 
-        Raises NotReady when a topic is missing or the counts differ, and errors of the broker.
+        Raises NotReady if a topic is missing or the counts differ, and errors of the broker.
         """
         config = self._config
         names = list(dict.fromkeys((*config.inputs, *config.outputs, config.state_topic)))
         described = await bounded(describe_topics(self._admin, names), config.step_ms_max, "looking at the topics")
-        refused = [name for name in names if described[name].error_code == TopicAuthorizationFailedError.errno]
-        if refused:
-            raise NotReady(hidden_sentence(config.client.get("sasl_plain_username"), refused))
-        missing = [name for name in names if described[name].error_code != NO_ERROR]
-        if missing:
-            raise NotReady(_missing(missing, names, config))
-        by_count: dict[int, list[str]] = {}
-        for name in names:
-            by_count.setdefault(described[name].partition_count, []).append(name)
-        if len(by_count) > 1:
-            told = "; ".join(f"{count}: {', '.join(topics)}" for count, topics in sorted(by_count.items()))
-            raise NotReady(
-                f"the topics do not have the same partition count ({told}): all must have the same; `stockfreeze "
-                "topics check` shows what to do about each"
-            )
-        ids = {name: topic_id for name in names if (topic_id := described[name].topic_id) is not None}
-        return TopicsSeen(next(iter(by_count)), ids)
+        return topics_seen(described, names, config)
 
     async def check_policies(self) -> None:
-        """Look whether state and journal keep what they must: the state by key alone, the journal for ever.
+        """Check that the state keeps the latest record of each key, and the journal all records.
 
-        Raises NotReady where they do not, and errors of the broker. Where this may not be asked, a warning is logged.
+        Raises NotReady if they do not, and errors of the broker. Without the right to ask, it logs a warning.
         """
         config = self._config
         wanted = {
@@ -114,26 +131,20 @@ class TopicCheck:
                 elif code != NO_ERROR:
                     raise for_code(code)(topic)
                 values = {entry[0]: entry[1] for entry in entries}
-                for name, value in wanted.get(topic, {}).items():
-                    if values.get(name, value) != value:
-                        raise NotReady(
-                            f"{name} of {topic} is {values[name]}, so it would lose records that the books need: set "
-                            f"it to {value}, and run `stockfreeze verify`, as some may have expired already; nothing "
-                            "is processed before that (`stockfreeze topics check` shows all settings)"
-                        )
+                check_values(topic, wanted.get(topic, {}), values)
 
     def _warn_once(self, topic: str) -> None:
         if topic not in self._unreadable_policies:
             self._unreadable_policies.add(topic)
             log.warning(
-                "the configuration of a topic may not be read, so whether it loses records is not known",
+                "the configuration of a topic cannot be read, so it may lose records unnoticed: grant the right",
                 extra={"topic": topic, "needed": "DESCRIBE_CONFIGS"},
             )
 
     async def check_recorded(self, partition_count: int) -> None:
-        """Compare with the partition count that the state was begun with.
+        """Compare the partition count with the one that the state was begun with.
 
-        Raises NotReady when it is another one, or when a newer version began the state.
+        Raises NotReady if they differ, or if a newer version of the program began the state.
         """
         for partition, recorded in (await self._recorded(partition_count)).items():
             if recorded != partition_count:
@@ -204,16 +215,16 @@ def _missing(missing: Sequence[str], names: Sequence[str], config: EngineConfig)
         )
     sentence = f"topics are missing: {', '.join(missing)}"
     if config.state_topic in missing or config.journal_topic in missing:
-        # Made anew it would be empty, and the partitions would halt: there is another way out.
+        # A recreated topic would be empty, and the partitions would halt.
         return (
-            f"{sentence}; if this system has worked before, what they held is needed: restore them from a copy with "
+            f"{sentence}; if this system has worked before, their records are needed: restore them from a copy with "
             f"the same offsets, or {BEGIN_ANEW}; for a new system, run `stockfreeze topics create`"
         )
-    return f"{sentence}; run `stockfreeze topics create`, and do what it says about those that are new"
+    return f"{sentence}; run `stockfreeze topics create`, and follow its advice on the new topics"
 
 
 class _Closing:
-    """An admin client ends by `close`, the others by `stop`."""
+    """Gives an admin client the method `stop` that other clients have."""
 
     def __init__(self, admin: Admin) -> None:
         self._admin = admin

@@ -1,21 +1,41 @@
-"""One start of a partition: from the fence of its predecessor to where processing goes on, or a reason why it must not.
+"""The start of a partition: fence earlier producers, restore the state, and compare it with the topics.
 
-Everything is asked after the fence, when nobody else writes for this partition any more. What the state says is then
-compared with what the topics hold (`worker.stream.start.guards`).
+Every question is asked after the fence, when no other worker writes for this partition any more. The comparison itself
+is pure (`worker.stream.start.guards`). If state and topics do not belong together, the partition must not be processed.
+
+A worked example: worker A is paused, and the group gives its partition to worker B.
+
+    state topic, by offset
+    40  positions: next offset 10       the last transaction that A committed
+    41  (marker)
+    42  fence of B                      B took the next epoch first, so A can commit nothing behind 42
+    43  (marker)
+
+    1. B fences. If A had left a transaction open, the broker aborts it now.
+    2. B asks where its inputs, the journal and the state begin and end.
+    3. B restores the records up to offset 42, and so has all that A ever committed: the next offset is 10.
+       If B had this partition before, up to offset 40, nothing was committed between 40 and 42. Then it takes the state
+       from memory instead (`_resume`).
+    4. B compares: does the journal end where the state expects it, are the input's records the ones that were read?
+    5. B records what the state lacks, such as the ids of topics, and processes from offset 10.
+
+    When A wakes up, its producer is fenced (`worker.stream.errors.Cause.FENCED`).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from worker.stream.config import EngineConfig
 from worker.stream.errors import Breached, Halt, halt_at
 from worker.stream.processor import Processor
 from worker.stream.records import OutputRecord
 from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.start.partition_reader import PartitionReader
 from worker.stream.start.restore import Restored, StateReader
+from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics, encode_known_topics
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import (
@@ -27,15 +47,15 @@ from worker.stream.state.positions import (
     Checkpoint,
     JournalEnd,
     LastRecord,
+    Position,
     begun_at,
     encode_checkpoint,
     encode_format,
     last_records,
 )
-from worker.stream.state.progress import InputProgress
 from worker.stream.status import RestoreProgress
-from worker.stream.steps import take_steps
 from worker.stream.surroundings import Surroundings
+from worker.stream.time_slices import take_steps
 from worker.stream.transactions.transaction import TransactionWriter
 
 log = logging.getLogger(__name__)
@@ -43,28 +63,30 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a partition goes on: with which state, at which positions, on which topics."""
+    """What a partition continues with: its state, its positions, and the topics they belong to."""
 
     processor: Processor
     progress: InputProgress
     known_topics: KnownTopics
     state_offset: int
-    """Of the last record of the state."""
+    """The offset of the last record of the state."""
 
 
 @dataclass(frozen=True)
 class _State:
-    """What the state says, from the topic or from memory. `state_records` None: it was not counted."""
+    """The state of a partition, from its topic or from memory."""
 
     processor: Processor
     checkpoint: Checkpoint | None
     known_topics: KnownTopics
     partition_count: int | None
+    """The count that the state was begun with; None if it is new."""
     state_records: int | None
+    """How many records the restore found; None if the state came from memory, which does not count them."""
 
 
 class PartitionStart:
-    """Starts one partition. `ids` are those of the topics, as far as they are known; used once."""
+    """Starts one partition, once: first `fence`, then `run`. `ids` are the known ids of the topics."""
 
     def __init__(
         self,
@@ -87,20 +109,19 @@ class PartitionStart:
         self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
 
     async def fence(self, writer: TransactionWriter) -> int:
-        """Stop the predecessor: from now on only `writer` writes for this partition. Gives the fence's offset."""
+        """Fence earlier producers, so that only `writer` writes for this partition. Return the fence's offset."""
         await writer.start()
         self._fence_offset = await writer.fence()
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
         return self._fence_offset
 
     async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
-        """Restore or resume the state, once fenced, and compare it with the topics.
+        """Restore or resume the state after the fence, and compare it with the topics.
 
-        Raises Breached where they do not belong together, Halt where the state cannot be used, and errors of the
-        broker.
+        Raises Breached if they do not belong together, Halt if the state cannot be used, and errors of the broker.
         """
         fence_offset = self._fence_offset
-        # Made only now: a client that is never started or ended would be complained of.
+        # Created only now, because aiokafka warns of a client that was never started or closed.
         reader = PartitionReader(self._config, self._partition, self._clock, self._surroundings.reaper)
         self._reader, self._state_reader = reader, StateReader(self._config, self._partition, reader)
         try:
@@ -121,7 +142,7 @@ class PartitionStart:
     # -- the state
 
     async def _resume(self, memory: Memory | None, fence_offset: int) -> _State | None:
-        """Go on with a state that this process still has, if it is still the state."""
+        """Use the state that this process has in memory, if no other worker has changed it meanwhile."""
         if memory is None or memory.partition_count != self._partition_count:
             return None
         if memory.known_topics.changed(self._ids):
@@ -142,8 +163,8 @@ class PartitionStart:
         restored = await self._state_reader.restore(processor, begin_offset, fence_offset, self._note_progress)
         if restored.partition_count not in (None, self._partition_count):
             raise Halt(
-                f"the state of partition {self._partition} was begun with {restored.partition_count} partitions, the "
-                f"topics have {self._partition_count}; {ANOTHER_SYSTEM}"
+                f"the state of partition {self._partition} was begun with {restored.partition_count} partitions, but "
+                f"the topics have {self._partition_count}; {ANOTHER_SYSTEM}"
             )
         await self._finish_restore(processor, restored)
         seconds = self._clock.monotonic() - began_at
@@ -157,7 +178,7 @@ class PartitionStart:
         )
 
     async def _finish_restore(self, processor: Processor, restored: Restored) -> None:
-        """Let the processor derive what is not stored, giving the event loop back in between."""
+        """Let the processor derive what is not stored, while other tasks run in between."""
         generations = {topic: position.generation for topic, position in restored.positions.items()}
         try:
             steps = processor.finish_restore(restored.stream_time_ms, generations)
@@ -188,19 +209,19 @@ class PartitionStart:
         for topic in known.changed(self._ids):
             self._surroundings.observer.topic_made_anew(self._partition, topic)
             log.warning(
-                "topic made anew",
+                "topic recreated",
                 extra={"partition": self._partition, "topic": topic, "meaning": self._meaning_of_anew(topic)},
             )
 
     def _meaning_of_anew(self, topic: str) -> str:
         if topic in self._config.inputs or topic in (self._config.journal_topic, self._config.state_topic):
-            return "what it holds is what the state says, so the partition goes on"
-        return "what it held is gone; `stockfreeze topics republish` writes levels and statuses anew"
+            return "its records match the state, so the partition continues"
+        return "its old records are gone; run `stockfreeze topics republish` to write levels and statuses again"
 
     async def _records_of(
         self, checkpoint: Checkpoint, known: KnownTopics, bounds: Mapping[str, Bounds]
     ) -> dict[str, dict[int, LastRecord | None]]:
-        """What lies today where the proofs of the inputs lay."""
+        """The records that lie today at the offsets of the inputs' proofs."""
         changed = set(known.changed(self._ids))
         found: dict[str, dict[int, LastRecord | None]] = {topic: {} for topic in self._config.inputs}
         proofs = {
@@ -208,7 +229,7 @@ class PartitionStart:
             for topic, position in checkpoint.positions.items()
             if topic in found
         }
-        # The last records of all inputs are asked for at once, then the anchors.
+        # The last records of all inputs are read at once, then the anchors.
         for number in range(max(map(len, proofs.values()), default=0)):
             offsets = {topic: given[number].offset for topic, given in proofs.items() if number < len(given)}
             there = {t: offset for t, offset in offsets.items() if bounds[t].begin <= offset < bounds[t].end}
@@ -218,50 +239,72 @@ class PartitionStart:
         return found
 
     async def _has_journal_end(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> bool:
-        """Whether the journal has its last record; it is taken to have one that expired, or where there is none."""
+        """Whether the journal has its last record. Without one, or if it has expired, the answer is yes."""
         journal, last = self._config.journal_topic, checkpoint.journal.last_offset
         begin, end = bounds[journal]
         if not begin <= last < end:
             return last < begin
         if (await self._reader.records_at({journal: last}))[journal] is not None:
             return True
-        # A broker may still name a transaction aborted whose marker lies before the offset that is asked for, and all
-        # of its producer is left out then. So a loss is believed only when it shows from further back.
+        # A broker may still list an aborted transaction whose marker lies before the requested offset. The client then
+        # skips all records of its producer. So the record is missing only if a read from further back skips it too.
         return await self._reader.has_record(journal, begin, last)
 
     async def _journal_beyond(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> int | None:
-        """The first committed record that the state does not know; aborted ones may lie there."""
+        """The offset of the first committed record behind the journal's end by the state. Aborted ones are skipped."""
         journal = self._config.journal_topic
         begin, end = checkpoint.journal.next_offset, bounds[journal].end
         if begin == UNKNOWN or begin >= end:
             return None
         return await self._reader.first_record(journal, max(begin, bounds[journal].begin), end)
 
-    # -- what the state says from now on
+    # -- what the state records from now on
 
     async def _record(
         self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
     ) -> Standing:
-        """Make the beginning of unknown inputs part of the state, and the ids of topics that have others now."""
-        positions = {} if state.checkpoint is None else dict(state.checkpoint.positions)
-        stream_time_ms = NO_STREAM_TIME if state.checkpoint is None else state.checkpoint.stream_time_ms
-        unknown = [topic for topic in self._config.inputs if topic not in positions]
-        positions |= {topic: begun_at(bounds[topic].begin) for topic in unknown}
-        known = state.known_topics.now(self._ids)
-        if known != state.known_topics:
-            # What was read last has just been found in these very topics.
-            known = replace(known, anchors=last_records(positions))
-        state_topic, state_offset = self._config.state_topic, fence_offset
-        records = []
-        if state.partition_count is None:
-            records.append(OutputRecord(state_topic, FORMAT_KEY, encode_format(self._partition_count)))
-        if known != state.known_topics:
-            records.append(OutputRecord(state_topic, TOPICS_KEY, encode_known_topics(known)))
-        is_old = state.checkpoint is not None and state.checkpoint.journal.next_offset == UNKNOWN
-        if unknown or records or is_old:
+        """Commit what the state lacks, if anything."""
+        beginning = _beginning_of(self._config, self._partition_count, state, self._ids, bounds)
+        state_offset = fence_offset
+        if beginning.records is not None:
+            positions, stream_time_ms = beginning.positions, beginning.stream_time_ms
             checkpoint = Checkpoint(positions, stream_time_ms, writer.journal_end(), state.processor.state_records)
-            records.append(OutputRecord(state_topic, POSITIONS_KEY, encode_checkpoint(checkpoint)))
-            writer.append(records)
+            last = OutputRecord(self._config.state_topic, POSITIONS_KEY, encode_checkpoint(checkpoint))
+            writer.append([*beginning.records, last])
             offsets = {topic: positions[topic].next_offset for topic in self._config.inputs}
             state_offset = await writer.commit(offsets)
-        return Standing(state.processor, InputProgress.of(positions, stream_time_ms), known, state_offset)
+        progress = InputProgress.of(beginning.positions, beginning.stream_time_ms)
+        return Standing(state.processor, progress, beginning.known_topics, state_offset)
+
+
+@dataclass(frozen=True)
+class _Beginning:
+    """What a partition begins to process with."""
+
+    positions: dict[str, Position]
+    stream_time_ms: int
+    known_topics: KnownTopics
+    records: Sequence[OutputRecord] | None
+    """What the state lacks, to be written before its positions; None if it lacks nothing."""
+
+
+def _beginning_of(
+    config: EngineConfig, partition_count: int, state: _State, ids: Mapping[str, bytes], bounds: Mapping[str, Bounds]
+) -> _Beginning:
+    """Decide where processing begins, and what the state lacks: its format, ids of topics, positions of new inputs."""
+    positions = {} if state.checkpoint is None else dict(state.checkpoint.positions)
+    stream_time_ms = NO_STREAM_TIME if state.checkpoint is None else state.checkpoint.stream_time_ms
+    unknown = [topic for topic in config.inputs if topic not in positions]
+    positions |= {topic: begun_at(bounds[topic].begin) for topic in unknown}
+    known = state.known_topics.now(ids)
+    if known != state.known_topics:
+        # The guards have just found the last records in these very topics, so they are anchors.
+        known = replace(known, anchors=last_records(positions))
+    records = []
+    if state.partition_count is None:
+        records.append(OutputRecord(config.state_topic, FORMAT_KEY, encode_format(partition_count)))
+    if known != state.known_topics:
+        records.append(OutputRecord(config.state_topic, TOPICS_KEY, encode_known_topics(known)))
+    is_old = state.checkpoint is not None and state.checkpoint.journal.next_offset == UNKNOWN
+    lacks = bool(unknown or records or is_old)
+    return _Beginning(positions, stream_time_ms, known, records if lacks else None)
