@@ -23,7 +23,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants schemas state-fixture locks clean python
+.PHONY: help setup demo test coverage check kafka bench bench-peers bench-growth chaos compiled test-compiled fuzz simulate mutants reference schemas state-fixture locks clean python
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
@@ -48,6 +48,7 @@ check: setup ## lint, formatting, types, import contracts, generated files, spel
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m schemas.generate --check
+	$(BIN)/python -m tests.reference --check
 	$(BIN)/typos
 	$(BIN)/zizmor --offline --quiet --persona pedantic .github
 	@if go env GOVERSION 2>/dev/null | awk -F '[o.]' '{ new = $$3 >= $(GO_MINOR_MIN) } END { exit !new }'; \
@@ -90,6 +91,9 @@ simulate: setup ## try to refute exactly-once: engines in simulated worlds where
 
 mutants: setup ## break the engine on purpose, and show which seed of the simulation finds it
 	@$(BIN)/python -m tests.simulator.mutants $(ARGS)
+
+reference: setup ## write the pages of docs/reference from the code
+	$(BIN)/python -m tests.reference
 
 schemas: setup ## write the JSON Schemas and asyncapi.yaml anew
 	$(BIN)/python -m schemas.generate

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.catalogue import TYPES, schema_of
 from schemas.dead_letters import DEAD_LETTER_CODES
-from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, OUTPUTS, Topic
+from schemas.topics import COMPACTED, KEPT_FOR_EVER, LEDGER, Topic
 
 CONTRACT_VERSION: Final = "1.0.0"
 
@@ -76,8 +76,8 @@ def document() -> dict[str, Any]:
         "defaultContentType": "application/json",
         "channels": {str(topic): _channel(topic) for topic in Topic},
         "operations": {
-            **{f"receive.{topic}": _operation("receive", topic) for topic in INPUTS},
-            **{f"send.{topic}": _operation("send", topic) for topic in OUTPUTS},
+            **{f"receive.{topic}": _operation("receive", topic) for topic in LEDGER.inputs},
+            **{f"send.{topic}": _operation("send", topic) for topic in LEDGER.outputs},
         },
         "components": {
             "messages": {

@@ -5,7 +5,9 @@ Names here are without the prefix (setting `TOPIC_PREFIX`), which goes before ea
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final, Generic, TypeVar
 
 
 class Topic(StrEnum):
@@ -25,17 +27,40 @@ class Topic(StrEnum):
     STATE = "stockfreeze.state.v1"
 
 
-INPUTS = (Topic.ORDERS, Topic.SUB_ORDERS, Topic.STOCK, Topic.COMMANDS)
-OUTPUTS = (
-    Topic.MOVEMENTS,
-    Topic.LEVELS,
-    Topic.STATUS,
-    Topic.ELIGIBILITY,
-    Topic.DRIFT,
-    Topic.ALERTS,
-    Topic.DEAD_LETTERS,
-    Topic.STATE,
+Name_co = TypeVar("Name_co", bound=str, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleTopics(Generic[Name_co]):
+    """What a role of the worker reads and writes, by topics' names without the prefix."""
+
+    role: str
+    """As the setting `ROLES` names it."""
+    inputs: tuple[Name_co, ...]
+    outputs: tuple[Name_co, ...]
+    journal: Name_co
+    """The output that is kept for ever, and must never lose a record."""
+    state: Name_co
+    """The output that the role's state is restored from."""
+
+
+LEDGER: Final = RoleTopics(
+    role="ledger",
+    inputs=(Topic.ORDERS, Topic.SUB_ORDERS, Topic.STOCK, Topic.COMMANDS),
+    outputs=(
+        Topic.MOVEMENTS,
+        Topic.LEVELS,
+        Topic.STATUS,
+        Topic.ELIGIBILITY,
+        Topic.DRIFT,
+        Topic.ALERTS,
+        Topic.DEAD_LETTERS,
+        Topic.STATE,
+    ),
+    journal=Topic.MOVEMENTS,
+    state=Topic.STATE,
 )
+"""The ledger: events to movements, levels and statuses."""
 COMPACTED = frozenset({Topic.LEVELS, Topic.STATUS, Topic.STATE})
 KEPT_FOR_EVER = frozenset({Topic.MOVEMENTS, Topic.DEAD_LETTERS})
 """The journal's sums are the stock, and a dead letter waits for an operator: nothing of them may expire."""

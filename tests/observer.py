@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from worker.stream import BatchReport
+from worker.stream import BatchReport, Processor
 
 
 class SilentObserver:
     """An observer that counts nothing."""
 
-    def batch_committed(self, report: BatchReport) -> None:
+    def batch_committed(self, report: BatchReport[Processor]) -> None:
         """Nothing."""
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from aiokafka import AIOKafkaProducer, TopicPartition
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.named import named
 from worker.domain.policies import Rules
 from worker.processors.ledger import PartitionProcessor
@@ -135,7 +135,7 @@ class OfflinePartition:
             partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, rules=self.rules
         )
         self.processor.restored(-1)
-        self.positions = InputProgress.of({f"{self.prefix}{topic}": begun_at(0) for topic in INPUTS}, -1)
+        self.positions = InputProgress.of({f"{self.prefix}{topic}": begun_at(0) for topic in LEDGER.inputs}, -1)
 
     def process(self, records: Iterable[InputRecord]) -> Transaction:
         """The records of the transaction that has these inputs."""

@@ -1,8 +1,8 @@
-"""The composition root: a Faust app that hosts the engine and its pages, and the process around it.
+"""The composition root: a Faust app that hosts the engines of all roles and the pages, and the process around it.
 
-Faust starts the services in order (pages first, so that health is told from the beginning; then the engine), stops them
-in reverse, and runs the timer that tells the progress. Its own Kafka side is off: with neither agents nor tables there
-is nothing it would read or write, so it makes no topic, joins no group, and needs no broker to start.
+Faust starts the services in order (pages first, so that health can be asked from the beginning; then the engines),
+stops them in reverse, and runs the timer that logs the progress. Its own Kafka side is off: with neither agents nor
+tables there is nothing it would read or write, so it makes no topic, joins no group, and needs no broker to start.
 """
 
 from __future__ import annotations
@@ -12,135 +12,63 @@ import logging
 import os
 import signal
 import threading
-import time
-import uuid
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from importlib.metadata import version
-from typing import TypeVar, cast
 
 import faust
 import structlog
 import uvloop
 from mode import Service
 
-from schemas.topics import INPUTS
-from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from schemas.topics import LEDGER
+from worker.clock import Chance, Clock
 from worker.inspection.members import GroupDirectory, contact_data
-from worker.ops.dead_letter_log import RefusalLog
-from worker.ops.garbage import collect_little, set_apart
+from worker.ops.garbage import collect_little
 from worker.ops.heap import keep_freed
 from worker.ops.logging import configure_logging
-from worker.ops.metrics import Counted, Metrics
-from worker.ops.progress import Progress
-from worker.processors.ledger import PartitionProcessor
+from worker.ops.metrics import Metrics
+from worker.roles import Hosted, Process, RoleMaker, host, maker_of
 from worker.settings import Settings
-from worker.stream import BatchReport, Engine, NotAssigned
-from worker.stream.processor import Processor
-from worker.stream.status import EngineStatus
-from worker.web.server import Pages
+from worker.web.server import NoLedgers, Pages
 
 STOP_SECONDS_MAX = 9.0
 """A stop that takes longer is cut off, so that the process is gone within 10 seconds."""
 TICK_SECONDS = 0.5
 
-Answer = TypeVar("Answer")
 log = structlog.get_logger("worker.app")
 
 
-class Partitions:
-    """Makes the engine's processors, and remembers how many partitions there are in all."""
+class Engines(Service):
+    """Runs the engines of all roles, and stops them together: mode would stop one service after the other.
 
-    def __init__(self, *, prefix: str, rules: Rules) -> None:
-        """Make processors for topics with this prefix, and these rules."""
-        self._prefix = prefix
-        self._rules = rules
-        self.count: int | None = None
+    A role retries by itself whatever it meets. Where one ends all the same, the others stop and the process ends.
+    """
 
-    def make(self, partition: int, partition_count: int) -> PartitionProcessor:
-        """Make the processor of a partition; the engine calls this."""
-        self.count = partition_count
-        return PartitionProcessor(
-            partition=partition, partition_count=partition_count, prefix=self._prefix, rules=self._rules
-        )
+    logger = logging.getLogger("mode.engines")
 
-
-class EngineService(Service):
-    """Runs the engine. It retries by itself whatever it meets: where it ends all the same, so does the process."""
-
-    logger = logging.getLogger("mode.engine")
-
-    def __init__(self, make_engine: Callable[[], Engine], partitions: Partitions) -> None:
-        """Run what `make_engine` makes, once started: the metrics that it needs ask this service."""
+    def __init__(self, roles: Sequence[Hosted]) -> None:
+        """Run these once started."""
         super().__init__()
-        self._make_engine = make_engine
-        self._partitions = partitions
-        self._engine: Engine | None = None
-        self.closed = False
-        """Whether the engine was stopped in good order."""
+        self._roles = roles
 
     @property
-    def partition_count(self) -> int | None:
-        """How many partitions there are; None before one of them was here."""
-        return self._partitions.count
-
-    def status(self) -> EngineStatus | None:
-        """The engine's status; None while there is no engine."""
-        return None if self._engine is None else self._engine.status()
-
-    def processors(self) -> Mapping[int, PartitionProcessor]:
-        """Those of the partitions that are being processed now."""
-        found = {} if self._engine is None else self._engine.processors()
-        return {number: _ours(processor) for number, processor in found.items()}
-
-    async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
-        """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
-        if self._engine is None:
-            raise NotAssigned(partition)
-        return await self._engine.read(partition, lambda processor: question(_ours(processor).ledger))
+    def closed(self) -> bool:
+        """Whether all were stopped in good order."""
+        return all(role.closed for role in self._roles)
 
     @Service.task
     async def _run(self) -> None:
-        self._engine = self._make_engine()
-        await self._engine.run()
+        async with asyncio.TaskGroup() as group:
+            for role in self._roles:
+                group.create_task(role.run(), name=role.name)
 
     async def on_stop(self) -> None:
-        """Stop the engine: the batch in hand ends or is aborted, and the group is left."""
-        if self._engine is not None:
-            await self._engine.stop()
-        self.closed = True
-
-
-class WorkerMetrics(Metrics):
-    """The metrics of the process, and the log of what was refused; with a rebalance, the garbage collector looks at
-    everything once.
-    """
-
-    def __init__(
-        self,
-        *,
-        version: str,
-        inputs: Sequence[str],
-        processors: Callable[[], Mapping[int, Counted]],
-        status: Callable[[], EngineStatus | None],
-    ) -> None:
-        """As the metrics it adds to."""
-        super().__init__(version=version, inputs=inputs, processors=processors, status=status)
-        self._refusals = RefusalLog()
-
-    def batch_committed(self, report: BatchReport) -> None:
-        """Count a transaction, and log what was dead-lettered in it."""
-        super().batch_committed(report)
-        self._refusals.tell(_ours(report.processor).refusals)
-
-    def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """Count a rebalance, and let the collector find what ended with it, or with the session before."""
-        super().partitions_assigned(partitions)
-        set_apart()
+        """Stop all at the same time, so that the bound of one is that of all."""
+        await asyncio.gather(*(role.stop() for role in self._roles))
 
 
 class HostApp(faust.App):
-    """The Faust app around the engine."""
+    """The Faust app around the engines."""
 
     logger = logging.getLogger("faust.host")
 
@@ -151,35 +79,31 @@ class HostApp(faust.App):
 class Host:
     """One worker process: what it is made of, and its life from the start to the exit code."""
 
-    def __init__(self, settings: Settings) -> None:
-        """Make everything, start nothing."""
+    def __init__(
+        self, settings: Settings, roles: Sequence[RoleMaker] | None = None, *, clock: Clock | None = None
+    ) -> None:
+        """Make everything, start nothing. The roles are those of the settings, unless others are given."""
         self._settings = settings
-        self._name = uuid.uuid4().hex
-        release = version("stockfreeze")
-        partitions = Partitions(prefix=settings.topic_prefix, rules=settings.rules())
-        self._engine = EngineService(self._make_engine, partitions)
-        self._metrics = WorkerMetrics(
-            version=release,
-            inputs=[settings.topic(topic) for topic in INPUTS],
-            processors=self._engine.processors,
-            status=self._engine.status,
-        )
-        self._progress = Progress(
-            self._engine.status, lambda: self._metrics.records_committed, lambda: self._metrics.dead_lettered
-        )
-        self._partitions = partitions
+        self._clock = clock or Clock()
+        self._name = Chance().token()
+        self._release = version("stockfreeze")
+        self._metrics = Metrics(version=self._release)
+        process = Process(settings, self._metrics, self._clock, self._contact)
+        makers = [maker_of(name) for name in settings.roles] if roles is None else roles
+        self._roles = host(process, makers)
+        self._engines = Engines(self._roles)
         self._pages = Pages(
             host=settings.web_host,
             port=settings.web_port,
-            ledgers=self._engine,
+            ledgers=next((role.ledgers for role in self._roles if role.ledgers is not None), NoLedgers()),
             directory=GroupDirectory(
-                settings.client_options(), settings.app_id, [settings.topic(topic) for topic in INPUTS]
+                settings.client_options(), settings.group_id(LEDGER.role), list(map(settings.topic, LEDGER.inputs))
             ),
+            roles=lambda: {role.name: role.status() for role in self._roles},
             registry=self._metrics.registry,
-            title=f"Stockfreeze {release}: {settings.app_id}",
+            title=f"Stockfreeze {self._release}: {settings.app_id}",
             worker=self._name,
         )
-        self._release = release
 
     async def run(self) -> int:
         """Run until a signal; gives the exit code. Raises AddressInUse where the pages cannot listen."""
@@ -189,7 +113,7 @@ class Host:
         try:
             await app.start()
             self._announce()
-            await app.add_runtime_dependency(self._engine)
+            await app.add_runtime_dependency(self._engines)
             await _first_of(stopping.wait(), app.wait_until_stopped())
         finally:
             await app.stop()
@@ -207,29 +131,29 @@ class Host:
         app.task(self._watch)
         return app
 
-    def _make_engine(self) -> Engine:
-        """The pages listen by now, so it is known where."""
-        settings = self._settings
-        contact = contact_data(self._name, settings.web_url, settings.web_host, self._pages.port)
-        return Engine(settings.engine_config(contact), self._partitions.make, self._metrics)
+    def _contact(self) -> bytes:
+        """What the worker joins its groups with. Known once the pages listen."""
+        return contact_data(self._name, self._settings.web_url, self._settings.web_host, self._pages.port)
 
     def _announce(self) -> None:
         log.info(
             "started",
             version=self._release,
             app_id=self._settings.app_id,
+            roles=[role.name for role in self._roles],
             bootstrap_servers=self._settings.bootstrap_servers,
             topic_prefix=self._settings.topic_prefix,
             pages=self._pages.url,
         )
 
     async def _watch(self) -> None:
-        """Measure how late the event loop is, and tell the log how things go."""
+        """Measure how late the event loop is, and have each role log its progress."""
         while True:
-            due = time.monotonic() + TICK_SECONDS
+            due = self._clock.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
-            self._metrics.loop_was_late(max(0.0, time.monotonic() - due))
-            self._progress.tell()
+            self._metrics.loop_was_late(max(0.0, self._clock.monotonic() - due))
+            for role in self._roles:
+                role.report_progress()
 
     def _listen(self, stopping: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
         """Let SIGTERM and SIGINT stop the worker, and see to it that the process ends in time whatever hangs.
@@ -254,7 +178,7 @@ class Host:
 
     def _end_now(self) -> None:
         """End the process where a library hangs. No log line: what hangs may be the log."""
-        os._exit(0 if self._engine.closed else 1)
+        os._exit(0 if self._engines.closed else 1)
 
 
 async def _first_of(*awaitables: Coroutine[object, object, object]) -> None:
@@ -264,11 +188,7 @@ async def _first_of(*awaitables: Coroutine[object, object, object]) -> None:
         task.cancel()
 
 
-def _ours(processor: Processor) -> PartitionProcessor:
-    return cast("PartitionProcessor", processor)  # the engine has no others: `Partitions` made them
-
-
-def run_worker(settings: Settings) -> int:
+def run_worker(settings: Settings, roles: Sequence[RoleMaker] | None = None) -> int:
     """Run a worker in this process until SIGTERM or SIGINT, and return its exit code: 0, or 1 when a part of it failed.
 
     Raises AddressInUse where the pages cannot listen.
@@ -277,4 +197,4 @@ def run_worker(settings: Settings) -> int:
     collect_little()
     keep_freed()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(Host(settings).run())
+        return runner.run(Host(settings, roles).run())

@@ -1,8 +1,8 @@
-"""Where settings come from, and what is said of one that is refused. Contract section 9.
+"""Loading the settings from the environment and a TOML file, and wording what is wrong. Contract section 9.
 
 A value comes from the environment (`STOCKFREEZE_…`), else from the TOML file (the same name in lower case), else it is
-the default. Everything is checked before anything starts, and whatever is wrong, a name that nobody knows included, is
-one sentence that names the setting.
+the default. Everything is checked before anything starts. Any error, also an unknown name, is one sentence that names
+the setting.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
 def load_settings(config: Path | None, environ: Mapping[str, str]) -> Settings:
     """Read the file, if one is given, and the environment over it, and check everything.
 
-    Raises SettingsError for a file that cannot be read, a name that nobody knows, and a value that is refused.
+    Raises SettingsError for a file that cannot be read, an unknown name, and a wrong value.
     """
     from_file = {} if config is None else _read_file(config)
     from_environment = _read_environment(environ)
@@ -43,7 +43,7 @@ SettingSource = Literal["environment", "file", "default"]
 
 
 def setting_sources(config: Path | None, environ: Mapping[str, str]) -> dict[str, SettingSource]:
-    """Where the value of each setting comes from, by the setting's name in lower case. Raises SettingsError."""
+    """Find the source of each setting's value, by the setting's name in lower case. Raises SettingsError."""
     from_file = {} if config is None else _read_file(config)
     from_environment = _read_environment(environ)
     return {
@@ -53,7 +53,7 @@ def setting_sources(config: Path | None, environ: Mapping[str, str]) -> dict[str
 
 
 def _check_overridden(from_file: Mapping[str, Any], from_environment: Mapping[str, str], config: Path | None) -> None:
-    """What the environment overrides must be right in the file too: the next run may be without that variable."""
+    """Check the file's values that the environment overrides, because the next run may be without the variable."""
     try:
         Settings(**from_file)
     except SettingsError:
@@ -96,7 +96,7 @@ def _read_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _is_service_link(variable: str, value: str) -> bool:
-    """Say whether Kubernetes put the variable there: it does so for every Service, and some share our prefix."""
+    """Return whether Kubernetes set the variable, as it does for every Service; some names share our prefix."""
     if variable.removeprefix(ENVIRONMENT_PREFIX).lower() in Settings.model_fields:
         return False
     return bool(_SERVICE_LINK.search(variable)) or (variable.endswith("_PORT") and bool(_SERVICE_URL.match(value)))
@@ -108,7 +108,7 @@ def _hint(name: str, known: Iterable[str], written: Callable[[str], str] = str) 
 
 
 def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mapping[str, str]) -> str:
-    """Say which setting is wrong, where it came from, what it must be and what it is."""
+    """Name the setting that is wrong, its source, what it must be and what it is."""
     name, *inner = (str(part) for part in error["loc"])
     if name in from_environment:
         where = f"setting {name.upper()} (environment variable {ENVIRONMENT_PREFIX}{name.upper()})"
@@ -128,7 +128,7 @@ _REQUIREMENTS: Final = {
     **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "must be a whole number"),
     **dict.fromkeys(("dict_type", "model_type"), 'must be a table, such as [accounts."ID"]'),
 }
-"""In words of people who write settings, where the library speaks of its own."""
+"""Requirements in the words of settings, where the library uses its own terms."""
 
 
 def _requirement(error: ErrorDetails, *, secret: bool) -> str:

@@ -1,7 +1,7 @@
-"""The settings: what each is called, what it means, and what is refused. Contract section 9.
+"""The definition of all settings: name, meaning, default, and which values are valid. Contract section 9.
 
-One class is the definition; the README's table and `stockfreeze run --help` are made from it. Where values come from is
-`worker/configuration.py`.
+The class is the definition; docs/reference/settings.md and `stockfreeze run --help` come from it.
+`worker/configuration.py` loads the values.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import ssl
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Final, Literal, NamedTuple, get_args
 
 from pydantic import (
     AfterValidator,
@@ -17,13 +17,14 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     SecretStr,
     model_validator,
 )
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, RoleTopics
 from worker.domain.policies import AccountRules, CountOrigin, CountPolicy, Rules
 from worker.stream.config import EngineConfig
 
@@ -72,6 +73,22 @@ def _check_file(value: Path) -> Path:
     return value
 
 
+RoleName = Literal["ledger"]
+ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
+NAME_ROLES: Final = f"name roles that there are ({', '.join(ROLE_NAMES)}), separated by commas"
+
+
+def _split_roles(value: object) -> object:
+    """Take a comma list apart. A role that is named twice runs once."""
+    if isinstance(value, str):
+        value = [name.strip() for name in value.split(",")]
+    names = tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else ()
+    if not names or any(name not in ROLE_NAMES for name in names):
+        raise PydanticCustomError("roles", "Input should {roles}", {"roles": NAME_ROLES})
+    return names
+
+
+Roles = Annotated[tuple[RoleName, ...], BeforeValidator(_split_roles), PlainSerializer(",".join, when_used="json")]
 Integer = Annotated[int, BeforeValidator(_refuse_boolean)]
 Id = Annotated[str, AfterValidator(_check_id)]
 ExistingFile = Annotated[Path, AfterValidator(_check_file)]
@@ -81,7 +98,7 @@ RetentionDays = Annotated[Integer, Field(ge=1, le=36_500)]
 
 
 class AccountSettings(BaseModel):
-    """What a table `[accounts."ID"]` of the file may set for one account; what it leaves out is as for all accounts."""
+    """The settings of one account, from a table `[accounts."ID"]`; None: as for all accounts."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -93,18 +110,18 @@ class AccountSettings(BaseModel):
 
 
 class Settings(BaseModel):
-    """All settings, checked. `load_settings` makes them; a test may make them itself, which reads nothing else."""
+    """All settings, checked. `load_settings` makes them from file and environment; the class itself reads neither."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
     bootstrap_servers: Annotated[str, AfterValidator(_check_servers)] = Field(
-        "127.0.0.1:9092", description="Kafka brokers to start from, `host:port`, separated by commas."
+        "127.0.0.1:9092", description="Kafka brokers to connect to first, `host:port`, separated by commas."
     )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="`PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`: how to speak to the brokers."
+        "PLAINTEXT", description="How to connect to the brokers: `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`."
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "PLAIN", description="How to log in, if so: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`."
+        "PLAIN", description="How to log in, with SASL: `PLAIN`, `SCRAM-SHA-256` or `SCRAM-SHA-512`."
     )
     sasl_username: str | None = Field(None, min_length=1, description="User name to log in with.")
     sasl_password: SecretStr | None = Field(None, min_length=1, description="Password to log in with. Never printed.")
@@ -113,19 +130,23 @@ class Settings(BaseModel):
     )
     ssl_certfile: ExistingFile | None = Field(None, description="PEM file with the client's certificate.")
     ssl_keyfile: ExistingFile | None = Field(None, description="PEM file with the key of the client's certificate.")
-    ssl_key_password: SecretStr | None = Field(None, description="Password of that key. Never printed.")
+    ssl_key_password: SecretStr | None = Field(None, description="Password of the client's key. Never printed.")
     ssl_check_hostname: bool = Field(
-        default=True, description="Whether a broker's certificate must name the host it was reached by."
+        default=True, description="Whether a broker's certificate must name the host that the worker connects to."
     )
     app_id: Annotated[KafkaName, Field(min_length=1)] = Field(
         "stockfreeze",
-        description="Consumer group, and prefix of transactional ids: one for all workers of a system, for them alone.",
+        description="Consumer group, and prefix of transactional ids: the same for all workers of a system, and of no "
+        "other program.",
     )
     group_instance_id: Annotated[KafkaName, Field(min_length=1)] | None = Field(
         None,
         description="Static membership: a unique name of this worker, the same after a restart (a StatefulSet pod's).",
     )
-    topic_prefix: KafkaName = Field("", description="Goes before each topic's name, as it is.")
+    roles: Roles = Field(
+        ("ledger",), description="What the worker does, separated by commas; today there is `ledger` alone."
+    )
+    topic_prefix: KafkaName = Field("", description="Text before each topic's name.")
     partitions: Annotated[Integer, Field(ge=1, le=10_000)] = Field(
         8, description="Partitions of every topic, for `topics create`. Cannot be changed later."
     )
@@ -136,7 +157,7 @@ class Settings(BaseModel):
         "127.0.0.1", min_length=1, description="Address that the pages, health and metrics listen on."
     )
     web_port: Annotated[Integer, Field(ge=0, le=PORT_MAX)] = Field(
-        6066, description="Their port; 0: any free one, which the log names."
+        6066, description="Port of the pages; 0: any free one, which the log names."
     )
     web_url: Annotated[str, Field(max_length=500), AfterValidator(_check_url)] | None = Field(
         None,
@@ -144,10 +165,11 @@ class Settings(BaseModel):
         "`WEB_HOST` and `WEB_PORT`, and where they listen on all addresses, at the one that Kafka sees.",
     )
     buffer: Buffer = Field(0, description="Units of each SKU and warehouse held back from `publishable`.")
-    default_warehouse: Id = Field("default", description="Warehouse of an order's line that names none.")
+    default_warehouse: Id = Field("default", description="Warehouse of an order line without one.")
     count_policy: CountPolicy = Field(
         "adopt",
-        description="`adopt`: a newer count becomes the base; `report`: only the first does, later ones are compared.",
+        description="`adopt`: each newer count becomes the base; `report`: only the first one, and later ones are "
+        "compared with it.",
     )
     count_origin: CountOrigin = Field(
         "any", description="Whose counts may become the base: `erp`, `wms`, or `any` of both."
@@ -159,7 +181,7 @@ class Settings(BaseModel):
         "are of one account among several; 0: never.",
     )
     breaker_window: Annotated[Integer, Field(ge=1, le=1_000_000)] = Field(
-        1000, description="Records that `BREAKER_BAD_MAX` looks back on."
+        1000, description="Last records of a partition that `BREAKER_BAD_MAX` applies to."
     )
     session_timeout_ms: Annotated[Integer, Field(ge=3000, le=300_000)] = Field(
         6000, description="Milliseconds of silence after which the group gives a worker's partitions to others."
@@ -168,7 +190,7 @@ class Settings(BaseModel):
         15_000, description="Milliseconds that a partition may stand still with lag before the worker is not ready."
     )
     log_format: Literal["auto", "json", "console"] = Field(
-        "auto", description="`json` lines, readable `console` ones, or `auto`: those on a terminal, else JSON."
+        "auto", description="`json` lines, readable `console` lines, or `auto`: `console` on a terminal, else `json`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe message in the log: `debug`, `info`, `warning` or `error`."
@@ -198,7 +220,7 @@ class Settings(BaseModel):
         return self
 
     def client_options(self) -> dict[str, object]:
-        """The connection arguments of an aiokafka client. Raises SettingsError where certificates cannot be loaded."""
+        """Make the arguments of an aiokafka client. Raises SettingsError where certificates cannot be loaded."""
         options: dict[str, object] = {
             "bootstrap_servers": self.bootstrap_servers,
             "security_protocol": self.security_protocol,
@@ -234,18 +256,19 @@ class Settings(BaseModel):
             },
         )
 
-    def engine_config(self, member_data: bytes = b"") -> EngineConfig:
-        """Make the engine's settings: what is set here, and its own defaults for the rest.
+    def engine_config(self, topics: RoleTopics[str] = LEDGER, *, member_data: bytes = b"") -> EngineConfig:
+        """Make the settings of a role's engine: what is set here, and its own defaults for the rest.
 
-        `member_data` is what the worker joins its group with.
+        `member_data` is what the worker joins the role's group with.
         """
         return EngineConfig(
-            app_id=self.app_id,
+            name=topics.role,
+            app_id=self.group_id(topics.role),
             client=self.client_options(),
-            inputs=tuple(self.topic(topic) for topic in INPUTS),
-            outputs=tuple(self.topic(topic) for topic in OUTPUTS),
-            journal_topic=self.topic(Topic.MOVEMENTS),
-            state_topic=self.topic(Topic.STATE),
+            inputs=tuple(map(self.topic, topics.inputs)),
+            outputs=tuple(map(self.topic, topics.outputs)),
+            journal_topic=self.topic(topics.journal),
+            state_topic=self.topic(topics.state),
             group_instance_id=self.group_instance_id,
             member_data=member_data,
             breaker_bad_max=self.breaker_bad_max,
@@ -254,9 +277,20 @@ class Settings(BaseModel):
             stall_ms=self.stall_ms,
         )
 
-    def topic(self, topic: Topic) -> str:
+    def with_roles(self, roles: str) -> Settings:
+        """Make the same settings with other roles, a comma list. Raises SettingsError for a role that there is not."""
+        try:
+            return self.model_copy(update={"roles": _split_roles(roles)})
+        except PydanticCustomError as error:
+            raise SettingsError(f"option --roles must {NAME_ROLES}, not {roles!r}") from error
+
+    def group_id(self, role: str) -> str:
+        """Return the consumer group of a role: `APP_ID` for the ledger, `APP_ID-role` for any other."""
+        return self.app_id if role == LEDGER.role else f"{self.app_id}-{role}"
+
+    def topic(self, topic: str) -> str:
         """Return the full name of a topic: prefix and name."""
-        return f"{self.topic_prefix}{topic.value}"
+        return f"{self.topic_prefix}{topic}"
 
     def _ssl_context(self) -> ssl.SSLContext:
         try:
@@ -279,7 +313,7 @@ class Settings(BaseModel):
 
 
 class SettingRow(NamedTuple):
-    """One setting, for a table: its environment variable, its default and its meaning.
+    """A setting as a row of a table: its environment variable, its default and its meaning.
 
     The key in the file is the name without the prefix, in lower case.
     """
@@ -290,12 +324,13 @@ class SettingRow(NamedTuple):
 
 
 def settings_table() -> list[SettingRow]:
-    """List all settings in the order of their definition, for the README and `stockfreeze run --help`."""
+    """List all settings in the order of their definition, for `stockfreeze run --help`."""
     return [_row(name, field) for name, field in Settings.model_fields.items()]
 
 
 def _row(name: str, field: FieldInfo) -> SettingRow:
     in_file_only = name == "accounts"
     shown = '[accounts."ID"]' if in_file_only else f"{ENVIRONMENT_PREFIX}{name.upper()}"
-    default = "" if in_file_only or field.default is None else str(field.default)
-    return SettingRow(shown, default, field.description or "")
+    default = "" if in_file_only or field.default is None else field.default
+    shown_default = ",".join(default) if isinstance(default, tuple) else str(default)
+    return SettingRow(shown, shown_default, field.description or "")

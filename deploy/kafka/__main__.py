@@ -60,7 +60,7 @@ Apache Kafka is up at {servers}. Its data stays in {data_dir}; remove that folde
 
 In another terminal:
   export STOCKFREEZE_BOOTSTRAP_SERVERS={servers}
-  .venv/bin/stockfreeze topics create     once: the topics; STOCKFREEZE_PARTITIONS says how many partitions each
+  .venv/bin/stockfreeze topics create     once: the topics, with STOCKFREEZE_PARTITIONS partitions each
   .venv/bin/stockfreeze run               the worker
   .venv/bin/stockfreeze verify            whether journal, levels and state agree
   make demo ARGS="--bootstrap-servers {servers}"

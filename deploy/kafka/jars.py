@@ -19,7 +19,7 @@ FETCH_TIMEOUT_SECONDS = 600
 
 
 class KafkaUnavailable(Exception):
-    """Apache Kafka cannot be had on this machine. The message is one sentence that says what is missing."""
+    """Apache Kafka cannot be had on this machine. The message is one sentence that names what is missing."""
 
 
 def kafka_version() -> str:
@@ -49,7 +49,7 @@ def jars() -> Path:
 
 
 def missing() -> str | None:
-    """What keeps Apache Kafka from running here, in words, or None. Fetches nothing."""
+    """Find what keeps Apache Kafka from running here, in words; None: nothing does. Fetches nothing."""
     try:
         require_java()
         if not _folder().is_dir():
@@ -64,10 +64,10 @@ def require_java() -> str:
     java = shutil.which("java")
     if java is None:
         raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is not installed (no `java` on the PATH)")
-    told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr
-    found = re.search(r'version "(?:1\.)?(\d+)', told)
+    version_text = subprocess.run([java, "-version"], capture_output=True, text=True, check=False, timeout=60).stderr
+    found = re.search(r'version "(?:1\.)?(\d+)', version_text)
     if found is None or int(found[1]) < JAVA_VERSION_MIN:
-        version = told.splitlines()[0] if told else "silent about its version"
+        version = version_text.splitlines()[0] if version_text else "silent about its version"
         raise KafkaUnavailable(f"Java {JAVA_VERSION_MIN} or newer is needed, and {java} is {version}")
     return java
 
@@ -98,8 +98,8 @@ def _fetch(folder: Path) -> None:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
-            said = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
-            raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{said}")
+            output = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+            raise KafkaUnavailable(f"Maven could not fetch Apache Kafka {kafka_version()}:\n{output}")
         half_done.rename(folder)
     except subprocess.TimeoutExpired as error:
         raise KafkaUnavailable(f"Maven did not fetch Kafka {kafka_version()} in {FETCH_TIMEOUT_SECONDS} s") from error

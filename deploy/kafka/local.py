@@ -26,7 +26,7 @@ from deploy.kafka.jars import HERE, jars, require_java
 from deploy.kafka.settings import AUTHORIZER, Ports, node_settings, properties_text
 from worker.demo.children import child_process
 
-# Any fixed value: the identity of a cluster that nobody else joins.
+# Any fixed value: the identity of a cluster that no other node joins.
 CLUSTER_ID = "c3RvY2tmcmVlemUtbG9jYQ"
 TRANSACTION_VERSION = 2
 """The transactions that a new cluster agrees on: those of Kafka 4."""
@@ -43,7 +43,7 @@ _FREE_PORTS = range(20_000, 32_000)
 
 
 class KafkaStartError(Exception):
-    """A node did not come up. The message says why, with the end of its log."""
+    """A node did not come up. The message gives the reason, with the end of its log."""
 
 
 def free_port() -> int:
@@ -52,7 +52,7 @@ def free_port() -> int:
 
 
 def free_ports(count: int) -> list[int]:
-    """So many of them, each another one: drawn apart, two may be the same."""
+    """Find several free ports together, because ports found one by one may be equal."""
     drawn = secrets.SystemRandom().sample(_FREE_PORTS, 100 + count)
     found = list(islice(filter(port_is_free, drawn), count))
     if len(found) < count:
@@ -61,7 +61,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def port_is_free(port: int) -> bool:
-    """Whether a server could listen on this port of 127.0.0.1."""
+    """Return whether a server could listen on this port of 127.0.0.1."""
     with socket.socket() as probe:
         # As the broker does: connections of the last owner that are still closing do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -73,7 +73,7 @@ def port_is_free(port: int) -> bool:
 
 
 def brokers_known_to(port: int) -> int:
-    """How many brokers the one at this port of 127.0.0.1 lists as alive; 0 if it does not answer."""
+    """Count the brokers that the one at this port of 127.0.0.1 lists as alive; 0: it does not answer."""
     client = b"stockfreeze-probe"
     # Metadata v1 without topics: api key 3, version 1, correlation id 1, client id, an empty array.
     request = struct.pack(f">hhih{len(client)}si", 3, 1, 1, len(client), client, 0)
@@ -83,10 +83,10 @@ def brokers_known_to(port: int) -> int:
 
 
 def is_active_controller(port: int) -> bool:
-    """Whether the controller that listens at this port of 127.0.0.1 is the active one: only that one tells a leader."""
+    """Return whether the controller at this port is the active one; only that one knows a leader."""
     client, topic = b"stockfreeze-probe", b"__cluster_metadata"
     # DescribeQuorum v0 of that topic's partition 0: api key 55, correlation id 1, client id, no tags; arrays and
-    # strings tell their length and one more.
+    # strings begin with their length plus one.
     request = struct.pack(
         f">hhih{len(client)}sbbb{len(topic)}sbibbb",
         *(55, 0, 1, len(client), client, 0),
@@ -119,7 +119,7 @@ def _asked(port: int, request: bytes, size: int) -> bytes:
 
 
 class KafkaNode:
-    """One broker and controller in a process. `data_dir` holds its data, its settings and what it printed."""
+    """A broker and controller in a process. `data_dir` holds its data, its settings and its output."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class KafkaNode:
 
     @property
     def running(self) -> bool:
-        """Whether the process lives (a paused one does)."""
+        """Return whether the process lives, also if it is paused."""
         return self._process is not None and self._process.poll() is None
 
     @property
@@ -221,8 +221,8 @@ class KafkaNode:
             stdin=subprocess.DEVNULL,
         )
         if done.returncode != 0:
-            said = (done.stdout + done.stderr).strip()
-            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{said}")
+            output = (done.stdout + done.stderr).strip()
+            raise KafkaStartError(f"Apache Kafka could not format {self._data_dir}:\n{output}")
 
     def _java(self, main_class: str, *arguments: str, options: Sequence[str]) -> list[str]:
         common = ["-XX:+ExitOnOutOfMemoryError", f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}"]
@@ -258,7 +258,7 @@ class KafkaCluster:
         `heap` is Java's -Xmx of each node. `proxied`: every node also has the ports of `Ports` for clients that come
         through a proxy. `short_lived`: nodes are started again and again, so Java should not spend much on their speed.
         With a `transaction_version` of 1 they agree on transactions as they were before Kafka 4.
-        `authorizes`: `SASL_USER` may do only what is granted to it; who does not log in may do everything.
+        `authorizes`: `SASL_USER` may do only what is granted to it; a client without a login may do everything.
         """
         self._temporary = data_dir is None
         self._data_dir = data_dir if data_dir is not None else Path(tempfile.mkdtemp(prefix="stockfreeze-kafka-"))
@@ -277,17 +277,17 @@ class KafkaCluster:
 
     @property
     def bootstrap_servers(self) -> str:
-        """Where clients connect without authentication: "127.0.0.1:20001,127.0.0.1:20002"."""
+        """Return the addresses for clients without authentication: "127.0.0.1:20001,127.0.0.1:20002"."""
         return ",".join(f"127.0.0.1:{node.ports.clients}" for node in self.nodes)
 
     @property
     def proxied_bootstrap_servers(self) -> str:
-        """Where clients connect that come through the proxies of a cluster that is `proxied`."""
+        """Return the addresses for clients that come through the proxies of a `proxied` cluster."""
         return ",".join(f"127.0.0.1:{node.ports.proxy}" for node in self.nodes)
 
     @property
     def sasl_bootstrap_servers(self) -> str:
-        """Where clients connect with SASL_PLAINTEXT, mechanism PLAIN, `SASL_USER` and `SASL_PASSWORD`."""
+        """Return the addresses for clients with SASL_PLAINTEXT, mechanism PLAIN, `SASL_USER` and `SASL_PASSWORD`."""
         return ",".join(f"127.0.0.1:{node.ports.sasl}" for node in self.nodes)
 
     def start(self) -> None:

@@ -18,8 +18,7 @@ _ANY_TIME_MS = str(2**63 - 1)
 class Ports(NamedTuple):
     """The ports of one node on 127.0.0.1. `sasl` asks for a user and a password (SASL/PLAIN).
 
-    Clients that come through a proxy are let in at `behind_proxy`, and are told to come back to `proxy`, where somebody
-    else must listen.
+    Clients behind a proxy are accepted at `behind_proxy`, and directed to `proxy`, where the proxy must listen.
     """
 
     clients: int
@@ -30,21 +29,21 @@ class Ports(NamedTuple):
 
     @property
     def own(self) -> list[int]:
-        """Those on which the node itself listens."""
+        """Return the ports on which the node itself listens."""
         ports = (self.clients, self.controller, self.sasl, self.behind_proxy)
         return [port for port in ports if port is not None]
 
 
 AUTHORIZER = {
     "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
-    # Who does not log in: the brokers themselves, and a test that grants and revokes.
+    # Clients without a login: the brokers themselves, and tests that grant and revoke.
     "super.users": "User:ANONYMOUS",
 }
 """Settings with which `SASL_USER` may do only what is granted."""
 
 
 def node_settings(node_id: int, ports: Sequence[Ports], data_dir: Path) -> dict[str, str]:
-    """What `server.properties` of node `node_id` (from 1) holds in a cluster of one node per entry of `ports`."""
+    """Make `server.properties` of node `node_id` (from 1), in a cluster of one node per entry of `ports`."""
     own = ports[node_id - 1]
     nodes = len(ports)
     voters = [f"{number}@127.0.0.1:{each.controller}" for number, each in enumerate(ports, start=1)]

@@ -16,7 +16,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.encoding import envelope_of, json_string, key_of, level_changed, moved, status_changed, stock_json
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.bench.load import accounts, open_orders
 from tests.bench.system import PARTITIONS, System
 from tests.offline import NOW_MS, OfflinePartition, record
@@ -177,7 +177,7 @@ def _present(
     """Open orders, processed by the worker's rules after so many events of the past; and what the group commits."""
     worker = OfflinePartition(partition, PARTITIONS, system.topic_prefix)
     orders = system.topic(Topic.ORDERS)
-    positions = {system.topic(topic): Position(0) for topic in INPUTS}
+    positions = {system.topic(topic): Position(0) for topic in LEDGER.inputs}
     worker.positions = InputProgress.of({**positions, orders: Position(past, applied=past)}, NO_STREAM_TIME)
     loaded = (load for load in open_orders(OPEN_ORDERS, NOW_MS) if load.key.decode() in own)
     given = [record(orders, partition, past + n, load.key, load.value) for n, load in enumerate(loaded)]

@@ -28,7 +28,7 @@ from rich.table import Table
 
 from schemas.decoding import decode
 from schemas.identity import identity_of
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.bench.load import counts, events
 from tests.bench.steady_load import LoadRecord
 from worker.clock import Clock
@@ -60,7 +60,7 @@ class Line:
 
     def __init__(self, chunk_time_ms_max: int = 1_000_000) -> None:
         """After `chunk_time_ms_max` the loop is given back between two records; for measuring CPU it never is."""
-        topics = tuple(str(topic) for topic in INPUTS)
+        topics = tuple(str(topic) for topic in LEDGER.inputs)
         self._config = EngineConfig(
             app_id="profile",
             client={},

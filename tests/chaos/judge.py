@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.brokers import unique_names
 from tests.chaos.fleet import new_fleet
 from tests.e2e.end_state import EndState, end_state_of
@@ -91,7 +91,7 @@ async def books_of(system: System) -> Books:
     assert result.code in (0, 1), result
     verified = result.json()
     outcomes = Counter({name: count for name, count in verified["records"].items() if name != "gaps"})
-    inputs = sum([len(await system.read(topic)) for topic in INPUTS])
+    inputs = sum([len(await system.read(topic)) for topic in LEDGER.inputs])
     books = Books(inputs, outcomes, findings=[json.dumps(finding) for finding in verified["findings"]])
     if result.code == 1 and not books.findings:
         books.findings.append(f"verify ended with 1: {verified['found']}")
@@ -148,7 +148,7 @@ async def _calm_run(system: System, folder: Path, copies: int) -> System:
     calm = System(system.broker, unique_names(), system.partitions, system.wait_seconds_max)
     result = await calm.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
     assert result.code == 0, result
-    for topic in INPUTS:
+    for topic in LEDGER.inputs:
         await calm.send(
             Message(topic, record.key, record.value, partition=record.partition, timestamp_ms=record.timestamp)
             for record in await system.read(topic)

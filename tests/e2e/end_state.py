@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.e2e.system import System
 from tests.named import named
 from worker.domain.policies import Rules
@@ -67,7 +67,7 @@ async def end_state_of(system: System) -> EndState:
 
 async def calm_end_state_of(system: System) -> EndState:
     """The end state that the records in the system's input topics should give."""
-    inputs = [await system.read(topic) for topic in INPUTS]
+    inputs = [await system.read(topic) for topic in LEDGER.inputs]
     state = EndState()
     names = {system.topic(topic): topic for topic in _TOPICS}
     for partition in range(system.partitions):

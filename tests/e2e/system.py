@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.brokers import Broker, Names
+from worker.demo.delivering import feed
 from worker.demo.disturbance import Delivery
-from worker.demo.feed import feed
 from worker.settings import ENVIRONMENT_PREFIX
 from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.partitioning import partition_of
@@ -36,7 +36,8 @@ _IN_FLIGHT_MAX = 500
 class Message(NamedTuple):
     """A record to send. `partition`: None for its account's, which is that of the key."""
 
-    topic: Topic
+    topic: str
+    """Without the prefix."""
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes], ...] = ()
@@ -77,7 +78,7 @@ class System:
     partitions: int
     wait_seconds_max: float = WAIT_SECONDS_MAX
 
-    def topic(self, topic: Topic) -> str:
+    def topic(self, topic: str) -> str:
         return f"{self.names.prefix}{topic}"
 
     def partition_of(self, account_id: str) -> int:
@@ -149,7 +150,7 @@ class System:
                 producer, deliveries, topic_name=self.topic, partition_count=self.partitions, per_second=per_second
             )
 
-    async def read(self, topic: Topic) -> list[Record]:
+    async def read(self, topic: str) -> list[Record]:
         """All committed records of a topic, those of a partition in their order."""
         places = [TopicPartition(self.topic(topic), partition) for partition in range(self.partitions)]
         read_as_input_records()
@@ -220,7 +221,9 @@ class System:
 
     def _inputs(self) -> list[TopicPartition]:
         return [
-            TopicPartition(self.topic(topic), partition) for topic in INPUTS for partition in range(self.partitions)
+            TopicPartition(self.topic(topic), partition)
+            for topic in LEDGER.inputs
+            for partition in range(self.partitions)
         ]
 
     async def _committed(self, admin: AIOKafkaAdminClient) -> dict[TopicPartition, int]:

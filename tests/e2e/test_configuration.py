@@ -144,7 +144,7 @@ async def test_a_wrong_password_is_told_and_the_right_one_works(
     wrong = right | {"SASL_PASSWORD": "not-it"}
 
     locked_out = start_worker(**wrong)
-    response = await until_problem(locked_out, "refused to authenticate")
+    response = await until_problem(locked_out, "did not authenticate")
     assert "check the user name, the password" in response.json()["problem"]
     asked = await system.stockfreeze("verify", **wrong)
     assert (asked.code, asked.err.count("\n")) == (2, 1)

@@ -1,6 +1,4 @@
-"""Brokers with an authorizer: the README's rights suffice for the worker and the commands, and one that is missing is
-named.
-"""
+"""Brokers with an authorizer: docs/rights.md suffices for worker and commands, and a missing right is named."""
 
 from __future__ import annotations
 
@@ -16,34 +14,34 @@ import pytest
 from deploy.kafka.jars import jars, require_java
 from deploy.kafka.local import SHORT_LIVED, KafkaCluster
 from deploy.kafka.settings import SASL_PASSWORD, SASL_USER
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.e2e.messages import order
 from tests.e2e.system import WAIT_SECONDS_MAX, Message, System
 from tests.e2e.worker_process import WorkerProcess, workers
-from tests.readme import README
+from tests.unit.docs.pages import DOCS, blocks, text_of
 
+RIGHTS = DOCS / "rights.md"
 ACCOUNT = "shop-1"
 LINES = [{"sku": "A", "quantity": 1}]
 APP_ID = "stockfreeze"
 PERSON = "User:alice"
-"""Whom the README grants the commands' rights. Here it is the one user who can log in."""
+"""Whom the page grants the commands' rights. Here it is the one user who can log in."""
 
 
 @dataclass(frozen=True)
 class Rights:
-    """Grants and takes away, by the README's own commands and `kafka-acls.sh` as Apache Kafka has it."""
+    """Grants and takes away, by the page's own commands and `kafka-acls.sh` as Apache Kafka has it."""
 
     cluster: KafkaCluster
     granted: list[str]
 
-    def of_readme(self, section: str, verb: str = "--add") -> None:
-        """Run the commands that stand under a comment of the README's block."""
-        block = re.search(r"^### Rights\n.*?^```sh\n(.*?)^```", README.read_text(), re.DOTALL | re.MULTILINE)
-        assert block is not None
-        names, *parts = re.split(r"^# ", block[1], flags=re.MULTILINE)
+    def of_page(self, section: str, verb: str = "--add") -> None:
+        """Run the commands that stand under a comment of the page's block."""
+        [block] = [block.text for block in blocks(text_of(RIGHTS)) if block.language == "sh"]
+        names, *parts = re.split(r"^# ", block, flags=re.MULTILINE)
         commands = {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
-        person = re.search(r"^person=.*\n", block[1], re.MULTILINE)
+        person = re.search(r"^person=.*\n", block, re.MULTILINE)
         assert person is not None
         script = f"set -e\n{names}{person[0]}{commands[section]}".replace("--add", verb).replace(
             "--bootstrap-server kafka:9092 --command-config admin.properties",
@@ -79,12 +77,12 @@ def rights(cluster: KafkaCluster) -> Iterator[Rights]:
     given = Rights(cluster, [])
     yield given
     for section in given.granted:
-        given.of_readme(section, "--remove")
+        given.of_page(section, "--remove")
 
 
 @pytest.fixture
 async def system(cluster: KafkaCluster) -> System:
-    """The system of the README's names; made, and fed, without logging in."""
+    """The system of the page's names; made, and fed, without logging in."""
     system = System(Broker(BrokerKind.APACHE, cluster.bootstrap_servers, cluster), Names("", APP_ID), 1)
     await system.create_topics()
     return system
@@ -113,7 +111,7 @@ async def test_a_worker_needs_the_documented_rights_and_names_a_missing_one(
         worker = start_worker()
         await until_problem(worker, f"the Kafka user {SASL_USER} lacks the right Describe on topics orders.events.v1, ")
 
-        rights.of_readme("run")
+        rights.of_page("run")
         await worker.ready(WAIT_SECONDS_MAX)
         await system.send([order("created", ACCOUNT, "e1", "o1", lines=LINES)])
         await worker.until(lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/o1", WAIT_SECONDS_MAX)
@@ -162,7 +160,7 @@ async def test_commands_need_the_documented_rights_and_name_a_missing_one(
 
     sections = ("every command", "topics check", "verify", "order", "dead-letters replay")
     for section in (*sections, "send", "status", "why", "stock", "alerts", "drift"):
-        rights.of_readme(section)
+        rights.of_page(section)
     more: list[tuple[str, ...]] = [
         ("topics", "check"),
         ("why", ACCOUNT, "default", "A"),
@@ -183,7 +181,7 @@ async def test_commands_need_the_documented_rights_and_name_a_missing_one(
     assert f"lacks the right Describe on group {APP_ID}" in await refused("verify")
     rights.take("--operation", "Write", "--topic", Topic.ORDERS)
     assert f"lacks the right Write on topic {Topic.ORDERS}" in await refused("dead-letters", "replay", "--all", "--yes")
-    inputs = [part for topic in INPUTS for part in ("--topic", topic)]
+    inputs = [part for topic in LEDGER.inputs for part in ("--topic", topic)]
     rights.take("--operation", "Write", *inputs, "--topic", Topic.DEAD_LETTERS)
     assert "lacks the right Write on the topics" in await refused("dead-letters", "replay", "--all", "--yes")
     rights.take("--operation", "DescribeConfigs", "--topic", Topic.STATE)
@@ -205,7 +203,7 @@ async def test_the_ways_out_work_with_the_rights_of_the_readme(
     created = await system.stockfreeze("topics", "create")
     assert created.code == 0, created
 
-    rights.of_readme("every command")
+    rights.of_page("every command")
     ways_out: list[tuple[str, tuple[str, ...]]] = [
         ("topics accept", ("topics", "accept", Topic.ORDERS, "--from", "beginning", "--yes")),
         ("topics republish", ("topics", "republish")),
@@ -215,8 +213,8 @@ async def test_the_ways_out_work_with_the_rights_of_the_readme(
         lacking = await system.stockfreeze(*command, **login)
         assert (lacking.code, lacking.err.count("\n")) == (2, 1), lacking
         assert "lacks the right " in lacking.err
-        rights.of_readme(section)
+        rights.of_page(section)
         result = await system.stockfreeze(*command, **login)
         assert result.code == 0, result
-        rights.of_readme(section, "--remove")
-        rights.of_readme("every command")  # of which a part may have been taken away with it
+        rights.of_page(section, "--remove")
+        rights.of_page("every command")  # of which a part may have been taken away with it

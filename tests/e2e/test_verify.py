@@ -17,7 +17,7 @@ import pytest
 from aiokafka import AIOKafkaProducer
 
 from schemas.encoding import key_of
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.brokers import unique_names
 from tests.e2e.messages import count, order, sub_order
 from tests.e2e.system import Message, Record, System
@@ -70,7 +70,7 @@ async def copy_of(system: System, records: Records, corrupt: Corruption) -> Syst
         # The copy's topics have ids of their own, which its state would hold.
         of_topic = [record for record in all_of_topic if record.key != TOPICS_KEY]
         messages = [renamed(record, topic) for record in of_topic]
-        if topic in INPUTS:
+        if topic in LEDGER.inputs:
             await copy.send(corrupt(topic, messages))
             continue
         # Where a marker lay, one lies in the copy: the state knows offsets of the journal.

@@ -10,7 +10,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.e2e.messages import count, order, sub_order
 from tests.e2e.system import Message, Record, System
 from tests.e2e.worker_process import StartWorker, WorkerProcess
@@ -213,7 +213,7 @@ async def test_a_state_made_anew_while_nobody_ran_begins_anew(system: System, st
     worker.kill()
     while (done := await system.stockfreeze("begin-anew", "--confirm", system.names.app_id, "--json")).code != 0:
         assert "in the group" in done.err  # until its session is over
-    assert set(done.json()["kept"]) == {system.topic(topic) for topic in INPUTS}
+    assert set(done.json()["kept"]) == {system.topic(topic) for topic in LEDGER.inputs}
 
     worker.start()
     await worker.ready()
@@ -228,7 +228,7 @@ async def test_beginning_anew_that_was_interrupted_is_finished_by_another_run(
 ) -> None:
     await worked(system, start_worker)
     if steps != "ended":
-        await system.delete(*OUTPUTS)
+        await system.delete(*LEDGER.outputs)
     if steps == "forgotten":
         async with open_cluster({"bootstrap_servers": system.broker.bootstrap_servers}) as cluster:
             await cluster.delete_group(system.names.app_id)

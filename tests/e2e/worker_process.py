@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,13 @@ class WorkerProcess:
     """One worker. The same object may be started again after its end: same settings, same port, its log goes on."""
 
     def __init__(
-        self, settings: Mapping[str, str], log_path: Path, running: ExitStack, *, imports_from: str | None = None
+        self,
+        settings: Mapping[str, str],
+        log_path: Path,
+        running: ExitStack,
+        *,
+        command: Sequence[str] = COMMAND,
+        imports_from: str | None = None,
     ) -> None:
         """`settings` by their names without the prefix, such as `APP_ID`. `running` ends the process at the latest.
 
@@ -58,6 +64,7 @@ class WorkerProcess:
         """
         self.port = int(settings.get("WEB_PORT") or free_port())
         self.log_path = log_path
+        self._command = command
         self._settings = {**settings, "WEB_PORT": str(self.port)}
         self._imports_from = {} if imports_from is None else {"PYTHONPATH": imports_from}
         self._running = running
@@ -84,7 +91,7 @@ class WorkerProcess:
         self._stopping = ExitStack()
         self._running.push(self._stopping)
         self._process = self._stopping.enter_context(
-            child_process(COMMAND, log=self.log_path, env={**inherited, **self._imports_from, **own})
+            child_process(self._command, log=self.log_path, env={**inherited, **self._imports_from, **own})
         )
 
     async def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
@@ -159,14 +166,14 @@ StartWorker = Callable[..., WorkerProcess]
 
 
 @contextmanager
-def workers(folder: Path, common: Mapping[str, str]) -> Iterator[StartWorker]:
+def workers(folder: Path, common: Mapping[str, str], command: Sequence[str] = COMMAND) -> Iterator[StartWorker]:
     """Give a function that starts a worker with the common settings and its own; no worker outlives the block."""
     started: list[WorkerProcess] = []
     with ExitStack() as running:
 
         def start(**settings: str) -> WorkerProcess:
             log_path = folder / f"worker-{len(started) + 1}.log"
-            worker = WorkerProcess({"LOG_FORMAT": "json", **common, **settings}, log_path, running)
+            worker = WorkerProcess({"LOG_FORMAT": "json", **common, **settings}, log_path, running, command=command)
             started.append(worker)
             worker.start()
             return worker

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.fuzz import judge, shots
 
 FOLDER: Final = Path(__file__).parents[2] / ".cache" / "fuzz"
@@ -61,8 +61,8 @@ def main() -> int:
 def repeat(data: bytes, target: str) -> None:
     """Show an input and run it again. Raises the finding."""
     if target == "decoder":
-        print(f"{INPUTS[data[0] % len(INPUTS)]} {data[1:]!r}")
-        judge.judge_value(INPUTS[data[0] % len(INPUTS)], data[1:])
+        print(f"{LEDGER.inputs[data[0] % len(LEDGER.inputs)]} {data[1:]!r}")
+        judge.judge_value(LEDGER.inputs[data[0] % len(LEDGER.inputs)], data[1:])
         return
     volley = shots.decode(data)
     print("\n".join(judge.numbered(volley)))

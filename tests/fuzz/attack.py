@@ -11,7 +11,7 @@ from typing import Protocol
 import atheris
 
 with atheris.instrument_imports(include=["schemas", "worker"]):  # before anything imports them
-    from schemas.topics import INPUTS
+    from schemas.topics import LEDGER
     from tests.fuzz import shots
     from tests.fuzz.judge import Partition, judge_value
 
@@ -35,7 +35,7 @@ class Decoder:
     def run(self, data: bytes) -> int:
         if not data:
             return -1
-        judge_value(INPUTS[data[0] % len(INPUTS)], data[1:])
+        judge_value(LEDGER.inputs[data[0] % len(LEDGER.inputs)], data[1:])
         return 0
 
     def mutate(self, data: bytes, size_max: int, seed: int) -> bytes:

@@ -17,7 +17,7 @@ from schemas.decoding import Refused, decode, id_and_time_of, order_of
 from schemas.encoding import key_of
 from schemas.generate import ROOT
 from schemas.identity import identity_of
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from tests.fuzz.shots import Shot
 from tests.named import named
 from tests.offline import OfflinePartition, record
@@ -80,9 +80,9 @@ class Partition:
 
     def fire(self, shots: Sequence[Shot]) -> None:
         """Process records, and judge the results."""
-        offsets = dict.fromkeys(INPUTS, 0)
+        offsets = dict.fromkeys(LEDGER.inputs, 0)
         for shot in shots:
-            topic = INPUTS[shot.topic % len(INPUTS)]
+            topic = LEDGER.inputs[shot.topic % len(LEDGER.inputs)]
             offset = offsets[topic] + shot.gap
             offsets[topic] = offset + 1
             place = f"{PREFIX}{topic}", PARTITION, offset
@@ -216,4 +216,5 @@ def _validator(type_name: str) -> Draft202012Validator:
 def numbered(shots: Sequence[Shot]) -> Iterator[str]:
     """The shots in readable form, for a report."""
     for number, shot in enumerate(shots):
-        yield f"{number:3} {INPUTS[shot.topic % len(INPUTS)]} {shot._replace(value=(shot.value or b'')[:300])}"
+        topic = LEDGER.inputs[shot.topic % len(LEDGER.inputs)]
+        yield f"{number:3} {topic} {shot._replace(value=(shot.value or b'')[:300])}"

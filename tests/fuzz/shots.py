@@ -18,7 +18,7 @@ import msgspec
 
 from schemas.catalogue import TOPIC_OF
 from schemas.generate import ROOT
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.property.drafts import ACCOUNTS, ELSEWHERE, ORDER_IDS, PARTITION, PREFIX, START_MS, Menu
 from tests.property.histories import long_history
 
@@ -27,8 +27,8 @@ Headers = tuple[tuple[str, bytes | None], ...]
 
 
 class Shot(NamedTuple):
-    """A record. `topic` is a number of `INPUTS`, `gap` how many offsets are left out before it, `ends` whether the
-    transaction ends with it.
+    """A record. `topic` is a number of `LEDGER.inputs`, `gap` how many offsets are left out before it, `ends` whether
+    the transaction ends with it.
     """
 
     topic: int
@@ -134,7 +134,7 @@ def histories() -> tuple[tuple[Shot, ...], ...]:
     rounds = []
     for seed in range(12):
         records = long_history(seed, 40, Menu(jumps=seed % 2 == 0))[:SHOTS_MAX]
-        names = [INPUTS.index(record.topic) for record in records]
+        names = [LEDGER.inputs.index(record.topic) for record in records]
         shots = [
             Shot(topic, record.timestamp, record.key, record.value, tuple(record.headers), ends=number % 7 == 6)
             for number, (topic, record) in enumerate(zip(names, records, strict=True))
@@ -149,14 +149,14 @@ def examples() -> tuple[Shot, ...]:
     shots = []
     for path in sorted((ROOT / "examples").glob("*/*/*.json")):
         topic = TOPIC_OF[path.parent.name]
-        if topic not in INPUTS:
+        if topic not in LEDGER.inputs:
             continue
         value = path.read_bytes()
-        shots.append(Shot(INPUTS.index(topic), START_MS, ACCOUNTS[0].encode(), value))
+        shots.append(Shot(LEDGER.inputs.index(topic), START_MS, ACCOUNTS[0].encode(), value))
         body = _object(value)
         if body is not None:
             ours = json.dumps({**body, "account_id": ACCOUNTS[0], "order_id": ORDER_IDS[0]}).encode()
-            shots.append(Shot(INPUTS.index(topic), START_MS, ACCOUNTS[0].encode(), ours))
+            shots.append(Shot(LEDGER.inputs.index(topic), START_MS, ACCOUNTS[0].encode(), ours))
     return tuple(shots)
 
 
@@ -195,7 +195,7 @@ def _change(random: Random, shots: list[Shot]) -> None:
             other = random.randrange(len(shots))
             shots[place], shots[other] = shots[other], shot
         case 3:
-            shots[place] = shot._replace(topic=random.randrange(len(INPUTS)))
+            shots[place] = shot._replace(topic=random.randrange(len(LEDGER.inputs)))
         case 4:
             shots[place] = shot._replace(timestamp=_timestamp(random, shot.timestamp))
         case 5:
@@ -225,7 +225,7 @@ def _timestamp(random: Random, timestamp: int) -> int:
 
 
 def _headers(random: Random, headers: Headers) -> Headers:
-    source = f"{PREFIX}{random.choice(INPUTS)}/{PARTITION}/{random.randrange(30)}".encode()
+    source = f"{PREFIX}{random.choice(LEDGER.inputs)}/{PARTITION}/{random.randrange(30)}".encode()
     values = (None, b"", b"\xff\x00", source, source, source + b"/", b"t/0/" + b"9" * 19, b"x" * 5000)
     names = ("replay-of", "replay-of", "error-code", "source-offset", "trace", "", "ü")
     return (*headers[-3:], (random.choice(names), random.choice(values)))

@@ -35,7 +35,7 @@ def run_tests(empty: Path, **environment: str) -> subprocess.CompletedProcess[st
     )
 
 
-def test_a_run_without_java_passes_and_lists_what_it_skipped(tmp_path: Path) -> None:
+def test_without_java_a_run_passes_and_lists_what_it_skipped(tmp_path: Path) -> None:
     done = run_tests(tmp_path)
     assert done.returncode == 0, done.stdout
     assert "1 passed, 1 skipped" in done.stdout

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.fuzz.judge import Partition, judge_value
 from tests.fuzz.shots import Shot, spoilt, stock, volley
 from worker.processors.ledger import PartitionProcessor
@@ -24,7 +24,7 @@ randoms = st.randoms(use_true_random=False)
 
 
 @settings(max_examples=500)
-@given(st.sampled_from(INPUTS), st.sampled_from(stock()), randoms)
+@given(st.sampled_from(LEDGER.inputs), st.sampled_from(stock()), randoms)
 def test_a_spoilt_value_is_an_event_or_refused_with_a_sentence(topic: Topic, shot: Shot, random: Random) -> None:
     judge_value(topic, spoilt(random, shot.value))
 

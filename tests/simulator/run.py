@@ -67,7 +67,7 @@ class _Run:
     def __init__(self, plan: Plan, simulation: Simulation, *, tracing: bool) -> None:
         self.plan = plan
         self.simulation = simulation
-        self.engines: dict[str, Engine] = {}
+        self.engines: dict[str, Engine[RecordingProcessor]] = {}
         self.incarnations: Counter[str] = Counter()
         self.mended = False
         self.stopping: set[str] = set()
@@ -140,7 +140,7 @@ class _Run:
         self.chronicle.breakers.started(worker)
         self.incarnations[worker] += 1
         simulation = self.simulation
-        engine = Engine(
+        engine: Engine[RecordingProcessor] = Engine(
             config_of(self.plan, simulation, worker),
             lambda partition, count: self._processor(worker, partition, count),
             RunObserver(self.chronicle, worker),
@@ -160,7 +160,7 @@ class _Run:
             self.simulation.spawn(worker, engine.stop())
             self._watch_stop(worker, engine, STOP_SECONDS_MAX)
 
-    def _watch_stop(self, worker: str, engine: Engine, left_seconds: float) -> None:
+    def _watch_stop(self, worker: str, engine: Engine[RecordingProcessor], left_seconds: float) -> None:
         """What the watchdog of the worker would do: a process that runs must have stopped within its bound."""
         if self.engines[worker] is not engine or not self.simulation.running(worker):
             return
@@ -266,7 +266,7 @@ class _Run:
         self.auditor.look()
         return self._consumed()
 
-    def _is_well(self, engine: Engine) -> bool:
+    def _is_well(self, engine: Engine[RecordingProcessor]) -> bool:
         """Whether it does all that it can."""
         status = engine.status()
         well = all(

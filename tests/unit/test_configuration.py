@@ -11,7 +11,7 @@ from worker.configuration import load_settings
 from worker.settings import Settings
 
 
-def test_the_environment_goes_before_the_file_the_file_before_defaults(tmp_path: Path) -> None:
+def test_the_environment_wins_over_the_file_and_the_file_over_defaults(tmp_path: Path) -> None:
     config = file_with(tmp_path, 'web_port = 7000\napp_id = "from-file"\n')
     settings = load_settings(config, {"STOCKFREEZE_WEB_PORT": "7001"})
     assert settings.web_port == 7001
@@ -60,7 +60,7 @@ def test_an_account_without_an_id_is_refused_as_it_stands(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("text", ["web_port = 99999\n", "web_port = 'x'\n"])
-def test_a_bad_value_in_the_file_is_rejected_even_where_overridden(tmp_path: Path, text: str) -> None:
+def test_a_wrong_value_in_the_file_is_refused_even_if_overridden(tmp_path: Path, text: str) -> None:
     environ = {"STOCKFREEZE_WEB_PORT": "7000", "STOCKFREEZE_BUFFER": "1"}
     sentence = refusal(environ, file_with(tmp_path, text))
     assert sentence.startswith("setting WEB_PORT (web_port in ")
@@ -87,7 +87,7 @@ def test_accounts_are_not_taken_from_the_environment() -> None:
     assert "STOCKFREEZE_ACCOUNTS" in refusal({"STOCKFREEZE_ACCOUNTS": "{}"})
 
 
-def test_variables_kubernetes_adds_for_a_service_of_our_name_are_ignored() -> None:
+def test_variables_that_kubernetes_adds_for_a_service_are_ignored() -> None:
     settings = load_settings(
         None,
         {

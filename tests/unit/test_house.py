@@ -26,7 +26,10 @@ MIRRORS_NO_MODULE = {
     "tests/unit/stream/kafka/test_producer_records.py": "records of worker/stream/kafka/producer.py",
     "tests/unit/stream/test_task_states.py": "the states of worker/stream/task.py",
     "tests/unit/test_house.py": "the repository as a whole",
-    "tests/unit/test_readme.py": "README.md",
+    "tests/unit/docs/test_extending.py": "docs/extending.md",
+    "tests/unit/docs/test_links.py": "links in all pages",
+    "tests/unit/docs/test_shape.py": "the shape of all pages",
+    "tests/unit/docs/test_snippets.py": "snippets in all pages",
     "tests/unit/verification/test_moving_system.py": "verification while the worker goes on",
 }
 """Unit tests whose subject is no module of their name, and what it is instead."""
@@ -50,7 +53,7 @@ FILES_TO_SHORTEN = {
 }
 """Files that are still longer."""
 
-SHARED_NAMES = {"answers.py", "feed.py", "ledger.py"}
+SHARED_NAMES = {"ledger.py"}
 """Names that two modules of the worker still have."""
 
 

@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from tests.unit.refused_settings import PASSWORD, file_with, refusal
 from worker.configuration import load_settings
 from worker.domain.policies import AccountRules
-from worker.settings import Settings, settings_table
+from worker.settings import Settings, SettingsError, settings_table
 
 
 def test_without_file_and_environment_the_defaults_of_the_contract_hold() -> None:
@@ -25,7 +25,7 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold() -> Non
     assert settings.client_options() == {"bootstrap_servers": "127.0.0.1:9092", "security_protocol": "PLAINTEXT"}
 
 
-def test_an_account_has_its_own_rules_and_else_those_of_all(tmp_path: Path) -> None:
+def test_an_account_has_the_rules_of_its_table_else_those_of_all(tmp_path: Path) -> None:
     config = file_with(
         tmp_path,
         'buffer = 5\ncount_policy = "report"\n[accounts."shop/1"]\nbuffer = 0\nretention_days = 7\n'
@@ -67,6 +67,10 @@ def test_the_topic_prefix_goes_before_each_name_as_it_is() -> None:
         ("BOOTSTRAP_SERVERS", "kafka:9092,"),
         ("BOOTSTRAP_SERVERS", "kafka:99999"),
         ("APP_ID", ""),
+        ("ROLES", ""),
+        ("ROLES", "ledgr"),
+        ("ROLES", "ledger,"),
+        ("ROLES", "ledger,intake"),
         ("APP_ID", "stock freeze"),
         ("TOPIC_PREFIX", "eu/"),
         ("PARTITIONS", "0"),
@@ -107,7 +111,7 @@ def test_a_login_needs_its_name_and_password_and_a_protocol_that_uses_them() -> 
     assert options["sasl_mechanism"] == "PLAIN"
 
 
-def test_certificates_are_loaded_and_a_bad_one_is_named_by_its_setting(tmp_path: Path) -> None:
+def test_a_certificate_that_cannot_be_loaded_is_refused_with_its_setting(tmp_path: Path) -> None:
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("openssl, which makes the certificate of this test, is not installed")
@@ -142,5 +146,21 @@ def test_the_address_of_the_pages_may_be_behind_a_proxy(url: str) -> None:
 
 
 def test_the_engine_joins_with_the_data_that_it_is_given() -> None:
-    assert Settings().engine_config(b"contact").member_data == b"contact"
+    assert Settings().engine_config(member_data=b"contact").member_data == b"contact"
     assert Settings().engine_config().member_data == b""
+
+
+def test_roles_are_a_comma_list_in_which_each_counts_once(tmp_path: Path) -> None:
+    assert load_settings(None, {}).roles == ("ledger",)
+    assert load_settings(None, {"STOCKFREEZE_ROLES": " ledger , ledger"}).roles == ("ledger",)
+    assert load_settings(file_with(tmp_path, 'roles = "ledger"'), {}).roles == ("ledger",)
+    assert Settings().with_roles("ledger").roles == ("ledger",)
+
+
+def test_a_role_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    assert refusal({"STOCKFREEZE_ROLES": "ledgr"}) == (
+        "setting ROLES (environment variable STOCKFREEZE_ROLES) must name roles that there are (ledger), separated by "
+        "commas, not 'ledgr'"
+    )
+    with pytest.raises(SettingsError, match=r"^option --roles must name roles .* \(ledger\), .* not 'x,y'$"):
+        Settings().with_roles("x,y")

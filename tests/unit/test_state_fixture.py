@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from schemas import state
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.state_fixture import CURRENT, StateRecord, plain, read, versions, written_today
 from worker.domain.order.state import Claim, OrderState, ReturnFacts, SubOrderFacts, thaw
 from worker.stream.state.positions import ENGINE_KEYS
@@ -104,4 +104,4 @@ def test_the_answers_cover_every_outcome_and_every_output() -> None:
     following = [answer for answer in read(CURRENT).answers if "next" in answer]
     assert {answer["outcome"] for answer in following} == {"applied", "duplicate", "stale", "dead_lettered"}
     written = {output["topic"] for answer in following for output in answer["outputs"]}
-    assert written == {str(topic) for topic in Topic} - {*INPUTS, Topic.STATE}
+    assert written == {str(topic) for topic in Topic} - {*LEDGER.inputs, Topic.STATE}

@@ -2,7 +2,7 @@
 
 State and journal go together or not at all: one without the other makes wrong books. So all is deleted with one
 request, the group's offsets go before anything is created, and each step finds out by itself what is left to be done.
-Whoever was interrupted runs it again.
+After an interruption, run it again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.inspection.admin import TopicsMissing, common_partition_count, spec_like, spec_of
 from worker.inspection.cluster import Cluster, ClusterError, TopicSpec
 from worker.stream.config import EngineConfig
@@ -20,13 +20,13 @@ from worker.stream.kafka.producer import TransactionalProducer
 
 @dataclass(frozen=True)
 class Renewal:
-    """What is deleted, and what is created after it."""
+    """The topics to delete, and those to create afterwards."""
 
     partition_count: int
     deleted: Sequence[str]
     """State and outputs that are there."""
     created: Sequence[TopicSpec]
-    """All of them, and inputs that are not there."""
+    """Everything that was deleted, and inputs that are missing."""
     kept: Sequence[str]
     """Inputs that are there."""
     lacking: Sequence[str]
@@ -34,25 +34,26 @@ class Renewal:
 
 
 def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mapping[str, TopicSpec]) -> Renewal:
-    """What to do in a system whose topics have these full names.
+    """Plan the renewal of a system whose topics have these full names.
 
     `found`: the partition counts of what is there; `was`: how that was created. Raises TopicsMissing where no input is
     there, or inputs have different partition counts.
     """
-    kept = [names[topic] for topic in INPUTS if names[topic] in found]
+    kept = [names[topic] for topic in LEDGER.inputs if names[topic] in found]
     if not kept:
-        raise TopicsMissing(f"there is no input of this system, such as {names[INPUTS[0]]}: check TOPIC_PREFIX")
+        raise TopicsMissing(f"there is no input of this system, such as {names[LEDGER.inputs[0]]}: check TOPIC_PREFIX")
     partition_count = common_partition_count(kept, found)
     replication_factor = was[kept[0]].replication_factor
     specs = [
         spec_of(topic, names[topic], partition_count, replication_factor)
-        for topic in INPUTS
+        for topic in LEDGER.inputs
         if names[topic] not in found
     ]
     specs += [
-        spec_like(topic, names[topic], partition_count, was.get(names[topic]), replication_factor) for topic in OUTPUTS
+        spec_like(topic, names[topic], partition_count, was.get(names[topic]), replication_factor)
+        for topic in LEDGER.outputs
     ]
-    outputs = [names[topic] for topic in OUTPUTS]
+    outputs = [names[topic] for topic in LEDGER.outputs]
     return Renewal(
         partition_count=partition_count,
         deleted=[name for name in outputs if name in found],
@@ -63,22 +64,22 @@ def renewal_of(names: Mapping[Topic, str], found: Mapping[str, int], was: Mappin
 
 
 async def begin_anew(
-    cluster: Cluster, config: EngineConfig, renewal: Renewal, told: Callable[[str], object] = lambda _: None
+    cluster: Cluster, config: EngineConfig, renewal: Renewal, report: Callable[[str], object] = lambda _: None
 ) -> None:
-    """Do it, step by step; `told` is given a sentence of each. Raises ClusterError and errors of Kafka."""
+    """Begin anew, and `report` each step as a sentence. Raises ClusterError and errors of Kafka."""
     await _end_transactions(config, renewal.partition_count)
-    told("what earlier workers left open is ended")
+    report("what earlier workers left open is ended")
     await cluster.delete(renewal.deleted)
-    told(f"{len(renewal.deleted)} topics are deleted")
+    report(f"{len(renewal.deleted)} topics are deleted")
     await cluster.delete_group(config.app_id)
-    told(f"the offsets of group {config.app_id} are deleted")
+    report(f"the offsets of group {config.app_id} are deleted")
     existed, counts = await cluster.create(renewal.created)
     if existed or set(counts.values()) != {renewal.partition_count}:
         raise ClusterError(
-            f"somebody else created {', '.join(sorted(existed)) or 'topics'} meanwhile: see that nothing else makes "
+            f"another program created {', '.join(sorted(existed)) or 'topics'} meanwhile: see that nothing else makes "
             "them, and run this again"
         )
-    told(f"{len(renewal.created)} topics are created")
+    report(f"{len(renewal.created)} topics are created")
 
 
 async def _end_transactions(config: EngineConfig, partition_count: int) -> None:

@@ -1,15 +1,15 @@
-"""Writing levels and statuses anew, after one of their topics was made anew: what the state says, a record a key.
+"""Writing levels and statuses anew from the state, one record a key, after their topic was made anew.
 
-Each partition is taken over as a worker does it, with all that it looks at, and is given back as it was: state and
-journal stay as they are. Event ids derive from the state topic and the offset of the take-over's fence, so those of two
-runs differ, and no input has them.
+Each partition is taken over as a worker takes it over, with the same checks. State and journal stay as they are. Event
+ids derive from the state topic and the offset of the take-over's fence. So two runs have different ids, and no input
+has the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from schemas.encoding import envelope_of, json_string, key_of, level_changed, status_changed, stock_json
 from schemas.times import timestamp_text
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 
 BATCH_RECORDS_MAX: Final = 2_000
 BATCH_BYTES_MAX: Final = 2 << 20
-"""No record is added to a transaction that has so much."""
+"""A transaction of this size or more is committed before the next record."""
 REAP_SECONDS_MAX: Final = 5.0
 
 
 class RewrittenPartition(NamedTuple):
-    """What was written of one partition."""
+    """The numbers of levels and statuses that were written for a partition."""
 
     partition: int
     levels: int
@@ -71,7 +71,7 @@ class Republisher:
     async def republish(
         self, partition: int, partition_count: int, progress: Callable[[int, int], object]
     ) -> RewrittenPartition:
-        """Write a partition's; `progress` is told how many of how many keys are written.
+        """Write a partition's records. `progress` is called with the number of keys written, and of all keys.
 
         Raises Breached or Halt where a worker would not go on with the partition, and errors of the broker.
         """
@@ -81,7 +81,7 @@ class Republisher:
             start = PartitionStart(self._surroundings, partition, partition_count, self._ids, lambda _: None)
             fence_offset = await start.fence(writer)
             standing = await start.run(writer, None)
-            ledger = cast("PartitionProcessor", standing.processor).ledger  # no others are made here
+            ledger = standing.processor.ledger  # no others are made here
             source = f"{self._config.state_topic}/{partition}/{fence_offset}"
             return await self._write(writer, partition, ledger, source, progress)
         finally:
@@ -130,7 +130,7 @@ class Republisher:
 
 
 def level_of(view: StockView, source: str, number: int, occurred_at: str) -> bytes:
-    """The record of a level as it is now."""
+    """Encode a level as it is now."""
     return level_changed(
         source,
         number,
@@ -145,7 +145,7 @@ def level_of(view: StockView, source: str, number: int, occurred_at: str) -> byt
 
 
 def status_of(view: OrderView, source: str, number: int, occurred_at: str) -> bytes:
-    """The record of an order's status as it is now."""
+    """Encode an order's status as it is now."""
     return status_changed(
         source,
         number,
@@ -162,20 +162,20 @@ def status_of(view: OrderView, source: str, number: int, occurred_at: str) -> by
 class _Unwatched:
     """An observer that counts nothing: a command has no metrics."""
 
-    def batch_committed(self, report: BatchReport) -> None:
-        """Nothing."""
+    def batch_committed(self, report: BatchReport[PartitionProcessor]) -> None:
+        """Do nothing."""
 
     def restore_finished(self, partition: int, records: int, seconds: float) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def task_restarted(self, partition: int, cause: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def partition_halted(self, partition: int, reason: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def topic_made_anew(self, partition: int, topic: str) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """Nothing."""
+        """Do nothing."""

@@ -1,7 +1,7 @@
-"""Events of a file on their way into the inputs: checked as the worker would check them, keyed, placed and sent.
+"""Checking events as the worker checks them, and sending each to its topic and partition.
 
-Whether an event is known already, or too late for what is known, only the state can say. All else is decided here, so
-that nothing is sent of a file of which one line could only become a dead letter.
+Only the state can decide whether an event is a duplicate or too late. Everything else is checked here, so that no line
+of a file is sent if one of them could only become a dead letter.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from aiokafka import AIOKafkaProducer
 from schemas.catalogue import TOPIC_OF
 from schemas.decoding import Decoded, Refused, decode
 from schemas.inputs import StockCounted
-from schemas.topics import INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from worker.domain.ledger import COUNTED_AHEAD_MS_MAX, OCCURRED_AHEAD_MS_MAX
 from worker.domain.policies import Rules
 from worker.inspection import connecting
@@ -31,9 +31,9 @@ from worker.stream.partitioning import partition_of
 
 IN_FLIGHT_MAX: Final = 2000
 RECORD_OVERHEAD_BYTES: Final = 100
-"""More than a record takes in a batch of its own besides key and value."""
+"""An upper bound for the bytes of a record in a batch of its own, besides key and value."""
 
-_INPUT_TYPES: Final = [name for name, topic in TOPIC_OF.items() if topic in INPUTS]
+_INPUT_TYPES: Final = [name for name, topic in TOPIC_OF.items() if topic in LEDGER.inputs]
 
 
 class _Tagged(msgspec.Struct):
@@ -44,11 +44,11 @@ _tag_of = msgspec.json.Decoder(_Tagged).decode
 
 
 class BadLine(Exception):
-    """A line that is no event to send; the message is one sentence."""
+    """A line cannot be sent; the message is one sentence."""
 
 
 class EventLine(NamedTuple):
-    """An event to send. `timestamp_ms` None: the moment when it is sent."""
+    """An event to send. `timestamp_ms` None: the time of sending."""
 
     topic: Topic
     account_id: str
@@ -59,14 +59,14 @@ class EventLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Checking:
-    """How lines are checked: at this time, sent with their own times or not."""
+    """Checks lines as of `now_ms`. `as_of_event`: each is sent with the timestamp of its `occurred_at`."""
 
     now_ms: int
     as_of_event: bool
     rules: Rules
 
     def check(self, value: bytes) -> EventLine:
-        """The event of a line. Raises BadLine."""
+        """Check a line, and return its event. Raises BadLine."""
         topic = _topic_of(value)
         try:
             decoded = decode(topic, value)
@@ -80,7 +80,7 @@ class Checking:
         return EventLine(topic, account_id, value, at_ms if self.as_of_event else None, decoded.occurred_at_ms)
 
     def is_old(self, line: EventLine) -> bool:
-        """Whether an event is refused (`too_late`) unless its order is known: it is older than the retention."""
+        """Return whether an event is older than the retention, so refused (`too_late`) unless its order is known."""
         return (
             not self.as_of_event
             and line.topic in (Topic.ORDERS, Topic.SUB_ORDERS)
@@ -89,13 +89,13 @@ class Checking:
 
 
 def _topic_of(value: bytes) -> Topic:
-    """The input that carries the type of an event; that of orders where it has none, so that decoding says why."""
+    """Find the input for the type of an event; orders for one without a type, so that decoding names the problem."""
     try:
         tag = _tag_of(value).type
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         tag = None
     topic = TOPIC_OF.get(tag) if isinstance(tag, str) else Topic.ORDERS
-    if topic in INPUTS:
+    if topic in LEDGER.inputs:
         return topic
     if topic is not None:
         raise BadLine(f"The type {tag} is an output of the worker (unknown_type).")
@@ -106,7 +106,7 @@ def _topic_of(value: bytes) -> Topic:
 
 def _check_times(decoded: Decoded, at_ms: int) -> None:
     if at_ms < 0:
-        raise BadLine("The field occurred_at is before 1970, which no timestamp of a record can say.")
+        raise BadLine("The field occurred_at is before 1970, which no timestamp of a record can hold.")
     if decoded.occurred_at_ms > at_ms + OCCURRED_AHEAD_MS_MAX:
         raise BadLine("The field occurred_at is more than 24 h ahead (future).")
     if isinstance(decoded.event, StockCounted) and decoded.as_of_ms > at_ms + COUNTED_AHEAD_MS_MAX:
@@ -118,29 +118,29 @@ def _check_times(decoded: Decoded, at_ms: int) -> None:
 
 @dataclass(slots=True)
 class Sent:
-    """Where records lie that were sent: their offsets, by full topic name and partition."""
+    """The offsets of records that were sent, by full topic name and partition."""
 
     offsets: dict[tuple[str, int], array[int]] = field(default_factory=dict)
 
     def add(self, topic: str, partition: int, offset: int) -> None:
-        """A record was acknowledged; those of a partition come in their order."""
+        """Add an acknowledged record; those of one partition must come in their order."""
         self.offsets.setdefault((topic, partition), array("q")).append(offset)
 
     def by_topic(self) -> dict[str, int]:
-        """How many were sent to each topic."""
+        """Count the records sent to each topic."""
         counts: dict[str, int] = {}
         for (topic, _), offsets in sorted(self.offsets.items()):
             counts[topic] = counts.get(topic, 0) + len(offsets)
         return counts
 
     def unread(self, committed: Mapping[tuple[str, int], int]) -> int:
-        """How many lie at or behind the next offset that the group has committed."""
+        """Count the records at or after the offsets that the group has committed."""
         return sum(len(offsets) - bisect_left(offsets, committed.get(at, 0)) for at, offsets in self.offsets.items())
 
     def lost(self, committed: Mapping[tuple[str, int], int], starts: Mapping[tuple[str, int], int]) -> int:
-        """How many Kafka has deleted unread: behind what is committed, and before what is kept.
+        """Count the records that Kafka deleted unread: after the committed offset, and before the first one kept.
 
-        What is committed must have been asked for before what is kept.
+        `committed` must have been read before `starts`.
         """
         return sum(
             max(0, bisect_left(offsets, starts[at]) - bisect_left(offsets, committed.get(at, 0)))

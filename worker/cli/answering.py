@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import OpenSystem
 from worker.settings import Settings
 
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def inputs_of(settings: Settings) -> list[str]:
     """The full names of a system's inputs."""
-    return [settings.topic(topic) for topic in INPUTS]
+    return [settings.topic(topic) for topic in LEDGER.inputs]
 
 
 class QuestionRouter:

@@ -1,6 +1,4 @@
-"""What the commands that ask a broker share: connecting, the system's partitions, progress on stderr, and errors as one
-sentence.
-"""
+"""Connecting a command to a system on Kafka, and turning what fails there into one sentence for the user."""
 
 from __future__ import annotations
 
@@ -25,9 +23,9 @@ Answer = TypeVar("Answer")
 
 
 def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None = None) -> Answer:
-    """Run a command's question. What the broker, the topics or the state refuse becomes a `CommandError`.
+    """Run a command's question. Errors of the broker, the topics or the state become a CommandError.
 
-    `as_worker`: it does as a worker with these settings does, with the rights of one.
+    `as_worker`: the settings of a worker, where the command does what a worker does and needs its rights.
     """
     try:
         with _silent("aiokafka", "worker.stream"):
@@ -40,7 +38,7 @@ def ask(question: Coroutine[object, object, Answer], as_worker: Settings | None 
 
 
 def _refusal_of(error: Exception, as_worker: Settings | None) -> CommandError | None:
-    """What an error means for the user; None: it is a defect. Imported here, as most questions are answered."""
+    """Word an error for the user; None: it is a defect. The errors are imported here, because most commands succeed."""
     from aiokafka.errors import KafkaError, ProducerFenced
 
     from worker.inspection.admin import TopicsMissing
@@ -53,16 +51,16 @@ def _refusal_of(error: Exception, as_worker: Settings | None) -> CommandError | 
     from worker.stream.rights import REFUSALS, missing_right, right_of_worker
     from worker.stream.start.accepting import CannotAccept
 
-    says_all = (
+    with_sentence = (
         *(Breached, BrokerUnreachable, CannotAccept, ClusterError, DeadLetterGone, Halt, ReadStalled, RightMissing),
         *(StateTaken, StateUnreadable, StepTimeout, TopicsMissing),
     )
-    if isinstance(error, says_all):
+    if isinstance(error, with_sentence):
         return CommandError(str(error))
     if isinstance(error, REFUSALS):
         if as_worker is not None:
             return CommandError(missing_right(error, of_topic=right_of_worker(as_worker.engine_config())))
-        # What a command reads, it is refused as `RightMissing`.
+        # A right that is missing for a read is `RightMissing` already.
         return CommandError(missing_right(error, of_topic=lambda _: "Write", of_group="Describe"))
     if isinstance(error, ProducerFenced):
         return CommandError(
@@ -75,10 +73,9 @@ def _refusal_of(error: Exception, as_worker: Settings | None) -> CommandError | 
 
 @contextmanager
 def _silent(*names: str) -> Iterator[None]:
-    """Keep loggers quiet.
+    """Keep loggers quiet, because their lines would stand between those of the command.
 
-    The client's complaints would stand between the lines of the answer; the last one is part of the sentence. What the
-    engine logs, where a command uses a part of it, is for those who watch a worker.
+    The reason of a failure is a part of the command's own sentence.
     """
     handler = logging.NullHandler()
     before = {name: logging.getLogger(name).propagate for name in names}
@@ -95,7 +92,7 @@ def _silent(*names: str) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class OpenSystem:
-    """A system that can be asked: all its topics are there, with `partition_count` partitions each."""
+    """A system that a command is connected to: all its topics exist, with `partition_count` partitions each."""
 
     settings: Settings
     cluster: Cluster
@@ -104,19 +101,19 @@ class OpenSystem:
 
     @property
     def new_processor(self) -> NewProcessor:
-        """What restores the state of a partition."""
+        """Return the function that makes an empty processor, to restore the state of a partition into."""
         from worker.inspection.state_reader import processors
 
         return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
 
     async def state_of(self, partition: int) -> StateAtOffset:
-        """The state of a partition as it is now."""
+        """Read the state of a partition as it is now."""
         from worker.inspection.state_reader import read_state
 
         return await read_state(self.reader, self.settings.topic(Topic.STATE), partition, self.new_processor)
 
     def partition_of(self, account_id: str) -> int:
-        """The partition of an account."""
+        """Return the partition of an account."""
         from worker.stream.partitioning import partition_of
 
         return partition_of(account_id, self.partition_count)
@@ -126,7 +123,7 @@ class OpenSystem:
 async def open_system(settings: Settings, progress: ReadProgress | None = None) -> AsyncIterator[OpenSystem]:
     """Connect to the system that the settings name, for the length of the block.
 
-    `progress` is told of each read; without one, a bar on stderr shows it.
+    `progress` is called after each chunk of a read; without one, a bar on stderr shows it.
     """
     from worker.inspection.admin import common_partition_count
     from worker.inspection.cluster import open_cluster
@@ -145,8 +142,9 @@ async def open_system(settings: Settings, progress: ReadProgress | None = None) 
 
 @asynccontextmanager
 async def open_stopped_system(settings: Settings) -> AsyncIterator[tuple[Cluster, int]]:
-    """Connect to a system that has all its topics and no workers, for the length of the block; gives its partition
-    count too. Raises CommandError where workers are in the group.
+    """Connect to a system without workers, for the length of the block, and give its partition count too.
+
+    Raises CommandError where workers are in the group, and TopicsMissing where topics are.
     """
     from worker.inspection.admin import common_partition_count
     from worker.inspection.cluster import open_cluster

@@ -1,7 +1,7 @@
-"""What every command shares: the settings, `--json`, and how a refusal is told.
+"""The options that all commands share, and the error that ends one: one sentence on stderr, exit code 2.
 
-A refusal is one sentence on stderr and exit code 2. A command is given its settings by `with_settings`, returns its
-exit code (0, or 1 when it found something wrong), and raises `CommandError` for what it cannot do.
+A command gets its settings from `with_settings`. It returns its exit code: 0, or 1 when it found something wrong. It
+raises `CommandError` where it cannot do what was asked.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _CONFIG_KEY = "stockfreeze.config"
 
 
 class CommandError(click.ClickException):
-    """The command cannot do what was asked: one sentence for the user, exit code 2."""
+    """A command cannot do what was asked. The message is one sentence for the user; the exit code is 2."""
 
     exit_code = 2
 
 
 def _remember_config(context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
-    """Keep the file where the commands below find it; one given to a command goes before one given to the group."""
+    """Keep the file for the command; `--config` of a command overrides that of `stockfreeze` itself."""
     if value is not None:
         context.meta[_CONFIG_KEY] = value
     return value
@@ -57,13 +57,13 @@ def with_settings(command: Callable[Concatenate[Settings, Arguments], int]) -> C
 
 
 def config_file() -> Path | None:
-    """The file that the running command was given with `--config`."""
+    """Return the file that the running command was given with `--config`."""
     file: Path | None = click.get_current_context().meta.get(_CONFIG_KEY)
     return file
 
 
 def load() -> Settings:
-    """The settings of the running command: `--config` and the environment. Raises CommandError where one is wrong."""
+    """Load the settings from `--config` and the environment. Raises CommandError where one is wrong."""
     # Imported here, as it takes a good part of a second that `--help` need not wait for.
     from worker.configuration import load_settings
     from worker.settings import SettingsError

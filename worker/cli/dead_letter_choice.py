@@ -1,4 +1,4 @@
-"""Which dead letters a command is about: the entries of the system, by id or by filters that all its commands share."""
+"""Choosing dead letters for a command: by id, or by the filters that the commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from schemas.dead_letters import DEAD_LETTER_CODES
 from schemas.times import timestamp_text
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import OpenSystem
 from worker.cli.context import CommandError
 from worker.cli.since import Since
@@ -27,16 +27,17 @@ _RANKS: Final[dict[LetterState, int]] = {"pending": 0, "open": 1, "accepted": 2,
 
 @dataclass(frozen=True, slots=True)
 class LetterEntry:
-    """A dead letter and whether it holds its order back (None: it is not of an order)."""
+    """A dead letter, and whether it holds its order back (None: it belongs to no order)."""
 
     letter: DeadLetter
     pending: bool | None
 
     @property
     def state(self) -> LetterState:
-        """pending: it holds an order back. open: it holds nothing back, and nobody has dealt with it.
+        """Return what has become of it.
 
-        settled: it held its order back, and was accepted or discarded; for the others it is known which.
+        pending: it holds its order back. open: it holds nothing back, and was neither replayed nor discarded yet.
+        accepted, discarded: it held nothing back. settled: it held its order back, and was accepted or discarded.
         """
         if self.pending:
             return "pending"
@@ -46,7 +47,7 @@ class LetterEntry:
 
     @property
     def rank(self) -> int:
-        """What is to be dealt with first is the least."""
+        """Return the place of its state in lists; the least comes first."""
         return _RANKS[self.state]
 
 
@@ -63,16 +64,16 @@ class Choice:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no filter was given."""
+        """Return whether no filter was given."""
         return not any((self.code, self.account, self.topic, self.order, self.since_ms, self.limit))
 
     def check(self, settings: Settings) -> None:
-        """Raise UsageError for a topic that is none."""
+        """Raise UsageError where the topic is not an input."""
         if self.topic is not None and not {self.topic, settings.topic_prefix + self.topic} & inputs_of(settings):
-            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(INPUTS)}")
+            raise click.UsageError(f"there is no input topic {self.topic}; the inputs are {', '.join(LEDGER.inputs)}")
 
     def takes(self, entry: LetterEntry, settings: Settings) -> bool:
-        """Whether an entry passes all filters but the limit."""
+        """Return whether an entry passes all filters but the limit."""
         letter = entry.letter
         return (
             self.code in (None, letter.code)
@@ -84,7 +85,7 @@ class Choice:
 
 
 def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    """Give a command the filters, as its argument `choice`. `what` begins the help of each."""
+    """Add the filters to a command, which gets them as its argument `choice`. `what` begins the help of each."""
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @wraps(command)
@@ -127,16 +128,16 @@ def choosing(what: str, limit: int | None = None) -> Callable[[Callable[..., int
 
 def inputs_of(settings: Settings) -> set[str]:
     """The full names of the input topics."""
-    return {settings.topic(topic) for topic in INPUTS}
+    return {settings.topic(topic) for topic in LEDGER.inputs}
 
 
 async def all_entries(system: OpenSystem) -> list[LetterEntry]:
-    """The dead letters of all partitions: a record that lay in a wrong partition is in the dead letters of that one."""
+    """Read the dead letters of all partitions; each lies in the partition in which its record lay."""
     return [entry for partition in range(system.partition_count) for entry in await _entries(system, partition)]
 
 
 async def find_entries(system: OpenSystem, ids: Sequence[str]) -> dict[str, LetterEntry]:
-    """The entries of these ids, by id; what is not there is left out."""
+    """Read the entries of these ids, by id; ids that do not exist are left out."""
     from worker.inspection.dead_letters import DeadLetterId
 
     partitions = set()
@@ -153,7 +154,7 @@ async def find_entries(system: OpenSystem, ids: Sequence[str]) -> dict[str, Lett
 
 
 async def _entries(system: OpenSystem, partition: int, wanted: dict[str, None] | None = None) -> list[LetterEntry]:
-    """The dead letters of a partition. The state is read only where one of them is of an order."""
+    """Read the dead letters of a partition, and its state only where one of them belongs to an order."""
     from worker.inspection.dead_letters import read_dead_letters
 
     settings = system.settings

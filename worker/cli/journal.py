@@ -80,7 +80,7 @@ async def last_movements(
         for record in reversed(records):
             if needle not in (record.value or b""):
                 continue
-            # What is no movement at all is for `verify` to tell.
+            # `verify` reports records that are no movements.
             with suppress(msgspec.DecodeError):
                 movement = _decode(record.value or b"")
                 if wanted(movement):

@@ -1,4 +1,4 @@
-"""The codes of dead letters of which only the ids are known."""
+"""Finding the codes of dead letters from their ids."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from worker.inspection.topic_reader import Record
 
 SPAN_OFFSETS = 200
-"""They may be 8 MiB each, and those that somebody looks at are often among the last."""
+"""Offsets read at first, from the end: dead letters may have 8 MiB each, and recent ones are asked for most."""
 
 
 async def codes_of(system: OpenSystem, partition: int, ids: Collection[str]) -> dict[str, str]:
-    """The codes of dead letters of a partition, by id, as far as their records are still there."""
+    """Read the codes of dead letters of a partition, by id; those whose records were deleted are left out."""
     from worker.inspection.dead_letters import read_dead_letter
     from worker.inspection.topic_reader import read_backwards
 

@@ -1,4 +1,4 @@
-"""The lines of a file to send, and what checking them all finds. It is read twice: all are checked first."""
+"""Reading the lines of a file twice: to check all of them, and to send them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True, slots=True)
-class Bad:
+class LineProblem:
     """A line that cannot be sent, by its number from 1, and why not."""
 
     line: int
@@ -30,25 +30,25 @@ class Bad:
 
 @dataclass(slots=True)
 class Checked:
-    """What a file holds: its events by topic as the times at which they occurred, and its bad lines.
+    """The result of checking a file: the times of its events by topic, and its bad lines.
 
     Of these the first `BAD_SHOWN` are kept. `old`: events that the worker refuses unless it knows their orders.
     """
 
     times_ms: dict[Topic, array[int]] = field(default_factory=dict)
-    bad: list[Bad] = field(default_factory=list)
+    bad: list[LineProblem] = field(default_factory=list)
     bad_count: int = 0
     old: int = 0
 
     @property
     def count(self) -> int:
-        """How many events there are."""
+        """Count the events."""
         return sum(map(len, self.times_ms.values()))
 
 
 @contextmanager
 def opened(path: str) -> Iterator[IO[bytes]]:
-    """A file that can be read from its beginning as often as wanted; what is a stream is kept aside first."""
+    """Open a file that can be read from its beginning several times; a stream is copied first."""
     with click.open_file(path, "rb") as stream:
         if path != "-" and stream.seekable():
             yield stream
@@ -59,7 +59,7 @@ def opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def lines_of(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    """The lines of a file that are not empty, each with its number from 1."""
+    """Read the lines of a file that are not empty, each with its number from 1."""
     file.seek(0)
     for number, line in enumerate(file, start=1):
         value = (line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line).strip()
@@ -76,7 +76,7 @@ def check(file: IO[bytes], checking: Checking) -> Checked:
         except BadLine as why:
             checked.bad_count += 1
             if len(checked.bad) < BAD_SHOWN:
-                checked.bad.append(Bad(number, str(why)))
+                checked.bad.append(LineProblem(number, str(why)))
             continue
         checked.times_ms.setdefault(line.topic, array("q")).append(line.occurred_ms)
         checked.old += checking.is_old(line)

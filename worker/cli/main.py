@@ -1,7 +1,7 @@
 """`stockfreeze`: the group of all commands, and its exit codes.
 
-A command's module is imported when the command is used, so that `--help` need not load the engine. Exit codes: 0, 1
-when a command found something wrong, 2 for bad usage or configuration, which is told in one sentence.
+A command's module is imported when the command is used, so that `--help` need not load the engine. Exit codes: 0; 1
+when a command found something wrong; 2 for bad usage or configuration, with one sentence that explains it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ import click
 from worker.cli.context import config_option
 
 NEW_OBJECTS_MAX = 100_000
-"""So many new objects make the garbage collector look at them: at Python's 700 it takes a tenth of a short command."""
+"""New objects that start the garbage collector; at Python's 700 it takes a tenth of a short command."""
 EXIT_INTERRUPTED = 130
-"""As the shell counts it: 128 and the number of SIGINT."""
+"""The exit code of an interrupted command in shells: 128 plus the number of SIGINT."""
 
 
 class CommandEntry(NamedTuple):
-    """Where a command lives, and its line in the overview."""
+    """A command's module, and its line in the overview."""
 
     module: str
     summary: str
@@ -52,7 +52,7 @@ COMMANDS = {
 
 
 class CommandLine(click.Group):
-    """A group that imports a command's module only when that command is used, and tells any misuse in one sentence."""
+    """A group that imports a command's module only when that command is used, and reports misuse in one sentence."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """List the names in the order in which a new user meets them."""
@@ -120,7 +120,11 @@ def _complain(sentence: str) -> None:
     click.echo(f"{sentence.rstrip('.')}.", err=True)
 
 
-@click.command(cls=CommandLine, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.command(
+    cls=CommandLine,
+    epilog="Each command has --help with examples, such as `stockfreeze send --help`. Begin with `stockfreeze demo`.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 @config_option
 @click.version_option(package_name="stockfreeze", prog_name="stockfreeze", message="%(prog)s %(version)s")
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The last events of an output topic, from its end backwards, over several partitions."""
+"""Reading the last events of an output topic, from its end backwards, over several partitions."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ Fields = dict[str, Any]
 
 
 class OutputEvent(NamedTuple):
-    """An output event as it was written, and when, in milliseconds."""
+    """An output event: its fields, and the timestamp of its record in milliseconds."""
 
     written_ms: int
     fields: Fields
 
     @property
     def written_at(self) -> str:
-        """When it was written, in UTC."""
+        """Return the timestamp of its record as text, in UTC."""
         return timestamp_text(self.written_ms)
 
 
@@ -40,9 +40,9 @@ async def last_events(
     since_ms: int | None = None,
     look_back: int | None = None,
 ) -> list[OutputEvent]:
-    """The last `count` events that are wanted and were not written before `since_ms`, the newest first.
+    """Read the last `count` events that are `wanted` and were not written before `since_ms`, the newest first.
 
-    `look_back`: among so many of the last records of each partition only.
+    `look_back` limits the search to so many of the last offsets of each partition.
     """
     found: list[OutputEvent] = []
     for partition in partitions:
@@ -82,7 +82,7 @@ async def _of_partition(
 
 
 def _event_of(record: Record) -> OutputEvent | None:
-    """The event of a record; what is none is for `verify` to tell."""
+    """Decode a record. None: it is no event, which `verify` reports."""
     try:
         fields = json.loads(record.value or b"")
     except ValueError:

@@ -1,4 +1,4 @@
-"""How the commands show an answer: JSON for programs, tables for people."""
+"""Printing a command's answer: JSON for programs, tables for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _CONTROL_CHARACTER = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 def examples(*commands: str) -> str:
-    """The end of a command's help: calls of it, each on a line of its own."""
+    """Format the end of a command's help: examples, each on a line of its own."""
     return "\n".join(["\b", "Examples:", *(f"  {command}" for command in commands)])
 
 
@@ -27,10 +27,10 @@ def print_json(data: object) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under a title. Numbers stand right; None is shown as `-`.
+    """Print rows under a title. Numbers are aligned to the right; None is shown as `-`.
 
-    On a terminal, the columns that have no room there stand below each row: so the first ones should be those that
-    people look for. What does not go to a terminal has a line a row.
+    On a terminal, columns without room stand below their row, so the most wanted columns should come first. Elsewhere
+    each row is one line.
     """
     held = [list(row) for row in rows]
     right = [_is_number(row[index] for row in held) for index in range(len(columns))]
@@ -46,7 +46,7 @@ def print_fields(title: str, fields: Iterable[tuple[str, object]]) -> None:
 def visible(text: str) -> str:
     """A text with its control characters, but for tabs and line ends, as escapes.
 
-    What somebody sent must not move the cursor of the terminal that it is looked at in.
+    Otherwise a value from a record could move the cursor of the terminal that shows it.
     """
     return _CONTROL_CHARACTER.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
 
@@ -57,13 +57,13 @@ def _is_number(column: Iterable[object]) -> bool:
 
 
 def _width() -> int | None:
-    """Columns of the terminal; None where what is printed goes elsewhere: what reads it there wants a row a line."""
+    """Return the columns of the terminal; None: stdout is none, so rows are not broken."""
     return Console().width if sys.stdout.isatty() else None
 
 
 def _print(title: str, *lines: Text) -> None:
     console = Console(markup=False, highlight=False)
-    # The terminal breaks what is longer than its line: a line end of ours would become a part of an id that is copied.
+    # The terminal breaks long lines by itself. A line end of ours would become a part of an id that is copied.
     for line in (Text(visible(title), "bold"), *lines):
         console.print(line, soft_wrap=True)
     console.print()

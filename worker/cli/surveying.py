@@ -1,4 +1,4 @@
-"""What `stockfreeze status` finds out, from the group, the workers, and the ends of the topics."""
+"""Collecting what `stockfreeze status` shows: from the group, the workers, and the ends of the topics."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ SUMMARIES_SHOWN = 5
 SUMMARIES_LOOK_BACK = 5_000
 LETTERS_READ = 1_000
 UNREAD_LOOKED_AT = 100
-"""Offsets behind the committed one among which the oldest unread record is looked for: some are markers."""
+"""Offsets after the committed one that are searched for the oldest unread record, because some are markers."""
 
 
 @dataclass(slots=True)
 class WorkerLine:
-    """A member of the group, and what it says of itself; `ready` None: it does not answer."""
+    """A member of the group, and its own report of its health; `ready` None: it does not answer."""
 
     host: str
     url: str | None
@@ -41,7 +41,7 @@ class WorkerLine:
 
 @dataclass(slots=True)
 class PartitionLine:
-    """A partition. `state` is that of the worker that has it, `no answer` where there is none or it does not answer."""
+    """A partition. `state` comes from the worker that has it; `no answer`: there is none, or it does not answer."""
 
     partition: int
     state: str
@@ -55,18 +55,18 @@ class PartitionLine:
 
     @property
     def is_processed(self) -> bool:
-        """Whether a worker does its work on it."""
+        """Whether a worker processes the partition."""
         return self.state == "running"
 
     @property
     def is_well(self) -> bool:
-        """Whether there is nothing to look at."""
+        """Whether the partition needs no attention."""
         return self.is_processed and not (self.lag or self.oversold or self.dead_letters_pending)
 
 
 @dataclass(slots=True)
 class Survey:
-    """The system as it is now; counts by code and by alert."""
+    """The system as it is now, with counts of dead letters by code and of alerts by name."""
 
     ok: bool
     workers: list[WorkerLine]
@@ -77,18 +77,18 @@ class Survey:
 
 
 async def survey(settings: Settings, clock: Clock = Clock()) -> Survey:
-    """Ask whoever knows."""
+    """Survey the system: ask the workers, and read the topics where none answers."""
     async with open_system(settings) as system:
         answers = QuestionRouter(system)
         workers = await answers.workers()
         health = {worker: await asyncio.to_thread(_health_of, worker) for worker in workers}
         committed = await system.cluster.committed(settings.app_id)
-        found = Survey(ok=True, workers=[_worker_line(worker, told) for worker, told in health.items()], partitions=[])
+        found = Survey(ok=True, workers=[_worker_line(worker, own) for worker, own in health.items()], partitions=[])
         for partition in range(system.partition_count):
             answer = await _answer(answers, partition)
             lag, oldest = await _lag(system, partition, committed, clock.now_ms())
-            told = next((told for worker, told in health.items() if partition in worker.partitions), None)
-            found.partitions.append(_partition_line(answer, _state_in(told, partition), lag, oldest))
+            own = next((own for worker, own in health.items() if partition in worker.partitions), None)
+            found.partitions.append(_partition_line(answer, _state_in(own, partition), lag, oldest))
             _add(found.alerts, answer.counts)
             if answer.dead_letters:
                 codes = await codes_of(system, partition, answer.dead_letters)
@@ -115,25 +115,25 @@ async def _answer(answers: QuestionRouter, partition: int) -> PartitionAnswer:
 
 
 def _health_of(worker: Worker) -> dict[str, Any] | None:
-    """What a worker says in `/health/ready`, None where it does not answer."""
+    """Get a worker's `/health/ready`; None: it does not answer."""
     from worker.web.remote import NoAnswer, get_page
 
     try:
-        told: dict[str, Any] = json.loads(get_page(worker, "/health/ready")[1])
+        health: dict[str, Any] = json.loads(get_page(worker, "/health/ready")[1])
     except (NoAnswer, ValueError):
         return None
-    return told
+    return health
 
 
-def _worker_line(worker: Worker, told: dict[str, Any] | None) -> WorkerLine:
-    ready = None if told is None else bool(told["ready"])
-    problem = "its pages do not answer" if told is None else told["problem"]
+def _worker_line(worker: Worker, health: dict[str, Any] | None) -> WorkerLine:
+    ready = None if health is None else bool(health["ready"])
+    problem = "its pages do not answer" if health is None else health["problem"]
     return WorkerLine(worker.host, worker.url, list(worker.partitions), ready, problem)
 
 
-def _state_in(told: dict[str, Any] | None, partition: int) -> tuple[str, str | None]:
-    """The state of a partition in a worker's own words, and the reason for it."""
-    for own in (told or {}).get("partitions", []):
+def _state_in(health: dict[str, Any] | None, partition: int) -> tuple[str, str | None]:
+    """Find the state of a partition in a worker's health, and the reason for it."""
+    for own in (health or {}).get("partitions", []):
         if own["partition"] == partition:
             return own["state"], own["reason"]
     return "no answer", None
@@ -158,7 +158,7 @@ def _partition_line(
 async def _lag(
     system: OpenSystem, partition: int, committed: dict[tuple[str, int], int], now_ms: int
 ) -> tuple[int, float | None]:
-    """How many offsets of the inputs are not committed, and the age of the oldest record there, in seconds."""
+    """Count the uncommitted offsets of the inputs, and give the age of the oldest record there, in seconds."""
     lag, oldest = 0, None
     for topic in inputs_of(system.settings):
         bounds = await system.reader.bounds(topic, partition)
@@ -179,7 +179,7 @@ async def _lag(
 
 
 def _counted(answer: PartitionAnswer, codes: dict[str, str]) -> dict[str, int]:
-    """How many pending dead letters of a partition have which code; of those not listed it is not looked up."""
+    """Count the pending dead letters of a partition by code; those that are not listed count as `others`."""
     counts: dict[str, int] = {}
     for id_ in answer.dead_letters:
         _add(counts, {codes.get(id_, "deleted"): 1})

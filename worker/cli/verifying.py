@@ -1,8 +1,8 @@
-"""Verifying all partitions of a system: in this process, or, where there is much to read, in several at once.
+"""Verifying all partitions of a system: in this process, or in several at once where there is much to read.
 
-A verification is work for the processor, and partitions have nothing to do with one another. So each process takes some
-of them, with connections of its own, and tells over a pipe how much it has read and what it found. Memory does not grow
-with the length of the journal: a process holds what one partition at a time needs.
+Verification is bound by the processor, and partitions are independent. So each process verifies some of them, with
+connections of its own. It reports over a pipe how many offsets it has read, and each partition's report. Memory does
+not grow with the journal, because a process holds one partition at a time.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from worker.settings import Settings
 from worker.verification.partition import TOPICS_READ, PartitionReport, VerifiedSystem, verify_partition
 
 OFFSETS_PER_PROCESS_MIN: Final = 200_000
-"""To start a process takes about as long as to read these."""
+"""Offsets that can be read in the time that a process takes to start."""
 
-TELL_SECONDS: Final = 0.1
+REPORT_SECONDS: Final = 0.1
 WAIT_SECONDS: Final = 0.2
 
 TakeOffsets = Callable[[int], object]
-"""Is told how many offsets more were read."""
+"""Called with the number of further offsets that were read."""
 
 
 class Group(NamedTuple):
-    """The group of APP_ID: whether it has committed offsets of the inputs, and which groups have where it has not."""
+    """The consumer group of APP_ID: whether it has committed offsets of the inputs, else which groups have."""
 
     id: str
     known: bool
@@ -46,7 +46,7 @@ class Group(NamedTuple):
 
 
 async def verify_all(settings: Settings, processes: int | None) -> tuple[list[PartitionReport], Group]:
-    """Verify every partition, in so many processes (None: as there are processors and work). Raises CommandError."""
+    """Verify every partition in `processes` (None: as many as processors and work allow). Raises CommandError."""
     async with open_system(settings) as system:
         sizes = await _sizes(system)
         group = await _group(system)
@@ -67,7 +67,7 @@ async def _group(system: OpenSystem) -> Group:
 
 
 async def _sizes(system: OpenSystem) -> dict[int, int]:
-    """How many offsets are to be read of each partition."""
+    """Count the offsets to be read of each partition."""
     sizes = {}
     for partition in range(system.partition_count):
         bounds = [await system.reader.bounds(system.settings.topic(topic), partition) for topic in TOPICS_READ]
@@ -76,7 +76,7 @@ async def _sizes(system: OpenSystem) -> dict[int, int]:
 
 
 def _shares(sizes: Mapping[int, int], processes: int) -> list[list[int]]:
-    """Partitions for each process, so that all have about as much to read; none is without."""
+    """Divide the partitions so that each process has about as much to read, and at least one."""
     shares: list[list[int]] = [[] for _ in range(min(processes, len(sizes)))]
     for partition in sorted(sizes, key=lambda partition: -sizes[partition]):
         min(shares, key=lambda share: (sum(sizes[taken] for taken in share), len(share))).append(partition)
@@ -99,7 +99,7 @@ async def _reports(
 
 
 class _ProgressSum:
-    """Makes of the progress of single reads how much more was read in all."""
+    """Sums up the progress of single reads as the offsets read in all."""
 
     def __init__(self, advanced: TakeOffsets) -> None:
         self._advanced = advanced
@@ -118,7 +118,7 @@ class _ProgressSum:
 
 
 class _VerifyingProcess(NamedTuple):
-    """A process, where its messages come, and the partitions that it still owes."""
+    """A child process, the pipe of its messages, and the partitions whose reports have not come yet."""
 
     process: BaseProcess
     receiving: Connection
@@ -169,45 +169,45 @@ def _interrupts_ignored() -> Iterator[None]:
 def _take(child: _VerifyingProcess, reports: list[PartitionReport], advanced: TakeOffsets) -> None:
     """Take a message of a child. Raises CommandError where it cannot go on."""
     try:
-        told = child.receiving.recv()
+        message = child.receiving.recv()
     except EOFError:
         child.process.join()
         partitions = ", ".join(map(str, sorted(child.owed)))
         raise CommandError(
             f"The process that verified partitions {partitions} ended early, with exit code {child.process.exitcode}."
         ) from None
-    match told:
+    match message:
         case int():
-            advanced(told)
+            advanced(message)
         case PartitionReport():
-            reports.append(told)
-            child.owed.discard(told.partition)
+            reports.append(message)
+            child.owed.discard(message.partition)
         case _:
-            raise CommandError(str(told))
+            raise CommandError(str(message))
 
 
 def _verify_share(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
-    """What a child does: verify partitions and tell of it, until done or nobody listens."""
+    """Verify partitions in a child process, and send the reports, until all are done or the parent has gone."""
     with suppress(BrokenPipeError):
         try:
-            ask(_tell(settings, partitions, sending))
+            ask(_send_reports(settings, partitions, sending))
         except CommandError as refusal:
             sending.send(refusal.message)
 
 
-async def _tell(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
+async def _send_reports(settings: Settings, partitions: Sequence[int], sending: Connection) -> None:
     collect_little()
     clock = Clock()
-    unsaid, said_at = 0, clock.monotonic()
+    unsent, sent_at = 0, clock.monotonic()
 
     def advanced(offsets: int) -> None:
-        nonlocal unsaid, said_at
-        unsaid += offsets
-        if clock.monotonic() - said_at >= TELL_SECONDS:
-            sending.send(unsaid)
-            unsaid, said_at = 0, clock.monotonic()
+        nonlocal unsent, sent_at
+        unsent += offsets
+        if clock.monotonic() - sent_at >= REPORT_SECONDS:
+            sending.send(unsent)
+            unsent, sent_at = 0, clock.monotonic()
 
     async for report in _reports(settings, partitions, advanced):
-        sending.send(unsaid)
-        unsaid = 0
+        sending.send(unsent)
+        unsent = 0
         sending.send(report)

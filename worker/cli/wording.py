@@ -1,4 +1,4 @@
-"""How the commands word times and numbers."""
+"""Formatting times and counts for people."""
 
 from __future__ import annotations
 

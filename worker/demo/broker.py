@@ -59,12 +59,12 @@ def embedded_broker(port: int | None = None, data_dir: Path | None = None) -> It
 
 
 def embedded_broker_installed() -> bool:
-    """Whether noida-db is there, so that `embedded_broker` can start."""
+    """Return whether noida-db is installed, so that `embedded_broker` can start."""
     return find_spec("noida_db") is not None
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on at this moment."""
+    """Find a TCP port of the loopback interface that is free at this moment."""
     with socket.socket() as listener:
         listener.bind((HOST, 0))
         port: int = listener.getsockname()[1]
@@ -104,4 +104,4 @@ def _last_words(log: Path) -> str:
     lines = [
         line for line in log.read_text(errors="replace").splitlines() if line.strip() and "weak version" not in line
     ]
-    return " / ".join(lines[-3:]) or "it said nothing"
+    return " / ".join(lines[-3:]) or "it wrote nothing"

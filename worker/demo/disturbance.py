@@ -1,8 +1,8 @@
-"""What a real integration does to events: repeats them, delays them, swaps them, and breaks some.
+"""Disturbing events as a real integration does: repeating, delaying, swapping and breaking some.
 
-Every delivery says what is expected of it, so that whoever injected it can compare. Delays are bounded: nothing crosses
-a count, because a count that is read before the shipments it already contains finds a drift that is not one (in
-production that is a true finding: the shipment *was* late).
+Every delivery names its expected outcome, so that the demo can compare. Delays are bounded, and no event crosses a
+count. A count that is read before shipments that it already includes would find a drift, which is right in production,
+because the shipment was late.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _OF_AN_ORDER = frozenset({"unknown_type", "invalid", "future", "conflict"})
 
 
 class Delivery(NamedTuple):
-    """One record to be sent.
+    """A record to send, with its expected outcome.
 
     `repeat`: it was sent before and is expected to be a duplicate. `code`: it is broken and expected in the dead
     letters with that code; `blocks` is the (account, order) that it then keeps from the archive. `misplaced`: to be
@@ -45,7 +45,7 @@ class Delivery(NamedTuple):
 
 
 class Injected(NamedTuple):
-    """What is wrong with a list of deliveries: the expectation in numbers.
+    """The expected outcomes of a list of deliveries, in numbers.
 
     `early`: sub-order events sent before their order was placed.
     """
@@ -104,7 +104,7 @@ def disturb(
 
 
 def injected(deliveries: Sequence[Delivery]) -> Injected:
-    """What was done to the deliveries, to compare with what the worker found."""
+    """Count the disturbances of the deliveries, to compare with what the worker found."""
     broken = Counter(delivery.code for delivery in deliveries if delivery.code is not None)
     late = early = latest_ms = 0
     placed: set[tuple[str, str]] = set()
@@ -143,7 +143,7 @@ def _counted_at(event: PlannedEvent) -> int | None:
 
 
 def _last_positions(events: Sequence[PlannedEvent]) -> list[int]:
-    """How far each event may be delayed: to the end of its count, or of its run of others between counts."""
+    """Find how far each event may be delayed: to the end of its count, or of its run between counts."""
     ends = [0] * len(events)
     end = len(events) - 1
     for position in range(len(events) - 1, -1, -1):

@@ -14,7 +14,7 @@ from worker.demo.tally import SeenLevel, Tally
 
 @dataclass(frozen=True)
 class Row:
-    """One comparison. `where`: for those that differ, an example."""
+    """A comparison of injected and found. `where`: an example of a difference."""
 
     what: str
     injected: int
@@ -23,7 +23,7 @@ class Row:
 
     @property
     def agrees(self) -> bool:
-        """Whether it was found as injected."""
+        """Return whether it was found as injected."""
         return self.injected == self.found and not self.where
 
 

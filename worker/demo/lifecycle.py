@@ -22,7 +22,7 @@ CARRIERS = ("courier", "post")
 
 
 class ParcelStage(Enum):
-    """Where a sub-order is."""
+    """The stage of a sub-order's life."""
 
     PROCESSING = "processing"
     HELD = "held"
@@ -41,7 +41,7 @@ ENDED = frozenset({ParcelStage.DELIVERED, ParcelStage.FAILED, ParcelStage.CANCEL
 
 
 class Purchase:
-    """One order and its sub-orders, living on a calendar."""
+    """An order and its sub-orders, whose steps happen on a calendar."""
 
     def __init__(self, calendar: Calendar, invoice: Invoice) -> None:
         self.calendar = calendar
@@ -59,7 +59,7 @@ class Purchase:
 
     @property
     def ended(self) -> bool:
-        """Whether every sub-order has ended. Goods may still be on their way back (`returning`)."""
+        """Return whether every sub-order has ended; goods may still be on their way back (`returning`)."""
         leaves = [sub for sub in self.sub_orders if sub.stage is not ParcelStage.SPLIT]
         return (bool(leaves) or self.cancelled) and all(sub.stage in ENDED for sub in leaves)
 
@@ -67,11 +67,11 @@ class Purchase:
         """Have `step` run some minutes after `time_ms`, at a millisecond drawn from the range."""
         self.calendar.at(time_ms + self.random.randint(minutes[0] * MINUTE_MS, minutes[1] * MINUTE_MS), step)
 
-    def tell(self, topic: Topic, kind: str, time_ms: int, **fields: object) -> None:
-        """Tell an event of this order."""
+    def emit(self, topic: Topic, kind: str, time_ms: int, **fields: object) -> None:
+        """Emit an event of this order."""
         self._told += 1
         event_id = f"{self._invoice}-{self._told}"
-        self.calendar.tell(topic, kind, self.account_id, event_id, time_ms, order_id=self.order_id, **fields)
+        self.calendar.emit(topic, kind, self.account_id, event_id, time_ms, order_id=self.order_id, **fields)
 
     def key(self, sku: str, warehouse_id: str | None = None) -> StockKey:
         """The stock key of a SKU: in a warehouse, or where the order's lines ask for it."""
@@ -82,7 +82,7 @@ class Purchase:
     def place(self, time_ms: int) -> None:
         """Place the order: its whole SKU set is promised."""
         self._freeze(+1)
-        self.tell(Topic.ORDERS, "order.created", time_ms, lines=self._lines())
+        self.emit(Topic.ORDERS, "order.created", time_ms, lines=self._lines())
         fate = self.random.random()
         if fate < 0.04:
             self.later(time_ms, (3, 90), self.cancel)
@@ -97,7 +97,7 @@ class Purchase:
         if self.cancelled:
             return
         self.cancelled = True
-        self.tell(Topic.ORDERS, "order.cancelled", time_ms, reason="the customer changed their mind")
+        self.emit(Topic.ORDERS, "order.cancelled", time_ms, reason="the customer changed their mind")
         if not self.sub_orders:
             self._freeze(-1)
         for sub in self.sub_orders:
@@ -116,7 +116,7 @@ class Purchase:
         else:
             self.goods[chosen] = (sku, max(1, units + self.random.choice((-2, -1, 1, 2, 5))))
         self._freeze(+1)
-        self.tell(Topic.ORDERS, "order.amended", time_ms, revision=1, lines=self._lines())
+        self.emit(Topic.ORDERS, "order.amended", time_ms, revision=1, lines=self._lines())
 
     def hand_out(self, time_ms: int) -> None:
         """Hand the units out to sub-orders: one per warehouse and, where there are few, per carrier."""
@@ -136,7 +136,7 @@ class Purchase:
             for sku, count in units.items():
                 self.calendar.shelves.freeze(self.key(sku), -count)
             sub.freeze()
-            self.tell(
+            self.emit(
                 Topic.SUB_ORDERS,
                 "sub_order.created",
                 time_ms,
@@ -149,7 +149,7 @@ class Purchase:
             sub.live(time_ms)
 
     def first_parcel_left(self) -> None:
-        """Tell the books that know no sub-orders that the order shipped; only the first parcel matters to them."""
+        """Ship the whole order in the comparison without sub-orders, when its first parcel leaves."""
         if not self._shipped:
             self._shipped = True
             for sku, units in self._units().items():
@@ -180,7 +180,7 @@ class Purchase:
 
 
 class SubOrder:
-    """One parcel: `units` are those not cancelled."""
+    """A parcel; `units` are those not cancelled."""
 
     def __init__(self, order: Purchase, sub_order_id: str, warehouse_id: str, units: dict[str, int]) -> None:
         self.order = order
@@ -195,9 +195,9 @@ class SubOrder:
     def _shelves(self) -> Shelves:
         return self.order.calendar.shelves
 
-    def tell(self, event: str, time_ms: int, **fields: object) -> None:
-        """Tell an event of this sub-order, by its type without `sub_order.`."""
-        self.order.tell(Topic.SUB_ORDERS, f"sub_order.{event}", time_ms, sub_order_id=self.sub_order_id, **fields)
+    def emit(self, event: str, time_ms: int, **fields: object) -> None:
+        """Emit an event of this sub-order, by its type without `sub_order.`."""
+        self.order.emit(Topic.SUB_ORDERS, f"sub_order.{event}", time_ms, sub_order_id=self.sub_order_id, **fields)
 
     def freeze(self) -> None:
         """Promise its units to it."""
@@ -221,14 +221,14 @@ class SubOrder:
         """Stop for a while, or for good."""
         if self.stage is ParcelStage.PROCESSING:
             self.stage = ParcelStage.HELD
-            self.tell(
+            self.emit(
                 "on_hold", time_ms, reason=self.order.random.choice(("arbitration", "not accepted by the carrier"))
             )
 
     def cancel(self, time_ms: int) -> None:
         """Cancel it whole."""
         if self.stage in WAITING:
-            self.tell("cancelled", time_ms, reason="out of stock")
+            self.emit("cancelled", time_ms, reason="out of stock")
             self.drop()
 
     def cancel_part(self, time_ms: int) -> None:
@@ -238,19 +238,19 @@ class SubOrder:
             self.cancel_units(sku, self.order.random.randint(1, self.units[sku] - 1), time_ms)
 
     def cancel_units(self, sku: str, units: int, time_ms: int) -> None:
-        """Cancel up to `units` of a SKU; the event tells what is cancelled so far in all."""
+        """Cancel up to `units` of a SKU; the event states what is cancelled so far in all."""
         units = min(units, self.units.get(sku, 0))
         if self.stage not in WAITING or not units:
             return
         self.units[sku] -= units
         self._cancelled[sku] = self._cancelled.get(sku, 0) + units
         self._shelves.freeze(self.order.key(sku, self.warehouse_id), -units)
-        self.tell("cancelled", time_ms, reason="fewer wanted", lines=lines_of(self._cancelled))
+        self.emit("cancelled", time_ms, reason="fewer wanted", lines=lines_of(self._cancelled))
         if not any(self.units.values()):
             self.stage = ParcelStage.CANCELLED
 
     def drop(self) -> None:
-        """Its units are open no more, and will not ship."""
+        """Release the parcel's open units, which will not ship."""
         self.stage = ParcelStage.CANCELLED
         for sku, units in self.units.items():
             self._shelves.freeze(self.order.key(sku, self.warehouse_id), -units)
@@ -276,12 +276,12 @@ class SubOrder:
             SubOrder(self.order, f"{self.sub_order_id}{letter}", warehouse_id or self.warehouse_id, part)
             for letter, part, warehouse_id in zip("ab", (first, second), (None, elsewhere), strict=True)
         ]
-        told: list[dict[str, object]] = [
+        entries: list[dict[str, object]] = [
             {"sub_order_id": child.sub_order_id, "lines": lines_of(child.units)} for child in children
         ]
         if elsewhere is not None:
-            told[1]["warehouse_id"] = elsewhere
-        self.tell("split", time_ms, children=told)
+            entries[1]["warehouse_id"] = elsewhere
+        self.emit("split", time_ms, children=entries)
         for child in children:
             self.order.sub_orders.append(child)
             child.freeze()
@@ -292,7 +292,7 @@ class SubOrder:
         stays_held = self.stage is ParcelStage.HELD and self.order.random.random() < 0.3
         if self.stage in WAITING and not stays_held:
             self.stage = ParcelStage.PROCESSING
-            self.tell("label_issued", time_ms, tracking_number=f"TN-{crc32(self.sub_order_id.encode()):08x}")
+            self.emit("label_issued", time_ms, tracking_number=f"TN-{crc32(self.sub_order_id.encode()):08x}")
             self.order.later(time_ms, (30, 360), self.ship)
 
     def ship(self, time_ms: int) -> None:
@@ -303,7 +303,7 @@ class SubOrder:
         for sku, units in self.units.items():
             self._shelves.ship(self.order.key(sku, self.warehouse_id), units)
         self.order.first_parcel_left()
-        self.tell("shipped", time_ms)
+        self.emit("shipped", time_ms)
         self.order.later(time_ms, (30, 180), self.move)
         self.order.later(time_ms, (240, 1440), self.arrive)
 
@@ -311,20 +311,20 @@ class SubOrder:
         """Be seen on the way; some parcels never are."""
         if self.stage is ParcelStage.SHIPPED and self.order.random.random() < 0.8:
             self.stage = ParcelStage.IN_TRANSIT
-            self.tell("in_transit", time_ms)
+            self.emit("in_transit", time_ms)
 
     def arrive(self, time_ms: int) -> None:
-        """Be delivered, as a rule; what nobody takes comes back whole."""
+        """Be delivered, as a rule; a parcel that cannot be delivered comes back whole."""
         if self.stage not in UNDERWAY:
             return
         fate = self.order.random.random()
         if fate < 0.04 and self.return_lines is None:
             self.stage = ParcelStage.FAILED
-            self.tell("failed_to_deliver", time_ms, reason="nobody at home")
+            self.emit("failed_to_deliver", time_ms, reason="nobody at home")
             self.order.later(time_ms, (60, 300), lambda now_ms: self.start_return(dict(self.units), now_ms))
             return
         self.stage = ParcelStage.DELIVERED
-        self.tell("delivered", time_ms)
+        self.emit("delivered", time_ms)
         if fate < 0.16:
             sku = self.order.random.choice([sku for sku, units in self.units.items() if units])
             some = {sku: self.order.random.randint(1, self.units[sku])}
@@ -343,7 +343,7 @@ class SubOrder:
             return
         self.return_lines = wanted
         self.order.returning += 1
-        self.tell("return_started", time_ms, return_id=f"return-{self.sub_order_id}", lines=lines_of(wanted))
+        self.emit("return_started", time_ms, return_id=f"return-{self.sub_order_id}", lines=lines_of(wanted))
         self.order.later(time_ms, (120, 900), self.finish_return)
 
     def finish_return(self, time_ms: int) -> None:
@@ -357,7 +357,7 @@ class SubOrder:
         if restock:
             for sku, units in lines.items():
                 self._shelves.put(self.order.key(sku, elsewhere or self.warehouse_id), units)
-        self.tell("returned", time_ms, return_id=f"return-{self.sub_order_id}", restock=restock, warehouse_id=elsewhere)
+        self.emit("returned", time_ms, return_id=f"return-{self.sub_order_id}", restock=restock, warehouse_id=elsewhere)
 
 
 def lines_of(units: dict[str, int]) -> list[dict[str, object]]:

@@ -28,8 +28,8 @@ from rich.live import Live
 from schemas.topics import Topic
 from worker.configuration import load_settings
 from worker.demo.broker import embedded_broker
+from worker.demo.delivering import feed
 from worker.demo.disturbance import Delivery, Injected, calm, disturb, injected
-from worker.demo.feed import feed
 from worker.demo.judgement import Row, judge
 from worker.demo.retail import Invoice, read_invoices
 from worker.demo.scenario import Scenario, scenario_of
@@ -51,7 +51,7 @@ PICTURE_COLUMNS, PICTURE_LINES = 128, 40
 
 @dataclass(frozen=True)
 class Options:
-    """What the user asked for.
+    """The options that the user gave.
 
     `bootstrap_servers` None: the embedded broker; `events` None: all of the shipped slice.
     """
@@ -64,7 +64,7 @@ class Options:
 
 
 async def play(options: Options, console: Console) -> bool:
-    """Play the demo and tell it on `console`; whether everything was as it should be.
+    """Play the demo on `console`, and return whether everything was as expected.
 
     Raises DemoFailed, BrokerUnavailable.
     """
@@ -87,7 +87,7 @@ async def play(options: Options, console: Console) -> bool:
 
 
 class _Show:
-    """One performance on a running system."""
+    """A run of the demo on a running system."""
 
     def __init__(
         self, options: Options, console: Console, system: DemoSystem, worker: DemoWorker, client_options: dict[str, Any]
@@ -122,9 +122,9 @@ class _Show:
         self._console.print(judgement(rows))
         self._console.print(_stock_error(self._scenario, self._tally))
         verdict = await self._system.verify()
-        # Its tables are for whoever has to find out what is wrong; that all is well takes a sentence.
-        told = verdict.text.splitlines()[-1] if verdict.ok else verdict.text
-        self._console.print(f"\nstockfreeze {told}", markup=False)
+        # The tables matter only where something is wrong.
+        text = verdict.text.splitlines()[-1] if verdict.ok else verdict.text
+        self._console.print(f"\nstockfreeze {text}", markup=False)
         ok = verdict.ok and all(row.agrees for row in rows)
         self._console.print(
             "\n" + (_proof(self._injected, self._scenario) if ok else _doubt(rows, verified=verdict.ok))
@@ -172,7 +172,7 @@ class _Show:
             if view.processed != processed:
                 processed, since = view.processed, time.monotonic()
             elif time.monotonic() - since > STANDSTILL_SECONDS_MAX:
-                raise DemoFailed(self._worker.told(f"the worker stands still at {processed} of {view.sent} events"))
+                raise DemoFailed(self._worker.with_log(f"the worker stands still at {processed} of {view.sent} events"))
 
     async def _refresh(self, start: float, show: Callable[[View], None]) -> None:
         """Keep the numbers of the view, and what is shown, up to date."""
@@ -190,7 +190,7 @@ class _Show:
             await asyncio.sleep(REFRESH_SECONDS)
 
     async def _stay(self) -> None:
-        """Say where everything is, and wait for Ctrl-C."""
+        """Print where everything is, and wait for Ctrl-C."""
         account_id, order_id = min(self._scenario.orders)
         url = self._system.url
         names = ("BOOTSTRAP_SERVERS", "APP_ID", "TOPIC_PREFIX")
@@ -237,7 +237,7 @@ def _many(invoices: Sequence[Invoice], wanted: int) -> Iterator[Invoice]:
 
 @contextmanager
 def _presenting(console: Console) -> Iterator[Callable[[View], None]]:
-    """How views are shown: live on a terminal, else a line every LINE_SECONDS."""
+    """Shows views: live on a terminal, else a line every LINE_SECONDS."""
     if console.is_terminal:
         with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
             yield lambda view: live.update(screen(view, *console.size), refresh=True)
@@ -290,7 +290,7 @@ def _proof(injected: Injected, scenario: Scenario) -> str:
         f"[bold green]Proved:[/] of {injected.records + len(scenario.requests)} events ({injected.repeats} sent twice,"
         f" {injected.late} late, {injected.early} before their order was placed, {bad} broken) every good one was"
         " applied exactly once, and every broken one is in the dead letters:"
-        f" all {len(scenario.levels)} stock levels are what plain arithmetic says."
+        f" all {len(scenario.levels)} stock levels equal plain arithmetic."
     )
 
 

@@ -59,8 +59,8 @@ _BRITISH = frozenset({"United Kingdom", "Channel Islands"})
 _BRITISH_SELLERS = ("london", "leeds", "bath", "exeter")
 
 
-class Kind(Enum):
-    """What an invoice tells."""
+class RowKind(Enum):
+    """An invoice of the data set."""
 
     SALE = "sale"
     CANCELLATION = "cancellation"
@@ -69,13 +69,13 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One invoice: its goods by SKU and how many, always positive, in the order of its rows.
+    """An invoice: its goods by SKU with positive quantities, in the order of its rows.
 
     `at_ms` is the shop's local time read as UTC.
     """
 
     number: str
-    kind: Kind
+    kind: RowKind
     seller: str
     customer: str
     at_ms: int
@@ -97,7 +97,7 @@ def warehouse_of(sku: str) -> str:
 
 
 def names_warehouse(invoice: str, sku: str) -> bool:
-    """Whether the order's lines of this SKU say where they are to be taken from."""
+    """Return whether the order's lines of this SKU name a warehouse."""
     return crc32(f"{invoice}/{sku}".encode()) % 10 >= 3
 
 
@@ -122,10 +122,10 @@ def _is_goods(stock_code: str) -> bool:
     return sum(character.isdigit() for character in stock_code) >= 4
 
 
-def _kind(number: str, quantity: int) -> Kind:
+def _kind(number: str, quantity: int) -> RowKind:
     if number.startswith("C"):
-        return Kind.CANCELLATION
-    return Kind.SALE if quantity > 0 else Kind.WRITE_OFF
+        return RowKind.CANCELLATION
+    return RowKind.SALE if quantity > 0 else RowKind.WRITE_OFF
 
 
 def _seller(row: dict[str, str]) -> str:

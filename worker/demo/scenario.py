@@ -7,7 +7,7 @@ rule against events of the future touches them. Around them:
 - an **opening count** of every warehouse by the ERP, in parts; one key of 40 is left out and has no stock known until
   the first daily count. The opening stock is what the run will ask for and a quarter more (found by a dry run); one key
   of 12, where much is asked, has a quarter of it, is oversold sooner or later, and gets a **receipt**;
-- each sale is an **order** that lives as `worker.demo.lifecycle` says; each write-off is an **adjustment** in the SKU's
+- each sale is an **order** that lives as in `worker.demo.lifecycle`; each write-off is an **adjustment** in the SKU's
   warehouse;
 - each cancellation invoice meets the seller's latest earlier order (the same customer's first) with that SKU in a
   parcel: shipped goods come back, others are **cancelled in part**; where none has it, the seller's latest order that
@@ -26,7 +26,7 @@ from zlib import crc32
 
 from schemas.topics import Topic
 from worker.demo.lifecycle import WAITING, ParcelStage, Purchase
-from worker.demo.retail import WAREHOUSES, Invoice, Kind, warehouse_of
+from worker.demo.retail import WAREHOUSES, Invoice, RowKind, warehouse_of
 from worker.demo.schedule import HOUR_MS, MINUTE_MS, Calendar, PlannedEvent, rfc3339, seeded
 from worker.demo.shelves import Planted, ShelfLevel, Shelves, StockKey
 
@@ -35,13 +35,13 @@ PART_COUNTS_MAX = 60
 LOSSES_PER_DAY = 4
 WRONG_RESERVED = 3
 
-OrderKey = tuple[str, str]
+StoryOrder = tuple[str, str]
 """Account and order."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """What is said, in the order of `occurred_at`, and what follows from it by the scenario's own arithmetic.
+    """The events in the order of `occurred_at`, and what follows from them by the scenario's own arithmetic.
 
     `requests` (archive requests) are to be sent when all `events` have been processed. `returning`: orders with a
     return under way. `order_level_error`: the share of counted keys that a system without sub-orders has wrong at the
@@ -50,15 +50,15 @@ class Scenario:
 
     events: list[PlannedEvent]
     requests: list[PlannedEvent]
-    orders: frozenset[OrderKey]
-    eligible: frozenset[OrderKey]
-    returning: frozenset[OrderKey]
+    orders: frozenset[StoryOrder]
+    eligible: frozenset[StoryOrder]
+    returning: frozenset[StoryOrder]
     levels: dict[StockKey, ShelfLevel]
     planted: list[Planted]
     order_level_error: float
 
-    def answer_to(self, request: PlannedEvent, blocked: frozenset[OrderKey] = frozenset()) -> str:
-        """What an archive request must be answered: "eligible", or the code of the refusal.
+    def answer_to(self, request: PlannedEvent, blocked: frozenset[StoryOrder] = frozenset()) -> str:
+        """Return the right answer to an archive request: "eligible", or the code of the refusal.
 
         `blocked`: orders that have a pending dead letter.
         """
@@ -105,7 +105,7 @@ def scenario_of(
 
 
 class _Play:
-    """One run of the calendar over all invoices."""
+    """A run of the calendar over all invoices."""
 
     def __init__(
         self, invoices: Iterable[Invoice], now_ms: int, seed: int, default_warehouse: str, shelves: Shelves
@@ -142,7 +142,7 @@ class _Play:
         self.calendar.at(self._opening_ms + SPAN_HOURS * HOUR_MS * 3 // 5, step)
 
     def requests(self) -> list[PlannedEvent]:
-        """Archive requests: of every third order, and of two that nobody knows."""
+        """Archive requests: of every third order, and of two unknown ones."""
         wanted = [(order.account_id, order.order_id) for order in self.orders[::3]]
         wanted += [
             (account_id, "order-unheard-of") for account_id in sorted({order.account_id for order in self.orders})[:2]
@@ -150,7 +150,7 @@ class _Play:
         start = len(self.calendar.events)
         for number, (account_id, order_id) in enumerate(wanted):
             time_ms = self._now_ms - 5 * MINUTE_MS + number
-            self.calendar.tell(
+            self.calendar.emit(
                 Topic.COMMANDS, "archive.requested", account_id, f"archive-{order_id}", time_ms, order_id=order_id
             )
         requests = self.calendar.events[start:]
@@ -165,21 +165,21 @@ class _Play:
 
     def _tell(self, invoice: Invoice, time_ms: int) -> None:
         match invoice.kind:
-            case Kind.SALE:
+            case RowKind.SALE:
                 order = Purchase(self.calendar, invoice)
                 self.orders.append(order)
                 order.place(time_ms)
-            case Kind.WRITE_OFF:
+            case RowKind.WRITE_OFF:
                 for number, (sku, units) in enumerate(invoice.goods):
                     key = StockKey(invoice.seller, warehouse_of(sku), sku)
                     self.shelves.put(key, -units)
                     self._adjust(f"{invoice.number}-{number}", key, -units, "damaged", time_ms)
-            case Kind.CANCELLATION:
+            case RowKind.CANCELLATION:
                 self._cancel(invoice, time_ms)
 
     def _adjust(self, event_id: str, key: StockKey, delta: int, reason: str, time_ms: int) -> None:
         where = {"warehouse_id": key.warehouse_id, "sku": key.sku}
-        self.calendar.tell(
+        self.calendar.emit(
             Topic.STOCK, "stock.adjusted", key.account_id, event_id, time_ms, delta=delta, reason=reason, **where
         )
 
@@ -244,7 +244,7 @@ class _Play:
         """A snapshot in parts."""
         parts = [counts[start : start + PART_COUNTS_MAX] for start in range(0, len(counts), PART_COUNTS_MAX)]
         for part, of_part in enumerate(parts, 1):
-            self.calendar.tell(
+            self.calendar.emit(
                 Topic.STOCK,
                 "stock.counted",
                 account_id,
@@ -267,5 +267,5 @@ class _Play:
 
 
 def _share(key: StockKey, of: int) -> bool:
-    """One key of so many, by its CRC-32."""
+    """Return whether a key is the one of `of` that is picked, by its CRC-32."""
     return crc32("/".join(key).encode()) % of == 0

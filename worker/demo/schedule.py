@@ -1,4 +1,4 @@
-"""Events before they are encoded, and the calendar on which they come about."""
+"""The calendar on which the demo's events happen, and the events before they are encoded."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PlannedEvent(NamedTuple):
 
 
 class Calendar:
-    """Runs steps in the order of their times, and collects what they tell. Steps after `until_ms` never happen."""
+    """Runs steps in the order of their times, and collects their events. Steps after `until_ms` never happen."""
 
     def __init__(self, seed: int, until_ms: int, shelves: Shelves, default_warehouse: str) -> None:
         self.seed = seed
@@ -48,7 +48,7 @@ class Calendar:
             time_ms, _, _, step = heapq.heappop(self._steps)
             step(time_ms)
 
-    def tell(self, topic: Topic, kind: str, account_id: str, event_id: str, time_ms: int, **fields: object) -> None:
+    def emit(self, topic: Topic, kind: str, account_id: str, event_id: str, time_ms: int, **fields: object) -> None:
         """Add an event; fields that are None are left out."""
         common = {
             "type": kind,
@@ -68,5 +68,5 @@ def rfc3339(time_ms: int) -> str:
 
 
 def seeded(name: str) -> Random:
-    """Random numbers that are the same for a name: stories are to be told again, not to be kept secret."""
+    """Return random numbers that are the same for the same name, so that a story can be repeated."""
     return Random(name)  # noqa: S311 - not for cryptography

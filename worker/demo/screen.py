@@ -41,7 +41,7 @@ MOVEMENT_COLOURS = {
     "unfreeze": "yellow",
     "restock": "blue",
 }
-Kind = Literal["name", "number"]
+PanelKind = Literal["name", "number"]
 WIDE_COLUMNS = 120
 """From here on the latest movements and the lowest stock stand beside each other, and the counts in four panels."""
 WIDEST_COLUMNS = 150
@@ -51,7 +51,7 @@ NUMBER_COLUMNS = 5
 
 @dataclass
 class View:
-    """All that a screen shows at one moment."""
+    """The numbers that a screen shows at one moment."""
 
     title: str
     tally: Tally
@@ -87,7 +87,7 @@ def screen(view: View, columns: int, lines: int) -> RenderableType:
 def _with_room(
     always: Sequence[RenderableType], more: Sequence[RenderableType], columns: int, lines: int
 ) -> list[RenderableType]:
-    """What is always shown, and what else has room below it, the first ones first."""
+    """Lay out the parts that are always shown, then as many others as have room, in their order."""
     ruler = Console(width=columns, file=StringIO())
     shown = list(always)
     left = lines - sum(len(ruler.render_lines(part)) for part in always)
@@ -109,7 +109,7 @@ def _beside(panels: Sequence[RenderableType], ratios: Sequence[int] = ()) -> Tab
 
 
 def line(view: View) -> str:
-    """The same as one line, for a log."""
+    """Format a view as one line, for a log."""
     tally = view.tally
     bad, moved = sum(tally.dead_letters.values()), sum(tally.movements.values())
     return (
@@ -120,7 +120,7 @@ def line(view: View) -> str:
 
 
 def judgement(rows: Sequence[Row]) -> RenderableType:
-    """What was injected against what was found, and an example of each difference below, with its ids whole."""
+    """Format what was injected beside what was found, with an example of each difference below."""
     table = Table(title="What was put in, and what was found", title_justify="left", title_style="bold")
     table.add_column("what")
     table.add_column("put in", justify="right")
@@ -208,7 +208,7 @@ def _movements(movements: Iterable[Mapping[str, object]]) -> Table:
 
 def _levels(levels: Sequence[tuple[StockKey, SeenLevel]], *, with_frozen: bool) -> Table:
     numbers = ["available", "on hand", *(["frozen"] if with_frozen else [])]
-    kinds: list[Kind] = ["number" for _ in numbers]
+    kinds: list[PanelKind] = ["number" for _ in numbers]
     grid = _grid("name", *kinds, expand=True)
     grid.add_row("", *numbers, style="dim")
     for key, level in levels:
@@ -226,7 +226,7 @@ def _filled(grid: Table) -> Table:
     return grid
 
 
-def _grid(*kinds: Kind, expand: bool = False) -> Table:
+def _grid(*kinds: PanelKind, expand: bool = False) -> Table:
     """Columns without lines. Where there is too little room, names are cut and numbers stay whole."""
     grid = Table.grid(padding=(0, 1), expand=expand)
     for kind in kinds:

@@ -1,9 +1,8 @@
-"""The scenario's own stock books: what is really on the shelves, added up by plain arithmetic.
+"""Adding up what is really on the shelves of the demo's story, by plain arithmetic.
 
-They are kept apart from the rules of `worker.domain` on purpose: what the worker publishes at the end is compared with
-them, so they must not share its code. Beside the truth they keep what a system without sub-orders would believe, to
-show what the difference costs: it books the whole order out of the warehouses it was ordered from when its first parcel
-leaves, and learns nothing of parcels that come from elsewhere, or are cancelled. It gets the same counts.
+The demo compares the worker's levels with these numbers at the end, so they share no code with `worker.domain`. Beside
+the truth, they keep the stock of a system without sub-orders, to show its error. Such a system books the whole order
+out of the ordered warehouses when the first parcel leaves. It does not see parcels from elsewhere or cancelled ones.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Literal, NamedTuple
 
 
 class StockKey(NamedTuple):
-    """Where stock lies: one account's SKU in one warehouse."""
+    """The key of stock: an account's SKU in a warehouse."""
 
     account_id: str
     warehouse_id: str
@@ -23,7 +22,7 @@ class StockKey(NamedTuple):
 
 
 class ShelfLevel(NamedTuple):
-    """What a key ends at, in units."""
+    """The stock of a key at the end, in units."""
 
     on_hand: int
     frozen: int
@@ -60,16 +59,16 @@ class Shelves:
         self.on_hand[key] += 0
 
     def ship(self, key: StockKey, units: int) -> None:
-        """Promised units leave."""
+        """Ship units that were promised."""
         self.frozen[key] -= units
         self.on_hand[key] -= units
 
     def ship_whole_order(self, key: StockKey, units: int) -> None:
-        """The same as a system without sub-orders books it: when the first parcel leaves, for the line as ordered."""
+        """Book the line as ordered, as a system without sub-orders does when the first parcel leaves."""
         self._order_level[key] -= units
 
     def put(self, key: StockKey, units: int) -> None:
-        """Units come (receipts, returns) or, negative, go (write-offs): every system books these alike."""
+        """Add units (receipts, returns) or, negative, remove them (write-offs); every system books these alike."""
         self.on_hand[key] += units
         self.frozen[key] += 0
         self._order_level[key] += units
@@ -106,5 +105,5 @@ class Shelves:
         return self.on_hand[key]
 
     def levels(self) -> dict[StockKey, ShelfLevel]:
-        """What every key is at now."""
+        """Return the stock of every key as it is now."""
         return {key: ShelfLevel(self.on_hand[key], self.frozen[key]) for key in sorted(self.on_hand)}

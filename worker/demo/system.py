@@ -42,11 +42,11 @@ BAD_CONFIGURATION = 2
 
 
 class DemoFailed(RuntimeError):
-    """The demo cannot go on; the message says why, with the last lines of the log of whoever failed."""
+    """The demo cannot go on; the message gives the reason, with the last lines of the log of what failed."""
 
 
 class DemoProgress(NamedTuple):
-    """What the worker's metrics say: input records by outcome, and how many it has not processed yet."""
+    """The worker's metrics: input records by outcome, and how many it has not processed yet."""
 
     outcomes: Counter[str]
     lag: int
@@ -58,7 +58,7 @@ class DemoProgress(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What `stockfreeze verify` said."""
+    """The result of `stockfreeze verify`."""
 
     ok: bool
     text: str
@@ -72,7 +72,7 @@ class DemoSystem:
     ) -> None:
         """Set the system up; nothing runs yet.
 
-        `name` goes before the topics and is the application id, logs go to `directory`, and `environ` may say how to
+        `name` goes before the topics and is the application id, logs go to `directory`, and `environ` may define how to
         log in to Kafka.
         """
         self.bootstrap_servers = bootstrap_servers
@@ -97,7 +97,7 @@ class DemoSystem:
 
     @property
     def url(self) -> str:
-        """Where the worker's pages are, without a slash at the end."""
+        """Return the address of the worker's pages, without a slash at the end."""
         return f"http://{HOST}:{self.web_port}"
 
     def topic(self, topic: Topic) -> str:
@@ -105,7 +105,7 @@ class DemoSystem:
         return f"{self.name}.{topic}"
 
     async def create_topics(self) -> None:
-        """Create the topics. Raises DemoFailed, or BrokerUnavailable with what the command said of the broker."""
+        """Create the topics. Raises DemoFailed, or BrokerUnavailable with the command's words about the broker."""
         code, text = await self._command("topics", "create")
         if code == BAD_CONFIGURATION:
             raise BrokerUnavailable(text.removeprefix("stockfreeze: "))
@@ -151,10 +151,10 @@ class DemoWorker:
                 while not await self._is_ready():  # noqa: ASYNC110 - another process sets no event of ours
                     await asyncio.sleep(0.1)
         except TimeoutError:
-            raise DemoFailed(self.told("the worker was not ready in time")) from None
+            raise DemoFailed(self.with_log("the worker was not ready in time")) from None
 
     async def progress(self) -> DemoProgress:
-        """What it has processed. Raises DemoFailed if it is gone, or if a partition of it has stopped for good."""
+        """Read what the worker has processed. Raises DemoFailed if it ended, or if a partition has halted."""
         _, health = await self._page("/health/ready")
         halted = [partition for partition in json.loads(health)["partitions"] if partition["state"] == "halted"]
         if halted:
@@ -170,7 +170,7 @@ class DemoWorker:
                     lag += int(sample.value)
         return DemoProgress(outcomes, lag)
 
-    def told(self, problem: str) -> str:
+    def with_log(self, problem: str) -> str:
         """A problem with the last lines of the worker's log."""
         lines = self._log.read_text(errors="replace").splitlines()[-LOG_LINES:]
         return "\n".join([f"{problem}; the last lines of its log:", *(line[:LOG_COLUMNS] for line in lines)])
@@ -184,7 +184,7 @@ class DemoWorker:
 
     async def _page(self, path: str) -> tuple[int, str]:
         if (code := self._process.poll()) is not None:
-            raise DemoFailed(self.told(f"the worker ended with {code}"))
+            raise DemoFailed(self.with_log(f"the worker ended with {code}"))
         return await asyncio.to_thread(_get, self._url + path)
 
 

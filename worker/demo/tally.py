@@ -1,4 +1,4 @@
-"""What the output topics have said so far: the numbers behind the demo's screen and its final judgement."""
+"""Counting what the output topics hold so far, for the demo's screen and its final judgement."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Tally:
         self.dead_letters: Counter[str] = Counter()
 
     def see(self, topic: Topic, value: bytes | None, headers: Iterable[tuple[str, bytes | None]]) -> None:
-        """Take one record. Raises KeyError or ValueError for one that is not as the schemas say."""
+        """Take one record. Raises KeyError or ValueError for one that does not fit the schemas."""
         if topic is Topic.DEAD_LETTERS:
             self.dead_letters[(dict(headers)["error-code"] or b"").decode()] += 1
             return

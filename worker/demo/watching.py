@@ -28,7 +28,7 @@ class Watch:
     async def run(self) -> None:
         """Read what comes.
 
-        Raises KafkaError, and KeyError or ValueError for a record that is not as the schemas say.
+        Raises KafkaError, and KeyError or ValueError for a record that does not fit the schemas.
         """
         while True:
             batches = await self._consumer.getmany(timeout_ms=POLL_MS)

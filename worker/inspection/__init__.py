@@ -1,1 +1,1 @@
-"""A running system, seen from outside: its cluster, topics, state, members and dead letters."""
+"""Reading a running system from outside: its cluster, topics, state, members and dead letters."""

@@ -1,6 +1,6 @@
-"""What the topics must be like, and what is wrong with those that are there.
+"""Deciding how the topics must be configured, and what is wrong with existing ones.
 
-Decisions only: `worker.inspection.cluster` asks and creates.
+`worker.inspection.cluster` sends the requests.
 
 Why these configurations:
 
@@ -22,7 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from schemas.topics import COMPACTED, INPUTS, KEPT_FOR_EVER, LARGE, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, KEPT_FOR_EVER, LARGE, LEDGER, RECORD_BYTES_MAX, Topic
 from worker.inspection.cluster import BROKER_DEFAULT, TopicSpec
 from worker.stream.config import EngineConfig
 from worker.stream.start.guards import ANOTHER_SYSTEM, BEGIN_ANEW
@@ -35,7 +35,7 @@ RETENTION_BYTES: Final = "retention.bytes"
 MESSAGE_BYTES: Final = "max.message.bytes"
 IN_SYNC: Final = "min.insync.replicas"
 BATCH_BYTES_MAX: Final = EngineConfig.produce_batch_bytes_max
-"""What the worker writes to a topic at once, but for records that are larger by themselves."""
+"""The largest batch that the worker writes, unless one record is larger."""
 REPUBLISHED: Final = (Topic.LEVELS, Topic.STATUS)
 """Outputs whose latest records follow from the state."""
 CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
@@ -43,7 +43,7 @@ CHECKED_CONFIGS: Final = (CLEANUP, RETENTION_MS, RETENTION_BYTES, MESSAGE_BYTES)
 
 @dataclass(frozen=True, slots=True)
 class TopicFacts:
-    """What is there of one topic; `partition_count` None: the topic is missing, or hidden from the user."""
+    """An existing topic; `partition_count` None: it is missing, or hidden from the user."""
 
     topic: Topic
     name: str
@@ -54,14 +54,14 @@ class TopicFacts:
 
 @dataclass(frozen=True, slots=True)
 class TopicReport:
-    """A topic and what is wrong with it, each a sentence that says what to do. Empty: all is well."""
+    """A topic and its problems, each a sentence with the way out. Empty: all is well."""
 
     facts: TopicFacts
     problems: Sequence[str]
 
 
 def spec_of(topic: Topic, name: str, partition_count: int, replication_factor: int) -> TopicSpec:
-    """How a topic is created."""
+    """Return how to create a topic."""
     configs = {MESSAGE_BYTES: str(message_bytes_of(topic))}
     if topic in COMPACTED:
         configs[CLEANUP] = "compact"
@@ -73,25 +73,21 @@ def spec_of(topic: Topic, name: str, partition_count: int, replication_factor: i
 
 
 def message_bytes_of(topic: Topic) -> int:
-    """The greatest record that the topic is created for."""
-    return INPUT_RECORD_BYTES_MAX if topic in INPUTS else RECORD_BYTES_MAX
+    """Return the size of the greatest record that the topic must take."""
+    return INPUT_RECORD_BYTES_MAX if topic in LEDGER.inputs else RECORD_BYTES_MAX
 
 
 def other_partition_counts(found: Mapping[str, int], wanted: int) -> dict[str, int]:
-    """The existing topics whose partition count is another one: they cannot be used, as every account would have
-    several places.
-    """
+    """Find the topics with another partition count; with those, an account would have several partitions."""
     return {name: count for name, count in sorted(found.items()) if count != wanted}
 
 
 class TopicsMissing(Exception):
-    """The topics of a system are not all there with one partition count; the message is one sentence that says what to
-    do.
-    """
+    """Topics of a system are missing, or differ in partition count; the message is one sentence with the way out."""
 
 
 def common_partition_count(names: Sequence[str], found: Mapping[str, int]) -> int:
-    """The partition count of a system's topics.
+    """Return the partition count of a system's topics.
 
     Raises TopicsMissing where one is missing, or has another count than the others.
     """
@@ -106,20 +102,18 @@ def common_partition_count(names: Sequence[str], found: Mapping[str, int]) -> in
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """Whether a system has worked already: which of state and journal have records, and whether its group has committed
-    offsets.
-    """
+    """Signs that a system has worked already: state or journal with records, or committed offsets of its group."""
 
     with_records: frozenset[Topic]
     has_offsets: bool
 
 
 BOOKS: Final = (Topic.STATE, Topic.MOVEMENTS)
-"""Neither is of use without the other."""
+"""State and journal; neither is of use without the other."""
 
 
 def refusal_to_create(missing: Mapping[Topic, str], used: Used) -> str | None:
-    """Why topics that are missing (their full names) must not be created, and the way out; None: they may be."""
+    """Explain why missing topics (their full names) must not be created, with the way out; None: they may be."""
     lost = [missing[topic] for topic in BOOKS if topic in missing]
     left = [topic for topic in BOOKS if topic in used.with_records and topic not in missing]
     if not lost or not (left or used.has_offsets):
@@ -134,14 +128,14 @@ def refusal_to_create(missing: Mapping[Topic, str], used: Used) -> str | None:
 
 
 def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]:
-    """What to do about topics that were created (their full names) beside a state that has records."""
+    """Advise on topics that were created (their full names) beside a state that has records."""
     if Topic.STATE not in used.with_records:
         return []
     advice = [
         f"{name} is empty now: if it was read before, stop all workers and run `stockfreeze topics accept {name} "
         "--from beginning`."
         for topic, name in created.items()
-        if topic in INPUTS
+        if topic in LEDGER.inputs
     ]
     if republished := [name for topic, name in created.items() if topic in REPUBLISHED]:
         advice.append(
@@ -151,7 +145,7 @@ def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]
     advice += [
         f"{name} is empty now: what it held is gone."
         for topic, name in created.items()
-        if topic not in (*INPUTS, *REPUBLISHED)
+        if topic not in (*LEDGER.inputs, *REPUBLISHED)
     ]
     return advice
 
@@ -159,7 +153,7 @@ def advice_after_creation(created: Mapping[Topic, str], used: Used) -> list[str]
 def spec_like(
     topic: Topic, name: str, partition_count: int, was: TopicSpec | None, replication_factor: int
 ) -> TopicSpec:
-    """How an output is created anew: with what was set for it, but for what would lose records.
+    """Return how to create an output again: with its configuration, but for settings that lose records.
 
     `was` None: it is not there any more; `replication_factor` is for that.
     """
@@ -193,7 +187,7 @@ def _problems(facts: TopicFacts, expected: int | None, recorded_counts: Mapping[
     if facts.is_hidden:
         return ["cannot be seen: grant this command's user the right Describe on it, then check again"]
     if facts.partition_count is None:
-        return ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
+        return ["missing: run `stockfreeze topics create`, and follow its advice on the new ones"]
     problems = []
     if facts.partition_count != expected:
         why = "the state was built with" if recorded_counts else "the other topics have"
@@ -212,7 +206,7 @@ _AFTERWARDS: Final = ", and run `stockfreeze verify`, as records may be lost alr
 
 
 def _way_out_of_count(topic: Topic, expected: int | None) -> str:
-    if topic in INPUTS:
+    if topic in LEDGER.inputs:
         return f"accounts would move; {ANOTHER_SYSTEM}"
     if topic in BOOKS:
         return f"where all inputs have {expected}, {BEGIN_ANEW}"
@@ -237,12 +231,12 @@ def _config_problems(topic: Topic, configs: Mapping[str, str]) -> list[str]:
             if configs.get(name, "-1") != "-1"
         ]
     bytes_max = int(configs.get(MESSAGE_BYTES, message_bytes_of(topic)))
-    if topic in INPUTS and bytes_max > INPUT_RECORD_BYTES_MAX:
+    if topic in LEDGER.inputs and bytes_max > INPUT_RECORD_BYTES_MAX:
         problems.append(
             f"{MESSAGE_BYTES} is {bytes_max}: a record of that size could not become a dead letter; "
             f"set it to {INPUT_RECORD_BYTES_MAX} or less"
         )
-    needed = RECORD_BYTES_MAX if topic in LARGE else 0 if topic in INPUTS else BATCH_BYTES_MAX
+    needed = RECORD_BYTES_MAX if topic in LARGE else 0 if topic in LEDGER.inputs else BATCH_BYTES_MAX
     if bytes_max < needed:
         problems.append(f"{MESSAGE_BYTES} is {bytes_max}, so its partitions would stop: set it to {needed} or more")
     return problems

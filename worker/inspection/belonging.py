@@ -1,8 +1,8 @@
-"""Whether the topics of a partition are those that its state knows, for commands: what lies today where the state says
-that something lay. The comparison itself is the engine's (`worker.stream.start.guards`).
+"""Checking for commands whether the topics of a partition are those that its state knows.
 
-A worker asks after its fence. Here nobody is fenced, so the state is read first, and what it says of the inputs is
-compared with what they hold later: offsets and records that were read once do not change.
+`worker.stream.start.guards` compares, for workers and commands alike. A worker fences others before it reads. A command
+does not, so it reads the state first and compares it with what the inputs hold later. That is safe, because records
+that were consumed do not change.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from worker.stream.state.positions import LastRecord
 
 @dataclass(frozen=True)
 class JournalSeen:
-    """What there is of the journal, as far as the state has it."""
+    """The journal as far as the state covers it."""
 
     bounds: Bounds
     last_offset: int | None
-    """Of the last record that the state has caused, -1: there is none; None: it was not looked for."""
+    """The offset of the last record that the state covers; -1: there is none; None: it was not looked for."""
 
 
 NO_OFFSETS: Final[Mapping[str, int]] = {}
@@ -32,7 +32,7 @@ NO_OFFSETS: Final[Mapping[str, int]] = {}
 
 @dataclass(frozen=True)
 class Belonging:
-    """Judges one partition. `ids` are those of the topics, as far as they are known."""
+    """Judges one partition. `ids`: the topics' ids, as far as they are known."""
 
     reader: TopicReader
     guards: Guards
@@ -40,27 +40,27 @@ class Belonging:
 
     async def breaches(
         self,
-        said: Restored,
+        engine: Restored,
         journal: JournalSeen,
         state_records: int | None = None,
         group_offsets: Mapping[str, int] = NO_OFFSETS,
     ) -> list[Breach]:
-        """What does not fit, of state, journal and inputs.
+        """Find what does not fit among state, journal and inputs.
 
-        `state_records`: how many records the state has, None: they were not counted.
+        `state_records`: how many records the state has; None: they were not counted.
         """
         bounds = {self.guards.journal: journal.bounds}
         records: dict[str, dict[int, LastRecord | None]] = {}
-        changed = said.known_topics.changed(self.ids)
+        changed = engine.known_topics.changed(self.ids)
         for topic in self.guards.inputs:
             seen = await self.reader.bounds(topic, self.guards.partition)
             bounds[topic], records[topic] = Bounds(seen.start, seen.stable_end), {}
-            if (position := said.positions.get(topic)) is not None:
-                anchor = said.known_topics.anchors.get(topic)
+            if (position := engine.positions.get(topic)) is not None:
+                anchor = engine.known_topics.anchors.get(topic)
                 for proof in proofs_of(position, anchor, is_changed=topic in changed):
                     is_there = bounds[topic].begin <= proof.offset < bounds[topic].end
                     records[topic][proof.offset] = await self._lying_at(topic, proof.offset) if is_there else None
-        has_end, beyond = _judged(said, journal)
+        has_end, beyond = _judged(engine, journal)
         found = Found(
             bounds=bounds,
             ids=self.ids,
@@ -70,7 +70,7 @@ class Belonging:
             state_records=state_records,
             group_offsets=group_offsets,
         )
-        return self.guards.breaches(said.checkpoint, said.known_topics, found)
+        return self.guards.breaches(engine.checkpoint, engine.known_topics, found)
 
     async def _lying_at(self, topic: str, offset: int) -> LastRecord | None:
         lying: list[InputRecord] = []
@@ -78,12 +78,12 @@ class Belonging:
         return LastRecord.of(lying[0]) if lying else None
 
 
-def _judged(said: Restored, journal: JournalSeen) -> tuple[bool, int | None]:
-    """Whether the journal has the last record that the state knows, and one that it does not know."""
+def _judged(engine: Restored, journal: JournalSeen) -> tuple[bool, int | None]:
+    """Return whether the journal has the last record that the state knows, and the offset of one beyond it."""
     last = journal.last_offset
-    if said.checkpoint is None or last is None:
+    if engine.checkpoint is None or last is None:
         return True, None
-    expected = said.checkpoint.journal
-    # What has expired is not missed.
+    expected = engine.checkpoint.journal
+    # An expired record is not missing.
     has_end = expected.last_offset <= max(last, journal.bounds.begin - 1)
     return has_end, last if last >= expected.next_offset else None

@@ -1,6 +1,4 @@
-"""What is asked of the cluster itself: which topics there are, how they are configured, to create and delete them, and
-what a group has committed, who is in it, and to delete it.
-"""
+"""Administering a Kafka cluster: its topics with their configurations, and its consumer groups."""
 
 from __future__ import annotations
 
@@ -40,15 +38,15 @@ GROUPS_ASKED_MAX = 100
 BROKER_DEFAULT = -1
 """The replication factor that stands for the brokers' own default."""
 OF_TOPIC = 1
-"""Where a configuration comes from, in the numbers of the protocol: set for this topic."""
+"""The protocol's number for a configuration that is set for the topic itself."""
 GROUP_UNKNOWN = 69
 GROUP_NOT_EMPTY = 68
-"""Numbers of errors that aiokafka does not know."""
+"""Error numbers that aiokafka has no class for."""
 COORDINATOR_MOVES = (GroupCoordinatorNotAvailableError, GroupLoadInProgressError, NotCoordinatorForGroupError)
 
 
 class ClusterError(Exception):
-    """The cluster refused what was asked; the message is one sentence."""
+    """The cluster rejected a request; the message is one sentence."""
 
 
 Answer = TypeVar("Answer")
@@ -76,18 +74,18 @@ class TopicSpec(NamedTuple):
 
 
 class Cluster:
-    """Asks one cluster. Made by `open_cluster`."""
+    """Sends requests to one cluster. Made by `open_cluster`."""
 
     def __init__(self, admin: AIOKafkaAdminClient, clock: Clock = Clock()) -> None:
         self._admin = admin
         self._clock = clock
 
     async def partition_counts(self) -> dict[str, int]:
-        """All topics and how many partitions they have. Asks for all of them: asking for one by name may create it."""
+        """Count the partitions of all topics. It asks for all, because a request for one by name may create it."""
         return {topic["topic"]: len(topic["partitions"]) for topic in await self._admin.describe_topics()}
 
     async def hidden(self, names: Iterable[str]) -> list[str]:
-        """Those of topics that are not among `partition_counts`, that the user may not describe."""
+        """Find those of `names` that the user may not describe; all are missing from `partition_counts`."""
         return await hidden_topics(self._admin, list(names))
 
     async def require_visible(self, names: Iterable[str]) -> None:
@@ -96,34 +94,34 @@ class Cluster:
             raise RightMissing(hidden_sentence(None, hidden))
 
     async def configs(self, topics: Iterable[str], names: Sequence[str]) -> dict[str, dict[str, str]]:
-        """The values of the configurations `names` of existing topics. What a broker does not tell is left out."""
+        """Read the configurations `names` of existing topics; those that a broker leaves out are left out."""
         wanted = dict.fromkeys(names, "")
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic, wanted) for topic in topics]
-        told: dict[str, dict[str, str]] = {}
+        values: dict[str, dict[str, str]] = {}
         for response in await self._admin.describe_configs(resources) if resources else []:
             for code, message, _, topic, entries in response.resources:
                 _raise_for_config(topic, code, message)
-                told[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
-        return told
+                values[topic] = {entry[0]: entry[1] for entry in entries if entry[0] in wanted and entry[1] is not None}
+        return values
 
     async def ids(self, topics: Sequence[str]) -> dict[str, bytes]:
-        """The ids of topics, without those that have none or are not there."""
+        """Read the ids of topics, without those that have none or do not exist."""
         found = await describe_topics(self._admin, topics)
         return {name: topic.topic_id for name, topic in found.items() if topic.topic_id is not None}
 
     async def as_created(self, topics: Sequence[str]) -> dict[str, TopicSpec]:
-        """What existing topics would be created as: with what is set for them, and not for the broker."""
+        """Read how to create existing topics again: with the configurations that are set for the topic itself."""
         described = {topic["topic"]: topic for topic in await self._admin.describe_topics() if topic["topic"] in topics}
         resources = [ConfigResource(ConfigResourceType.TOPIC, topic) for topic in described]
         configs: dict[str, dict[str, str]] = {}
         for response in await self._admin.describe_configs(resources) if resources else []:
-            is_told = response.API_VERSION > 0  # the first version does not say where a value comes from
+            has_source = response.API_VERSION > 0  # the first version leaves out where a value comes from
             for code, message, _, topic, entries in response.resources:
                 _raise_for_config(topic, code, message)
                 configs[topic] = {
                     name: value
                     for name, value, _, source, *_ in entries
-                    if is_told and source == OF_TOPIC and value is not None
+                    if has_source and source == OF_TOPIC and value is not None
                 }
         return {
             name: TopicSpec(
@@ -136,7 +134,7 @@ class Cluster:
         }
 
     async def delete(self, topics: Sequence[str]) -> None:
-        """Delete topics, with one request, and wait until they are gone; those that are not there are none to delete.
+        """Delete topics with one request, and wait until they are gone; topics that do not exist are ignored.
 
         Raises ClusterError.
         """
@@ -157,8 +155,8 @@ class Cluster:
     async def create(self, specs: Sequence[TopicSpec]) -> tuple[set[str], dict[str, int]]:
         """Create topics and wait until they can be written.
 
-        Returns those that somebody made meanwhile, and the partition counts of all of `specs`, from an answer in which
-        all were there: the next broker that is asked may not know them yet. Raises ClusterError.
+        Returns the topics that were created elsewhere meanwhile, and the partition counts of all `specs`. The counts
+        come from an answer that has all topics, because the next broker may not know them yet. Raises ClusterError.
         """
         if not specs:
             return set(), {}
@@ -174,12 +172,12 @@ class Cluster:
         return existed, await self._counts_once_led({spec.name for spec in specs})
 
     async def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """The offsets that a consumer group has committed, per topic and partition."""
+        """Read the offsets that a consumer group has committed, by topic and partition."""
         offsets = await self._of_group(group, "Describe", lambda: self._admin.list_consumer_group_offsets(group))
         return {(place.topic, place.partition): kept.offset for place, kept in offsets.items() if kept.offset >= 0}
 
     async def groups_of(self, topics: Collection[str]) -> list[str]:
-        """The groups that have committed offsets of any of these topics, of the first `GROUPS_ASKED_MAX` there are."""
+        """Find the groups that have committed offsets of these topics, among the first `GROUPS_ASKED_MAX` groups."""
         listed = sorted({group for group, *_ in await self._admin.list_consumer_groups()})
         return [
             group
@@ -188,9 +186,9 @@ class Cluster:
         ]
 
     async def members(self, group: str) -> list[GroupMember]:
-        """The members of a consumer group; none where the broker does not know it.
+        """Read the members of a consumer group; none: the broker does not know the group.
 
-        While it rebalances, nobody has anything: that is waited for, but not long.
+        Waits a little while the group rebalances, because no member has a partition then.
         """
         waiting_ends = self._clock.monotonic() + REBALANCE_SECONDS_MAX
         while True:
@@ -207,7 +205,7 @@ class Cluster:
         return state, list(members)
 
     async def delete_group(self, group: str) -> None:
-        """Delete a group with its offsets; there may be none. Raises ClusterError where it has members."""
+        """Delete a group with its offsets, if it exists. Raises ClusterError where it has members."""
 
         async def ask() -> int:
             node = await self._admin.find_coordinator(group)
@@ -221,13 +219,13 @@ class Cluster:
             raise ClusterError(f"group {group} has members again: stop all workers, and run this once more")
 
     async def _of_group(self, group: str, right: str, ask: Callable[[], Awaitable[Answer]]) -> Answer:
-        """Ask a group's coordinator, again while it moves. Raises RightMissing where `right` on the group is."""
+        """Ask a group's coordinator, again while it moves. Raises RightMissing without `right` on the group."""
         waiting_ends = self._clock.monotonic() + COORDINATOR_SECONDS_MAX
         while True:
             try:
                 return await ask()
             except COORDINATOR_MOVES as error:
-                # A fresh cluster answers so until its first group has made it create the topic of the offsets.
+                # A new cluster answers so until its first group makes it create the topic of offsets.
                 if self._clock.monotonic() > waiting_ends:
                     raise ClusterError(f"the coordinator of group {group} does not answer: {error}") from error
                 await asyncio.sleep(RETRY_SECONDS)

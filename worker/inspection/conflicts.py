@@ -52,7 +52,7 @@ async def first_of(reader: TopicReader, letter: DeadLetter, record: Record, topi
 
 
 def _identity(event: InputEvent) -> tuple[str, ...]:
-    """What two events of an account have in common that are the same; the last part is an id."""
+    """The identity that conflicting events of an account share; the last part is an id."""
     if isinstance(event, StockCounted):
         return event.origin, event.warehouse_id, str(event.part), event.snapshot_id
     return getattr(event, "order_id", ""), event.event_id

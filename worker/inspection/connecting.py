@@ -1,6 +1,6 @@
 """Starting a Kafka client within a bound, and saying why when it cannot be started.
 
-aiokafka tells the reason of a failed start (refused, wrong password, wrong certificate) to its log only and raises one
+aiokafka writes the reason of a failed start (refused, wrong password, wrong certificate) to its log only and raises one
 error for all of them, so the last complaint of its log goes into the sentence.
 """
 
@@ -29,7 +29,7 @@ class RightMissing(Exception):
 
 
 class Connecting(Protocol):
-    """What starts by connecting: an aiokafka consumer, producer or admin client."""
+    """A client that starts by connecting: an aiokafka consumer, producer or admin client."""
 
     async def start(self) -> None:
         """Connect."""

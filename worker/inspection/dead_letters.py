@@ -1,8 +1,9 @@
-"""Dead letters as an operator sees them: read back from their topic, sent again, or given up.
+"""Reading dead letters from their topic, sending them again, and giving them up.
 
-The same dead letter may stand in the topic several times, as a replay that is refused keeps the id: the last one
-counts. One that holds no order back is known to nobody but the topic, so a *mark* in its partition says that it is
-settled: a record without key and value, with its id in the header `settled` and how in `settled-as`.
+A dead letter may stand in the topic several times, because a replay that is refused keeps the id. The last one counts.
+The state knows only dead letters that hold an order back. For the others, the topic itself records that they are
+settled, with a *mark* in the same partition: a record without key and value, with the dead letter's id in the header
+`settled` and the outcome in `settled-as`.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class DeadLetterId:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises ValueError for what is no id."""
+        """Read an id. Raises ValueError where the text is none."""
         match = _ID.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is no dead letter's id: topic/partition/offset")
@@ -58,7 +59,7 @@ class DeadLetterId:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One dead letter without its value. `partition` and `offset` are its own place, `written_at` its own time in UTC.
+    """A dead letter without its value. `partition`, `offset` and `written_at` (UTC) are those of its own record.
 
     `order`: the account and the order that its value names, for one that may hold that order back (contract section 7).
     Whether it does is known from the state alone: a letter whose last code is `too_late` still holds its order back if
@@ -72,7 +73,7 @@ class DeadLetter:
     source_partition: int
     source_offset: int
     source_timestamp: str | None
-    """None: the record had none."""
+    """The record's own timestamp; None: it had none."""
     account_id: str | None
     order_id: str | None
     partition: int
@@ -80,16 +81,16 @@ class DeadLetter:
     written_at: str
     is_replay: bool
     settled: SettledAs | None = None
-    """What its mark says, if it has one."""
+    """The outcome in its mark; None: it has none."""
 
     @property
     def order(self) -> tuple[str, str] | None:
-        """Account and order, None without one."""
+        """Return account and order; None: it belongs to no order."""
         return None if self.account_id is None or self.order_id is None else (self.account_id, self.order_id)
 
 
 def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
-    """What a record of the topic says; None where it is not one that the worker wrote."""
+    """Decode a record of the topic; None: the worker did not write it."""
     # Of several with one name the first counts, as for the worker.
     headers = {name: (value or b"").decode(errors="replace") for name, value in reversed(record.headers)}
     try:
@@ -119,14 +120,14 @@ def read_dead_letter(record: Record, commands_topic: str) -> DeadLetter | None:
 
 
 class Mark(NamedTuple):
-    """A record of the topic that is no dead letter: one that settles another."""
+    """A record of the topic that settles a dead letter."""
 
     dead_letter_id: str
     settled: SettledAs
 
 
 def read_mark(record: Record) -> Mark | None:
-    """What a mark says; None where the record is none. A dead letter may have had such headers of its own."""
+    """Decode a mark; None: the record is none. An original record may have had headers of the same names."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in reversed(record.headers)}
     if SETTLED_HEADER not in headers or not headers.keys().isdisjoint(ERROR_HEADERS):
         return None
@@ -139,7 +140,7 @@ def read_mark(record: Record) -> Mark | None:
 async def read_dead_letters(
     reader: TopicReader, topic: str, partition: int, commands_topic: str
 ) -> dict[str, DeadLetter]:
-    """The latest of each id in a partition, in the order in which they were first written."""
+    """Read the latest dead letter of each id in a partition, in the order in which the ids first appeared."""
     found: dict[str, DeadLetter] = {}
 
     def take(records: Sequence[Record]) -> None:
@@ -176,12 +177,12 @@ async def read_records(reader: TopicReader, topic: str, letters: Sequence[DeadLe
 
 
 def own_headers(record: Record) -> list[tuple[str, bytes | None]]:
-    """The headers that the original record had."""
+    """Return the headers that the original record had."""
     return [(name, value) for name, value in record.headers if name not in ERROR_HEADERS and name != REPLAY_HEADER]
 
 
 class Place(NamedTuple):
-    """Where something lies that was sent."""
+    """The topic, partition and offset of a record that was sent."""
 
     topic: str
     partition: int
@@ -189,7 +190,7 @@ class Place(NamedTuple):
 
 
 class Sender:
-    """Sends dead letters again, or gives them up. Use as an async context manager; acknowledged by all copies."""
+    """Sends dead letters again, or gives them up, acknowledged by all copies. Use as an async context manager."""
 
     def __init__(self, client_options: Mapping[str, object], clock: Clock = Clock(), chance: Chance = Chance()) -> None:
         self._options = client_options
@@ -227,19 +228,19 @@ class Sender:
         try:
             return await self._send(topic, partition, record.key, record.value, headers)
         except MessageSizeTooLargeError:
-            # Its number in the sequence of the partition is lost, so this producer could send nothing more there.
+            # The producer has used a sequence number for it, so the broker would reject all that follows.
             await connecting.close(self._producer.stop())
             self._producer = self._new_producer()
             await connecting.start(self._producer, self._options)
             return None
 
     async def settle(self, dead_letter: DeadLetter, settled: SettledAs, dead_letters_topic: str) -> None:
-        """Mark a dead letter that holds no order back."""
+        """Write the mark of a dead letter that holds no order back."""
         headers = [(SETTLED_HEADER, dead_letter.id.encode()), (SETTLED_AS_HEADER, settled.encode())]
         await self._send(dead_letters_topic, dead_letter.partition, None, None, headers)
 
     async def discard(self, dead_letter: DeadLetter, order: tuple[str, str], commands_topic: str) -> Place:
-        """Say that a dead letter is given up, so that it does not hold its order back any longer."""
+        """Send the command that gives a dead letter up, so that it no longer holds its order back."""
         account_id, order_id = order
         command = DeadLetterDiscarded(
             event_id=f"discard-{self._chance.token()}",

@@ -1,4 +1,4 @@
-"""What became of what an operator sent: whether the worker has read it, and whether it was refused again."""
+"""Following what an operator sent: whether the worker has read it, and whether it was refused again."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from worker.inspection.dead_letters import Place, read_dead_letter
 from worker.inspection.topic_reader import Record, TopicReader
 
 LOOK_SECONDS = 0.2
-"""How often the group's positions are asked for while something sent is waited for."""
+"""The time between two looks at the group's offsets while waiting."""
 
 
 class Fate(NamedTuple):
-    """What became of something that was sent. `code`: with which it was refused again."""
+    """The outcome of a record that was sent. `code`: why it was refused again."""
 
     outcome: Literal["accepted", "refused", "not_read"]
     code: str | None = None
 
 
 class Follower:
-    """Finds out what became of what is sent: read by the worker, and refused again or not.
+    """Finds out whether the worker has read what is sent, and whether it refused it again.
 
-    Make it before anything is sent, with `begin`, so that it knows from where on to read the dead letters.
+    Call `begin` before anything is sent, so that it knows from where on to read the dead letters.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Follower:
             self._starts[partition] = (await self._reader.bounds(self._topic, partition)).stable_end
 
     async def fates(self, sent: Mapping[str, Place], wait_seconds: float) -> dict[str, Fate]:
-        """What became of what was sent, by dead letter's id, waiting at most so long for the worker."""
+        """Find the outcomes by the dead letters' ids, waiting at most `wait_seconds` for the worker."""
         passed = await self._wait(sent, wait_seconds)
         refused: dict[str, str] = {}
         for partition in sorted({sent[id_].partition for id_ in passed}):
@@ -66,7 +66,7 @@ class Follower:
         }
 
     async def _wait(self, sent: Mapping[str, Place], wait_seconds: float) -> set[str]:
-        """The ids of what the group has passed."""
+        """Wait until the group has passed all, and return the ids of those that it has passed."""
         until = self._clock.monotonic() + wait_seconds
         while True:
             offsets = await self._cluster.committed(self._group)
@@ -76,7 +76,7 @@ class Follower:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _refused(self, partition: int) -> dict[str, str]:
-        """The codes of the dead letters that were written since the begin, by id."""
+        """Read the codes of the dead letters that were written since `begin`, by id."""
         codes: dict[str, str] = {}
 
         def take(records: Sequence[Record]) -> None:
@@ -85,7 +85,7 @@ class Follower:
                 if letter is not None and letter.is_replay:
                     codes[letter.id] = letter.code
 
-        # To the very end: the offsets may be seen before the marker that lets the dead letters be read.
+        # Up to the end with open transactions: the group's offsets may appear before the marker of their transaction.
         end = (await self._reader.bounds(self._topic, partition)).end
         await self._reader.read(self._topic, partition, start=self._starts[partition], end=end, take=take)
         return codes

@@ -1,8 +1,8 @@
-"""How a worker is found: each joins its consumer group with the address of its pages, and the group tells who has which
-partition.
+"""Finding the worker that has a partition, and the address of its pages, through the consumer group.
 
-An address may be wrong for whoever reads it: that of a machine's own loopback, or one that another worker has by now.
-So each worker joins with a name of its own as well, and puts it into every answer.
+Each worker joins its group with that address. A reader may not be able to use it: it may be the loopback address of
+another machine, or belong to another worker by now. So each worker also joins with a name of its own, and puts the name
+into every answer.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from worker.inspection.cluster import Cluster, ClusterError, GroupMember, open_c
 from worker.inspection.connecting import BrokerUnreachable, RightMissing
 
 WORKER_HEADER = "Stockfreeze-Worker"
-"""Of every answer: the name of the worker that gave it."""
+"""The header of every answer with the name of the worker that gave it."""
 
 KNOWN_SECONDS = 2.0
-"""How long a worker goes by what the group said last."""
+"""How long a description of the group is reused."""
 DESCRIBE_SECONDS_MAX = 3.0
 
 
 class Contact(msgspec.Struct, omit_defaults=True):
-    """What a worker joins its group with: its name, and where its pages are.
+    """The data that a worker joins its group with: its name, and the address of its pages.
 
     `url` None: the pages listen on all addresses of their machine, so they are at the one that the broker sees.
     """
@@ -50,19 +50,19 @@ class Worker:
 
 
 def contact_data(worker: str, url: str | None, host: str, port: int) -> bytes:
-    """What a worker joins with whose pages listen on `host` and `port`; `url` goes before them."""
+    """Encode what a worker joins with. `url` overrides `host` and `port`, where its pages listen."""
     if url is None and not _is_any(host):
         url = url_of(host, port)
     return msgspec.json.encode(Contact(worker, port, None if url is None else url.rstrip("/")))
 
 
 def url_of(host: str, port: int) -> str:
-    """The address of pages."""
+    """Format the address of pages."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def worker_of(member: GroupMember, inputs: Sequence[str]) -> Worker:
-    """A member as a worker. One that joined without an address, or as something else, has none."""
+    """Read a member as a worker; one that joined with other data has no address."""
     try:
         contact = msgspec.json.decode(member.data, type=Contact) if member.data else None
     except msgspec.DecodeError:
@@ -73,12 +73,12 @@ def worker_of(member: GroupMember, inputs: Sequence[str]) -> Worker:
 
 
 async def workers_of(cluster: Cluster, group: str, inputs: Sequence[str]) -> list[Worker]:
-    """The workers of a group. Raises ClusterError or an error of Kafka where it cannot be described."""
+    """Find the workers of a group. Raises ClusterError or an error of Kafka where it cannot be described."""
     return [worker_of(member, inputs) for member in await cluster.members(group)]
 
 
 class GroupDirectory:
-    """Where the partitions of the other workers are, for a worker that is asked for one of them."""
+    """Finds the pages of other workers, for a worker that is asked for a partition of theirs."""
 
     def __init__(
         self, client_options: Mapping[str, object], group: str, inputs: Sequence[str], clock: Clock = Clock()
@@ -94,7 +94,7 @@ class GroupDirectory:
         self._lock = asyncio.Lock()
 
     async def url_of(self, partition: int) -> str | None:
-        """The pages of the worker that has a partition, None where they are not known. Takes some seconds at most."""
+        """Find the pages of the worker that has a partition; None: not known. Takes some seconds at most."""
         async with self._lock:
             now = self._clock.monotonic()
             if self._known_at is None or now - self._known_at > KNOWN_SECONDS:
@@ -103,7 +103,7 @@ class GroupDirectory:
         return next((worker.url for worker in self._workers if partition in worker.partitions), None)
 
     async def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         connection, self._connection, self._cluster = self._connection, AsyncExitStack(), None
         await connection.aclose()
 
@@ -115,7 +115,7 @@ class GroupDirectory:
                     self._cluster = await self._connection.enter_async_context(open_cluster(self._options))
                 self._workers = await workers_of(self._cluster, self._group, self._inputs)
         except (BrokerUnreachable, ClusterError, RightMissing, KafkaError, OSError, TimeoutError):
-            await self.close()  # whoever asked is told without an address
+            await self.close()  # the caller goes on without an address
 
 
 def _is_any(host: str) -> bool:

@@ -36,17 +36,17 @@ class StateUnreadable(Exception):
 
 @dataclass(slots=True)
 class StateAtOffset:
-    """The state of a partition at offset `end` of the state topic; `said`: what the engine's own records say."""
+    """The state of a partition at offset `end` of the state topic; `engine`: the engine's own records."""
 
     ledger: Ledger
     end: int
     records: int = 0
-    said: Restored = field(default_factory=Restored)
+    engine: Restored = field(default_factory=Restored)
 
     @property
     def cut(self) -> dict[str, int]:
         """The next offset of each source: see `cut_of`."""
-        return cut_of(self.said.positions)
+        return cut_of(self.engine.positions)
 
 
 def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
@@ -62,7 +62,7 @@ def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
 
 
 def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
-    """What makes the processors of a system."""
+    """Return the function that makes the processors of a system."""
     return lambda partition: PartitionProcessor(
         partition=partition, partition_count=partition_count, prefix=prefix, rules=rules
     )
@@ -87,7 +87,7 @@ async def read_state(reader: TopicReader, topic: str, partition: int, new_proces
         state.records += len(records)
 
     await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
-    processor.restored(state.said.stream_time_ms)
+    processor.restored(state.engine.stream_time_ms)
     return state
 
 
@@ -114,21 +114,21 @@ async def read_cut(reader: TopicReader, topic: str, partition: int, start: int) 
         raise _newer(f"{topic}/{partition}", error) from error
 
 
-async def read_said(reader: TopicReader, topic: str, partition: int) -> Restored:
-    """What the engine's own records of a partition's state say. Raises StateUnreadable."""
-    said = Restored()
+async def read_engine_state(reader: TopicReader, topic: str, partition: int) -> Restored:
+    """Read the engine's own records of a partition's state. Raises StateUnreadable."""
+    engine = Restored()
 
     def take(records: Sequence[Record]) -> None:
         for record in records:
             if record.key is not None and record.key.startswith(ENGINE_KEYS):
-                said.take(record.key, record.value)
+                engine.take(record.key, record.value)
 
     bounds = await reader.bounds(topic, partition)
     try:
         await reader.read(topic, partition, start=bounds.start, end=bounds.stable_end, take=take)
     except StateVersionError as error:
         raise _newer(f"{topic}/{partition}", error) from error
-    return said
+    return engine
 
 
 def _newer(place: str, error: StateVersionError) -> StateUnreadable:
@@ -142,6 +142,6 @@ def _take(record: Record, processor: PartitionProcessor, state: StateAtOffset) -
     if key is None:
         raise ValueError("a state record must have a key")
     if key.startswith(ENGINE_KEYS):
-        state.said.take(key, value)
+        state.engine.take(key, value)
     else:
         processor.restore(key, value)

@@ -1,9 +1,8 @@
-"""Reading a partition of a topic from one offset to another that is fixed beforehand, in bounded memory. For commands
-that judge or show topics.
+"""Reading a partition of a topic between two fixed offsets, in bounded memory, for commands.
 
-The engine restores its state by code of its own: it must fence first. Here nothing is written and nobody is fenced, so
-the end of a read is an offset asked for at the start. Three consumers, because a request for an end would wait behind
-the long poll of a consumer that fetches.
+The engine restores its state with code of its own, because it fences other workers first. Commands do not write, so
+they fix the end of a read when it begins. There are three consumers, because a request for an end offset would wait
+behind the long poll of a consumer that fetches.
 """
 
 from __future__ import annotations
@@ -26,23 +25,20 @@ from worker.stream.rights import missing_right
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
 FETCH_WAIT_MS = 10
-"""How long a fetch waits at the broker, and a read for the answer: a read to a fixed end has nothing to wait for but
-transactions that are open before it, and what follows on the connection would wait behind the fetch.
+"""How long a fetch waits at the broker, and a read for the answer.
+
+Short, because later requests on the connection wait behind the fetch. Only open transactions can delay a fixed end.
 """
 
 STALL_SECONDS_MAX = 45.0
-"""Longer than a broker needs to abort the transaction of a killed worker (its time-out and the broker's own check, 10 s
-each).
-"""
+"""Longer than a broker takes to abort the transaction of a killed worker: its time-out and the check, 10 s each."""
 
 EMPTY_ANSWERS_AT_END = 3
 EMPTY_SECONDS_AT_END = 2.0
-"""A broker that throttles its clients answers empty too, so only several answers over some time say that there is no
-more.
-"""
+"""A read ends early only after several empty answers over some time, because a throttling broker answers empty too."""
 
 Record = InputRecord
-"""Inputs and outputs are read alike."""
+"""A record as it is read, of an input or an output."""
 
 TakeRecords = Callable[[Sequence[Record]], object]
 
@@ -52,9 +48,7 @@ class ReadStalled(Exception):
 
 
 class PartitionBounds(NamedTuple):
-    """Offsets of a partition: of the first record kept, the end of what is committed, and the end of all (open
-    transactions included).
-    """
+    """Offsets of a partition: its first record, the end of what is committed, and the end with open transactions."""
 
     start: int
     stable_end: int
@@ -62,14 +56,14 @@ class PartitionBounds(NamedTuple):
 
 
 class ReadProgress(Protocol):
-    """Is told how far a read is, after every chunk."""
+    """Called after every chunk of a read."""
 
     def __call__(self, topic: str, partition: int, start: int, position: int, end: int) -> None:
-        """Take the offsets of the read and where it is."""
+        """Take the read's offsets and its position. Must not block."""
 
 
 def ignore_progress(topic: str, partition: int, start: int, position: int, end: int) -> None:
-    """Progress that nobody watches."""
+    """Progress that is not shown."""
 
 
 class TopicReader:
@@ -102,11 +96,11 @@ class TopicReader:
         await self._close()
 
     async def bounds(self, topic: str, partition: int) -> PartitionBounds:
-        """The offsets of a partition as they are now."""
+        """Ask for the offsets of a partition as they are now."""
         _, stable, uncommitted = self._clients
         place = TopicPartition(topic, partition)
         starts = await uncommitted.beginning_offsets([place])
-        # The committed end first: asked for second it could lie beyond the other.
+        # The committed end comes first. Asked for second, it could lie beyond the other end.
         stable_ends = await stable.end_offsets([place])
         ends = await uncommitted.end_offsets([place])
         return PartitionBounds(starts[place], stable_ends[place], ends[place])
@@ -141,7 +135,7 @@ class TopicReader:
             if (polled_at := reader.last_poll_timestamp(place)) != answered_at:
                 answered_at = polled_at
                 stable_end = reader.last_stable_offset(place)
-                # All is committed and yet there is nothing more: compaction removed the last records before the end.
+                # Everything is committed, but no record comes: compaction removed the last ones before the end.
                 empty_answers = empty_answers + 1 if stable_end is not None and stable_end >= end else 0
             waited = self._clock.monotonic() - moved_at
             if empty_answers >= EMPTY_ANSWERS_AT_END and waited > EMPTY_SECONDS_AT_END:

@@ -1,7 +1,7 @@
 """The log: one JSON object a line for machines, or readable lines on a terminal. It goes to stderr.
 
 Our own messages and those of the libraries pass through the same renderer; what a message is about stands in named
-fields (structlog's, or `extra` of the standard library's loggers).
+fields (structlog's, or `extra` of the standard library's loggers). A line of an engine has its role.
 """
 
 from __future__ import annotations
@@ -12,18 +12,20 @@ from typing import IO, Literal, assert_never
 
 import orjson
 import structlog
-from structlog.typing import EventDict, Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from worker.stream.kafka.client_log import current_engine
 
 LogFormat = Literal["auto", "json", "console"]
 
 _QUIET = ("aiohttp", "aiokafka", "faust", "mode")
-"""What these libraries tell below a warning is about themselves."""
+"""What these libraries log below a warning is about themselves."""
 
 
 def configure_logging(log_format: LogFormat, log_level: str, *, stream: IO[str] | None = None) -> None:
     """Send everything that is logged in this process to the stream (stderr) in one format, from this level up."""
     stream = sys.stderr if stream is None else stream
-    shared: list[Processor] = [structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level]
+    shared: list[Processor] = [structlog.stdlib.add_logger_name, structlog.stdlib.add_log_level, _add_role]
     handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -45,6 +47,14 @@ def configure_logging(log_format: LogFormat, log_level: str, *, stream: IO[str] 
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def _add_role(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Name the role whose engine logs, because a process may have several."""
+    role = current_engine()
+    if role is not None:
+        event.setdefault("role", role)
+    return event
 
 
 def _renderers(log_format: LogFormat, stream: IO[str]) -> list[Processor]:

@@ -15,7 +15,7 @@ from schemas.decoding import Decoded
 from schemas.decoding import Refused as NotDecoded
 from schemas.inputs import StockEvent
 from schemas.sentences import quoted
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.ledger import Effect, Ledger
 from worker.domain.outbox import Record
@@ -78,7 +78,7 @@ class PartitionProcessor:
         self._partition = partition
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
-        self._inputs = {prefix + topic: topic for topic in INPUTS}
+        self._inputs = {prefix + topic: topic for topic in LEDGER.inputs}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
         self.refusals: dict[str | None, Refusals] = {}

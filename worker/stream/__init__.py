@@ -11,7 +11,7 @@ from worker.stream.errors import NotAssigned
 from worker.stream.observer import BatchReport, Observer
 from worker.stream.processor import Outcome, Processor, StateVersionError
 from worker.stream.records import Headers, InputRecord, OutputRecord
-from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
+from worker.stream.status import EngineState, EngineStatus, PartitionState, PartitionStatus, RestoreProgress
 
 if TYPE_CHECKING:
     from worker.stream.engine import Engine
@@ -20,6 +20,7 @@ __all__ = [
     "BatchReport",
     "Engine",
     "EngineConfig",
+    "EngineState",
     "EngineStatus",
     "Headers",
     "InputRecord",

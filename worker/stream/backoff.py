@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Final
 
 from worker.stream.config import EngineConfig
-from worker.stream.errors import Cause
+from worker.stream.errors import RestartCause
 
 RUN_MS_LONG: Final = 30_000
 """A task that ran this long did work, even if it had nothing to commit. Its failure is the first of a new series."""
 DOUBLINGS_MAX: Final = 10
-OWNER_MAY_BE_ANOTHER: Final = (Cause.FENCED, Cause.LOST, Cause.BREACH)
+OWNER_MAY_BE_ANOTHER: Final = (RestartCause.FENCED, RestartCause.LOST, RestartCause.BREACH)
 """After these another worker may own the partition. A restart would fence it, so it waits for the group's decision."""
 
 
@@ -28,7 +28,7 @@ class Backoff:
         """Begin a new series: a transaction was committed."""
         self._failures = 0
 
-    def wait_ms(self, cause: Cause, ran_ms: float) -> int:
+    def wait_ms(self, cause: RestartCause, ran_ms: float) -> int:
         """Count a failure and return the pause after it. `ran_ms` is how long the task was reading, 0 if it was not."""
         if ran_ms > RUN_MS_LONG:
             self._failures = 0

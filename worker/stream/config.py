@@ -1,4 +1,4 @@
-"""What the engine is told: names, bounds and time-outs. Every default was found by experiment on Apache Kafka 4.1.
+"""The settings of an engine: names, bounds and time-outs. Every default was found by experiment on Apache Kafka 4.1.
 
 The bounds depend on each other, so they stand together: a step ends before the broker gives the transaction up, and a
 revocation ends before the group gives the member up.
@@ -16,6 +16,8 @@ MEBIBYTE = 1 << 20
 class EngineConfig:
     """Immutable settings of one engine. Topic names are full names, prefix included."""
 
+    name: str = ""
+    """What log lines call this engine, because a process may have several; empty: nothing."""
     app_id: str
     """Group id, and what transactional ids begin with."""
     client: Mapping[str, object]
@@ -29,7 +31,7 @@ class EngineConfig:
     """Static membership: only for names that are stable and unique, such as a StatefulSet's."""
 
     member_data: bytes = b""
-    """What whoever describes the group is told of this member."""
+    """What the group's description shows of this member."""
 
     breaker_bad_max: int = 500
     """So many dead-lettered records among the last `breaker_window` stop the partition; 0: none ever do."""
@@ -52,7 +54,7 @@ class EngineConfig:
     fetch_wait_ms_max: int = 100
     fetch_partition_bytes_max: int = MEBIBYTE
     produce_batch_bytes_max: int = MEBIBYTE
-    """What a topic takes unless it is told otherwise (`max.message.bytes`). One record may be more."""
+    """What a topic takes by default (`max.message.bytes`). One record may be more."""
     request_timeout_ms: int = 5000
     metadata_age_ms_max: int = 5000
     retry_backoff_ms: int = 10

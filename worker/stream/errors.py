@@ -27,7 +27,7 @@ DEFECTS = (NameError, AttributeError, TypeError, LookupError)
 """Errors that no broker can cause. Every other error of the client may be caused by a broker."""
 
 
-class Cause(StrEnum):
+class RestartCause(StrEnum):
     """Why a partition starts again, for logs, metrics and the pause before it. No cause proves what was committed.
 
     All of them are treated alike (`worker.stream.task.PartitionTask`). The task throws away its producer and its state,
@@ -50,7 +50,7 @@ class Cause(StrEnum):
     """A broker answered with another error, or cannot be reached."""
 
 
-CAUSES = tuple(cause.value for cause in Cause)
+CAUSES = tuple(cause.value for cause in RestartCause)
 
 
 class NotAssigned(Exception):
@@ -141,19 +141,19 @@ async def bounded(step: Awaitable[T], ms_max: int, what: str) -> T:
         raise StepTimeout(f"{what} did not end within {ms_max} ms") from error
 
 
-def cause_of(error: BaseException) -> Cause:
+def cause_of(error: BaseException) -> RestartCause:
     """The cause of a restart after `error`."""
     if isinstance(error, ProducerFenced | StateTaken):
-        return Cause.FENCED
+        return RestartCause.FENCED
     if isinstance(error, StepTimeout):
-        return Cause.TIMEOUT
+        return RestartCause.TIMEOUT
     if isinstance(error, OffsetLost):
-        return Cause.LOST
+        return RestartCause.LOST
     if isinstance(error, Breached):
-        return Cause.BREACH
+        return RestartCause.BREACH
     if isinstance(error, DEFECTS):
-        return Cause.DEFECT
-    return Cause.BROKER
+        return RestartCause.DEFECT
+    return RestartCause.BROKER
 
 
 def sentence_of(

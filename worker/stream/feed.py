@@ -28,7 +28,7 @@ NOTHING = TopicPartition("nothing", -1)
 """A partition that does not exist. A request for it only shows the client that its reader is alive."""
 
 
-class Lane(NamedTuple):
+class Inlet(NamedTuple):
     """Where the records of one partition go: its merge, and the task to wake."""
 
     merge: Merge
@@ -38,12 +38,12 @@ class Lane(NamedTuple):
 
 
 class Feed:
-    """Takes records from the consumer and puts each into the lane of its partition."""
+    """Takes records from the consumer and puts each into the inlet of its partition."""
 
     def __init__(self, config: EngineConfig, consumer: Consumer) -> None:
         self._config = config
         self._consumer = consumer
-        self._lanes: dict[int, Lane] = {}
+        self._inlets: dict[int, Inlet] = {}
 
     def hold(self, sources: Iterable[TopicPartition]) -> None:
         """Fetch nothing of newly assigned partitions until they are opened."""
@@ -52,9 +52,9 @@ class Feed:
             # With a position, the client does not ask for a committed offset.
             self._consumer.seek(source, 0)
 
-    def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
+    def open(self, partition: int, inlet: Inlet, offsets: Mapping[str, int]) -> None:
         """Begin to read a partition at `offsets`."""
-        self._lanes[partition] = lane
+        self._inlets[partition] = inlet
         for topic in self._config.inputs:
             source = TopicPartition(topic, partition)
             self._consumer.seek(source, offsets[topic])
@@ -62,7 +62,7 @@ class Feed:
 
     def close(self, partition: int) -> None:
         """Stop reading a partition."""
-        if self._lanes.pop(partition, None) is None:
+        if self._inlets.pop(partition, None) is None:
             return
         assigned = self._consumer.assignment()
         for topic in self._config.inputs:
@@ -72,22 +72,22 @@ class Feed:
 
     async def observe(self, partition: int) -> None:
         """Pass to the partition's merge what the client knows of each input now."""
-        lane = self._lanes.get(partition)
-        if lane is None:
+        inlet = self._inlets.get(partition)
+        if inlet is None:
             return
         for topic in self._config.inputs:
-            lane.merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
+            inlet.merge.observe(topic, await self._reading(TopicPartition(topic, partition)))
 
     async def lags(self, partition: int) -> dict[str, int]:
         """How many records of each input are neither processed nor in the current batch."""
-        lane = self._lanes.get(partition)
-        if lane is None or TopicPartition(self._config.inputs[0], partition) not in self._consumer.assignment():
+        inlet = self._inlets.get(partition)
+        if inlet is None or TopicPartition(self._config.inputs[0], partition) not in self._consumer.assignment():
             return {}
         lags = {}
         for topic in self._config.inputs:
             reading = await self._reading(TopicPartition(topic, partition))
             unread = 0 if reading.stable_offset is None else max(0, reading.stable_offset - reading.position)
-            lags[topic] = unread + lane.merge.records_of(topic)
+            lags[topic] = unread + inlet.merge.records_of(topic)
         return lags
 
     async def ends(self, partition: int) -> dict[str, int]:
@@ -101,16 +101,16 @@ class Feed:
         """When the latest fetch answer of an open partition came, by the client's clock; None if there is none."""
         answers = [
             self._consumer.last_poll_timestamp(TopicPartition(topic, partition))
-            for partition in self._lanes
+            for partition in self._inlets
             for topic in self._config.inputs
         ]
         return max((answer for answer in answers if answer is not None), default=None)
 
     async def poll(self) -> None:
-        """Wait a short while for records, and put them into their lanes.
+        """Wait a short while for records, and put them into their inlets.
 
         Raises errors of the group or the broker, and then reads no partition any more. An offset out of range or a
-        corrupt batch concerns one partition, so only its lane is informed.
+        corrupt batch concerns one partition, so only its inlet is informed.
         """
         wanted, crowded = self._wanted()
         try:
@@ -120,39 +120,39 @@ class Feed:
             )
         except OffsetOutOfRangeError as error:
             for source, offset in error.args[0].items():
-                lane = self._lanes.get(source.partition)
-                if lane is not None:
-                    self._lose(source, lane, offset, error)
+                inlet = self._inlets.get(source.partition)
+                if inlet is not None:
+                    self._lose(source, inlet, offset, error)
             return
         except NoOffsetForPartitionError:
             return  # Asked for before the assignment was held; it has a position by now.
         except Exception:
             # The client has dropped records that it took out before the error, and its positions are behind them.
-            self._lanes.clear()
+            self._inlets.clear()
             raise
         for source, records in batches.items():
-            lane = self._lanes.get(source.partition)
-            if lane is None:
+            inlet = self._inlets.get(source.partition)
+            if inlet is None:
                 continue
             if type(records[-1]) is Unreadable:
                 unreadable = records.pop()
-                self._lose(source, lane, unreadable.offset, unreadable.error)
-            lane.merge.put(source.topic, records)
-            lane.wake.set()
+                self._lose(source, inlet, unreadable.offset, unreadable.error)
+            inlet.merge.put(source.topic, records)
+            inlet.wake.set()
 
-    def _lose(self, source: TopicPartition, lane: Lane, offset: int, error: Exception) -> None:
+    def _lose(self, source: TopicPartition, inlet: Inlet, offset: int, error: Exception) -> None:
         self._consumer.pause(source)  # otherwise each poll would ask for the same offset again
-        lane.lost(source.topic, offset, error)
+        inlet.lost(source.topic, offset, error)
 
     def _wanted(self) -> tuple[list[TopicPartition], bool]:
         """The inputs to ask for (empty: all), and whether some are left out because their buffers are full."""
         wanted = []
         crowded = False
-        for partition, lane in self._lanes.items():
+        for partition, inlet in self._inlets.items():
             for topic in self._config.inputs:
                 if (
-                    lane.merge.records_of(topic) < self._config.buffer_records_max
-                    and lane.merge.bytes_of(topic) < self._config.buffer_bytes_max
+                    inlet.merge.records_of(topic) < self._config.buffer_records_max
+                    and inlet.merge.bytes_of(topic) < self._config.buffer_bytes_max
                 ):
                     wanted.append(TopicPartition(topic, partition))
                 else:

@@ -8,12 +8,15 @@ partitions in any order, but for one partition they are called in the order in w
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from worker.stream.processor import Outcome, Processor
 
+P_co = TypeVar("P_co", bound=Processor, covariant=True)
+P_contra = TypeVar("P_contra", bound=Processor, contravariant=True)
 
-class BatchReport(NamedTuple):
+
+class BatchReport(NamedTuple, Generic[P_co]):
     """One committed transaction of a partition."""
 
     partition: int
@@ -26,7 +29,7 @@ class BatchReport(NamedTuple):
     """From the begin of the transaction to the answer to its commit, processing included."""
     outputs: int
     """How many records were written, the state's included."""
-    processor: Processor
+    processor: P_co
     """The processor of the partition, for what it counted itself. It must only be read, and not kept."""
 
 
@@ -42,8 +45,8 @@ class PartitionObserver(Protocol):
     def task_restarted(self, partition: int, cause: str) -> None:
         """A task lost its producer and its state, and will start again after a pause.
 
-        `cause` is the value of a `worker.stream.errors.Cause`. Called once per failure, before the pause. The task may
-        be stopped during the pause, so a start need not follow.
+        `cause` is the value of a `worker.stream.errors.RestartCause`. Called once per failure, before the pause. The
+        task may be stopped during the pause, so a start need not follow.
         """
 
     def partition_halted(self, partition: int, reason: str) -> None:
@@ -57,10 +60,10 @@ class PartitionObserver(Protocol):
         """
 
 
-class Observer(PartitionObserver, Protocol):
+class Observer(PartitionObserver, Protocol[P_contra]):
     """Is informed of everything that an engine counts."""
 
-    def batch_committed(self, report: BatchReport) -> None:
+    def batch_committed(self, report: BatchReport[P_contra]) -> None:
         """A transaction was committed. Called once per transaction, after the answer to its commit.
 
         It is not called for a transaction whose commit was not answered, although that one may have succeeded.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 from worker.stream.records import InputRecord, Output
 
@@ -141,6 +141,10 @@ class Processor(RestorableState, Protocol):
         each part before it asks for the next one, so a part may be reused. An exception halts the partition.
         """
         ...
+
+
+P = TypeVar("P", bound=Processor)
+"""The processor that an engine hosts: its parts hand it on with its own type."""
 
 
 class StateVersionError(Exception):

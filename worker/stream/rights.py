@@ -43,7 +43,7 @@ def hidden_sentence(user: object, hidden: Sequence[str]) -> str:
     """The sentence on topics that `user` may not describe."""
     return (
         f"{user_text(user)} lacks the right Describe on {_some(hidden, 'topic')}, so it is not known whether "
-        f"{'it exists' if len(hidden) == 1 else 'they exist'}: grant what the README lists under Rights"
+        f"{'it exists' if len(hidden) == 1 else 'they exist'}: grant what docs/rights.md lists"
     )
 
 
@@ -69,7 +69,7 @@ def missing_right(
         case _:
             # A user who may write to any topic may also use an idempotent producer.
             lacks = "Write on the topics that are to be written"
-    return f"{user_text(user)} lacks the right {lacks}: grant what the README lists under Rights"
+    return f"{user_text(user)} lacks the right {lacks}: grant what docs/rights.md lists"
 
 
 def right_of_worker(config: EngineConfig) -> Callable[[str], str]:

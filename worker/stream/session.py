@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Collection, Iterable
+from typing import Generic
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
@@ -17,6 +18,7 @@ from worker.stream.clients import Consumer
 from worker.stream.errors import NotReady, bounded
 from worker.stream.feed import Feed
 from worker.stream.kafka.assignor import assignor_with
+from worker.stream.processor import P
 from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.status import PartitionState
@@ -47,11 +49,15 @@ def pair_topics(assigned: Iterable[TopicPartition], inputs: Collection[str]) -> 
     return paired, unpaired
 
 
-class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has no types
+class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # aiokafka has no types
     """One membership in the group. `halted` outlives it, because a halted partition stays halted in this process."""
 
     def __init__(
-        self, surroundings: Surroundings, check: TopicCheck, topics: TopicsSeen, halted: dict[int, PartitionTask]
+        self,
+        surroundings: Surroundings[P],
+        check: TopicCheck,
+        topics: TopicsSeen,
+        halted: dict[int, PartitionTask[P]],
     ) -> None:
         config = surroundings.config
         self._surroundings = surroundings
@@ -85,7 +91,7 @@ class Session(ConsumerRebalanceListener):  # type: ignore[misc] # aiokafka has n
         self._rebalances: deque[float] = deque(maxlen=DUPLICATE_REBALANCES)
         self._began_at = self._clock.monotonic()
         self._answer: tuple[int | None, float] = (None, self._began_at)
-        self.tasks: dict[int, PartitionTask] = {}
+        self.tasks: dict[int, PartitionTask[P]] = {}
         self.joined = False
         self._closed = False
 

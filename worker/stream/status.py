@@ -1,7 +1,7 @@
 """The engine's status for health, metrics and logs: the state of each partition, and whether the worker is ready.
 
 `PartitionState` is also the state machine of `worker.stream.task.PartitionTask`, which changes it through
-`PARTITION_TRANSITIONS`.
+`PARTITION_TRANSITIONS`. `EngineState` is that of `worker.stream.engine.Engine`, with `ENGINE_TRANSITIONS`.
 """
 
 from __future__ import annotations
@@ -86,6 +86,51 @@ class PartitionStatus:
     """The latest restore, finished or not."""
 
 
+class EngineState(StrEnum):
+    """Where an engine is, from its making to its end.
+
+        NEW ──► CHECKING ──► IN_SESSION ──► LEAVING
+         │        │    ▲                       │
+         │        ▼    │                       │
+         │      BACKING_OFF ◄──────────────────┘
+         │
+         │      from each of these four: ──► STOPPING
+         │                                      │
+         └────────────────► ENDED ◄─────────────┘
+
+    A defect of the engine itself ends it from CHECKING, LEAVING and BACKING_OFF, too.
+    """
+
+    NEW = "new"
+    """Made, and not yet run."""
+    CHECKING = "checking"
+    """Connects, and looks at the topics before it joins the group."""
+    IN_SESSION = "in_session"
+    """Joins the group, or is in it: `EngineStatus.joined` is the difference."""
+    LEAVING = "leaving"
+    """The session failed: its partitions stop, and the group is left."""
+    BACKING_OFF = "backing_off"
+    """Waits before the next attempt; `EngineStatus.problem` is why."""
+    STOPPING = "stopping"
+    """It was asked to stop: batches in hand end or are aborted, and the group is left."""
+    ENDED = "ended"
+    """It runs no more, and never again."""
+
+
+ENGINE_TRANSITIONS: Final[Mapping[EngineState, frozenset[EngineState]]] = {
+    EngineState.NEW: frozenset({EngineState.CHECKING, EngineState.ENDED}),
+    EngineState.CHECKING: frozenset(
+        {EngineState.IN_SESSION, EngineState.BACKING_OFF, EngineState.STOPPING, EngineState.ENDED}
+    ),
+    EngineState.IN_SESSION: frozenset({EngineState.LEAVING, EngineState.STOPPING}),
+    EngineState.LEAVING: frozenset({EngineState.BACKING_OFF, EngineState.STOPPING, EngineState.ENDED}),
+    EngineState.BACKING_OFF: frozenset({EngineState.CHECKING, EngineState.STOPPING, EngineState.ENDED}),
+    EngineState.STOPPING: frozenset({EngineState.ENDED}),
+    EngineState.ENDED: frozenset(),
+}
+"""The drawing above, as a table: the engine enters no state that is not in it."""
+
+
 @dataclass(frozen=True)
 class EngineStatus:
     """The status of the engine as a whole."""
@@ -95,6 +140,7 @@ class EngineStatus:
     problem: str | None
     """What keeps the whole worker from processing, as a sentence; None if nothing does."""
     partitions: Mapping[int, PartitionStatus]
+    state: EngineState = EngineState.IN_SESSION
 
     @property
     def ready(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Generic
 
 from aiokafka.errors import KafkaError
 
@@ -13,7 +14,7 @@ from worker.stream.errors import sentence_of
 from worker.stream.kafka.client_log import ClientLog, RateLimit
 from worker.stream.kafka.reaper import Reaper
 from worker.stream.observer import Observer
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.rights import missing_right, right_of_worker
 from worker.stream.state.memory import Memory
 
@@ -22,19 +23,19 @@ DETAIL_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Surroundings(Generic[P]):
     """What sessions, tasks and starts share, in one argument."""
 
     config: EngineConfig
-    processors: Callable[[int, int], Processor]
+    processors: Callable[[int, int], P]
     """Makes an empty processor from a partition and the partition count."""
-    observer: Observer
+    observer: Observer[P]
     clock: Clock
     chance: Chance
     reaper: Reaper
     client_log: ClientLog
     complaints: RateLimit
-    memories: dict[int, Memory] = field(default_factory=dict)
+    memories: dict[int, Memory[P]] = field(default_factory=dict)
     """By partition: the states of revoked partitions, until the group has assigned them again."""
 
     def explain(self, error: BaseException) -> str:

@@ -1,8 +1,8 @@
 """The task of one partition: fence earlier producers, restore the state, then process batch after batch.
 
 Each batch is one transaction. After any error of the broker the task throws away its producer and its state, and starts
-again, because only the state topic proves what was committed. `worker.stream.errors.Cause` lists these errors, a fenced
-producer among them. An error of the processor halts the partition.
+again, because only the state topic proves what was committed. `worker.stream.errors.RestartCause` lists these errors, a
+fenced producer among them. An error of the processor halts the partition.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
 from worker.stream.backoff import Backoff
 from worker.stream.errors import Breached, Halt, Loss, NotAssigned, OffsetLost, StateTaken, StepTimeout, cause_of
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.merge import Merge
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.start.partition_start import PartitionStart, Standing
 from worker.stream.state.input_progress import InputProgress
@@ -44,12 +44,12 @@ EXPECTED = (KafkaError, StepTimeout, OffsetLost, Breached, StateTaken)
 NO_IDS: Final[Mapping[str, bytes]] = {}
 
 
-class PartitionTask:
+class PartitionTask(Generic[P]):
     """Processes one partition from `start` to `stop`."""
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        surroundings: Surroundings[P],
         feed: Feed,
         partition: int,
         partition_count: int,
@@ -66,7 +66,7 @@ class PartitionTask:
 
         self.state = PartitionState.STARTING
         self.reason: str | None = None
-        self.processor: Processor
+        self.processor: P
         """It holds the state. The attribute is unset before the first restore."""
         self.restore_progress: RestoreProgress | None = None
         self.lags: dict[str, int] = {}
@@ -114,7 +114,7 @@ class PartitionTask:
         running.cancel()
         await asyncio.wait({running}, timeout=2 * self._config.abort_ms_max / 1000)
 
-    async def read(self, look: Callable[[Processor], T]) -> T:
+    async def read(self, look: Callable[[P], T]) -> T:
         """Return what `look` makes of the committed state. Raises NotAssigned unless the partition runs."""
         async with self._between:
             if self.state is not PartitionState.RUNNING:
@@ -211,7 +211,7 @@ class PartitionTask:
             self._feed.close(self.partition)
             await writer.discard()
 
-    async def _start(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+    async def _start(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
         """Fence, restore, and find the next offsets. Raises Halt if state and topics do not fit twice in a row."""
         start = PartitionStart(self._surroundings, self.partition, self._partition_count, self._ids, self._progressed)
         await start.fence(writer)
@@ -248,7 +248,7 @@ class PartitionTask:
         next_offsets = progress.next_offsets()
         offsets = {topic: next_offsets[topic] for topic in self._config.inputs}
         self._offsets = offsets
-        self._feed.open(self.partition, Lane(merge, self._wake, self._lose), offsets)
+        self._feed.open(self.partition, Inlet(merge, self._wake, self._lose), offsets)
         self._enter(PartitionState.RUNNING)
         self._moved_at = self._ran_at = self._clock.monotonic()
         log.info("partition running", extra={"partition": self.partition, "offsets": offsets})
@@ -367,7 +367,7 @@ class PartitionTask:
         self._surroundings.observer.partition_halted(self.partition, self.reason)
 
     async def _back_off(self, error: Exception) -> None:
-        """Report why the partition starts again, and wait before it does. `Cause` lists what may have happened."""
+        """Report why the partition starts again, and wait before it does. `RestartCause` lists the reasons."""
         cause = cause_of(error)
         if self.state is not PartitionState.BACKING_OFF:  # a transaction that failed has entered it already
             self._enter(PartitionState.BACKING_OFF)

@@ -1,8 +1,8 @@
 """Checked state machines: a state may change only as its table of transitions allows.
 
-A table stands beside the enum whose states it names: `PARTITION_TRANSITIONS` in `status.py`, `PRODUCER_TRANSITIONS` in
-`kafka/producer.py`. A change that is not in the table is a defect of the engine. It halts the partition before anything
-more is committed.
+A table stands beside the enum whose states it names: `PARTITION_TRANSITIONS` and `ENGINE_TRANSITIONS` in
+`status.py`, `PRODUCER_TRANSITIONS` in `kafka/producer.py`. A change that is not in the table is a defect of the engine.
+It halts the partition, or ends the engine, before anything more is committed.
 """
 
 from __future__ import annotations

@@ -1,6 +1,4 @@
-"""Whether every input record is accounted for: positions, outcomes, committed offsets and dead letters of one
-partition.
-"""
+"""Checking that every input record of a partition is accounted for: by outcomes, offsets and dead letters."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from worker.verification.sources import Cut
 
 @dataclass(frozen=True, slots=True)
 class InputFacts:
-    """What is known of one input topic's partition.
+    """The offsets of a partition of an input, in the state and in the consumer group.
 
     `committed_before` and `committed_after` are the group's offsets before and after the state was read (None: none): a
     running system moves on between.
@@ -31,14 +29,14 @@ class InputFacts:
 
 
 def check_input(facts: InputFacts, findings: FindingLog) -> None:
-    """Invariant 7, and the group's offset."""
+    """Check invariant 7, and that the group's offset fits the state."""
     position = facts.position
     next_offset = 0 if position is None else position.next_offset
     if position is not None:
         parts = (position.applied, position.duplicate, position.stale, position.dead_lettered, position.gaps)
         if sum(parts) != next_offset:
-            told = "{} applied + {} duplicate + {} stale + {} dead-lettered + {} gaps".format(*parts)
-            message = f"{told} = {sum(parts)}, but {next_offset} offsets were consumed"
+            parts_text = "{} applied + {} duplicate + {} stale + {} dead-lettered + {} gaps".format(*parts)
+            message = f"{parts_text} = {sum(parts)}, but {next_offset} offsets were consumed"
             findings.add(Check.ACCOUNTING, facts.topic, message)
     before, after = facts.committed_before or 0, facts.committed_after
     # Kafka forgets the offsets of a group that has been away for a week (offsets.retention.minutes).
@@ -49,7 +47,7 @@ def check_input(facts: InputFacts, findings: FindingLog) -> None:
 
 
 class DeadLetterSource(NamedTuple):
-    """Where a dead letter's record came from. `is_replay`: it is a replay, so the source is that of the first one."""
+    """The source of a dead letter's record. `is_replay`: the source is that of the original, not of the replay."""
 
     topic: str
     offset: int
@@ -59,10 +57,10 @@ class DeadLetterSource(NamedTuple):
 class DeadLetterCount:
     """Takes the dead letters of a partition in order and counts those before the cut.
 
-    A replay that was refused again keeps the source of the first one, so it does not tell whether it is before the cut.
-    The dead letters stand in the order of their transactions: the first whose source is beyond the cut ends those
-    before it, and `sure_end` (the topic's end before the state was read) tells which are surely before. On a system
-    that stands still the two are the same.
+    A replay that was refused again has the source of the original, so its source does not place it before the cut.
+    But dead letters stand in the order of their transactions. The first one with a source beyond the cut ends those
+    before it (`count_max`). Those before `sure_end`, the topic's end when the state was read, are surely before the cut
+    (`count_min`). On a system that stands still the two counts are equal.
     """
 
     def __init__(self, topic: str, partition: int, cut: Cut, sure_end: int) -> None:
@@ -93,7 +91,7 @@ class DeadLetterCount:
                     self.count_min = self.count_max
 
     def check(self, dead_lettered: int) -> None:
-        """Compare with the count of the state."""
+        """Compare the count with that of the state."""
         if not self.count_min <= dead_lettered <= self.count_max:
             message = f"{self.count_max} dead letters, but {dead_lettered} records ended as one"
             self.findings.add(Check.DEAD_LETTERS, self.topic, message)
@@ -107,7 +105,7 @@ def source_of(record: Record, partition: int) -> DeadLetterSource:
         source_partition, offset = int(headers["source-partition"] or b""), int(headers["source-offset"] or b"")
     except (KeyError, ValueError) as error:
         raise ValueError(f"its source headers are missing or wrong ({error})") from error
-    # What a replay says to be the first one is its sender's word, so it proves nothing.
+    # A replay's header comes from its sender, so it proves nothing.
     is_replay = headers.get(REPLAY_HEADER) == f"{topic}/{source_partition}/{offset}".encode()
     if source_partition != partition and not is_replay:
         raise ValueError(f"its source is partition {source_partition}, not this one")

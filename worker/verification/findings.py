@@ -1,6 +1,4 @@
-"""What a verification can find, and a bounded place to keep it: all are counted, the first of each kind are kept with
-their story.
-"""
+"""The findings of a verification: all are counted, and the first of each kind are kept with their details."""
 
 from __future__ import annotations
 
@@ -11,11 +9,11 @@ from enum import StrEnum
 from typing import Final
 
 EXAMPLES_MAX: Final = 20
-"""Findings of one kind whose story is kept, per partition."""
+"""Findings of one kind that are kept with their details, per partition."""
 
 
 class Check(StrEnum):
-    """What was checked and does not hold."""
+    """The check that a finding belongs to."""
 
     BALANCE = "balance"
     """A movement's balance does not follow from the movement before: one between them is lost, doubled or altered."""
@@ -24,13 +22,11 @@ class Check(StrEnum):
     STOCK = "stock"
     """Journal, level, state and open units of a stock key are not equal: invariants 2 and 3."""
     STATUS = "status"
-    """An order's status record is not what the state says, is missing, or tells of an order that the state does not
-    know.
-    """
+    """An order's status record differs from the state, is missing, or has an order that the state does not know."""
     ACCOUNTING = "accounting"
-    """Outcomes and gaps do not add up to the offsets consumed (invariant 7), or the group's offsets say otherwise."""
+    """Outcomes and gaps do not add up to the offsets consumed (invariant 7), or the group's offsets differ."""
     TOPICS = "topics"
-    """State and topics do not belong together: one was made anew or lost records, by what the state says they hold."""
+    """State and topics do not belong together, because a topic was made anew or lost records."""
     DEAD_LETTERS = "dead_letters"
     """There are more or fewer dead letters than records that ended as one."""
     PLACEMENT = "placement"
@@ -45,7 +41,7 @@ class Check(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong.
+    """A difference or defect that a check found.
 
     `subject`: the stock key, order or topic it is about. `place`: topic/partition/offset, where there is one.
     """
@@ -81,12 +77,12 @@ class FindingLog:
 
 
 def text_of(key: bytes | None) -> str:
-    """A record's key, for a person."""
+    """Return a record's key as readable text."""
     return "null" if key is None else key.decode(errors="backslashreplace")
 
 
 def merged(parts: Iterable[FindingLog]) -> tuple[dict[str, int], list[Finding]]:
-    """Counts by kind and all kept findings, in the order of the kinds."""
+    """Merge findings: the counts by kind, and all kept findings in the order of the kinds."""
     kept = list(parts)
     total: Counter[Check] = Counter()
     for part in kept:

@@ -1,4 +1,4 @@
-"""The levels of a partition as of the cut."""
+"""Reading the level records of a partition as of the cut."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.verification.stock_sums import Balance, StockKey, path_of
 
 
 class _LevelRecord(msgspec.Struct, gc=False):
-    """What is needed of a `stock.level_changed`."""
+    """The fields of a `stock.level_changed` that are checked."""
 
     event_id: str
     account_id: str

@@ -1,9 +1,8 @@
-"""The journal of a partition, read once from its beginning: sums per stock key, and whether each balance follows from
-the one before.
+"""Checking the journal of a partition in one pass: its sums per stock key, and each balance against the one before.
 
-Memory is that of the stock keys, however long the journal. Which movement is lost or doubled is found without keeping
-event ids: a partition's inputs are processed in the order of their offsets, so per source topic (offset, number) only
-ever grows, and each movement states the balance after it.
+Memory grows with the stock keys, not with the journal. Lost and doubled movements are found without keeping event ids:
+inputs are processed in the order of their offsets, so (offset, number) only grows within a source topic, and each
+movement states the balance after it.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from worker.verification.stock_sums import Balance, StockKey, path_of
 
 
 class JournalEntry(msgspec.Struct, gc=False):
-    """What is needed of a `stock.moved`."""
+    """The fields of a `stock.moved` that are checked."""
 
     event_id: str
     account_id: str
@@ -32,7 +31,7 @@ class JournalEntry(msgspec.Struct, gc=False):
 
 
 class _Running(msgspec.Struct, gc=False):
-    """The balance that the last movement stated (null as 0), and how much of it no movement's delta tells."""
+    """The balance in the last movement (null as 0), and the part of it that no delta explains."""
 
     frozen: int = 0
     on_hand: int = 0
@@ -50,16 +49,16 @@ _decode = msgspec.json.Decoder(JournalEntry).decode
 
 
 class Journal:
-    """Takes the journal's records in order, in one or several goes, each up to a cut."""
+    """Takes the journal's records in order, in one or several passes, each up to a cut."""
 
     def __init__(self, topic: str, partition: int) -> None:
         self.topic = topic
         self.findings = FindingLog(partition)
         self.movements = 0
         self.next_offset = 0
-        """Where the next go must start: the first record beyond the last cut, or the end."""
+        """The offset where the next pass must start: the first record beyond the last cut, or the end."""
         self.last_offset = -1
-        """Of the last record before the cut; -1: there is none."""
+        """The offset of the last record before the cut; -1: there is none."""
         self._balances: dict[StockKey, _Running] = {}
         self._last_sources: dict[str, tuple[int, int]] = {}
         self._sources = SourceTracker(partition, {})
@@ -71,7 +70,7 @@ class Journal:
         return self._sources.beyond
 
     def start(self, cut: Cut) -> None:
-        """Begin a go: what follows is taken up to `cut`."""
+        """Begin a pass: what follows is taken up to `cut`."""
         self._sources = SourceTracker(self.findings.partition, cut)
         self._is_beyond = False
 
@@ -119,7 +118,7 @@ class Journal:
                 self._add(Check.BALANCE, path_of(key), _broken(balance, entry), record)
                 balance.frozen_gap += frozen - balance.frozen - entry.frozen_delta
                 balance.on_hand_gap += on_hand - balance.on_hand - entry.on_hand_delta
-            # Take the stated balance for the true one: so each break is told once, where it is.
+            # Go on from the stated balance, so that each break is reported once, where it is.
             balance.frozen, balance.on_hand = frozen, on_hand
         self.movements += movements
         self.last_offset = last_offset
@@ -146,5 +145,5 @@ def _broken(balance: _Running, entry: JournalEntry) -> str:
     return f"event {entry.event_id}: {frozen}; {on_hand}"
 
 
-def _sum(measure: str, before: int, delta: int, told: int | None) -> str:
-    return f"{measure} {before} and {delta:+} should be {before + delta}, it says {'null' if told is None else told}"
+def _sum(measure: str, before: int, delta: int, stated: int | None) -> str:
+    return f"{measure} {before} and {delta:+} should be {before + delta}, but is {'null' if stated is None else stated}"

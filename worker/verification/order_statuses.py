@@ -24,7 +24,7 @@ OrderKey = bytes
 
 
 class StatusEntry(msgspec.Struct, gc=False):
-    """What is compared of an `order.status_changed`."""
+    """The fields of an `order.status_changed` that are compared."""
 
     event_id: str
     account_id: str
@@ -58,12 +58,12 @@ def _rows(units: Iterable[tuple[object, ...]]) -> tuple[tuple[str, ...], ...]:
 
 
 def _fingerprint(value: bytes) -> int:
-    """Of the facts of a record as the worker writes it."""
+    """Hash the facts of a record as the worker writes it."""
     return hash(value[value.find(_FACTS) :])
 
 
 def _written(view: OrderView) -> bytes:
-    """A record with these facts."""
+    """Encode a status record with the facts of a view."""
     facts = view.status, view.placed, view.eligible, view.sub_orders, view.units
     return status_changed("", 0, "", '""', *facts)
 
@@ -158,10 +158,10 @@ class Statuses:
 def _difference(entry: StatusEntry, view: OrderView) -> str:
     """In which facts a record differs; empty where it only spells them otherwise than the worker."""
     names = ("status", "placed", "eligible", "sub_orders", "units")
-    told, known = _facts_of_record(entry), _facts_of_view(view)
+    recorded, known = _facts_of_record(entry), _facts_of_view(view)
     return "; ".join(
         f"{name} is {_shown(mine)} in the record, {_shown(other)} in the state"
-        for name, mine, other in zip(names, told, known, strict=True)
+        for name, mine, other in zip(names, recorded, known, strict=True)
         if mine != other
     )
 

@@ -13,7 +13,7 @@ import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.domain.views import OrderView
 from worker.inspection.belonging import Belonging, JournalSeen
 from worker.inspection.cluster import Cluster
@@ -58,7 +58,7 @@ class VerifiedSystem:
 
 @dataclass(slots=True)
 class PartitionReport:
-    """What was read of a partition, and what is wrong.
+    """The report on a partition: the numbers read, and the findings.
 
     `unread`: input offsets that the state has not reached yet, which is no fault. `unsettled`: keys and orders that
     changed faster than they could be read, and were not judged.
@@ -77,8 +77,8 @@ class PartitionReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """What a round reads with."""
+class _Round:
+    """The connections and names that a round reads with."""
 
     cluster: Cluster
     reader: TopicReader
@@ -91,17 +91,17 @@ class _Reading:
     async def read_to_end(self, topic: Topic, take: TakeRecords, start: int = 0) -> int:
         """Read all there is from `start` on, open transactions included. Returns the end."""
         bounds = await self.bounds(topic)
-        first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` tells
+        first = max(start, bounds.start)  # records may have been deleted, which `_check_kept` reports
         await self.reader.read(self.system.topic(topic), self.partition, start=first, end=bounds.end, take=take)
         return bounds.end
 
     async def committed(self) -> dict[str, int]:
-        """What the group has committed of this partition, by topic."""
+        """Read the group's committed offsets of this partition, by topic."""
         offsets = await self.cluster.committed(self.system.app_id)
         return {topic: offset for (topic, partition), offset in offsets.items() if partition == self.partition}
 
     async def stamp(self) -> tuple[PartitionBounds, dict[str, int]]:
-        """What changes whenever the system moves."""
+        """Return numbers that change whenever the system moves."""
         return await self.bounds(Topic.STATE), await self.committed()
 
 
@@ -109,7 +109,7 @@ async def verify_partition(
     cluster: Cluster, reader: TopicReader, system: VerifiedSystem, partition: int
 ) -> PartitionReport:
     """Verify one partition. Raises ReadStalled, ClusterError or an error of Kafka when it cannot be read."""
-    reading = _Reading(cluster, reader, system, partition)
+    reading = _Round(cluster, reader, system, partition)
     journal = Journal(system.topic(Topic.MOVEMENTS), partition)
     for number in range(1, ROUNDS_MAX + 1):
         stamp = await reading.stamp()
@@ -125,7 +125,7 @@ async def verify_partition(
     return report
 
 
-async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
+async def _run_round(reading: _Round, journal: Journal) -> PartitionReport:
     findings = FindingLog(reading.partition)
     report = PartitionReport(reading.partition, findings)
     system, partition = reading.system, reading.partition
@@ -158,7 +158,7 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
 
     report.unread = await _check_inputs(reading, state, committed_before, committed_after, findings)
     dead_letters.check(
-        sum(position.dead_lettered + position.dead_lettered_before for position in state.said.positions.values())
+        sum(position.dead_lettered + position.dead_lettered_before for position in state.engine.positions.values())
     )
     await _check_belonging(reading, state, journal, committed_before, findings)
     report.stock_keys = _check_stock(journal, levels, state, open_units, findings)
@@ -177,16 +177,16 @@ async def _run_round(reading: _Reading, journal: Journal) -> PartitionReport:
 
 def _check_format(system: VerifiedSystem, state: StateAtOffset, findings: FindingLog) -> None:
     subject = system.topic(Topic.STATE)
-    if state.said.partition_count is None and (state.said.positions or state.records):
+    if state.engine.partition_count is None and (state.engine.positions or state.records):
         findings.add(Check.FORMAT, subject, "the state has not recorded the partition count it was built with")
-    elif state.said.partition_count not in (None, system.partition_count):
-        count = state.said.partition_count
+    elif state.engine.partition_count not in (None, system.partition_count):
+        count = state.engine.partition_count
         message = f"the state was built with {count} partitions, but the topics have {system.partition_count}"
         findings.add(Check.FORMAT, subject, message)
 
 
 async def _check_inputs(
-    reading: _Reading,
+    reading: _Round,
     state: StateAtOffset,
     committed_before: dict[str, int],
     committed_after: dict[str, int],
@@ -194,11 +194,11 @@ async def _check_inputs(
 ) -> int:
     """Check all input topics. Returns how many of their offsets the state has not reached."""
     unread = 0
-    for topic in INPUTS:
+    for topic in LEDGER.inputs:
         name = reading.system.topic(topic)
         facts = InputFacts(
             topic=name,
-            position=state.said.positions.get(name),
+            position=state.engine.positions.get(name),
             committed_before=committed_before.get(name),
             committed_after=committed_after.get(name),
         )
@@ -210,10 +210,10 @@ async def _check_inputs(
 
 
 async def _check_belonging(
-    reading: _Reading, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
+    reading: _Round, state: StateAtOffset, journal: Journal, committed: dict[str, int], findings: FindingLog
 ) -> None:
     system = reading.system
-    inputs = tuple(system.topic(topic) for topic in INPUTS)
+    inputs = tuple(system.topic(topic) for topic in LEDGER.inputs)
     guards = Guards(reading.partition, inputs, journal.topic, system.topic(Topic.STATE))
     ids = await reading.cluster.ids([*inputs, journal.topic, system.topic(Topic.STATE)])
     # After it was read: then the marker behind the last record of the state's transaction is there.
@@ -221,7 +221,7 @@ async def _check_belonging(
     seen = JournalSeen(guarded.Bounds(bounds.start, bounds.end), journal.last_offset)
     group_offsets = {topic: offset for topic, offset in committed.items() if topic in inputs}
     judged = Belonging(reading.reader, guards, ids)
-    for breach in await judged.breaches(state.said, seen, state.ledger.state_records, group_offsets):
+    for breach in await judged.breaches(state.engine, seen, state.ledger.state_records, group_offsets):
         findings.add(Check.TOPICS, breach.topic, breach.sentence)
 
 
@@ -263,7 +263,7 @@ def _check_placement(
                 findings.add(Check.PLACEMENT, account_id, message)
 
 
-async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, findings: FindingLog) -> None:
+async def _check_sources(reading: _Round, state: StateAtOffset, beyond: Cut, findings: FindingLog) -> None:
     if not beyond:
         return
     topic = reading.system.topic(Topic.STATE)
@@ -275,7 +275,7 @@ async def _check_sources(reading: _Reading, state: StateAtOffset, beyond: Cut, f
         findings.add(Check.UNKNOWN_SOURCE, source, message)
 
 
-async def _check_kept(reading: _Reading, findings: FindingLog) -> None:
+async def _check_kept(reading: _Round, findings: FindingLog) -> None:
     for topic in (Topic.MOVEMENTS, Topic.DEAD_LETTERS):
         start = (await reading.bounds(topic)).start
         if start > 0:
@@ -295,4 +295,4 @@ def _newest(*parts: Cut) -> Cut:
 
 def _outcomes(state: StateAtOffset) -> dict[str, int]:
     names = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
-    return {name: sum(getattr(position, name) for position in state.said.positions.values()) for name in names}
+    return {name: sum(getattr(position, name) for position in state.engine.positions.values()) for name in names}

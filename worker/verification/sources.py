@@ -1,9 +1,8 @@
-"""Where an output comes from, and whether that is before the cut: outputs name their source as
-`topic/partition/offset/number`.
+"""Placing outputs before or after the cut, by their source: `topic/partition/offset/number`.
 
 A running system writes while it is being read. The state is read first; the input positions in it are the *cut*. An
-output whose source lies at or beyond the cut is newer than the state that was read, and is left out of the comparison.
-It must be told by a later state, which is checked at the end.
+output whose source lies at or beyond the cut is newer than that state, so it is left out of the comparison. A later
+state must cover its source, which is checked at the end.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ Cut = Mapping[str, int]
 
 
 class SourceTracker:
-    """Tells the sources of one partition apart, and remembers the newest beyond the cut."""
+    """Parses the sources of one partition, and remembers the newest one beyond the cut."""
 
     def __init__(self, partition: int, cut: Cut) -> None:
         self._partition = str(partition)
@@ -25,7 +24,7 @@ class SourceTracker:
         """Greatest source offset seen at or after the cut, by topic."""
 
     def parse(self, event_id: str) -> tuple[str, int, int]:
-        """Topic, offset and number of an output's source. Raises ValueError if it is not one of this partition."""
+        """Parse an output's source into topic, offset and number. Raises ValueError if it is not of this partition."""
         try:
             place, offset, number = event_id.rsplit("/", 2)
             at, running = int(offset), int(number)
@@ -42,7 +41,7 @@ class SourceTracker:
         return topic
 
     def is_before_cut(self, topic: str, offset: int) -> bool:
-        """Whether the state that was read has consumed the record at `offset`. If not, it is remembered."""
+        """Return whether the state has consumed the record at `offset`; if not, remember it."""
         if offset < self._cut.get(topic, 0):
             return True
         if offset > self.beyond.get(topic, -1):
@@ -51,7 +50,5 @@ class SourceTracker:
 
 
 def unknown_sources(beyond: Mapping[str, int], later: Cut) -> list[tuple[str, int, int]]:
-    """Of the newest sources beyond a cut, those that a later cut does not cover either: (topic, offset, the later cut's
-    next offset).
-    """
+    """Find the sources beyond a cut that a later cut does not cover either: (topic, offset, later next offset)."""
     return [(topic, offset, later.get(topic, 0)) for topic, offset in beyond.items() if offset >= later.get(topic, 0)]

@@ -1,6 +1,4 @@
-"""A stock key, and the four tellings of its stock that must be equal: journal, level, state, and the open units of the
-orders.
-"""
+"""Comparing the four records of a key's stock: journal, level, state, and the open units of the orders."""
 
 from __future__ import annotations
 
@@ -15,7 +13,7 @@ StockKey = tuple[str, str, str]
 
 
 class Balance(NamedTuple):
-    """One telling of a key's stock, in units; `on_hand` None: never counted."""
+    """A key's stock in units, from one of the four; `on_hand` None: never counted."""
 
     on_hand: int | None = None
     frozen: int = 0
@@ -39,8 +37,7 @@ def compare_stock(
 ) -> int:
     """Compare all keys; the levels of `unsettled` ones are newer than the cut and left out. Returns the number of keys.
 
-    A key that a telling does not have is one with nothing frozen and no count. The journal knows no "never counted":
-    there it is 0.
+    A missing key counts as nothing frozen and never counted. The journal has 0 for "never counted".
     """
     keys = set(journal) | set(levels) | set(state) | set(open_units)
     for key in sorted(keys):
@@ -63,14 +60,14 @@ def compare_stock(
     return len(keys)
 
 
-def _differences(measure: str, told: Mapping[str, int | None]) -> str:
-    values = set(told.values())
+def _differences(measure: str, found: Mapping[str, int | None]) -> str:
+    values = set(found.values())
     # The journal writes 0 for null, the others must agree on which of the two it is.
     if len(values) == 1 or (
-        measure == "on_hand" and values == {0, None} and told["the level"] is told["the state"] is None
+        measure == "on_hand" and values == {0, None} and found["the level"] is found["the state"] is None
     ):
         return ""
-    return f"{measure} is " + ", ".join(f"{_shown(value)} in {teller}" for teller, value in told.items())
+    return f"{measure} is " + ", ".join(f"{_shown(value)} in {place}" for place, value in found.items())
 
 
 def _shown(value: int | None) -> str:

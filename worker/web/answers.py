@@ -82,9 +82,9 @@ class OrderAlert(msgspec.Struct):
 
 
 class OrderAnswer(msgspec.Struct):
-    """All that is known of an order. `known`: an event of it was applied; `dead_letters`: ids of the pending ones.
+    """All facts about an order. `known`: an event of it was applied; `dead_letters`: ids of the pending ones.
 
-    `lines` None: the order has left by retention, and its last status record does not say them.
+    `lines` None: the order has left by retention, and its last status record does not have them.
     """
 
     account_id: str
@@ -148,16 +148,16 @@ class PartitionAnswer(msgspec.Struct):
     dead_letters: list[str]
 
 
-# Made of what the ledger shows.
+# Making answers from the ledger's views.
 
 
 def level_of(view: StockView) -> Level:
-    """A level in the shape of its answer."""
+    """Make the answer for a level."""
     return Level(view.warehouse_id, view.sku, view.on_hand, view.frozen, view.available, view.publishable, view.as_of)
 
 
 def alert_of(held: HeldAlert) -> AlertAnswer:
-    """An alert in the shape of its answer."""
+    """Make the answer for an alert."""
     from worker.domain.outbox import SEVERITIES
 
     return AlertAnswer(
@@ -173,7 +173,7 @@ def alert_of(held: HeldAlert) -> AlertAnswer:
 
 
 def order_answer(view: OrderView, partition: int) -> OrderAnswer:
-    """An order in the shape of its answer."""
+    """Make the answer for an order."""
     from worker.domain.outbox import SEVERITIES
 
     return OrderAnswer(

@@ -1,7 +1,7 @@
-"""What the worker published, read back from its topics.
+"""Reading levels back from the topic to which the worker published them.
 
-A command knows the state, but not the settings of the worker that wrote it. So it takes what follows from those, such
-as `publishable`, from the records themselves.
+A command can read the state, but it does not know the worker's settings. So it takes values that depend on them, such
+as `publishable`, from the published records.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(StockLevelChanged).decode
 async def published_levels(
     reader: TopicReader, topic: str, partition: int, account_id: str, keys: Iterable[Key]
 ) -> dict[Key, StockLevelChanged]:
-    """The last level record of each of these keys of an account, of those that have one."""
+    """Read the last level record of each of these keys of an account; keys without one are left out."""
     wanted = {key_of(account_id, warehouse_id, sku): (warehouse_id, sku) for warehouse_id, sku in keys}
     last: dict[bytes, bytes] = {}
 
@@ -37,7 +37,7 @@ async def published_levels(
 
 
 def as_published(level: Level, record: StockLevelChanged | None) -> Level:
-    """A level of the state as its record has it, which is as new or newer: the state was read before."""
+    """Replace a level's numbers by those of its record, which is at least as new because it was read later."""
     if record is None:
         return level
     return Level(

@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 HOLDERS_SHOWN = 20
 LEVELS_SHOWN = 1000
 LEVELS_MAX = 10_000
-"""Of an answer: while it is put together, some 75 ms, no partition of this worker goes on."""
+"""The most levels in an answer. Making it takes some 75 ms, during which the worker's partitions wait."""
 ALERTS_SHOWN = 100
 ALERTS_MAX = 10_000
 HOLDERS_MAX = 1_000_000
-"""Likewise, but they are found step by step."""
+"""The most holders in an answer; they are searched step by step."""
 
 T = TypeVar("T")
 A_co = TypeVar("A_co", covariant=True)
@@ -49,29 +49,29 @@ class Look(Protocol):
     """
 
     async def __call__(self, see: Callable[[Ledger], T]) -> T:
-        """Give what the function gives."""
+        """Call `see` with the ledger, and return its result."""
 
 
 class Question(Protocol[A_co]):
-    """Something that is asked of a partition. `answer` is the type of its answers."""
+    """A question about a partition. `answer` is the type of its answers."""
 
     answer: ClassVar[Any]
 
     @property
     def path(self) -> str:
-        """The page of a worker that answers it, percent-encoded, with its parameters."""
+        """The path of the page that answers it, percent-encoded, with its parameters."""
 
     @property
     def account_id(self) -> str | None:
-        """The account that it is about; None: it is about a partition."""
+        """The account of the question; None: it is about a partition."""
 
     async def ask(self, look: Look, partition: int) -> A_co | None:
-        """Answer it. None: nothing is known of what was asked for."""
+        """Answer from the ledger. None: nothing is known of what was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelsQuestion:
-    """Levels of an account, a page at a time. `below`: only those with less available; 0 is oversold."""
+    """Asks for levels of an account, a page at a time. `below`: only those with less available; 0 is oversold."""
 
     account_id: str
     limit: int = LEVELS_SHOWN
@@ -94,7 +94,7 @@ class LevelsQuestion:
         return f"/accounts/{encoded(self.account_id)}/stock{_parameters(narrowed)}"
 
     async def ask(self, look: Look, partition: int) -> LevelsAnswer | None:
-        """None: nothing is known of the account's stock."""
+        """Answer from the ledger. None: nothing is known of the account's stock."""
         from worker.domain.searches import LevelsWanted
 
         wanted = LevelsWanted(
@@ -115,7 +115,7 @@ class LevelsQuestion:
 
 @dataclass(frozen=True, slots=True)
 class HoldersQuestion:
-    """The level of a stock key, and the `limit` greatest holdings of its frozen units."""
+    """Asks for the level of a stock key, and the `limit` greatest holdings of its frozen units."""
 
     account_id: str
     warehouse_id: str
@@ -130,7 +130,7 @@ class HoldersQuestion:
         return f"/accounts/{encoded(self.account_id)}/stock/{names}{_parameters({'limit': self.limit})}"
 
     async def ask(self, look: Look, partition: int) -> HoldersAnswer | None:
-        """None: nothing is known of the key."""
+        """Answer from the ledger. None: nothing is known of the key."""
         from worker.domain.searches import LevelsWanted
 
         key = self.account_id, self.warehouse_id, self.sku
@@ -151,7 +151,7 @@ class HoldersQuestion:
 
 @dataclass(frozen=True, slots=True)
 class OrderQuestion:
-    """All that is known of an order."""
+    """Asks for everything that is known of an order."""
 
     account_id: str
     order_id: str
@@ -163,14 +163,14 @@ class OrderQuestion:
         return f"/accounts/{encoded(self.account_id)}/orders/{encoded(self.order_id)}"
 
     async def ask(self, look: Look, partition: int) -> OrderAnswer | None:
-        """None: it is not known, or it has left by retention."""
+        """Answer from the ledger. None: the order is unknown, or has left by retention."""
         view = await look(lambda ledger: ledger.order_of(self.account_id, self.order_id))
         return None if view is None else order_answer(view, partition)
 
 
 @dataclass(frozen=True, slots=True)
 class PartitionQuestion:
-    """A partition in numbers, and up to `limit` of the alerts that hold and of the pending dead letters.
+    """Asks for a partition in numbers, with up to `limit` alerts that hold and pending dead letters.
 
     `of_account`: only those of this account.
     """
@@ -182,7 +182,7 @@ class PartitionQuestion:
 
     @property
     def account_id(self) -> None:
-        """It is about a partition."""
+        """Return None, because the question is about a partition."""
         return
 
     @property
@@ -191,7 +191,7 @@ class PartitionQuestion:
         return f"/partitions/{self.partition}{_parameters({'account_id': self.of_account, 'limit': self.limit})}"
 
     async def ask(self, look: Look, partition: int) -> PartitionAnswer:
-        """Answer it; there always is an answer."""
+        """Answer from the ledger; there always is an answer."""
         sizes, taker = await look(lambda ledger: (ledger.gauges(), ledger.census_taker(self.of_account, self.limit)))
         await _take(taker.steps())
         census = taker.census
@@ -209,7 +209,7 @@ class PartitionQuestion:
 
 
 def cursor_of(after: str) -> tuple[str, str]:
-    """Warehouse and SKU of a `next`. Raises ValueError for what is none."""
+    """Read warehouse and SKU from a page's `next`. Raises ValueError where the text is none."""
     try:
         parts = parts_of(after.encode())
     except UnicodeDecodeError:
@@ -220,7 +220,7 @@ def cursor_of(after: str) -> tuple[str, str]:
 
 
 def encoded(name: str) -> str:
-    """An id as a part of an address. Dots too: a part that is `.` or `..` would be resolved on the way."""
+    """Encode an id for an address. Dots are encoded too, because `.` and `..` would be resolved on the way."""
     return quote(name, safe="").replace(".", "%2E")
 
 
@@ -230,6 +230,6 @@ def _parameters(of: Mapping[str, str | int | None]) -> str:
 
 
 async def _take(steps: Iterator[None]) -> None:
-    """Take the steps of a search, and let others go on between them."""
+    """Take the steps of a search, and let other tasks run between them."""
     for _ in steps:
         await asyncio.sleep(0)

@@ -1,6 +1,6 @@
-"""Questions asked of a worker's pages, for commands.
+"""Asking a worker's pages, for commands.
 
-With the standard library's client: to import aiohttp takes longer than all the rest of a question.
+It uses the standard library's client, because importing aiohttp takes longer than the rest of a question.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ NOTHING_KNOWN: Final = frozenset({"unknown_account", "unknown_stock", "unknown_o
 
 
 class NoAnswer(Exception):
-    """A worker did not answer a question; the message says why, and may follow "the worker at …"."""
+    """A worker did not answer a question. The message gives the reason and may follow "the worker at …"."""
 
 
 class Unreachable(NoAnswer):
-    """Its pages are not where it says, for whoever asks here: to ask it once more is of no use."""
+    """A worker's pages are not at its address as seen from here, so asking again is of no use."""
 
 
 def get_page(worker: Worker, path: str) -> tuple[int, bytes]:
-    """The status and body of a page of a worker. Blocks, for a bounded time. Raises Unreachable."""
+    """Get the status and body of a page of a worker. Blocks for a bounded time. Raises Unreachable."""
     if worker.url is None:
         raise Unreachable("joined without an address of its pages")
     address = urlsplit(worker.url)
@@ -54,18 +54,18 @@ def get_page(worker: Worker, path: str) -> tuple[int, bytes]:
 
 
 def ask_worker(worker: Worker, question: Question[A_co]) -> A_co | None:
-    """The answer of a worker; None: it knows nothing of what was asked for. Blocks. Raises NoAnswer."""
+    """Ask a worker; None: it knows nothing of what was asked for. Blocks. Raises NoAnswer."""
     status, body = get_page(worker, question.path)
     try:
         if status == HTTPStatus.OK:
             answer: A_co = msgspec.json.decode(body, type=question.answer)
             return answer
-        told: dict[str, Any] = json.loads(body)
+        problem: dict[str, Any] = json.loads(body)
     except (msgspec.DecodeError, ValueError) as error:
         raise NoAnswer(f"answers otherwise than this version expects: {error}") from error
-    if status == HTTPStatus.NOT_FOUND and told.get("error") in NOTHING_KNOWN:
+    if status == HTTPStatus.NOT_FOUND and problem.get("error") in NOTHING_KNOWN:
         return None
-    raise NoAnswer(f"does not answer: {told.get('detail')}")
+    raise NoAnswer(f"does not answer: {problem.get('detail')}")
 
 
 def _connection(address: SplitResult) -> http.client.HTTPConnection:

@@ -1,9 +1,9 @@
 """The worker's web pages: health, metrics, and what is known about stock and orders.
 
 Answers about stock and orders come from the committed state of this worker's partitions. An account lies in one
-partition; when another worker has it, the answer is 421 (Misdirected Request), as only that worker can tell, with its
-address where it is known. While the partition is here but not running, it is 503. Ids in addresses are percent-encoded,
-`/` included (`%2F`).
+partition. When another worker has it, the answer is 421 (Misdirected Request), because only that worker knows it, with
+its address where that is known. While the partition is here but not running, the answer is 503. Ids in addresses are
+percent-encoded, `/` included (`%2F`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import html
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, Protocol, TypeVar, overload
@@ -84,6 +84,21 @@ class Ledgers(Protocol):
         """Ask the ledger of a partition between two transactions. Raises NotAssigned."""
 
 
+class NoLedgers:
+    """The pages of a worker without the role `ledger`: no account is here."""
+
+    partition_count: int | None = None
+
+    def status(self) -> EngineStatus | None:
+        """There is no engine of the ledger."""
+        return None
+
+    async def read(self, partition: int, question: Callable[[Ledger], Answer]) -> Answer:
+        """Raises NotAssigned."""
+        del question
+        raise NotAssigned(f"partition {partition} is not processed by this worker")
+
+
 class Directory(Protocol):
     """Where the other workers' pages are."""
 
@@ -110,7 +125,7 @@ class RequestRefused(Exception):
         partition: int | None = None,
         location: str | None = None,
     ) -> None:
-        """Tell the partition that was asked for, and the address that can answer, where they are known."""
+        """Add the partition that was asked for, and the address that can answer, where they are known."""
         super().__init__(detail)
         self.status = status
         self.location = location
@@ -129,16 +144,21 @@ class Pages(Service):
         port: int,
         ledgers: Ledgers,
         directory: Directory,
+        roles: Callable[[], Mapping[str, EngineStatus | None]],
         registry: CollectorRegistry,
         title: str,
         worker: str,
     ) -> None:
-        """Listen on this address (port 0: any free one) once started, and put the name `worker` into every answer."""
+        """Listen on this address (port 0: any free one) once started, and put the name `worker` into every answer.
+
+        `roles` gives the status of each role, for the health.
+        """
         super().__init__()
         self._host = host
         self._port = port
         self._ledgers = ledgers
         self._directory = directory
+        self._roles = roles
         self._registry = registry
         self._title = title
         self._worker = worker
@@ -197,8 +217,8 @@ class Pages(Service):
         return _json({"live": True})
 
     async def _ready(self, _request: web.Request) -> web.Response:
-        told = readiness(self._ledgers.status())
-        return _json(told, HTTPStatus.OK if told["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
+        health = readiness(self._roles())
+        return _json(health, HTTPStatus.OK if health["ready"] else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
@@ -265,7 +285,7 @@ class Pages(Service):
         return await self._answer(request, question, "unknown_partition", "")
 
     async def _answer(self, request: web.Request, question: Question[object], code: str, unknown: str) -> web.Response:
-        """Ask the partition, if it is here; `code` and `unknown` say what 404 means."""
+        """Ask the partition, if it is here; `code` and `unknown` are the answer 404."""
         partition = await self._partition_of(request, question)
         answer = await question.ask(self._look_into(partition), partition)
         if answer is None:
@@ -287,7 +307,7 @@ class Pages(Service):
         own = status.partitions.get(partition)
         if own is None:
             if status.problem is not None or not status.joined:
-                # Out of the group for the moment: whoever has the partition then, it may be this worker again.
+                # Out of the group for the moment: the partition may come back to this worker.
                 raise _unavailable(status.problem or "The worker is joining its consumer group.", partition=partition)
             url = await self._directory.url_of(partition)
             raise RequestRefused(

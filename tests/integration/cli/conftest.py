@@ -37,8 +37,8 @@ PARTITIONS = 2
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said, and its exit code."""
+class CommandResult:
+    """The output and exit code of a command."""
 
     code: int
     out: str
@@ -48,7 +48,7 @@ class Said:
         return json.loads(self.out)
 
 
-Command = Callable[..., Awaitable[Said]]
+Command = Callable[..., Awaitable[CommandResult]]
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def stockfreeze(broker: Broker, names: Names) -> Command:
         "REPLICATION_FACTOR": "1",
     }
 
-    async def run(*arguments: str, **changes: str) -> Said:
+    async def run(*arguments: str, **changes: str) -> CommandResult:
         inherited: dict[str, str | None] = {name: None for name in os.environ if name.startswith(ENVIRONMENT_PREFIX)}
         own: dict[str, str | None] = {
             f"{ENVIRONMENT_PREFIX}{name}": value for name, value in (settings | changes).items()
@@ -72,7 +72,7 @@ def stockfreeze(broker: Broker, names: Names) -> Command:
         result = await asyncio.to_thread(runner.invoke, main, arguments)
         if not isinstance(result.exception, SystemExit | None):
             raise result.exception
-        return Said(result.exit_code, result.stdout, result.stderr)
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
     return run
 

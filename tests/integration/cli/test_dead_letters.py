@@ -39,18 +39,16 @@ async def test_dead_letters_are_listed_shown_and_filtered(stockfreeze: Command, 
     assert (unknown.code, unknown.err) == (1, f"stockfreeze: there is no dead letter {orders}/0/999.\n")
 
 
-async def test_a_replay_sends_the_original_and_keeps_its_id_when_rejected_again(
-    stockfreeze: Command, system: System
-) -> None:
+async def test_a_replay_sends_the_original_and_keeps_its_id_if_refused(stockfreeze: Command, system: System) -> None:
     await system.process_story()
     orders = system.topic(Topic.ORDERS)
 
-    said = await stockfreeze("dead-letters", "replay", f"{orders}/0/3", "--json", *AT_ONCE)
+    result = await stockfreeze("dead-letters", "replay", f"{orders}/0/3", "--json", *AT_ONCE)
     [again] = await system.process_what_came(Topic.ORDERS, 0)
     listed = await stockfreeze("dead-letters", "list", "--json", "--account", ACCOUNT)
     judged = await stockfreeze("verify", "--json")
 
-    assert said.json() == {
+    assert result.json() == {
         "sent": [f"{orders}/0/3"],
         "marked": [],
         "too_large": [],
@@ -69,13 +67,13 @@ async def test_a_discarded_dead_letter_no_longer_holds_its_order_back(stockfreez
     pending = f"{system.topic(Topic.ORDERS)}/0/6"
 
     unsure = await stockfreeze("dead-letters", "discard", pending)
-    said = await stockfreeze("dead-letters", "discard", pending, *AT_ONCE)
+    result = await stockfreeze("dead-letters", "discard", pending, *AT_ONCE)
     await system.process_what_came(Topic.COMMANDS, 0)
     still = await stockfreeze("dead-letters", "list", "--pending", "--account", ACCOUNT, "--json")
     order = await stockfreeze("order", ACCOUNT, "o2", "--json")
 
     assert (unsure.code, unsure.out, unsure.err.count("\n")) == (2, "", 1)
-    assert (said.code, "1 not yet read by a worker" in said.out) == (0, True)
+    assert (result.code, "1 not yet read by a worker" in result.out) == (0, True)
     assert still.json() == []
     assert order.json()["dead_letters"] == []
 
@@ -100,10 +98,10 @@ async def test_what_holds_nothing_back_is_marked_until_it_is_refused_again(
     await system.process_story()
     of_no_order = f"{system.topic(Topic.ORDERS)}/0/3"
 
-    said = await stockfreeze("dead-letters", "discard", of_no_order, *AT_ONCE)
+    result = await stockfreeze("dead-letters", "discard", of_no_order, *AT_ONCE)
     again = await stockfreeze("dead-letters", "replay", "--all", "--account", ACCOUNT, "--json", *AT_ONCE)
     judged = await stockfreeze("verify", "--json")
-    assert (said.code, "0 given up, 1 marked" in said.out) == (0, True)
+    assert (result.code, "0 given up, 1 marked" in result.out) == (0, True)
     assert await _state_of(stockfreeze, of_no_order) == "discarded"
     assert again.json()["sent"] == [f"{system.topic(Topic.ORDERS)}/0/6"], "what is settled is left alone"
     assert (judged.code, judged.json()["dead_letters"]) == (0, 4)
@@ -113,25 +111,25 @@ async def test_what_holds_nothing_back_is_marked_until_it_is_refused_again(
     assert await _state_of(stockfreeze, of_no_order) == "open"
 
 
-async def test_a_replay_rejected_as_too_late_is_listed_and_can_be_discarded(
+async def test_a_replay_refused_as_too_late_is_listed_and_can_be_discarded(
     stockfreeze: Command, system: System
 ) -> None:
     now = int(time.time() * 1000)
     ahead = event(Topic.ORDERS, "order.cancelled", ACCOUNT, "ahead", order_id="late")
-    told = ahead.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 100 * DAY_MS).encode())
+    answer = ahead.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 100 * DAY_MS).encode())
     id_ = f"{system.topic(Topic.ORDERS)}/0/0"
-    await system.process(0, [replace(ahead, value=told)], timestamp_ms=now - 110 * DAY_MS)
+    await system.process(0, [replace(ahead, value=answer)], timestamp_ms=now - 110 * DAY_MS)
 
     assert await _state_of(stockfreeze, id_) == "pending"
     waiting = asyncio.ensure_future(stockfreeze("dead-letters", "replay", id_, "--yes", "--json", "--wait", "60"))
     await _processed(system, Topic.ORDERS)
-    said = await waiting
+    result = await waiting
     pending = await stockfreeze("dead-letters", "list", "--pending", "--json")
     discarding = asyncio.ensure_future(stockfreeze("dead-letters", "discard", id_, "--yes", "--wait", "60"))
     await _processed(system, Topic.COMMANDS)
     discarded = await discarding
 
-    assert said.json()["outcomes"] == {id_: {"outcome": "refused", "code": "too_late"}}
+    assert result.json()["outcomes"] == {id_: {"outcome": "refused", "code": "too_late"}}
     assert [(row["id"], row["code"], row["state"]) for row in pending.json()] == [(id_, "too_late", "pending")]
     assert (discarded.code, "1 in force" in discarded.out) == (0, True)
     assert await _state_of(stockfreeze, id_) == "open"
@@ -142,16 +140,16 @@ async def test_a_replay_that_is_accepted_is_not_sent_again_with_all_others(
 ) -> None:
     now = int(time.time() * 1000)
     adjusted = event(Topic.STOCK, "stock.adjusted", ACCOUNT, "ahead", warehouse_id="w", sku="k", delta=3)
-    told = adjusted.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 10 * DAY_MS).encode())
+    answer = adjusted.value.replace(b"2026-01-01T00:00:00Z", timestamp_text(now - 10 * DAY_MS).encode())
     id_ = f"{system.topic(Topic.STOCK)}/0/0"
-    await system.process(0, [replace(adjusted, value=told)], timestamp_ms=now - 20 * DAY_MS)
+    await system.process(0, [replace(adjusted, value=answer)], timestamp_ms=now - 20 * DAY_MS)
 
     waiting = asyncio.ensure_future(stockfreeze("dead-letters", "replay", id_, "--yes", "--wait", "60"))
     await _processed(system, Topic.STOCK)
-    said = await waiting
+    result = await waiting
     again = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
 
-    assert "1 accepted" in said.out
+    assert "1 accepted" in result.out
     assert await _state_of(stockfreeze, id_) == "accepted"
     assert again.json()["sent"] == []
 
@@ -164,8 +162,8 @@ async def test_filters_choose_and_what_can_only_be_refused_again_is_left_out(
     orders, stock = system.topic(Topic.ORDERS), system.topic(Topic.STOCK)
 
     async def sent(*options: str) -> tuple[list[str], int]:
-        said = (await stockfreeze("dead-letters", "replay", *options, "--json", *AT_ONCE)).json()
-        return said["sent"], said["left_out"]
+        result = (await stockfreeze("dead-letters", "replay", *options, "--json", *AT_ONCE)).json()
+        return result["sent"], result["left_out"]
 
     assert await sent("--all") == ([f"{orders}/0/1", f"{stock}/0/0"], 1)
     assert await sent("--topic", Topic.STOCK) == ([f"{stock}/0/0"], 0)
@@ -181,14 +179,14 @@ async def test_filters_choose_and_what_can_only_be_refused_again_is_left_out(
 async def test_all_of_a_code_are_sent_again_but_not_what_is_settled(stockfreeze: Command, system: System) -> None:
     await system.process_story()
 
-    said = await stockfreeze("dead-letters", "replay", "--code", "invalid", *AT_ONCE)
+    result = await stockfreeze("dead-letters", "replay", "--code", "invalid", *AT_ONCE)
 
-    assert said.code == 0
-    assert f"2 sent again: 2 to {system.topic(Topic.ORDERS)}" in said.out
+    assert result.code == 0
+    assert f"2 sent again: 2 to {system.topic(Topic.ORDERS)}" in result.out
 
 
 @pytest.mark.apache
-async def test_a_replay_too_large_with_its_header_is_named_and_others_are_sent(
+async def test_a_replay_that_is_too_large_is_named_and_the_others_are_sent(
     stockfreeze: Command, system: System
 ) -> None:
     await system.process_story()
@@ -202,16 +200,19 @@ async def test_a_replay_too_large_with_its_header_is_named_and_others_are_sent(
     finally:
         await admin.close()
 
-    said = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
-    told = await stockfreeze("dead-letters", "replay", f"{orders}/0/6", *AT_ONCE)
+    result = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)
+    answer = await stockfreeze("dead-letters", "replay", f"{orders}/0/6", *AT_ONCE)
 
-    assert (said.code, said.json()["too_large"]) == (1, [f"{orders}/{partition}/6" for partition in range(PARTITIONS)])
-    assert said.json()["sent"] == [f"{orders}/{partition}/3" for partition in range(PARTITIONS)]
-    assert (told.code, f"{orders}/0/6 is larger than its topic takes" in told.err) == (1, True)
+    assert (result.code, result.json()["too_large"]) == (
+        1,
+        [f"{orders}/{partition}/6" for partition in range(PARTITIONS)],
+    )
+    assert result.json()["sent"] == [f"{orders}/{partition}/3" for partition in range(PARTITIONS)]
+    assert (answer.code, f"{orders}/0/6 is larger than its topic takes" in answer.err) == (1, True)
 
 
 def _from_elsewhere(records: Transaction) -> Transaction:
-    """What was refused in partition 0 says to be from a topic that is no input."""
+    """Dead letters of partition 0 whose headers name a source that is no input."""
     source = [("source-topic", b"elsewhere"), ("source-partition", b"0")]
     return [
         record._replace(headers=[*source, *(header for header in record.headers if header[0] != "source-topic")])
@@ -221,9 +222,7 @@ def _from_elsewhere(records: Transaction) -> Transaction:
     ]
 
 
-async def test_a_letter_that_came_from_no_input_does_not_stop_other_replays(
-    stockfreeze: Command, system: System
-) -> None:
+async def test_a_letter_from_no_input_does_not_stop_the_replay_of_others(stockfreeze: Command, system: System) -> None:
     await system.process_story(_from_elsewhere)
 
     all_of_them = await stockfreeze("dead-letters", "replay", "--all", "--json", *AT_ONCE)

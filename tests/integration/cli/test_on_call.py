@@ -60,8 +60,8 @@ async def test_stock_is_narrowed_to_what_is_short(stockfreeze: Command, oversold
     del oversold
 
     async def skus(*options: str) -> list[str]:
-        told = (await stockfreeze("stock", ACCOUNT, *options, "--json")).json()
-        return [level["sku"] for level in told["levels"]]
+        answer = (await stockfreeze("stock", ACCOUNT, *options, "--json")).json()
+        return [level["sku"] for level in answer["levels"]]
 
     assert await skus("--oversold") == ["A"]
     assert await skus("--below", "9") == ["A", "B", "C"]
@@ -92,27 +92,27 @@ async def test_alerts_tells_the_last_and_those_that_hold(stockfreeze: Command, o
 async def test_drift_tells_what_counts_found_since(stockfreeze: Command, oversold: System) -> None:
     del oversold
 
-    told = (await stockfreeze("drift", ACCOUNT, "--json")).json()
+    answer = (await stockfreeze("drift", ACCOUNT, "--json")).json()
     limited = (await stockfreeze("drift", ACCOUNT, "--limit", "1", "--json")).json()
     later = (await stockfreeze("drift", ACCOUNT, "--since", "2999-01-01", "--json")).json()
-    nobody = (await stockfreeze("drift", OTHER, "--json")).json()
+    other = (await stockfreeze("drift", OTHER, "--json")).json()
     printed = (await stockfreeze("drift", ACCOUNT, "--since", "1970-01-01T00:00:00Z")).out
 
-    assert {(drift["sku"], drift["drift"]) for drift in told["drifts"]} == {("A", -2), ("B", -2), ("C", -2)}
-    assert [summary["snapshot_id"] for summary in told["summaries"]] == ["n2", "n1"]
+    assert {(drift["sku"], drift["drift"]) for drift in answer["drifts"]} == {("A", -2), ("B", -2), ("C", -2)}
+    assert [summary["snapshot_id"] for summary in answer["summaries"]] == ["n2", "n1"]
     assert len(limited["drifts"]) == len(limited["summaries"]) == 1
-    assert later == nobody == {"drifts": [], "summaries": []}
+    assert later == other == {"drifts": [], "summaries": []}
     assert "100.00%" in printed
 
 
 async def test_status_tells_how_the_system_is_doing(stockfreeze: Command, oversold: System) -> None:
     del oversold
 
-    told = await stockfreeze("status", "--json")
+    answer = await stockfreeze("status", "--json")
     printed = await stockfreeze("status")
 
-    status = told.json()
-    assert (told.code, printed.code, status["ok"], status["workers"]) == (1, 1, False, [])
+    status = answer.json()
+    assert (answer.code, printed.code, status["ok"], status["workers"]) == (1, 1, False, [])
     assert [(line["state"], line["orders_open"], line["oversold"]) for line in status["partitions"]] == [
         ("no answer", 1, 1),
         ("no answer", 1, 0),

@@ -1,4 +1,4 @@
-"""`stockfreeze send` on a broker: every event to its place, with its time, and what is said of what Kafka keeps."""
+"""`stockfreeze send` on a broker: every event to its place, with its time, and warnings of what Kafka deletes."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ async def test_every_event_goes_to_its_topic_key_and_partition(
 
     dry = await stockfreeze("send", "--dry-run", file)
     assert (dry.code, await records_of(system, Topic.ORDERS)) == (0, [])
-    said = await stockfreeze("send", file)
+    result = await stockfreeze("send", file)
 
     orders = await records_of(system, Topic.ORDERS)
-    assert said.code == 0, said
-    assert f"16 events sent: 15 to {system.topic(Topic.ORDERS)}, 1 to {system.topic(Topic.STOCK)}" in said.out
+    assert result.code == 0, result
+    assert f"16 events sent: 15 to {system.topic(Topic.ORDERS)}, 1 to {system.topic(Topic.STOCK)}" in result.out
     for key, partition, _, event in orders:
         assert (key.decode(), partition) == (event["account_id"], partition_of(event["account_id"], PARTITIONS))
     for account_id in ACCOUNTS:
@@ -112,43 +112,43 @@ async def test_a_bad_line_keeps_the_good_ones_from_being_sent(
 ) -> None:
     file = written(tmp_path / "events", order("acme", "o1"), {"type": "order.crated"})
 
-    said = await stockfreeze("send", file)
+    result = await stockfreeze("send", file)
 
-    assert said.code == 1
-    assert said.err.startswith("send: line 2: There is no type")
-    assert "did you mean order.created" in said.err
+    assert result.code == 1
+    assert result.err.startswith("send: line 2: There is no type")
+    assert "did you mean order.created" in result.err
     assert await records_of(system, Topic.ORDERS) == []
 
 
 @pytest.mark.apache
-async def test_records_with_event_times_are_awaited_and_those_at_risk_named(
+async def test_records_with_old_times_are_awaited_and_those_at_risk_named(
     stockfreeze: Command, system: System, tmp_path: Path
 ) -> None:
     await configure(system, Topic.ORDERS, retention_ms=str(7 * DAY_MS))
     old, new = order("acme", "o1", 100 * DAY_MS), order("acme", "o2", DAY_MS)
     file = written(tmp_path / "events", old, new)
 
-    said = await stockfreeze("send", "--as-of-event", file)
+    result = await stockfreeze("send", "--as-of-event", file)
     timestamps = [time_text(at) for _, _, at, _ in await records_of(system, Topic.ORDERS)]
-    told = (await stockfreeze("send", "--as-of-event", "--json", file)).json()
+    answer = (await stockfreeze("send", "--as-of-event", "--json", file)).json()
 
-    assert said.code == 0, said
+    assert result.code == 0, result
     assert timestamps == [old["occurred_at"], new["occurred_at"]]
-    assert "1 of 2 records" in said.err
-    assert "(retention.ms 604800000, 7.0 days)" in said.err
-    assert "2 of them are not read yet: no worker runs" in said.err
-    assert (told["unread"], told["lost"], told["workers"]) == (2, 0, 0)
+    assert "1 of 2 records" in result.err
+    assert "(retention.ms 604800000, 7.0 days)" in result.err
+    assert "2 of them are not read yet: no worker runs" in result.err
+    assert (answer["unread"], answer["lost"], answer["workers"]) == (2, 0, 0)
 
 
 @pytest.mark.apache
-async def test_a_topic_that_replaces_timestamps_is_rejected_before_sending(
+async def test_a_topic_that_replaces_timestamps_is_refused_before_sending(
     stockfreeze: Command, system: System, tmp_path: Path
 ) -> None:
     await configure(system, Topic.ORDERS, message_timestamp_type="LogAppendTime")
     file = written(tmp_path / "events", order("acme", "o1", DAY_MS))
 
-    said = await stockfreeze("send", "--as-of-event", file)
+    result = await stockfreeze("send", "--as-of-event", file)
 
-    assert (said.code, said.err.count("\n")) == (2, 1)
-    assert "set its message.timestamp.type to CreateTime" in said.err
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert "set its message.timestamp.type to CreateTime" in result.err
     assert await records_of(system, Topic.ORDERS) == []

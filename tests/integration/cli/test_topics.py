@@ -54,9 +54,9 @@ async def test_a_configuration_that_would_lose_records_is_told(
 
     checked = await stockfreeze("topics", "check", "--json")
 
-    told = {topic["name"]: topic["problems"] for topic in checked.json()["topics"] if topic["problems"]}
-    assert list(told) == [wrong]
-    assert "set it to compact" in told[wrong][0]
+    answer = {topic["name"]: topic["problems"] for topic in checked.json()["topics"] if topic["problems"]}
+    assert list(answer) == [wrong]
+    assert "set it to compact" in answer[wrong][0]
 
 
 @pytest.mark.parametrize("command", [("topics", "check"), ("order", ACCOUNT, "o1")])
@@ -68,10 +68,10 @@ async def test_a_state_of_a_newer_version_is_one_sentence(
         state = system.topic(Topic.STATE)
         await producer.send_and_wait(state, msgspec.msgpack.encode((99, 2)), key=FORMAT_KEY, partition=0)
 
-    said = await stockfreeze(*command)
+    result = await stockfreeze(*command)
 
-    assert (said.code, said.err.count("\n")) == (2, 1)
-    assert f"a newer version of stockfreeze wrote {state}/0" in said.err
+    assert (result.code, result.err.count("\n")) == (2, 1)
+    assert f"a newer version of stockfreeze wrote {state}/0" in result.err
 
 
 async def test_a_state_that_was_built_for_another_partition_count_is_told(stockfreeze: Command, system: System) -> None:
@@ -88,11 +88,11 @@ async def test_a_state_that_was_built_for_another_partition_count_is_told(stockf
 
 async def test_a_broker_that_is_not_there_is_one_sentence(stockfreeze: Command) -> None:
     for command in (["topics", "check"], ["verify"], ["dead-letters", "list"], ["why", "a", "b", "c"]):
-        said = await stockfreeze(*command, BOOTSTRAP_SERVERS="127.0.0.1:1")
+        result = await stockfreeze(*command, BOOTSTRAP_SERVERS="127.0.0.1:1")
 
-        assert said.code == 2
-        assert said.err.startswith("stockfreeze: Kafka cannot be reached at 127.0.0.1:1")
-        assert said.err.count("\n") == 1
+        assert result.code == 2
+        assert result.err.startswith("stockfreeze: Kafka cannot be reached at 127.0.0.1:1")
+        assert result.err.count("\n") == 1
 
 
 @pytest.mark.apache
@@ -114,11 +114,11 @@ async def test_a_wrong_password_is_one_sentence(stockfreeze: Command, broker: Br
 
 @pytest.mark.apache
 async def test_a_wrong_protocol_is_one_sentence_that_asks_for_it(stockfreeze: Command) -> None:
-    said = await stockfreeze("topics", "check", SECURITY_PROTOCOL="SSL")
+    result = await stockfreeze("topics", "check", SECURITY_PROTOCOL="SSL")
 
-    assert said.code == 2
-    assert "is SECURITY_PROTOCOL right?" in said.err
-    assert said.err.count("\n") == 1
+    assert result.code == 2
+    assert "is SECURITY_PROTOCOL right?" in result.err
+    assert result.err.count("\n") == 1
 
 
 async def test_topics_with_different_counts_are_no_reason_to_set_partitions(
@@ -129,7 +129,7 @@ async def test_topics_with_different_counts_are_no_reason_to_set_partitions(
         await cluster.create([spec_of(topic, f"{names.prefix}{topic}", count, 1) for topic, count in counts.items()])
 
     for partitions in ("2", "3", "4"):
-        said = await stockfreeze("topics", "create", PARTITIONS=partitions)
+        result = await stockfreeze("topics", "create", PARTITIONS=partitions)
 
-        assert said.code == 1
-        assert "`stockfreeze topics check` says which are wrong" in said.err
+        assert result.code == 1
+        assert "`stockfreeze topics check` shows which" in result.err

@@ -19,21 +19,21 @@ ACCOUNT = account_in(0, PARTITIONS)
 async def test_a_system_without_a_record_passes(stockfreeze: Command, system: System) -> None:
     del system
 
-    said = await stockfreeze("verify")
+    result = await stockfreeze("verify")
 
-    assert said.code == 0
-    assert "verify: nothing lost, nothing doubled: 0 movements of 0 keys in 2 partitions" in said.out
+    assert result.code == 0
+    assert "verify: nothing lost, nothing doubled: 0 movements of 0 keys in 2 partitions" in result.out
 
 
 async def test_a_sound_system_passes_and_is_counted(stockfreeze: Command, system: System) -> None:
     await system.process_story()
 
-    said = await stockfreeze("verify", "--json")
+    result = await stockfreeze("verify", "--json")
 
-    assert said.code == 0
-    told = said.json()
-    assert (told["ok"], told["orders"], told["stock_keys"], told["movements"]) == (True, 6, 6, 26)
-    assert told["records"] == {"applied": 18, "duplicate": 2, "stale": 0, "dead_lettered": 4, "gaps": 0}
+    assert result.code == 0
+    answer = result.json()
+    assert (answer["ok"], answer["orders"], answer["stock_keys"], answer["movements"]) == (True, 6, 6, 26)
+    assert answer["records"] == {"applied": 18, "duplicate": 2, "stale": 0, "dead_lettered": 4, "gaps": 0}
 
 
 def lost_movement(records: Transaction) -> Transaction:
@@ -83,28 +83,28 @@ async def test_a_corrupted_system_is_found_and_what_differs_is_told(
 ) -> None:
     await system.process_story(corrupt)
 
-    said = await stockfreeze("verify", "--json")
+    result = await stockfreeze("verify", "--json")
 
-    assert said.code == 1
-    assert check in said.json()["found"]
-    assert {finding["partition"] for finding in said.json()["findings"]} == {0}
+    assert result.code == 1
+    assert check in result.json()["found"]
+    assert {finding["partition"] for finding in result.json()["findings"]} == {0}
 
 
 async def test_what_differs_is_shown_to_people_too(stockfreeze: Command, system: System) -> None:
     await system.process_story(lost_movement)
 
-    said = await stockfreeze("verify")
+    result = await stockfreeze("verify")
 
-    assert said.code == 1
-    assert "What differs" in said.out
-    assert "verify: " in said.out.splitlines()[-1]
+    assert result.code == 1
+    assert "What differs" in result.out
+    assert "verify: " in result.out.splitlines()[-1]
 
 
 async def test_a_missing_topic_cannot_be_judged(stockfreeze: Command) -> None:
-    said = await stockfreeze("verify")
+    result = await stockfreeze("verify")
 
-    assert said.code == 2
-    assert "is missing" in said.err
+    assert result.code == 2
+    assert "is missing" in result.err
 
 
 @pytest.mark.parametrize("corrupt", [lambda records: records, lost_movement])
@@ -125,12 +125,12 @@ async def test_an_app_id_that_is_another_systems_is_named(stockfreeze: Command, 
 
     right = await stockfreeze("verify")
     wrong = await stockfreeze("verify", APP_ID="mistyped")
-    told = (await stockfreeze("verify", "--json", APP_ID="mistyped")).json()
+    answer = (await stockfreeze("verify", "--json", APP_ID="mistyped")).json()
 
     assert (right.code, right.err) == (0, "")
     assert "the group mistyped is unknown, although the state has positions" in wrong.err
     assert f"{names.app_id} has read these inputs" in wrong.err
-    assert told["group"] == {"id": "mistyped", "known": False, "others": [names.app_id]}
+    assert answer["group"] == {"id": "mistyped", "known": False, "others": [names.app_id]}
 
 
 async def test_a_system_that_never_ran_is_told_nothing_of_its_group(stockfreeze: Command, system: System) -> None:

@@ -32,12 +32,12 @@ async def test_why_names_the_orders_that_hold_units_and_the_last_movements(
 ) -> None:
     await system.process_story()
 
-    told = (await stockfreeze("why", ACCOUNT, "main", "A", "--movements", "3", "--json")).json()
+    answer = (await stockfreeze("why", ACCOUNT, "main", "A", "--movements", "3", "--json")).json()
     shown = await stockfreeze("why", ACCOUNT, "main", "A")
 
-    assert (told["level"]["on_hand"], told["level"]["frozen"], told["level"]["available"]) == (12, 3, 9)
-    assert told["held_by"] == [{"order_id": "o2", "sub_order_id": None, "open": 3}]
-    assert [movement["movement"] for movement in told["movements"]] == ["adjust", "unfreeze", "freeze"]
+    assert (answer["level"]["on_hand"], answer["level"]["frozen"], answer["level"]["available"]) == (12, 3, 9)
+    assert answer["held_by"] == [{"order_id": "o2", "sub_order_id": None, "open": 3}]
+    assert [movement["movement"] for movement in answer["movements"]] == ["adjust", "unfreeze", "freeze"]
     assert (shown.code, "o2" in shown.out) == (0, True)
 
 
@@ -68,9 +68,9 @@ async def test_why_shows_what_was_published_whatever_buffer_the_command_has(
 ) -> None:
     await system.process_story()
 
-    told = (await stockfreeze("why", ACCOUNT, "main", "A", "--json", BUFFER="5")).json()
+    answer = (await stockfreeze("why", ACCOUNT, "main", "A", "--json", BUFFER="5")).json()
 
-    assert (told["level"]["available"], told["level"]["publishable"]) == (9, 9)
+    assert (answer["level"]["available"], answer["level"]["publishable"]) == (9, 9)
 
 
 async def test_why_shows_the_greatest_holders_first_and_all_if_asked(stockfreeze: Command, system: System) -> None:
@@ -119,6 +119,6 @@ async def test_an_order_that_has_left_by_retention_is_told_from_its_last_status(
 
     await system.process_story(retire)
 
-    told = (await stockfreeze("order", ACCOUNT, "o1", "--json")).json()
+    answer = (await stockfreeze("order", ACCOUNT, "o1", "--json")).json()
 
-    assert (told["status"], told["eligible"], told["left_by_retention"]) == ("delivered", True, True)
+    assert (answer["status"], answer["eligible"], answer["left_by_retention"]) == ("delivered", True, True)

@@ -49,7 +49,7 @@ def test_a_child_that_is_given_time_can_leave_by_itself(tmp_path: Path) -> None:
     assert process.returncode == 7
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent died")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals the death of a parent")
 def test_a_child_does_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     parent = (

@@ -53,16 +53,16 @@ async def test_a_record_without_key_and_value_is_sent_again_like_any_other(
 
 
 @pytest.mark.apache
-async def test_a_letter_its_topic_rejects_does_not_stop_those_behind_it(
+async def test_a_letter_too_large_to_replay_does_not_stop_those_behind_it(
     sender: Sender, reader: TopicReader, broker: Broker, names: Names
 ) -> None:
     topic = f"{names.prefix}in"
     await broker.create_topics([topic], partitions=1, config={"max.message.bytes": "1000"})
 
-    told = [
+    answer = [
         await sender.replay(refused(topic, number), dead(b"acme", b"x" * size)) is not None
         for number, size in enumerate([1, 1000, 2, 1000, 3])
     ]
 
-    assert told == [True, False, True, False, True]
+    assert answer == [True, False, True, False, True]
     assert [record.value for record in await sent_to(reader, topic)] == [b"x", b"xx", b"xxx"]

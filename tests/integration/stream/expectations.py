@@ -25,10 +25,10 @@ def expected(*sent: Iterable[tuple[bytes, bytes]]) -> dict[bytes, int]:
 
 
 async def check_once(world: World, records: int) -> None:
-    """Every input has one output, every sum was told once, and every offset is accounted for."""
+    """Every input has one output, every sum was written once, and every offset is accounted for."""
     outputs = await world.read(world.topics.out)
-    told = {(partition, value) for partition, _, value, _ in outputs}
-    assert len(outputs) == len(told) == records
+    written = {(partition, value) for partition, _, value, _ in outputs}
+    assert len(outputs) == len(written) == records
     for positions in (await world.positions()).values():
         for position in positions.values():
             assert sum(position.counts[1:]) == position.next_offset

@@ -14,7 +14,7 @@ from worker.stream.start.accepting import Acceptor, CannotAccept, Start
 NUMBERS = numbers(60)
 PARTITIONS = 2
 READ_TO, BEGINS_AT, ENDS_AT = 30, 40, 60
-"""Offsets of partition 0, which lost ten records that nobody read."""
+"""Offsets of partition 0, which lost ten unread records."""
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ async def test_committed_state_can_be_read_between_transactions(broker: Broker, 
     await world.send(world.a, [(b"key", b"7")], partition=1)
     async with world.running() as engine:
         await world.processed(1, engine)
-        assert await engine.read(1, lambda toy: toy.sums) == {b"key": 7}  # type: ignore[attr-defined]
+        assert await engine.read(1, lambda toy: toy.sums) == {b"key": 7}
         with pytest.raises(NotAssigned):
             await engine.read(9, lambda toy: toy)
         status = engine.status()
@@ -83,7 +83,7 @@ async def test_a_reader_waits_until_a_record_that_is_taken_in_steps_is_committed
 
         def _go_on(self) -> Iterator[None]:
             whole, self.sums[b"key"] = self.sums[b"key"], -1
-            reads.append(asyncio.ensure_future(engine.read(0, lambda toy: toy.sums[b"key"])))  # type: ignore[attr-defined]
+            reads.append(asyncio.ensure_future(engine.read(0, lambda toy: toy.sums[b"key"])))
             for _ in range(100):
                 yield
             read_half_way.append(reads[0].done())

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.expectations import numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, until, until_true
 from worker.stream import Engine
 
@@ -29,7 +30,7 @@ async def _send_in_transactions(world: World, commits: Iterable[bool]) -> None:
             await (producer.commit_transaction() if commit else producer.abort_transaction())
 
 
-async def _consumed_to_the_end(world: World, engine: Engine) -> None:
+async def _consumed_to_the_end(world: World, engine: Engine[Toy]) -> None:
     """Wait until the group's offset is where the input ends, as lag tools see it."""
     source = TopicPartition(world.a, 0)
     consumer: Any = AIOKafkaConsumer(

@@ -14,6 +14,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, numbers
 from tests.integration.stream.log_files import cut_log
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
 from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint
@@ -53,7 +54,7 @@ async def _set(world: World, topic: str, **config: str) -> None:
         await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, changed)])
 
 
-async def _halted(engine: Engine, *partitions: int) -> str:
+async def _halted(engine: Engine[Toy], *partitions: int) -> str:
     def all_halted() -> bool:
         return all(state_of(engine.status(), each) is PartitionState.HALTED for each in partitions)
 
@@ -90,7 +91,7 @@ async def test_a_state_that_was_made_anew_under_a_running_worker_halts(world: Wo
     assert await world.outputs() == before
 
 
-async def test_a_state_that_was_made_anew_while_nobody_ran_halts(world: World) -> None:
+async def test_a_state_recreated_while_no_worker_ran_halts(world: World) -> None:
     await _worked(world)
     before = await world.outputs()
     await _make_anew(world, world.topics.state, COMPACT)
@@ -146,7 +147,7 @@ async def test_a_state_of_which_a_part_expired_halts(world: World) -> None:
 
 
 @pytest.mark.parametrize("longer", [False, True])
-async def test_an_input_that_was_made_anew_while_nobody_ran_halts(
+async def test_an_input_recreated_while_no_worker_ran_halts(
     world: World,
     longer: bool,  # noqa: FBT001 - a parameter
 ) -> None:

@@ -21,7 +21,7 @@ from worker.stream.state.positions import (
 NUMBERS = numbers(100)
 
 
-async def _halted(engine: Engine, partition: int) -> str:
+async def _halted(engine: Engine[Toy], partition: int) -> str:
     """The reason, once the partition is halted."""
     await until(lambda: state_of(engine.status(), partition) is PartitionState.HALTED, engine)
     status = engine.status()

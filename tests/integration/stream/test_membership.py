@@ -26,11 +26,13 @@ async def test_two_workers_with_one_group_instance_id_are_told_so(broker: Broker
         await world.send(world.a, NUMBERS)
         async with world.running(group_instance_id="twin", ready=False) as second:
 
-            def told() -> bool:
+            def reported() -> bool:
                 problems = (first.status().problem, second.status().problem)
-                return any("twin" in problem and "used by two workers" in problem for problem in problems if problem)
+                return any(
+                    "twin" in problem and "two workers have the member id" in problem for problem in problems if problem
+                )
 
-            await until(told, first, TWIN_SECONDS_MAX)
+            await until(reported, first, TWIN_SECONDS_MAX)
         await until(lambda: first.status().ready, first, TWIN_SECONDS_MAX)
         await world.send(world.b, NUMBERS)
         await world.processed(2 * len(NUMBERS), first)

@@ -12,10 +12,10 @@ TOTAL = sum(int(value) for _, value in NUMBERS)
 COUNT = [(b"count", b"")]
 
 
-async def _told(world: World) -> list[tuple[bytes, int]]:
-    """What the counts told, in order: their place, and the sum they saw."""
+async def _sums_seen(world: World) -> list[tuple[bytes, int]]:
+    """The outputs of the counts, in order: their place, and the sum they saw."""
     values = [value for _, key, value, _ in await world.read(world.topics.out) if key == b"count" and value is not None]
-    return [(place, int(told)) for told, place in (value.split(b"@") for value in values)]
+    return [(place, int(seen)) for seen, place in (value.split(b"@") for value in values)]
 
 
 async def test_catching_up_takes_all_inputs_by_timestamp(broker: Broker, names: Names) -> None:
@@ -26,8 +26,8 @@ async def test_catching_up_takes_all_inputs_by_timestamp(broker: Broker, names: 
         await world.send(topic, [(b"key", b"%d" % (1 << turn))], timestamp_ms=began_at_ms + turn)
     async with world.running() as engine:
         await world.processed(20, engine)
-    told = [int((value or b"").split(b"@")[0]) for _, _, value, _ in await world.read(world.topics.out)]
-    assert told == [(2 << turn) - 1 for turn in range(20)]
+    sums = [int((value or b"").split(b"@")[0]) for _, _, value, _ in await world.read(world.topics.out)]
+    assert sums == [(2 << turn) - 1 for turn in range(20)]
 
 
 async def test_a_count_sees_everything_that_was_there_before_it(broker: Broker, names: Names) -> None:
@@ -37,7 +37,7 @@ async def test_a_count_sees_everything_that_was_there_before_it(broker: Broker, 
     await world.send(world.counts, COUNT)
     async with world.running() as engine:
         await world.processed(2 * len(NUMBERS) + 1, engine)
-        assert [told for _, told in await _told(world)] == [2 * TOTAL]
+        assert [seen for _, seen in await _sums_seen(world)] == [2 * TOTAL]
 
 
 async def test_counts_that_come_while_events_come_are_never_ahead_of_them(broker: Broker, names: Names) -> None:
@@ -50,8 +50,8 @@ async def test_counts_that_come_while_events_come_are_never_ahead_of_them(broker
             await world.send(world.counts, COUNT)
         await world.processed(rounds * (2 * len(NUMBERS) + 1), engine)
         await until(lambda: engine.status().ready, engine)
-    told = [told for _, told in await _told(world)]
-    assert len(told) == rounds
-    for number, sum_seen in enumerate(told, start=1):
+    sums = [seen for _, seen in await _sums_seen(world)]
+    assert len(sums) == rounds
+    for number, sum_seen in enumerate(sums, start=1):
         assert sum_seen >= 2 * TOTAL * number
     await check_once(world, rounds * (2 * len(NUMBERS) + 1))

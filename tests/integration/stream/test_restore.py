@@ -1,4 +1,4 @@
-"""A restore that takes long: it is seen, and nobody waits for it who need not."""
+"""A long restore is visible, and delays nothing else."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ async def test_a_long_restore_delays_neither_the_group_nor_other_partitions(brok
         assert state_of(engine.status(), 1) is PartitionState.RUNNING
         Slow.enough = True
         await until(lambda: engine.status().ready, engine)
-        assert Slow.restores == 1, "the group gave the partition to nobody else meanwhile"
+        assert Slow.restores == 1, "the group assigned the partition to no other member meanwhile"
     assert await world.sums() == expected(NUMBERS, NUMBERS)
     await check_once(world, 2 * len(NUMBERS))

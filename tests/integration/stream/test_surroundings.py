@@ -14,6 +14,7 @@ from deploy.kafka.local import KafkaCluster, free_port
 from deploy.kafka.settings import SASL_USER
 from tests.brokers import Broker, BrokerKind, Names, apache_kafka
 from tests.integration.stream.expectations import check_once, expected, numbers
+from tests.integration.stream.toy import Toy
 from tests.integration.stream.world import World, state_of, until
 from worker.stream import Engine, PartitionState
 from worker.stream.clients import Client
@@ -23,7 +24,7 @@ from worker.stream.state.positions import FORMAT_KEY, Position, encode_format
 NUMBERS = numbers(100)
 
 
-async def _problem(engine: Engine, part: str) -> str:
+async def _problem(engine: Engine[Toy], part: str) -> str:
     """The engine's problem, once it speaks of `part`."""
     await until(lambda: part in (engine.status().problem or ""), engine)
     assert not engine.status().ready
@@ -82,7 +83,7 @@ async def test_a_wrong_password_is_told_as_such(broker: Broker, names: Names) ->
         "sasl_plain_password": "wrong",
     }
     async with world.running(ready=False, client=client) as engine:
-        assert "check the user name, the password" in await _problem(engine, "refused to authenticate")
+        assert "check the user name, the password" in await _problem(engine, "did not authenticate")
 
 
 async def test_a_broker_that_is_not_there_is_told_and_stopping_takes_no_time(broker: Broker, names: Names) -> None:
@@ -116,7 +117,7 @@ async def test_an_outage_loses_nothing_and_a_frozen_broker_delays_no_stop(names:
                 loop = asyncio.get_running_loop()
                 began_at = loop.time()
                 await engine.stop()
-                assert loop.time() - began_at < 7, "a frozen broker keeps nobody from stopping"
+                assert loop.time() - began_at < 7, "a frozen broker delays no stop"
             finally:
                 cluster.nodes[0].resume()
 

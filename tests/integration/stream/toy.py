@@ -68,8 +68,8 @@ class Toy:
             return Outcome.APPLIED
         place = f"{record.topic}:{record.offset}"
         if self.waits(record):
-            told = f"{sum(self.sums.values())}@{place}".encode()
-            self._outputs.append(OutputRecord(self._topics.out, key, told))
+            value = f"{sum(self.sums.values())}@{place}".encode()
+            self._outputs.append(OutputRecord(self._topics.out, key, value))
             return Outcome.APPLIED
         if not value.isdigit():
             self._outputs.append(OutputRecord(self._topics.bad, record.key, record.value, record.headers))

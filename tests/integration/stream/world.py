@@ -60,10 +60,10 @@ class World:
     @asynccontextmanager
     async def running(
         self, *, processors: Callable[[int, int], Toy] | None = None, ready: bool = True, **changed: object
-    ) -> AsyncIterator[Engine]:
+    ) -> AsyncIterator[Engine[Toy]]:
         """An engine that runs for the length of the block, awaited until it is ready; settings may be changed."""
         config = replace(self.config, **changed)  # type: ignore[arg-type]
-        engine = Engine(config, processors or self.toy, SilentObserver())
+        engine: Engine[Toy] = Engine(config, processors or self.toy, SilentObserver())
         run = asyncio.create_task(engine.run())
         try:
             if ready:
@@ -150,7 +150,7 @@ class World:
         """The values in the output topic, sorted."""
         return sorted(value for _, _, value, _ in await self.read(self.topics.out) if value is not None)
 
-    async def processed(self, count: int, engine: Engine) -> None:
+    async def processed(self, count: int, engine: Engine[Toy]) -> None:
         """Wait until so many records in all have an outcome."""
 
         async def done() -> bool:
@@ -164,24 +164,24 @@ class World:
         return sum(sum(position.counts[1:5]) for positions in by_partition for position in positions.values())
 
 
-async def until(condition: Callable[[], bool], engine: Engine, seconds_max: float = WAIT_SECONDS) -> None:
-    """Wait for a condition, and tell what the engine says of itself when it does not come."""
+async def until(condition: Callable[[], bool], engine: Engine[Toy], seconds_max: float = WAIT_SECONDS) -> None:
+    """Wait for a condition; fail with the engine's status if it does not come."""
     try:
         async with asyncio.timeout(seconds_max):
-            while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+            while not condition():  # noqa: ASYNC110 - the condition has no event
                 await asyncio.sleep(0.02)
     except TimeoutError:
-        raise AssertionError(f"not in {seconds_max} s; the engine says {engine.status()}") from None
+        raise AssertionError(f"not in {seconds_max} s; the engine's status is {engine.status()}") from None
 
 
-async def until_true(condition: Callable[[], Any], engine: Engine) -> None:
+async def until_true(condition: Callable[[], Any], engine: Engine[Toy]) -> None:
     """Like `until`, for a condition that has to ask the broker."""
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             while not await condition():  # noqa: ASYNC110 - the same
                 await asyncio.sleep(0.05)
     except TimeoutError:
-        raise AssertionError(f"not in {WAIT_SECONDS} s; the engine says {engine.status()}") from None
+        raise AssertionError(f"not in {WAIT_SECONDS} s; the engine's status is {engine.status()}") from None
 
 
 def state_of(status: EngineStatus, partition: int) -> PartitionState | None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from schemas.decoding import Refused, decode, id_and_time_of, order_of
 from schemas.identity import identity_of
 from schemas.times import read_time, time_text
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 
 COMMON = {"event_id": "e-1", "account_id": "a-1", "occurred_at": "2026-03-04T05:06:07.123Z"}
 CREATED: dict[str, Any] = {
@@ -41,7 +41,7 @@ COUNTED: dict[str, Any] = {
 ADJUSTED: dict[str, Any] = {**COMMON, "type": "stock.adjusted", "warehouse_id": "w-1", "sku": "s-1", "delta": 3}
 DISCARDED: dict[str, Any] = {**COMMON, "type": "dead_letter.discarded", "order_id": "o-1", "dead_letter_id": "t/0/1"}
 
-topics = st.sampled_from(INPUTS)
+topics = st.sampled_from(LEDGER.inputs)
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=10
@@ -94,7 +94,7 @@ def test_any_json_is_an_event_or_refused(topic: Topic, document: object) -> None
 def test_any_value_in_any_field_is_an_event_or_refused(
     fields: dict[str, Any], name: str, value: object, *, ensure_ascii: bool
 ) -> None:
-    for topic in INPUTS:
+    for topic in LEDGER.inputs:
         code = decode_or_refuse(topic, written({**fields, name: value}, ensure_ascii=ensure_ascii))
         assert code in {"taken", "invalid", "unknown_type"}
 

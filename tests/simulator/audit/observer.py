@@ -12,7 +12,7 @@ from tests.simulator.audit.findings import Kind
 from tests.simulator.audit.recording import POISON
 from tests.simulator.scenario import Plan
 from tests.simulator.world import Simulation
-from worker.stream import BatchReport
+from worker.stream import BatchReport, Processor
 
 PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
 """What no broker can be the cause of: the engine would recover from it, and nobody would know."""
@@ -43,7 +43,7 @@ class RunObserver(SilentObserver):
         self._chronicle = chronicle
         self._worker = worker
 
-    def batch_committed(self, report: BatchReport) -> None:
+    def batch_committed(self, report: BatchReport[Processor]) -> None:
         """A commit was answered: time to look."""
         self._chronicle.dirty = True
         self._chronicle.breakers.committed(self._worker, report.partition)

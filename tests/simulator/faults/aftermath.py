@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, assert_never
 
 from tests.simulator.audit.partition_audit import JOURNAL, POSITIONS_KEY, STATE
+from tests.simulator.audit.recording import RecordingProcessor
 from tests.simulator.faults.losses import Loss, What
 from tests.simulator.kafka.partition_log import PartitionLog
 from tests.simulator.workers import PREFIX
@@ -159,7 +160,7 @@ class Aftermath:
             )
         ]
 
-    def is_over(self, engines: Collection[Engine]) -> bool:
+    def is_over(self, engines: Collection[Engine[RecordingProcessor]]) -> bool:
         """Whether everybody has come to the end that a loss must have."""
         if self.problem is not None:
             return all(self.problem in (engine.status().problem or "") for engine in engines)

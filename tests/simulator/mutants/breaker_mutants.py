@@ -10,7 +10,7 @@ from worker.domain.accounts import Account
 from worker.domain.floods import Floods
 from worker.processors.parties import Accounts
 from worker.stream.merge import Merge
-from worker.stream.processor import Parties
+from worker.stream.processor import Parties, Processor
 from worker.stream.records import InputRecord
 from worker.stream.session import Session
 from worker.stream.state.input_progress import InputProgress
@@ -36,7 +36,7 @@ def forgetting_at_good_ones(original: Callable[..., bool], self: Breaker, *, bad
 
 async def breaker_of_its_own(
     original: Callable[..., Awaitable[None]],
-    self: PartitionTask,
+    self: PartitionTask[Processor],
     writer: TransactionWriter,
     merge: Merge,
     chunk: Sequence[InputRecord],
@@ -90,7 +90,7 @@ def began_in_memory(self: Floods, account: Account, recorded_at: int) -> None:
     self.known[account.id] = FloodState(VERSION, recorded_at)
 
 
-def halted_started_again(original: Callable[..., None], self: Session, partitions: Iterable[int]) -> None:
+def halted_started_again(original: Callable[..., None], self: Session[Processor], partitions: Iterable[int]) -> None:
     self._halted.clear()
     original(self, partitions)
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace as with_changes
 
 from tests.simulator.mutants.seams import Mutant, edit, replace, wrap
+from worker.stream.processor import Processor
 from worker.stream.session import Session
 from worker.stream.start.guards import Breach, Found, Guards
 from worker.stream.start.partition_start import PartitionStart, _State
@@ -59,8 +60,11 @@ async def unchanged_in_a_shorter_topic(
 
 
 async def resumed_on_any_topic(
-    original: Callable[..., Awaitable[_State | None]], self: PartitionStart, memory: Memory | None, fence_offset: int
-) -> _State | None:
+    original: Callable[..., Awaitable[_State[Processor] | None]],
+    self: PartitionStart[Processor],
+    memory: Memory[Processor] | None,
+    fence_offset: int,
+) -> _State[Processor] | None:
     if memory is None:
         return None
     state = await original(self, with_changes(memory, known_topics=KnownTopics()), fence_offset)

@@ -12,10 +12,10 @@ from tests.simulator.mutants.start_mutants import uncommitted
 from worker.stream import merge, session
 from worker.stream.clients import Consumer
 from worker.stream.config import EngineConfig
-from worker.stream.feed import Feed, Lane
-from worker.stream.kafka.fetched import InputRecords, Unreadable
+from worker.stream.feed import Feed, Inlet
+from worker.stream.kafka.fetched import FetchedPartition, Unreadable
 from worker.stream.merge import Merge, Reading
-from worker.stream.processor import Outcome
+from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord
 from worker.stream.start.guards import Bounds
 from worker.stream.start.partition_start import PartitionStart, Standing, _State
@@ -32,13 +32,13 @@ def nothing_waits(self: Merge, record: InputRecord) -> bool:
 
 
 async def begun_at_the_end(
-    original: Callable[..., Awaitable[Standing]],
-    self: PartitionStart,
-    state: _State,
+    original: Callable[..., Awaitable[Standing[Processor]]],
+    self: PartitionStart[Processor],
+    state: _State[Processor],
     bounds: Mapping[str, Bounds],
     writer: TransactionWriter,
     fence_offset: int,
-) -> Standing:
+) -> Standing[Processor]:
     ends = {topic: Bounds(end, end) for topic, (_, end) in bounds.items()}
     return await original(self, state, ends, writer, fence_offset)
 
@@ -61,20 +61,20 @@ def nothing_passed_over(self: InputProgress, read_to: Mapping[str, int]) -> None
     del self, read_to
 
 
-def raised(self: InputRecords) -> Iterator[InputRecord | Unreadable]:
+def raised(self: FetchedPartition) -> Iterator[InputRecord | Unreadable]:
     yield from self._records_iterator
 
 
-class KeptLanes(dict[int, Lane]):
-    """The lanes of a feed that goes on after any error."""
+class KeptInlets(dict[int, Inlet]):
+    """The inlets of a feed that goes on after any error."""
 
     def clear(self) -> None:
         pass
 
 
-def feed_that_keeps_lanes(original: Callable[..., None], self: Feed, config: EngineConfig, consumer: Consumer) -> None:
+def feed_that_keeps_inlets(original: Callable[..., None], self: Feed, config: EngineConfig, consumer: Consumer) -> None:
     original(self, config, consumer)
-    self._lanes = KeptLanes()
+    self._inlets = KeptInlets()
 
 
 def read_to_of_all(self: Merge) -> dict[str, int]:
@@ -143,8 +143,8 @@ READING_MUTANTS = (
         "drained-passed-over",
         "A batch that cannot be read is an error of the whole fetch, and what came with it counts as read.",
         (
-            replace(InputRecords, "_hand_out", raised),
-            wrap(Feed, "__init__", feed_that_keeps_lanes),
+            replace(FetchedPartition, "_hand_out", raised),
+            wrap(Feed, "__init__", feed_that_keeps_inlets),
         ),
     ),
     Mutant(

@@ -10,7 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.simulator.mutants.seams import Mutant, replace, wrap
 from worker.stream.errors import StepTimeout
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
+from worker.stream.processor import Processor
 from worker.stream.session import Session
 from worker.stream.start import partition_reader
 from worker.stream.start.guards import Bounds
@@ -22,14 +23,14 @@ from worker.stream.task import PartitionTask
 from worker.stream.transactions.transaction import TransactionWriter
 
 
-async def _end_of_state(start: PartitionStart) -> int:
+async def _end_of_state(start: PartitionStart[Processor]) -> int:
     state = TopicPartition(start._config.state_topic, start._partition)
     async with AIOKafkaConsumer(**start._config.client, enable_auto_commit=False) as looking:
         end: int = (await looking.end_offsets([state]))[state]
     return end - 1
 
 
-async def fence_left_for_later(self: PartitionStart, writer: TransactionWriter) -> int:
+async def fence_left_for_later(self: PartitionStart[Processor], writer: TransactionWriter) -> int:
     del writer
     self._fence_offset = await _end_of_state(self)
     return self._fence_offset
@@ -37,8 +38,8 @@ async def fence_left_for_later(self: PartitionStart, writer: TransactionWriter) 
 
 async def fenced_after_the_restore(
     original: Callable[..., Awaitable[None]],
-    self: PartitionStart,
-    state: _State,
+    self: PartitionStart[Processor],
+    state: _State[Processor],
     bounds: Mapping[str, Bounds],
     writer: TransactionWriter,
 ) -> None:
@@ -46,11 +47,13 @@ async def fenced_after_the_restore(
     await original(self, state, bounds, writer)
 
 
-async def nothing_in_memory(self: PartitionStart, memory: Memory | None, fence_offset: int) -> None:
+async def nothing_in_memory(
+    self: PartitionStart[Processor], memory: Memory[Processor] | None, fence_offset: int
+) -> None:
     del self, memory, fence_offset
 
 
-async def fenced_without_a_record(self: PartitionStart, writer: TransactionWriter) -> int:
+async def fenced_without_a_record(self: PartitionStart[Processor], writer: TransactionWriter) -> int:
     self._fence_offset = await _end_of_state(self)
     await writer.start()
     return self._fence_offset
@@ -86,7 +89,7 @@ async def unchanged_in_any_case(self: StateReader, since_offset: int, fence_offs
 
 
 async def memories_kept(
-    original: Callable[..., Awaitable[None]], self: Session, assigned: Collection[TopicPartition]
+    original: Callable[..., Awaitable[None]], self: Session[Processor], assigned: Collection[TopicPartition]
 ) -> None:
     memories = self._surroundings.memories
     kept = dict(memories)
@@ -95,11 +98,11 @@ async def memories_kept(
 
 
 async def group_asked_first(
-    original: Callable[..., Awaitable[Standing]],
-    self: PartitionTask,
+    original: Callable[..., Awaitable[Standing[Processor]]],
+    self: PartitionTask[Processor],
     writer: TransactionWriter,
-    memory: Memory | None,
-) -> Standing:
+    memory: Memory[Processor] | None,
+) -> Standing[Processor]:
     consumer: AIOKafkaConsumer = self._feed._consumer
     sources = [TopicPartition(topic, self.partition) for topic in self._config.inputs]
     in_group = {source: await consumer.committed(source) for source in sources}
@@ -111,9 +114,9 @@ async def group_asked_first(
 
 
 def open_at_the_group_offsets(
-    original: Callable[..., None], self: Feed, partition: int, lane: Lane, offsets: Mapping[str, int]
+    original: Callable[..., None], self: Feed, partition: int, inlet: Inlet, offsets: Mapping[str, int]
 ) -> None:
-    original(self, partition, lane, {topic: vars(self)[TopicPartition(topic, partition)] for topic in offsets})
+    original(self, partition, inlet, {topic: vars(self)[TopicPartition(topic, partition)] for topic in offsets})
 
 
 START_MUTANTS = (

@@ -18,11 +18,11 @@ from worker.stream import task as task_module
 from worker.stream.clients import Answer
 from worker.stream.config import EngineConfig
 from worker.stream.errors import bounded
-from worker.stream.kafka.answers import Codes
 from worker.stream.kafka.open_batches import Filled
 from worker.stream.kafka.producer import TransactionalProducer
 from worker.stream.kafka.producer_state import ProducerState
 from worker.stream.kafka.reaper import Reaper
+from worker.stream.kafka.responses import Codes
 from worker.stream.merge import Merge
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output
@@ -42,7 +42,7 @@ from worker.stream.transactions.transaction import TransactionWriter
 class Transaction:
     """Stands in for the writer during one transaction: knows its records, and commits them in another way."""
 
-    task: PartitionTask
+    task: PartitionTask[Processor]
     writer: TransactionWriter
     progress: InputProgress
     committing: Callable[[Transaction, Mapping[str, int]], Awaitable[int]]
@@ -71,7 +71,7 @@ def committing(how: Callable[[Transaction, Mapping[str, int]], Awaitable[int]]) 
 
     async def transact(
         original: Callable[..., Awaitable[None]],
-        self: PartitionTask,
+        self: PartitionTask[Processor],
         writer: TransactionWriter,
         merge: Merge,
         chunk: Sequence[InputRecord],
@@ -122,14 +122,19 @@ async def as_if_committed(transaction: Transaction, offsets: Mapping[str, int]) 
         raise
 
 
-def _remember(task: PartitionTask, writer: TransactionWriter, progress: InputProgress, state_offset: int) -> None:
+def _remember(
+    task: PartitionTask[Processor], writer: TransactionWriter, progress: InputProgress, state_offset: int
+) -> None:
     task._surroundings.memories[task.partition] = Memory(
         task.processor, progress, task._topics, writer.journal_end(), state_offset, task._partition_count
     )
 
 
 async def state_kept_after_errors(
-    original: Callable[..., Awaitable[None]], self: PartitionTask, writer: TransactionWriter, progress: InputProgress
+    original: Callable[..., Awaitable[None]],
+    self: PartitionTask[Processor],
+    writer: TransactionWriter,
+    progress: InputProgress,
 ) -> None:
     try:
         await original(self, writer, progress)
@@ -186,7 +191,7 @@ def id_of_the_moment(
     self._id = f"{config.app_id}-{partition}-{asyncio.get_running_loop().time()}"
 
 
-LIVING: ContextVar[PartitionTask] = ContextVar("LIVING")
+LIVING: ContextVar[PartitionTask[Processor]] = ContextVar("LIVING")
 """The task of the partition that an asyncio task runs."""
 
 
@@ -209,7 +214,7 @@ class ReusedWriter(TransactionWriter):
         self._producer.state = ProducerState.READY if self.is_started else ProducerState.UNINITIALIZED
 
 
-async def live_with_one_writer(original: Callable[..., Awaitable[None]], self: PartitionTask) -> None:
+async def live_with_one_writer(original: Callable[..., Awaitable[None]], self: PartitionTask[Processor]) -> None:
     LIVING.set(self)
     await original(self)
 
@@ -225,13 +230,13 @@ def writer_of_the_task(config: EngineConfig, partition: int, clock: Clock, reape
 # -- the tasks
 
 
-async def revoked_in_vain(self: Session, revoked: object) -> None:
+async def revoked_in_vain(self: Session[Processor], revoked: object) -> None:
     del revoked
     self.joined = False
     self._began_at = self._clock.monotonic()
 
 
-def running_ones_left(original: Callable[..., None], self: Session, partitions: Iterable[int]) -> None:
+def running_ones_left(original: Callable[..., None], self: Session[Processor], partitions: Iterable[int]) -> None:
     original(self, [partition for partition in partitions if partition not in self.tasks])
 
 
@@ -252,7 +257,7 @@ class Forgiving:
 
 
 async def decided_in_any_case(
-    original: Callable[..., Awaitable[None]], self: Batch, chunk: Sequence[InputRecord]
+    original: Callable[..., Awaitable[None]], self: Batch[Processor], chunk: Sequence[InputRecord]
 ) -> None:
     if not isinstance(self._processor, Forgiving):
         self._processor = Forgiving(self._processor)  # type: ignore[assignment] # it gives all that a processor has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.administration.beginning_anew import Renewal, renewal_of
 from worker.inspection.admin import TopicsMissing
 from worker.inspection.cluster import TopicSpec
@@ -13,7 +13,7 @@ NAMES = {topic: f"x.{topic}" for topic in Topic}
 
 
 def renewal(*absent: Topic, **counts: int) -> Renewal:
-    """With four partitions, or as `counts` says of a topic by its member's name."""
+    """Topics with four partitions, or with those in `counts`, by the name of the topic's member."""
     found = {NAMES[topic]: counts.get(topic.name, 4) for topic in Topic if topic not in absent}
     was = {name: TopicSpec(name, count, 3, {"min.insync.replicas": "2"}) for name, count in found.items()}
     return renewal_of(NAMES, found, was)
@@ -21,9 +21,9 @@ def renewal(*absent: Topic, **counts: int) -> Renewal:
 
 def test_state_and_all_outputs_go_together_and_inputs_stay() -> None:
     found = renewal()
-    assert set(found.deleted) == {NAMES[topic] for topic in OUTPUTS}
-    assert [spec.name for spec in found.created] == [NAMES[topic] for topic in OUTPUTS]
-    assert found.kept == [NAMES[topic] for topic in INPUTS]
+    assert set(found.deleted) == {NAMES[topic] for topic in LEDGER.outputs}
+    assert [spec.name for spec in found.created] == [NAMES[topic] for topic in LEDGER.outputs]
+    assert found.kept == [NAMES[topic] for topic in LEDGER.inputs]
     assert found.lacking == []
 
 
@@ -48,9 +48,9 @@ def test_outputs_with_other_partition_counts_get_that_of_the_inputs() -> None:
 
 
 def test_an_interrupted_run_is_finished() -> None:
-    found = renewal(*OUTPUTS)
+    found = renewal(*LEDGER.outputs)
     assert found.deleted == []
-    assert [spec.name for spec in found.created] == found.lacking == [NAMES[topic] for topic in OUTPUTS]
+    assert [spec.name for spec in found.created] == found.lacking == [NAMES[topic] for topic in LEDGER.outputs]
     assert {spec.replication_factor for spec in found.created} == {3}, "that of the inputs"
 
 
@@ -60,7 +60,7 @@ def test_inputs_that_are_missing_are_created() -> None:
 
 def test_a_system_without_inputs_is_not_this_one() -> None:
     with pytest.raises(TopicsMissing, match="check TOPIC_PREFIX"):
-        renewal(*INPUTS)
+        renewal(*LEDGER.inputs)
 
 
 def test_inputs_with_different_partition_counts_are_refused() -> None:

@@ -55,5 +55,5 @@ async def test_a_worker_that_cannot_be_reached_is_asked_and_named_once(capsys: p
     answers = answers_of(States(), gone)
 
     assert [await orders(answers, partition) for partition in (0, 1)] == [1, 2]
-    [told] = capsys.readouterr().err.splitlines()
-    assert told.startswith(f"stockfreeze: read from the topics, as the worker at {gone.url} cannot be reached")
+    [shown] = capsys.readouterr().err.splitlines()
+    assert shown.startswith(f"stockfreeze: read from the topics, as the worker at {gone.url} cannot be reached")

@@ -98,7 +98,7 @@ def test_a_wrong_setting_is_one_sentence_that_names_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("shown")
-def test_a_settings_file_of_the_command_goes_before_that_of_the_group(tmp_path: Path) -> None:
+def test_the_file_of_a_command_goes_before_that_of_the_group(tmp_path: Path) -> None:
     for name in ("group", "command"):
         (tmp_path / f"{name}.toml").write_text(f'app_id = "{name}"\n')
     group, command = str(tmp_path / "group.toml"), str(tmp_path / "command.toml")

@@ -1,4 +1,4 @@
-"""How a verification is shared by processes, and what it tells of its progress."""
+"""Sharing a verification among processes, and its progress."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def test_no_process_is_without_a_partition() -> None:
 
 
 def test_what_single_reads_tell_adds_up() -> None:
-    told: list[int] = []
-    advance = _ProgressSum(told.append)
+    answer: list[int] = []
+    advance = _ProgressSum(answer.append)
     for start, position, end in [(0, 4, 10), (0, 10, 10), (0, 10, 10), (5, 7, 9), (5, 9, 9)]:
         advance("topic", 0, start, position, end)
     advance("topic", 1, 0, 3, 3)
     advance("topic", 1, 0, 3, 3)
-    assert sum(told) == 10 + 4 + 3
+    assert sum(answer) == 10 + 4 + 3
 
 
 def test_a_read_from_the_same_place_again_counts_again() -> None:
-    told: list[int] = []
-    advance = _ProgressSum(told.append)
+    answer: list[int] = []
+    advance = _ProgressSum(answer.append)
     for position in (4, 10, 4, 10):
         advance("topic", 0, 0, position, 10)
-    assert sum(told) == 20
+    assert sum(answer) == 20
 
 
 def child(owed: set[int], *messages: object, code: int = 0) -> _VerifyingProcess:
-    """A child that has said these things and has ended."""
+    """A child that has sent these messages and has ended."""
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     for message in messages:
@@ -57,15 +57,15 @@ def test_progress_and_reports_of_a_child_are_taken() -> None:
     findings = FindingLog(3)
     findings.add(Check.BALANCE, "a/w/k", "is broken")
     telling = child({3, 4}, 70, PartitionReport(3, findings, movements=5))
-    told: list[int] = []
+    answer: list[int] = []
     reports: list[PartitionReport] = []
-    _take(telling, reports, told.append)
-    _take(telling, reports, told.append)
-    assert (told, telling.owed) == ([70], {4})
+    _take(telling, reports, answer.append)
+    _take(telling, reports, answer.append)
+    assert (answer, telling.owed) == ([70], {4})
     assert reports[0].findings.counts == {Check.BALANCE: 1}
 
 
-def test_a_child_that_fails_or_dies_ends_verify_with_a_sentence() -> None:
+def test_a_child_that_fails_ends_the_verification_with_a_sentence() -> None:
     with pytest.raises(CommandError, match="partition 3 could not be read"):
         _take(child({3}, "partition 3 could not be read"), [], print)
     with pytest.raises(CommandError, match="verified partitions 3, 4 ended early, with exit code 9"):

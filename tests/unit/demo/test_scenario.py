@@ -1,4 +1,4 @@
-"""The demo's story is valid, the same each time, and says truly what must come out of it."""
+"""The demo's story is valid, the same each time, and foretells what comes out of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from schemas.topics import Topic
 from tests.model.reading import partition_of
 from tests.model.run import Model, Record, Step
 from worker.demo.disturbance import Delivery, calm, disturb, injected
-from worker.demo.retail import Kind, read_invoices
+from worker.demo.retail import RowKind, read_invoices
 from worker.demo.scenario import SPAN_HOURS, Scenario, scenario_of
 from worker.demo.schedule import HOUR_MS
 from worker.demo.shelves import ShelfLevel, StockKey
@@ -31,7 +31,7 @@ def small() -> Scenario:
     """A few invoices of every kind: the auditor recomputes all that it knows with every event."""
     invoices = read_invoices()
     some = [invoice for invoice in invoices if len(invoice.goods) < 12][:45]
-    others = [invoice for invoice in invoices if invoice.kind is not Kind.SALE]
+    others = [invoice for invoice in invoices if invoice.kind is not RowKind.SALE]
     return scenario_of([*some, *others[:12]], now_ms=NOW_MS, seed=3)
 
 
@@ -81,7 +81,7 @@ def test_the_story_is_the_same_for_a_seed_and_another_for_another() -> None:
     assert disturb(whole().events, now_ms=NOW_MS) == disturb(whole().events, now_ms=NOW_MS)
 
 
-def test_events_come_by_their_times_within_the_span_before_now() -> None:
+def test_events_come_in_the_order_of_their_times_and_before_now() -> None:
     times = [event.occurred_at_ms for event in whole().events]
     assert times == sorted(times)
     assert times[0] >= NOW_MS - SPAN_HOURS * HOUR_MS
@@ -135,8 +135,8 @@ def test_archive_requests_are_answered_as_foretold() -> None:
     blocked = injected(deliveries).blocked
     for request, delivery in zip(small().requests, calm(small().requests), strict=True):
         (answer,) = audit.feed(delivery).eligibility
-        told = answer["code"] if answer["type"] == "archive.rejected" else "eligible"
-        assert told == small().answer_to(request, blocked)
+        shown = answer["code"] if answer["type"] == "archive.rejected" else "eligible"
+        assert shown == small().answer_to(request, blocked)
 
 
 def test_a_disturbed_story_tells_every_event_and_what_was_added() -> None:
@@ -161,7 +161,7 @@ def test_every_run_of_counts_is_fenced() -> None:
     assert len(starts) >= 5
 
 
-def test_a_system_without_sub_orders_has_more_wrong_keys_than_planted() -> None:
+def test_a_system_without_sub_orders_gets_more_keys_wrong() -> None:
     planted = sum(planted.measure == "on_hand" for planted in whole().planted)
     counted = sum(len(json.loads(d.value)["counts"]) for d in calm(whole().events) if b'"day-' in d.value)
     assert whole().order_level_error > 5 * planted / counted

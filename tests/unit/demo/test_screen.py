@@ -1,4 +1,4 @@
-"""What the outputs say is counted, and shown on terminals of any size."""
+"""Counting the outputs, and showing the counts on terminals of any size."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_a_tally_keeps_the_latest_of_a_key_and_counts_the_rest() -> None:
     assert tally.dead_letters == {"undecodable": 1}
 
 
-def test_only_answers_to_requests_and_stock_counts_are_judged() -> None:
+def test_only_answers_to_requests_and_counts_of_stock_are_judged() -> None:
     tally = seen()
     assert tally.answers == {"archive-o-1": "VALIDATION_ERROR"}
     assert tally.eligibility == {"eligible": 1, "rejected": 1}

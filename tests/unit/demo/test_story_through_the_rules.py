@@ -23,7 +23,7 @@ NOW_MS = 1_790_000_000_000
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-def test_every_level_answer_drift_and_dead_letter_is_as_in_the_story(seed: int) -> None:
+def test_levels_answers_drifts_and_dead_letters_are_as_foretold(seed: int) -> None:
     scenario = scenario_of(read_invoices(), now_ms=NOW_MS, seed=seed)
     deliveries = disturb(scenario.events, now_ms=NOW_MS, seed=seed, repeats=0.2, late=0.4, broken_each=10)
     rules = Rules(AccountRules(), {})

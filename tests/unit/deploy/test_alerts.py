@@ -1,4 +1,4 @@
-"""The rules for Prometheus speak of what a worker really tells."""
+"""The rules for Prometheus use metrics that a worker really has."""
 
 from __future__ import annotations
 

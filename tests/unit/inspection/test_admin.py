@@ -1,10 +1,10 @@
-"""What topics must be like, and what is said of those that are not."""
+"""How topics must be configured, and the problems of those that are not."""
 
 from __future__ import annotations
 
 import pytest
 
-from schemas.topics import COMPACTED, INPUTS, RECORD_BYTES_MAX, Topic
+from schemas.topics import COMPACTED, LEDGER, RECORD_BYTES_MAX, Topic
 from worker.inspection.admin import (
     INPUT_RECORD_BYTES_MAX,
     TopicFacts,
@@ -53,7 +53,7 @@ def test_what_is_not_compacted_is_kept_for_ever() -> None:
 def test_every_input_fits_into_a_dead_letter() -> None:
     sizes = {topic: int(spec_of(topic, topic.value, 4, 3).configs["max.message.bytes"]) for topic in Topic}
 
-    assert max(sizes[topic] for topic in INPUTS) < sizes[Topic.DEAD_LETTERS] == RECORD_BYTES_MAX
+    assert max(sizes[topic] for topic in LEDGER.inputs) < sizes[Topic.DEAD_LETTERS] == RECORD_BYTES_MAX
 
 
 @pytest.mark.parametrize(("replication_factor", "in_sync"), [(1, "1"), (2, "1"), (3, "2"), (5, "4")])
@@ -63,13 +63,13 @@ def test_one_broker_may_be_away_where_there_are_copies(replication_factor: int, 
     assert configs["min.insync.replicas"] == in_sync
 
 
-def test_with_the_brokers_replication_min_in_sync_is_set_too() -> None:
+def test_the_brokers_replication_comes_with_their_in_sync_minimum() -> None:
     assert "min.insync.replicas" not in spec_of(Topic.STATE, "state", 4, BROKER_DEFAULT).configs
 
 
 def test_a_missing_topic_is_told_with_the_command_that_makes_it() -> None:
     assert problems(facts(Topic.ALERTS, None)) == {
-        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and do what it says about those that are new"]
+        Topic.ALERTS: ["missing: run `stockfreeze topics create`, and follow its advice on the new ones"]
     }
 
 
@@ -85,9 +85,9 @@ def test_of_two_counts_that_as_many_topics_have_the_smaller_is_expected() -> Non
 
 
 def test_the_count_that_the_state_was_built_with_decides() -> None:
-    told = problems(facts(Topic.STATE, 3), recorded={0: 3, 1: 3})
+    answer = problems(facts(Topic.STATE, 3), recorded={0: 3, 1: 3})
 
-    assert set(told) == set(Topic) - {Topic.STATE}
+    assert set(answer) == set(Topic) - {Topic.STATE}
 
 
 def test_a_state_built_for_several_counts_is_told() -> None:
@@ -112,10 +112,10 @@ def test_a_state_built_for_several_counts_is_told() -> None:
     ids=lambda wrong: f"{wrong.topic}",
 )
 def test_a_configuration_that_loses_records_is_told_with_the_value_to_set(wrong: TopicFacts) -> None:
-    told = problems(wrong)
+    answer = problems(wrong)
 
-    assert list(told) == [wrong.topic]
-    assert "set it to" in told[wrong.topic][0]
+    assert list(answer) == [wrong.topic]
+    assert "set it to" in answer[wrong.topic][0]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_configuration_that_loses_records_is_told_with_the_value_to_set(wrong:
         facts(Topic.MOVEMENTS, max_message_bytes="1048588"),
     ],
 )
-def test_inputs_may_expire_and_small_outputs_keep_the_brokers_bound(right: TopicFacts) -> None:
+def test_inputs_may_expire_and_small_outputs_have_the_brokers_bound(right: TopicFacts) -> None:
     assert problems(right) == {}
 
 

@@ -35,7 +35,7 @@ class Brokers:
         ]
 
 
-async def test_new_topics_are_counted_by_the_broker_that_knows_them(
+async def test_new_topics_are_counted_by_a_broker_that_knows_them_all(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("worker.inspection.cluster.RETRY_SECONDS", 0)

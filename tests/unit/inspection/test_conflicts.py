@@ -58,8 +58,8 @@ async def test_a_part_of_a_snapshot_is_known_by_its_number_whatever_its_event_id
     def part(event_id: str, on_hand: int) -> Input:
         counts = [{"sku": "A", "on_hand": on_hand}]
         named = {"origin": "erp", "snapshot_id": "s 1", "part": 1, "parts": 1, "warehouse_id": "w"}
-        told = {**named, "as_of": "2025-12-31T00:00:00Z", "counts": counts}
-        return event(Topic.STOCK, "stock.counted", "acme", event_id, **told)
+        answer = {**named, "as_of": "2025-12-31T00:00:00Z", "counts": counts}
+        return event(Topic.STOCK, "stock.counted", "acme", event_id, **answer)
 
     assert await found(part("c1", 1), part("c2", 2)) == First(f"{STOCK}/0/5", ["counts"])
 

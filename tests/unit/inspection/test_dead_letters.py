@@ -57,7 +57,7 @@ def test_a_dead_letter_that_cannot_hold_an_order_back_has_none(key: bytes, value
     assert letter.order is None
 
 
-def test_a_letter_that_is_too_late_by_now_still_names_its_order() -> None:
+def test_a_letter_that_is_too_late_now_still_names_its_order() -> None:
     headers = [("error-code", b"too_late"), *HEADERS[1:]]
 
     letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
@@ -77,7 +77,7 @@ def test_a_record_without_the_workers_headers_is_no_dead_letter() -> None:
     assert read_dead_letter(record("dead", 2, 5, b"acme", VALUE, HEADERS[:3]), "p.commands.v1") is None
 
 
-def test_own_headers_are_those_that_neither_worker_nor_replay_added() -> None:
+def test_own_headers_are_those_without_the_workers_and_a_replays() -> None:
     headers = [*HEADERS, ("trace", b"1"), ("replay-of", b"p.orders.events.v1/2/7"), ("trace", b"2")]
 
     assert own_headers(record("dead", 2, 5, b"acme", VALUE, headers)) == [("trace", b"1"), ("trace", b"2")]
@@ -89,7 +89,7 @@ def test_a_header_without_a_value_is_read_like_an_empty_one() -> None:
     assert not letter.is_replay
 
 
-def test_of_several_replay_headers_the_first_counts_as_in_the_worker() -> None:
+def test_of_several_replay_headers_the_first_counts() -> None:
     headers = [*HEADERS, ("replay-of", b"p.orders.events.v1/2/7"), ("replay-of", b"p.orders.events.v1/2/8")]
     letter = read_dead_letter(record("dead", 2, 5, b"acme", VALUE, headers), "p.commands.v1")
     assert letter is not None

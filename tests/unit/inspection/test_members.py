@@ -1,4 +1,4 @@
-"""Where a worker says that its pages are, and where others find them."""
+"""The address that a worker joins with, and how others find it."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from schemas.catalogue import TYPES
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS, ORDERS
 from tests.model.run import AccountRules, Model, Record, Step
@@ -326,5 +326,5 @@ def test_an_adjustment_that_is_sent_again_once_its_id_is_forgotten_is_too_late(s
 
 def test_the_model_knows_the_types_that_there_are() -> None:
     assert {topic: set(types) for topic, types in reading.TYPES.items()} == {
-        str(topic): set(TYPES[topic]) for topic in INPUTS
+        str(topic): set(TYPES[topic]) for topic in LEDGER.inputs
     }

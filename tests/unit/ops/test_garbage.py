@@ -101,5 +101,5 @@ def test_however_often_it_is_asked_for_survivors_are_set_apart_once() -> None:
     ],
     ids=lambda thing: type(thing).__name__,
 )
-def test_what_comes_with_every_event_is_nothing_to_the_collector_once_it_is_compiled(thing: object) -> None:
+def test_the_collector_does_not_know_what_a_compiled_core_makes(thing: object) -> None:
     assert gc.is_tracked(thing) is not COMPILED

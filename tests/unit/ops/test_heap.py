@@ -30,5 +30,5 @@ def page_faults(first: str) -> int:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
-def test_blocks_of_a_size_that_was_freed_before_are_not_mapped_page_by_page() -> None:
+def test_blocks_of_a_size_freed_before_are_not_mapped_page_by_page() -> None:
     assert page_faults("keep_freed()") < page_faults("") / 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import cast
 
 import pytest
 from hypothesis import given
@@ -11,18 +10,31 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.unit.stream.fakes import Obedient
 from worker.domain.policies import Rules
-from worker.ops.metrics import END_TO_END, LABELS, LATENCY_EDGES_SECONDS, METRICS, SIZES, TALLIES, AgeHistogram, Metrics
+from worker.ops.age_histogram import AgeHistogram
+from worker.ops.metrics import (
+    END_TO_END,
+    LABELS,
+    LATENCY_EDGES_SECONDS,
+    METRICS,
+    SIZES,
+    TALLIES,
+    Metrics,
+    RoleMetrics,
+)
 from worker.processors.ledger import PartitionProcessor
+from worker.stream.errors import CAUSES
 from worker.stream.observer import BatchReport
-from worker.stream.processor import Outcome, Processor
+from worker.stream.processor import Outcome
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus, RestoreProgress
 
 NOW_MS = 1_800_000_000_000
 
 
-class FakeProcessor:
+class FakeProcessor(Obedient):
     def __init__(self) -> None:
+        super().__init__()
         self.tally: dict[tuple[str, ...], int] = {}
 
     def pending(self) -> Mapping[str, int]:
@@ -37,7 +49,7 @@ def status_of(**partitions: PartitionStatus) -> EngineStatus:
     return EngineStatus(joined=True, problem=None, partitions=numbered)
 
 
-def report(processor: FakeProcessor) -> BatchReport:
+def report(processor: FakeProcessor) -> BatchReport[FakeProcessor]:
     return BatchReport(
         partition=0,
         outcomes={("orders", Outcome.APPLIED): 2, ("orders", Outcome.STALE): 1},
@@ -45,7 +57,7 @@ def report(processor: FakeProcessor) -> BatchReport:
         committed_at_ms=NOW_MS,
         transaction_seconds=0.01,
         outputs=7,
-        processor=cast("Processor", processor),
+        processor=processor,
     )
 
 
@@ -55,15 +67,21 @@ class Worker:
     def __init__(self) -> None:
         self.processors = {0: FakeProcessor()}
         self.status: EngineStatus | None = status_of(p0=PartitionStatus(PartitionState.RUNNING, lag={"orders": 4}))
-        self.metrics = Metrics(
-            version="1.2.3",
+        self.process = Metrics(version="1.2.3")
+        self.metrics = RoleMetrics(
+            self.process,
+            role="ledger",
             inputs=["orders", "commands"],
             processors=lambda: self.processors,
             status=lambda: self.status,
         )
 
     def sample(self, name: str, **labels: str) -> float | None:
-        return self.metrics.registry.get_sample_value(name, labels)
+        """The value with these labels, and of the role `ledger` where the metric has roles."""
+        base = name.removesuffix("_count")
+        spec = next(spec for spec in METRICS if base in (spec.name, spec.exposed_name))
+        role = {"role": "ledger"} if "role" in spec.labels else {}
+        return self.process.registry.get_sample_value(name, {**role, **labels})
 
 
 @pytest.fixture
@@ -72,7 +90,7 @@ def worker() -> Worker:
 
 
 def test_every_documented_metric_is_exposed_and_no_other(worker: Worker) -> None:
-    text = generate_latest(worker.metrics.registry).decode()
+    text = generate_latest(worker.process.registry).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     ours = {name for name in families if not name.startswith("process_")}
     assert ours == {spec.name for spec in METRICS}
@@ -108,10 +126,15 @@ def test_what_a_processor_tallied_is_counted_once_and_only_at_its_commit(worker:
     assert worker.metrics.dead_lettered == {"invalid": 3}
 
 
-def test_what_has_not_happened_yet_is_counted_as_0_so_that_its_first_time_is_an_increase(worker: Worker) -> None:
+def test_what_has_not_happened_yet_is_there_and_counted_as_0(worker: Worker) -> None:
     assert worker.sample("stockfreeze_records_total", topic="commands", outcome="dead_lettered") == 0
-    assert worker.sample("stockfreeze_partition_restarts_total", cause="lost") == 0
-    labelled = [spec for spec in METRICS if spec.kind == "counter" and len(spec.labels) == 1]
+    assert all(worker.sample("stockfreeze_partition_restarts_total", cause=cause) == 0 for cause in CAUSES)
+    for spec in METRICS:
+        if spec.kind == "counter" and spec.labels == ("role",):
+            assert worker.sample(spec.exposed_name) == 0, spec.name
+    labelled = [
+        spec for spec in METRICS if spec.kind == "counter" and len(spec.labels) == 1 and "role" not in spec.labels
+    ]
     for spec in labelled:
         assert LABELS[spec.name], spec.name
         assert all(worker.sample(spec.exposed_name, **{spec.labels[0]: value}) == 0 for value in LABELS[spec.name])
@@ -173,6 +196,30 @@ def test_restarts_halts_and_rebalances_are_counted(worker: Worker) -> None:
     assert worker.sample("stockfreeze_rebalances_total") == 1
 
 
+def test_two_roles_that_read_the_same_topics_are_counted_apart(worker: Worker) -> None:
+    partitions = {0: PartitionStatus(PartitionState.HALTED, lag={"orders": 9})}
+    tally = RoleMetrics(
+        worker.process,
+        role="tally",
+        inputs=["orders"],
+        processors=dict[int, FakeProcessor],
+        status=lambda: EngineStatus(joined=True, problem=None, partitions=partitions),
+    )
+    worker.metrics.batch_committed(report(worker.processors[0]))
+    tally.batch_committed(report(worker.processors[0])._replace(outcomes={("orders", Outcome.APPLIED): 5}))
+    applied = "stockfreeze_records_total"
+    assert worker.sample(applied, topic="orders", outcome="applied") == 2
+    assert worker.sample(applied, topic="orders", outcome="applied", role="tally") == 5
+    assert worker.sample("stockfreeze_lag_records", topic="orders", partition="0") == 4
+    assert worker.sample("stockfreeze_lag_records", topic="orders", partition="0", role="tally") == 9
+    assert worker.sample("stockfreeze_role_ready") == 1
+    assert worker.sample("stockfreeze_role_ready", role="tally") == 0
+    assert worker.sample("stockfreeze_ready") == 0, "the worker is ready only if all its roles are"
+    text = generate_latest(worker.process.registry).decode()
+    series = [line.split(" ")[0] for line in text.splitlines() if not line.startswith("#")]
+    assert len(series) == len(set(series)), "Prometheus refuses a series that comes twice"
+
+
 def test_the_real_processor_tells_the_sizes_that_are_documented() -> None:
     processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
     assert set(processor.gauges()) == set(SIZES)
@@ -187,17 +234,18 @@ def test_every_tally_has_one_label() -> None:
 def test_a_batch_of_ages_makes_the_same_histogram_as_each_of_them(batches: list[list[int]]) -> None:
     registry = CollectorRegistry()
     fast, slow = (
-        AgeHistogram(END_TO_END, LATENCY_EDGES_SECONDS),
+        AgeHistogram(END_TO_END.name, END_TO_END.help, LATENCY_EDGES_SECONDS),
         Histogram("slow", "Each observed.", buckets=LATENCY_EDGES_SECONDS, registry=registry),
     )
     registry.register(fast)
+    fast.labels("ledger")
     for ages_ms in batches:
         without_a_timestamp = [-1] * len(ages_ms)
-        fast.observe([*without_a_timestamp, *(NOW_MS - age_ms for age_ms in ages_ms)], NOW_MS)
+        fast.labels("ledger").observe([*without_a_timestamp, *(NOW_MS - age_ms for age_ms in ages_ms)], NOW_MS)
         for age_ms in ages_ms:
             slow.observe(max(0, age_ms) / 1000)
     for edge in [*map(str, LATENCY_EDGES_SECONDS), "+Inf"]:
         expected = registry.get_sample_value("slow_bucket", {"le": edge})
-        assert registry.get_sample_value(f"{END_TO_END.name}_bucket", {"le": edge}) == expected
+        assert registry.get_sample_value(f"{END_TO_END.name}_bucket", {"le": edge, "role": "ledger"}) == expected
     expected_sum = registry.get_sample_value("slow_sum")
-    assert registry.get_sample_value(f"{END_TO_END.name}_sum") == pytest.approx(expected_sum)
+    assert registry.get_sample_value(f"{END_TO_END.name}_sum", {"role": "ledger"}) == pytest.approx(expected_sum)

@@ -20,13 +20,17 @@ class Scene:
         self.dead: Counter[str] = Counter()
         self.status: EngineStatus | None = None
         self.progress = Progress(
-            lambda: self.status, lambda: self.records, lambda: self.dead, monotonic=lambda: self.now_seconds
+            lambda: self.status,
+            lambda: self.records,
+            lambda: self.dead,
+            role="ledger",
+            monotonic=lambda: self.now_seconds,
         )
 
     def tell(self, *, after_seconds: float = 1.0) -> list[Mapping[str, Any]]:
         self.now_seconds += after_seconds
         with capture_logs() as logged:
-            self.progress.tell()
+            self.progress.log_changes()
         return list(logged)
 
 
@@ -40,11 +44,12 @@ def scene() -> Scene:
     return Scene()
 
 
-def test_readiness_is_told_when_it_changes_and_only_then(scene: Scene) -> None:
+def test_readiness_is_logged_when_it_changes_and_only_then(scene: Scene) -> None:
     assert scene.tell() == []
     scene.status = status(PartitionState.RUNNING)
     (ready,) = scene.tell()
     assert (ready["event"], ready["partitions"], ready["seconds_since_start"]) == ("ready", [2], 2.0)
+    assert ready["role"] == "ledger"
     assert scene.tell() == []
     scene.status = status(PartitionState.HALTED)
     (not_ready,) = scene.tell()
@@ -53,7 +58,7 @@ def test_readiness_is_told_when_it_changes_and_only_then(scene: Scene) -> None:
     assert scene.tell() == []
 
 
-def test_what_keeps_a_worker_from_being_ready_is_told_when_it_changes_and_again_while_it_lasts(scene: Scene) -> None:
+def test_an_obstacle_is_logged_when_it_changes_and_while_it_lasts(scene: Scene) -> None:
     scene.status = status(PartitionState.STARTING, problem="no fetch was answered for 9 s")
     (told,) = scene.tell()
     assert (told["event"], told["problem"]) == ("not ready", "no fetch was answered for 9 s")
@@ -70,13 +75,13 @@ def test_what_keeps_a_worker_from_being_ready_is_told_when_it_changes_and_again_
     assert len(scene.tell()) == 1
 
 
-def test_a_worker_that_only_starts_says_nothing(scene: Scene) -> None:
+def test_a_worker_that_only_starts_logs_nothing(scene: Scene) -> None:
     partitions = {0: PartitionStatus(PartitionState.RESTORING)}
     scene.status = EngineStatus(joined=True, problem=None, partitions=partitions)
     assert scene.tell() == []
 
 
-def test_dead_letters_are_told_by_their_code_at_once_and_then_once_an_interval(scene: Scene) -> None:
+def test_dead_letters_are_logged_by_code_at_most_once_an_interval(scene: Scene) -> None:
     scene.dead["invalid"] += 2
     (told,) = scene.tell()
     assert (told["event"], told["log_level"], told["codes"]) == ("dead-lettered", "warning", {"invalid": 2})
@@ -87,7 +92,7 @@ def test_dead_letters_are_told_by_their_code_at_once_and_then_once_an_interval(s
     assert scene.tell(after_seconds=INTERVAL_SECONDS) == []
 
 
-def test_the_rate_is_told_once_an_interval_while_records_are_processed(scene: Scene) -> None:
+def test_the_rate_is_logged_once_an_interval_while_records_come(scene: Scene) -> None:
     scene.status = status(PartitionState.RUNNING)
     scene.tell()
     scene.records = 500

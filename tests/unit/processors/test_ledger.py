@@ -12,7 +12,7 @@ import pytest
 from schemas.catalogue import TOPIC_OF, TYPES
 from schemas.decoding import decode
 from schemas.generate import ROOT
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from tests.named import named
 from tests.unit.domain.shop import DAY, body_of, counted, iso, ms, ordered
 from tests.unit.processors.partition import (
@@ -33,7 +33,7 @@ from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord
 
-INPUT_TYPES = [name for topic in INPUTS for name in TYPES[topic]]
+INPUT_TYPES = [name for topic in LEDGER.inputs for name in TYPES[topic]]
 
 
 @pytest.fixture
@@ -288,7 +288,7 @@ ESCAPED = rb'{"type": "stock\u002ecounted"}'
 def test_only_counts_wait_for_the_other_inputs(partition: Partition) -> None:
     waits = {
         (topic, raw): partition.processor.waits(InputRecord(PREFIX + topic, HOME, 0, 0, b"a", raw, ()))
-        for topic in INPUTS
+        for topic in LEDGER.inputs
         for raw in (b'{"type": "stock.counted"}', ESCAPED, b'{"type":"stock.adjusted"}', None)
     }
     assert [place for place, waiting in waits.items() if waiting] == [

@@ -21,7 +21,7 @@ from schemas.inputs import (
     SubOrderSplit,
 )
 from schemas.outputs import Output
-from schemas.topics import INPUTS, OUTPUTS, Topic
+from schemas.topics import LEDGER, Topic
 
 COMMON = {"event_id": "e-1", "account_id": "a-1", "occurred_at": "2026-03-04T05:06:07.123Z"}
 OF_SUB_ORDER = {**COMMON, "order_id": "o-1", "sub_order_id": "o-1-1"}
@@ -373,7 +373,7 @@ def test_the_event_of_a_split_keeps_the_order_of_its_children() -> None:
 
 
 def test_every_input_topic_is_decoded() -> None:
-    assert _DECODE.keys() == set(INPUTS)
+    assert _DECODE.keys() == set(LEDGER.inputs)
 
 
 def test_every_time_of_an_event_is_read() -> None:
@@ -388,4 +388,4 @@ def _times_of(kind: type) -> set[str]:
 
 
 def test_every_output_is_carried_by_a_topic() -> None:
-    assert {kind for topic in OUTPUTS for kind in TYPES.get(topic, {}).values()} == set(get_args(Output))
+    assert {kind for topic in LEDGER.outputs for kind in TYPES.get(topic, {}).values()} == set(get_args(Output))

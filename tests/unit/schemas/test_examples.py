@@ -19,12 +19,12 @@ from schemas.decoding import Refused, decode
 from schemas.encoding import encode
 from schemas.generate import ROOT
 from schemas.outputs import Output
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 
 EXAMPLES = ROOT / "examples"
 VALID = sorted(EXAMPLES.glob("valid/*/*.json"))
 INVALID = sorted(EXAMPLES.glob("invalid/*/*.json"))
-INPUT_TYPES = {name for topic in INPUTS for name in TYPES[topic]}
+INPUT_TYPES = {name for topic in LEDGER.inputs for name in TYPES[topic]}
 
 BEYOND_JSON_SCHEMA = (
     "time-on-a-day-that-does-not-exist",

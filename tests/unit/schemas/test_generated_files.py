@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator
 
 from schemas.catalogue import TYPES, schema_of, type_names
 from schemas.generate import ROOT, generated, main, stale_files, write
-from schemas.topics import COMPACTED, INPUTS, OUTPUTS, Topic
+from schemas.topics import COMPACTED, LEDGER, Topic
 
 
 @pytest.fixture
@@ -92,8 +92,8 @@ def test_every_reference_of_the_asyncapi_document_leads_somewhere(document: dict
 
 def test_every_topic_is_a_channel_that_is_received_or_sent(document: dict[str, Any]) -> None:
     assert document["channels"].keys() == {str(topic) for topic in Topic}
-    assert document["operations"].keys() == {f"receive.{topic}" for topic in INPUTS} | {
-        f"send.{topic}" for topic in OUTPUTS
+    assert document["operations"].keys() == {f"receive.{topic}" for topic in LEDGER.inputs} | {
+        f"send.{topic}" for topic in LEDGER.outputs
     }
     for topic in Topic:
         channel = document["channels"][topic]

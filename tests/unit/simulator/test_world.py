@@ -23,7 +23,7 @@ TOPICS = ToyTopics("out", "bad", "state")
 RECORDS = 20
 
 
-def _engines(simulation: Simulation, names: tuple[str, ...]) -> dict[str, Engine]:
+def _engines(simulation: Simulation, names: tuple[str, ...]) -> dict[str, Engine[Toy]]:
     """Workers that sum up what is in `a`."""
     for topic in ("a", "out", "bad"):
         simulation.create_topic(topic, 2)
@@ -36,7 +36,7 @@ def _engines(simulation: Simulation, names: tuple[str, ...]) -> dict[str, Engine
         journal_topic="out",
         state_topic="state",
     )
-    engines = {}
+    engines: dict[str, Engine[Toy]] = {}
     for name in names:
         engines[name] = Engine(
             config,

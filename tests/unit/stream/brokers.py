@@ -1,4 +1,4 @@
-"""Brokers that answer a producer as they are told to, in the place of aiokafka's client."""
+"""Scripted brokers that answer a producer, in place of aiokafka's client."""
 
 from __future__ import annotations
 
@@ -122,6 +122,6 @@ def about_itself(
 
 
 def topics_of(request: Any) -> dict[str, Any]:  # noqa: ANN401 - aiokafka's
-    """What a request says of the partition of each topic: a batch, or an offset."""
+    """What a request contains for the partition of each topic: a batch, or an offset."""
     topics = request._topics if hasattr(request, "_topics") else request.topics
     return {topic: entry[1] if isinstance(entry, tuple) else None for topic, (entry,), *_ in topics}

@@ -1,4 +1,4 @@
-"""Brokers that answer as they are told to, for whoever writes transactions: of the old way, and of that of Kafka 4."""
+"""Scripted brokers for tests of transactions, with the old protocol and with the one of Kafka 4."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A clock that is set, a processor that does as it is told, and the settings they run with."""
+"""A clock that tests set, a processor whose records name their outcome, and the settings they run with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from worker.clock import Chance, Clock
 from worker.stream import EngineConfig, InputRecord, Outcome, OutputRecord
 from worker.stream.kafka.client_log import ClientLog, RateLimit
 from worker.stream.kafka.reaper import Reaper
-from worker.stream.processor import Parties
+from worker.stream.processor import Parties, Processor
 from worker.stream.surroundings import Surroundings
 
 CONFIG = EngineConfig(
@@ -29,7 +29,7 @@ CONFIG = EngineConfig(
 
 
 class Time:
-    """Seconds and milliseconds that move only when told."""
+    """Seconds and milliseconds that only the test moves."""
 
     def __init__(self) -> None:
         self.seconds = 1000.0
@@ -37,7 +37,7 @@ class Time:
 
 
 class Obedient:
-    """The value of a record says what becomes of it; `boom` raises."""
+    """The value of a record is its outcome; `boom` raises."""
 
     parties: Parties | None = None
 
@@ -72,8 +72,8 @@ class Obedient:
             yield []
 
 
-def surroundings_at(time: Time) -> Surroundings:
-    """Those of a task or a session whom nobody watches, with processors that do as they are told."""
+def surroundings_at(time: Time) -> Surroundings[Processor]:
+    """Surroundings of a task or a session, with a silent observer and obedient processors."""
     return Surroundings(
         config=CONFIG,
         processors=lambda _partition, _count: Obedient(),

@@ -1,4 +1,4 @@
-"""A partition's task without a broker: what its state says, what it is given to read, and what becomes of its commits.
+"""A partition's task without a broker. The test sets its state, its records, and the outcome of its commits.
 
 The task, its merge and its batches are the real ones; doubles are the producer, the reader of the state, and the feed.
 """
@@ -17,7 +17,7 @@ from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
 from worker.clock import Chance
 from worker.stream import Processor, task
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.merge import Reading
 from worker.stream.start import partition_start
 from worker.stream.start.guards import Bounds
@@ -64,24 +64,24 @@ class _Eye(SilentObserver):
 class _Feed(Feed):
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._lane: Lane | None = None
+        self._inlet: Inlet | None = None
 
-    def open(self, partition: int, lane: Lane, offsets: Mapping[str, int]) -> None:
+    def open(self, partition: int, inlet: Inlet, offsets: Mapping[str, int]) -> None:
         assert partition == 3
-        self._lane = lane
+        self._inlet = inlet
         self._stage.opened.append(dict(offsets))
-        self._stage.scene(lane, offsets)
+        self._stage.scene(inlet, offsets)
 
     def close(self, partition: int) -> None:
         assert partition == 3
-        self._lane = None
+        self._inlet = None
 
     async def observe(self, partition: int) -> None:
         assert partition == 3
-        assert self._lane is not None
+        assert self._inlet is not None
         self._stage.look()
         for topic in CONFIG.inputs:
-            self._lane.merge.observe(topic, Reading(answered_at_ms=1, position=0, stable_offset=None))
+            self._inlet.merge.observe(topic, Reading(answered_at_ms=1, position=0, stable_offset=None))
 
 
 class _Writer:
@@ -156,12 +156,12 @@ class Stage:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.state = {"a": 10, "b": 10}
-        """Where the state topic says that reading goes on."""
+        """The next offsets by the state topic."""
         self.ends: dict[str, int] = {}
         """Where topics end; those that are not in it at 1000."""
         self.opened: list[dict[str, int]] = []
         """The offsets that reading began at, each time."""
-        self.scene: Callable[[Lane, Mapping[str, int]], None] = lambda _lane, _offsets: None
+        self.scene: Callable[[Inlet, Mapping[str, int]], None] = lambda _inlet, _offsets: None
         """What happens when reading begins."""
         self.look: Callable[[], None] = lambda: None
         """What happens when the task looks for more."""

@@ -11,11 +11,13 @@ import pytest
 from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient
 from worker.clock import Chance
-from worker.stream import Engine, NotAssigned
+from worker.stream import Engine, EngineState, NotAssigned
 from worker.stream import engine as module
 from worker.stream.errors import NotReady
 from worker.stream.start.topic_check import TopicsSeen
+from worker.stream.status import ENGINE_TRANSITIONS
 from worker.stream.task import PartitionTask
+from worker.stream.transitions import ForbiddenTransition
 
 SECONDS_MAX = 5
 """Nothing here waits for anything but what the test itself lets happen."""
@@ -59,7 +61,7 @@ class _Course:
 def _sessions(course: _Course) -> type:
     class _Session:
         def __init__(self, *_arguments: object) -> None:
-            self.tasks: dict[int, PartitionTask] = {}
+            self.tasks: dict[int, PartitionTask[Obedient]] = {}
             self.joined = True
             self.problem = None
 
@@ -88,9 +90,9 @@ async def course(monkeypatch: pytest.MonkeyPatch) -> _Course:
 
 
 @pytest.fixture
-async def engine(course: _Course) -> AsyncIterator[Engine]:
+async def engine(course: _Course) -> AsyncIterator[Engine[Obedient]]:
     assert course.closed == 0, "sessions are doubled before an engine is made"
-    engine = Engine(CONFIG, lambda _partition, _count: Obedient(), SilentObserver(), chance=_Soon())
+    engine: Engine[Obedient] = Engine(CONFIG, lambda _partition, _count: Obedient(), SilentObserver(), chance=_Soon())
     yield engine
     await engine.stop()
 
@@ -109,13 +111,13 @@ async def comes(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-async def test_an_engine_that_is_stopped_before_it_runs_ends_at_once(engine: Engine, course: _Course) -> None:
+async def test_an_engine_that_is_stopped_before_it_runs_ends_at_once(engine: Engine[Obedient], course: _Course) -> None:
     await engine.stop()
     await asyncio.wait_for(engine.run(), SECONDS_MAX)
     assert course.sessions == 0
 
 
-async def test_a_stop_closes_the_session(engine: Engine, course: _Course) -> None:
+async def test_a_stop_closes_the_session(engine: Engine[Obedient], course: _Course) -> None:
     running = asyncio.ensure_future(engine.run())
     await course.begun.wait()
     assert engine.status().joined
@@ -126,7 +128,7 @@ async def test_a_stop_closes_the_session(engine: Engine, course: _Course) -> Non
 
 
 async def test_a_session_that_ends_by_an_error_is_told_and_followed_by_another_one(
-    engine: Engine, course: _Course
+    engine: Engine[Obedient], course: _Course
 ) -> None:
     course.error = NotReady("topics are missing: a")
     running = asyncio.ensure_future(engine.run())
@@ -139,7 +141,7 @@ async def test_a_session_that_ends_by_an_error_is_told_and_followed_by_another_o
     assert course.closed == course.sessions
 
 
-async def test_a_stop_while_a_session_closes_does_not_cut_that_short(engine: Engine, course: _Course) -> None:
+async def test_a_stop_while_a_session_closes_does_not_cut_that_short(engine: Engine[Obedient], course: _Course) -> None:
     course.error = NotReady("the group is gone")
     course.may_close.clear()
     running = asyncio.ensure_future(engine.run())
@@ -154,6 +156,69 @@ async def test_a_stop_while_a_session_closes_does_not_cut_that_short(engine: Eng
     assert engine.status().problem is None
 
 
-async def test_what_is_not_here_cannot_be_read(engine: Engine) -> None:
+async def test_what_is_not_here_cannot_be_read(engine: Engine[Obedient]) -> None:
     with pytest.raises(NotAssigned, match="partition 3"):
         await engine.read(3, lambda processor: processor)
+
+
+async def test_the_engine_reports_each_state_from_its_making_to_its_end(
+    engine: Engine[Obedient], course: _Course
+) -> None:
+    assert engine.status().state is EngineState.NEW
+    course.may_close.clear()
+    course.error = NotReady("the group is gone")
+    running = asyncio.ensure_future(engine.run())
+    await course.closing.wait()
+    assert engine.status().state is EngineState.LEAVING
+    course.error = None
+    course.may_close.set()
+    await comes(lambda: engine.status().state is EngineState.IN_SESSION)
+    course.may_close.clear()
+    stopping = asyncio.ensure_future(engine.stop())
+    await comes(lambda: engine.status().state is EngineState.STOPPING)
+    course.may_close.set()
+    await asyncio.wait_for(asyncio.gather(stopping, running), SECONDS_MAX)
+    assert engine.status().state is EngineState.ENDED
+
+
+@pytest.mark.parametrize("state", EngineState)
+@pytest.mark.parametrize("following", EngineState)
+def test_an_engine_enters_no_state_that_its_table_does_not_allow(
+    engine_in: Callable[[EngineState], Engine[Obedient]], state: EngineState, following: EngineState
+) -> None:
+    engine = engine_in(state)
+    if following in ENGINE_TRANSITIONS[state]:
+        engine._enter(following)
+        assert engine.status().state is following
+    else:
+        with pytest.raises(ForbiddenTransition, match=f"cannot go from {state} to {following}:"):
+            engine._enter(following)
+        assert engine.status().state is state
+
+
+def test_every_state_of_an_engine_can_be_reached_and_left_but_the_last() -> None:
+    assert ENGINE_TRANSITIONS.keys() == set(EngineState)
+    reached, front = set(), {EngineState.NEW}
+    while front:
+        reached |= front
+        front = {following for state in front for following in ENGINE_TRANSITIONS[state]} - reached
+    assert reached == set(EngineState)
+    assert [state for state in EngineState if not ENGINE_TRANSITIONS[state]] == [EngineState.ENDED]
+
+
+@pytest.fixture
+def engine_in() -> Callable[[EngineState], Engine[Obedient]]:
+    """Gives an engine that was led to a state by the shortest way there is."""
+
+    def led(state: EngineState) -> Engine[Obedient]:
+        ways = {EngineState.NEW: [EngineState.NEW]}
+        while state not in ways:
+            for reached, way in list(ways.items()):
+                for following in sorted(ENGINE_TRANSITIONS[reached]):
+                    ways.setdefault(following, [*way, following])
+        engine: Engine[Obedient] = Engine(CONFIG, lambda _partition, _count: Obedient(), SilentObserver())
+        for step in ways[state][1:]:
+            engine._enter(step)
+        return engine
+
+    return led

@@ -26,7 +26,7 @@ async def test_a_step_gives_its_result() -> None:
     assert await bounded(asyncio.sleep(0, 7), 1000, "waiting") == 7
 
 
-def test_a_refused_password_is_told_although_the_client_only_logs_it() -> None:
+def test_a_refused_password_is_named_although_only_the_log_has_it() -> None:
     sentence = sentence_of(KafkaConnectionError("no bootstrap"), "kafka:9092", SaslAuthenticationFailed("nope"))
     assert sentence.startswith("the broker at kafka:9092 did not authenticate this worker")
     assert "password" in sentence
@@ -37,7 +37,7 @@ def test_a_missing_right_is_named() -> None:
     assert "lacks the right Read or Write on topic orders" in sentence
 
 
-def test_an_unreachable_broker_is_told_with_what_the_client_said() -> None:
+def test_an_unreachable_broker_is_explained_by_the_clients_log() -> None:
     sentence = sentence_of(KafkaConnectionError("no bootstrap"), "kafka:9092", ConnectionRefusedError("refused"))
     assert sentence == (
         "the broker at kafka:9092 cannot be reached or does not answer (ConnectionRefusedError: refused): check that "
@@ -45,7 +45,7 @@ def test_an_unreachable_broker_is_told_with_what_the_client_said() -> None:
     )
 
 
-def test_what_a_broker_answers_is_told_whatever_the_client_said_before() -> None:
+def test_an_answer_of_a_broker_needs_no_line_of_the_clients_log() -> None:
     sentence = sentence_of(MessageSizeTooLargeError("levels"), "kafka:9092", NotCoordinatorError("app"))
     assert sentence.startswith("a record is larger than its topic allows (MessageSizeTooLargeError: levels)")
     assert "max.message.bytes" in sentence
@@ -54,7 +54,7 @@ def test_what_a_broker_answers_is_told_whatever_the_client_said_before() -> None
 
 
 @pytest.mark.parametrize("error", [StepTimeout("committing did not end within 8000 ms"), RequestTimedOutError()])
-def test_what_took_too_long_is_told_by_what_the_client_said(error: Exception) -> None:
+def test_a_timeout_is_explained_by_the_clients_log(error: Exception) -> None:
     assert "cannot be reached or does not answer (OSError: no route)" in sentence_of(error, "k:1", OSError("no route"))
     assert "committing did not end" in sentence_of(StepTimeout("committing did not end"), "k:1", None)
 
@@ -65,7 +65,7 @@ def test_a_fence_is_not_blamed_on_the_broker() -> None:
     assert "APP_ID" in sentence
 
 
-def test_what_is_not_of_the_broker_is_told_as_it_is() -> None:
+def test_an_error_of_the_engine_is_its_own_explanation() -> None:
     assert sentence_of(NotReady("topics are missing"), "kafka:9092", OSError("old")) == "topics are missing"
 
 

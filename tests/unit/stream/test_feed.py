@@ -12,7 +12,7 @@ from aiokafka.errors import CorruptRecordException, KafkaConnectionError, Offset
 from tests.unit.stream.fakes import CONFIG
 from tests.unit.stream.records import record
 from worker.stream import InputRecord
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.kafka.fetched import Unreadable
 from worker.stream.merge import Merge
 
@@ -72,8 +72,8 @@ class _Reading:
         self.merges = [Merge(("a",), lambda _record: False) for _ in range(2)]
         self.lost: list[tuple[int, str, int, Exception]] = []
         for partition, merge in enumerate(self.merges):
-            lane = Lane(merge, asyncio.Event(), lambda *what, number=partition: self.lost.append((number, *what)))
-            self.feed.open(partition, lane, {"a": 0})
+            inlet = Inlet(merge, asyncio.Event(), lambda *what, number=partition: self.lost.append((number, *what)))
+            self.feed.open(partition, inlet, {"a": 0})
 
     def source(self, partition: int) -> TopicPartition:
         return TopicPartition("a", partition)
@@ -135,7 +135,7 @@ async def test_the_lag_counts_unread_records_and_those_not_taken() -> None:
     assert await reading.feed.lags(0) == {"a": 62}
     reading.consumer.further = {reading.source(0): 130}
     await reading.feed.poll()
-    assert await reading.feed.lags(0) == {"a": 4}, "the client may be further than its last answer told"
+    assert await reading.feed.lags(0) == {"a": 4}, "the client may be further than its latest answer"
     reading.consumer.revoked = {reading.source(0)}
     assert await reading.feed.lags(0) == {}
     assert await reading.feed.lags(7) == {}

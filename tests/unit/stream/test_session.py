@@ -12,9 +12,10 @@ from aiokafka import TopicPartition
 from tests.unit.stream.fakes import CONFIG, Time, surroundings_at
 from worker.stream import session as module
 from worker.stream.errors import NotReady
-from worker.stream.feed import Lane
+from worker.stream.feed import Inlet
 from worker.stream.merge import Merge
-from worker.stream.session import DUPLICATE_REBALANCES, Session
+from worker.stream.processor import Processor
+from worker.stream.session import DUPLICATE_REBALANCES, Session, pair_topics
 from worker.stream.start.topic_check import TopicCheck, TopicsSeen
 from worker.stream.status import PartitionState
 from worker.stream.task import PartitionTask
@@ -24,7 +25,7 @@ SECONDS_MAX = 5
 
 
 class _Consumer:
-    """Is told what to hold, and ends."""
+    """Notes what to hold, and ends."""
 
     def __init__(self, **settings: object) -> None:
         self.settings = settings
@@ -74,11 +75,11 @@ class _Scene:
         monkeypatch.setattr(module, "AIOKafkaConsumer", _Consumer)
         monkeypatch.setattr(module, "PartitionTask", _Task)
         time = self.time = Time()
-        self.halted: dict[int, PartitionTask] = {}
+        self.halted: dict[int, PartitionTask[Processor]] = {}
         self.surroundings = surroundings_at(time)
         self.session = self.begin()
 
-    def begin(self) -> Session:
+    def begin(self) -> Session[Processor]:
         check = TopicCheck.__new__(TopicCheck)  # it is asked by `run` alone
         return Session(self.surroundings, check, TopicsSeen(8, {}), self.halted)
 
@@ -141,10 +142,10 @@ async def test_a_halted_partition_stays_so_when_it_comes_back(scene: _Scene) -> 
 
 
 @pytest.mark.parametrize(
-    ("member", "seconds", "told"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
+    ("member", "seconds", "reported"), [("one", 4, True), (None, 4, False), ("one", 6, False)], ids=str
 )
 async def test_a_member_id_of_two_workers_is_reported_after_many_rebalances(
-    scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, told: bool
+    scene: _Scene, monkeypatch: pytest.MonkeyPatch, member: str | None, seconds: int, *, reported: bool
 ) -> None:
     monkeypatch.setattr(scene.session, "_config", replace(CONFIG, group_instance_id=member))
     for _ in range(DUPLICATE_REBALANCES):
@@ -152,7 +153,7 @@ async def test_a_member_id_of_two_workers_is_reported_after_many_rebalances(
         scene.time.seconds += seconds
         await scene.session.on_partitions_assigned(sources(1))
         await scene.session.on_partitions_revoked(sources(1))
-    assert ("two workers have the member id" in (scene.session.problem or "")) is told
+    assert ("two workers have the member id" in (scene.session.problem or "")) is reported
 
 
 async def test_what_a_rebalance_assigns_after_the_end_is_not_started(scene: _Scene) -> None:
@@ -172,20 +173,20 @@ async def test_the_group_is_left_once_the_tasks_have_stopped(scene: _Scene) -> N
     assert consumer.stopped
 
 
-async def test_fetches_that_nobody_answers_are_told_and_then_end_the_session(scene: _Scene) -> None:
+async def test_fetches_without_answers_are_reported_then_end_the_session(scene: _Scene) -> None:
     merge = Merge(CONFIG.inputs, lambda _record: False)
-    lane = Lane(merge, asyncio.Event(), lambda *_what: None)
+    inlet = Inlet(merge, asyncio.Event(), lambda *_what: None)
     session = scene.session
     await session.on_partitions_assigned(sources(1))
-    session._feed.open(1, lane, dict.fromkeys(CONFIG.inputs, 0))
+    session._feed.open(1, inlet, dict.fromkeys(CONFIG.inputs, 0))
     seconds = CONFIG.silence_ms_max / 1000
-    told: list[str | None] = []
+    problems: list[str | None] = []
     for answered_at_ms, later in ((None, 1000), (1, 1000), (2, 1000), (2, seconds), (2, 1), (2, 3 * seconds - 1)):
         session._consumer.answered_at_ms = answered_at_ms
         scene.time.seconds += later
         session._note_silence()
-        told.append(session.problem)
-    assert told == [None] * 4 + ["no fetch was answered for 9 s"] * 2
+        problems.append(session.problem)
+    assert problems == [None] * 4 + ["no fetch was answered for 9 s"] * 2
     scene.time.seconds += 1
     with pytest.raises(NotReady, match="no fetch was answered for 33 s; the worker reconnects"):
         session._note_silence()
@@ -234,3 +235,8 @@ async def test_topics_that_are_found_wrong_twice_in_a_row_end_the_session(
     assert problems[:4] == [None, "a is missing", None, "b is missing"]
     assert "OSError: gone" in (problems[4] or "")
     assert scene.session.problem == "c is missing"
+
+
+def test_partitions_of_which_an_input_is_missing_are_not_paired() -> None:
+    assigned = [TopicPartition("a", 1), TopicPartition("b", 1), TopicPartition("a", 2), TopicPartition("b", 0)]
+    assert pair_topics(assigned, ["a", "b"]) == ({1}, ["a/2", "b/0"])

@@ -13,31 +13,31 @@ from tests.unit.stream.stage import Stage
 from worker.clock import Chance
 from worker.stream import InputRecord, Outcome, OutputRecord, PartitionState, Processor
 from worker.stream.errors import StepTimeout
-from worker.stream.feed import Feed, Lane
+from worker.stream.feed import Feed, Inlet
 from worker.stream.task import PartitionTask
 
 GONE = OffsetOutOfRangeError()
 
 
 class _Feed(Feed):
-    """Tells the lag and the ends that it is given."""
+    """Returns the lags and ends that the test sets."""
 
     def __init__(self) -> None:
-        self.told: dict[str, int] = {}
-        self.told_ends: dict[str, int] | None = None
+        self.lags_now: dict[str, int] = {}
+        self.ends_now: dict[str, int] | None = None
 
     async def lags(self, partition: int) -> dict[str, int]:
         assert partition == 3
-        return self.told
+        return self.lags_now
 
     async def ends(self, partition: int) -> dict[str, int]:
         assert partition == 3
-        if self.told_ends is None:
+        if self.ends_now is None:
             raise KafkaConnectionError
-        return self.told_ends
+        return self.ends_now
 
 
-def _running(time: Time) -> tuple[PartitionTask, _Feed]:
+def _running(time: Time) -> tuple[PartitionTask[Processor], _Feed]:
     feed = _Feed()
     surroundings = surroundings_at(time)
     task = PartitionTask(surroundings, feed, 3, 8)
@@ -48,7 +48,7 @@ def _running(time: Time) -> tuple[PartitionTask, _Feed]:
 async def test_a_partition_that_stands_still_with_lag_is_stalled() -> None:
     time = Time()
     task, feed = _running(time)
-    feed.told = {"a": 0, "b": 5}
+    feed.lags_now = {"a": 0, "b": 5}
     await task.measure(feed)
     time.seconds += 15
     await task.measure(feed)
@@ -64,27 +64,27 @@ async def test_a_partition_that_stands_still_with_lag_is_stalled() -> None:
 async def test_a_partition_without_lag_may_stand_still() -> None:
     time = Time()
     task, feed = _running(time)
-    feed.told = {"a": 0, "b": 0}
+    feed.lags_now = {"a": 0, "b": 0}
     time.seconds += 100
     await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING
-    feed.told = {"a": 1, "b": 0}
+    feed.lags_now = {"a": 1, "b": 0}
     await task.measure(feed)
     assert task.status().state is PartitionState.RUNNING, "the lag has only just begun"
 
 
 @pytest.mark.parametrize("state", [state for state in PartitionState if state is not PartitionState.RUNNING])
-async def test_what_piles_up_before_a_partition_that_nobody_reads_is_told(state: PartitionState) -> None:
+async def test_the_lag_of_a_partition_that_is_not_read_is_known(state: PartitionState) -> None:
     task, feed = _running(Time())
     task.state = state
-    feed.told_ends = {"a": 17, "b": 5}
+    feed.ends_now = {"a": 17, "b": 5}
     await task.measure(feed)
     assert task.status().lag == {}, "it has never been read"
     task._offsets = {"a": 10, "b": 5}
-    feed.told_ends = {"a": 17, "b": 5}
+    feed.ends_now = {"a": 17, "b": 5}
     await task.measure(feed)
     assert task.status().lag == {"a": 7, "b": 0}
-    feed.told_ends = None
+    feed.ends_now = None
     await task.measure(feed)
     assert task.status().lag == {"a": 7, "b": 0}, "the broker does not answer"
 
@@ -104,11 +104,11 @@ async def stage(monkeypatch: pytest.MonkeyPatch) -> Stage:
 async def test_a_missing_offset_does_not_halt_if_the_state_is_beyond_it(stage: Stage) -> None:
     went_on = asyncio.Event()
 
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         if offsets["a"] < 30:
             # While this task slept, another worker processed ten records, which were deleted thereafter.
             stage.state["a"] += 10
-            lane.lost("a", offsets["a"], GONE)
+            inlet.lost("a", offsets["a"], GONE)
         else:
             went_on.set()
 
@@ -120,7 +120,7 @@ async def test_a_missing_offset_does_not_halt_if_the_state_is_beyond_it(stage: S
 
 
 async def test_a_missing_offset_that_the_restored_state_has_again_halts(stage: Stage) -> None:
-    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+    stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
     reason = await stage.until_halted()
     assert reason.startswith("partition 3 must continue at offset 10 of a, which the topic does not have")
     assert "`stockfreeze topics accept a --from beginning`" in reason
@@ -128,9 +128,9 @@ async def test_a_missing_offset_that_the_restored_state_has_again_halts(stage: S
 
 
 async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         topic = "ab"[len(stage.opened) % 2]
-        lane.lost(topic, offsets[topic], GONE)
+        inlet.lost(topic, offsets[topic], GONE)
 
     stage.scene = scene
     assert "at offset 10 of" in await stage.until_halted()
@@ -140,10 +140,10 @@ async def test_inputs_that_are_lost_in_turn_halt_too(stage: Stage) -> None:
 async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage) -> None:
     went_on = asyncio.Event()
 
-    def scene(lane: Lane, _offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, _offsets: Mapping[str, int]) -> None:
         if len(stage.opened) < 4:
-            # The log was cut by an unclean election: what the state says is there.
-            lane.lost("a", 15, GONE)
+            # The log was cut by an unclean election: what the state has is there.
+            inlet.lost("a", 15, GONE)
         else:
             went_on.set()
 
@@ -153,11 +153,11 @@ async def test_an_offset_that_was_only_read_ahead_to_does_not_halt(stage: Stage)
 
 
 async def test_a_corrupt_batch_halts_after_the_records_before_it_and_a_retry(stage: Stage) -> None:
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
         if offsets["a"] == 10:
-            _a_record_comes(lane, offsets)
+            _a_record_comes(inlet, offsets)
             stage.state["a"] += 1
-        lane.lost("a", 11, CorruptRecordException("Invalid CRC"))
+        inlet.lost("a", 11, CorruptRecordException("Invalid CRC"))
 
     stage.scene = scene
     stage.commits.append(None)
@@ -169,14 +169,14 @@ async def test_a_corrupt_batch_halts_after_the_records_before_it_and_a_retry(sta
 
 
 async def test_what_cannot_be_read_behind_a_gap_halts_too(stage: Stage) -> None:
-    stage.scene = lambda lane, _offsets: lane.lost("a", 15, CorruptRecordException("Invalid CRC"))
+    stage.scene = lambda inlet, _offsets: inlet.lost("a", 15, CorruptRecordException("Invalid CRC"))
     assert "offset 15 of a, which cannot be read" in await stage.until_halted()
     assert len(stage.opened) == 2
 
 
-def _a_record_comes(lane: Lane, offsets: Mapping[str, int]) -> None:
-    lane.merge.put("a", [record("a", offsets["a"], 1, b"applied", partition=3)])
-    lane.wake.set()
+def _a_record_comes(inlet: Inlet, offsets: Mapping[str, int]) -> None:
+    inlet.merge.put("a", [record("a", offsets["a"], 1, b"applied", partition=3)])
+    inlet.wake.set()
 
 
 async def test_each_failed_transaction_in_a_row_waits_longer(stage: Stage) -> None:
@@ -199,13 +199,13 @@ async def test_a_producer_that_does_not_start_is_made_anew_ever_more_seldom(stag
 async def test_after_a_commit_the_back_off_begins_anew(stage: Stage) -> None:
     failed_again = asyncio.Event()
 
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
-        _a_record_comes(lane, offsets)
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
+        _a_record_comes(inlet, offsets)
         if stage.committed.is_set():
             failed_again.set()
         elif len(stage.opened) == 3:
             more = [record("a", offsets["a"] + number, 1, b"applied", partition=3) for number in range(1, 9)]
-            lane.merge.put("a", more)
+            inlet.merge.put("a", more)
 
     stage.scene = scene
     fails = StepTimeout("committing")
@@ -230,7 +230,7 @@ async def test_a_task_that_ran_long_without_records_begins_its_back_off_anew(sta
 
 
 class _Failing(Obedient):
-    """Has a defect where it is told to have it."""
+    """Has a defect at a place of the test's choice."""
 
     def __init__(self, place: str) -> None:
         super().__init__()
@@ -263,7 +263,7 @@ class _Failing(Obedient):
 
 
 @pytest.mark.parametrize(
-    ("place", "told"),
+    ("place", "named"),
     [
         ("finish_restore", "the end of its restore"),
         ("a step of finish_restore", "the end of its restore"),
@@ -273,12 +273,12 @@ class _Failing(Obedient):
     ],
 )
 async def test_a_processor_with_a_defect_halts_its_partition_wherever_it_has_it(
-    stage: Stage, place: str, told: str
+    stage: Stage, place: str, named: str
 ) -> None:
     stage.scene = _a_record_comes
     stage.make = lambda: _Failing(place)
     reason = await stage.until_halted()
-    assert reason.startswith(f"partition 3 stopped at {told}: TypeError: the program is wrong")
+    assert reason.startswith(f"partition 3 stopped at {named}: TypeError: the program is wrong")
     assert stage.eye.causes == []
     assert not stage.committed.is_set()
 
@@ -296,7 +296,7 @@ async def test_a_processor_that_cannot_be_made_halts_its_partition(stage: Stage)
 @pytest.mark.parametrize("halts", [False, True])
 async def test_every_writer_is_discarded_however_the_task_ends(stage: Stage, *, halts: bool) -> None:
     if halts:
-        stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+        stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
         await stage.until_halted()
     else:
         stage.scene = _a_record_comes
@@ -317,10 +317,10 @@ async def test_a_task_that_is_stopped_before_it_reads_ends_at_once(stage: Stage)
 
 
 async def test_the_lag_of_a_partition_that_halted_before_a_commit_is_known(stage: Stage) -> None:
-    stage.scene = lambda lane, offsets: lane.lost("a", offsets["a"], GONE)
+    stage.scene = lambda inlet, offsets: inlet.lost("a", offsets["a"], GONE)
     await stage.until_halted()
     feed = _Feed()
-    feed.told_ends = {"a": 15, "b": 10}
+    feed.ends_now = {"a": 15, "b": 10}
     await stage.task.measure(feed)
     assert stage.task.status().lag == {"a": 5, "b": 0}
 
@@ -336,13 +336,13 @@ async def test_a_partition_that_starts_again_says_why(stage: Stage) -> None:
 
 
 async def test_a_defect_of_the_task_itself_is_not_blamed_on_the_broker(stage: Stage) -> None:
-    told = asyncio.Event()
+    reported = asyncio.Event()
 
     def look() -> None:
         if stage.eye.causes:
-            told.set()
+            reported.set()
         raise TypeError("the program is wrong")
 
     stage.look = look
-    await stage.until(told)
+    await stage.until(reported)
     assert set(stage.eye.causes) == {"defect"}

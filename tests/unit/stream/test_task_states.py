@@ -12,7 +12,7 @@ from tests.unit.stream.records import record
 from tests.unit.stream.stage import Stage
 from worker.stream import InputRecord, Outcome, PartitionState, Processor
 from worker.stream.errors import Halt, StepTimeout
-from worker.stream.feed import Lane
+from worker.stream.feed import Inlet
 from worker.stream.status import PARTITION_TRANSITIONS
 from worker.stream.task import PartitionTask
 
@@ -38,9 +38,9 @@ class _Broken(Obedient):
 
 
 def _a_record_comes(stage: Stage) -> None:
-    def scene(lane: Lane, offsets: Mapping[str, int]) -> None:
-        lane.merge.put("a", [record("a", offsets["a"], 1, b"applied")])
-        lane.wake.set()
+    def scene(inlet: Inlet, offsets: Mapping[str, int]) -> None:
+        inlet.merge.put("a", [record("a", offsets["a"], 1, b"applied")])
+        inlet.wake.set()
 
     stage.scene = scene
 
@@ -141,7 +141,7 @@ async def test_a_task_walks_through_its_states(
     entered = []
     enter = PartitionTask._enter
 
-    def note(task: PartitionTask, state: PartitionState) -> None:
+    def note(task: PartitionTask[Processor], state: PartitionState) -> None:
         enter(task, state)
         entered.append(state)
 

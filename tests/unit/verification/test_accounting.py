@@ -113,7 +113,7 @@ def test_findings_are_all_counted_and_the_first_of_each_kind_kept() -> None:
     assert [example.check for example in examples] == [Check.BALANCE, *[Check.STOCK] * EXAMPLES_MAX]
 
 
-def test_of_several_replay_headers_the_first_counts_as_in_the_worker() -> None:
+def test_of_several_replay_headers_the_first_counts() -> None:
     headers = [("source-topic", b"orders"), ("source-partition", b"0"), ("source-offset", b"7")]
     headers += [("replay-of", b"orders/0/7"), ("replay-of", b"orders/0/8")]
     assert source_of(record("dead", 0, 0, b"a", b"{}", headers), 0).is_replay

@@ -30,7 +30,7 @@ def test_a_go_ends_at_its_cut_and_the_next_one_goes_on_there() -> None:
     assert not journal.findings
 
 
-def test_an_older_movement_behind_a_newer_one_beyond_the_cut_is_found() -> None:
+def test_a_movement_behind_a_newer_one_beyond_the_cut_is_found() -> None:
     journal = Journal(Topic.MOVEMENTS, 0)
     journal.start({"orders": 5})
     journal.take([movement(0, 3, 1), movement(1, 5, 2), movement(2, 4, 3)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.topics import Topic
+from schemas.topics import LEDGER, Topic
 from tests.offline import OfflinePartition, Transaction, as_written, input_records, story
 from tests.topics_in_memory import MemoryCluster, MemoryReader, Records
 from tests.unit.verification.world import ACCOUNT, COUNT, PARTITION, World
@@ -64,7 +64,7 @@ async def test_a_system_that_moves_on_while_it_is_read_has_no_findings(topic: To
 
 
 @pytest.mark.parametrize(("topic", "movements"), [(Topic.LEVELS, 13), (Topic.STATUS, 8), (Topic.STATE, 13)])
-async def test_what_compaction_took_from_a_moving_system_is_read_once_more(topic: Topic, movements: int) -> None:
+async def test_levels_that_compaction_took_are_judged_in_another_round(topic: Topic, movements: int) -> None:
     moving, _ = stepwise(topic, compacted=True)
 
     report = await moving.verify()
@@ -72,3 +72,7 @@ async def test_what_compaction_took_from_a_moving_system_is_read_once_more(topic
     assert report.findings.examples == []
     assert report.rounds > 1
     assert report.movements == movements
+
+
+def test_every_input_topic_is_in_the_story() -> None:
+    assert {given.topic for given in story(ACCOUNT)} >= set(LEDGER.inputs) - {Topic.COMMANDS}

@@ -1,4 +1,4 @@
-"""Where outputs say that they come from."""
+"""The sources of outputs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from worker.verification.sources import SourceTracker, unknown_sources
 
 
-def test_a_source_is_read_from_an_event_id_and_a_bad_one_is_explained() -> None:
+def test_a_source_is_read_from_an_event_id_or_refused_in_words() -> None:
     sources = SourceTracker(3, {"orders": 10})
     assert sources.parse("orders/3/7/0") == ("orders", 7, 0)
     for event_id in ("", "x", "orders/3/7", "orders/3/seven/0", "orders/3//0"):
@@ -17,7 +17,7 @@ def test_a_source_is_read_from_an_event_id_and_a_bad_one_is_explained() -> None:
         sources.parse("orders/4/7/0")
 
 
-def test_the_newest_beyond_the_cut_is_reported_unless_a_later_cut_has_it() -> None:
+def test_the_newest_source_beyond_the_cut_must_be_in_a_later_cut() -> None:
     sources = SourceTracker(3, {"stock": 5})
     places = [("orders", 0), ("stock", 4), ("stock", 5), ("stock", 8), ("stock", 7)]
     assert [sources.is_before_cut(*place) for place in places] == [False, True, False, False, False]

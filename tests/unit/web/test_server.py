@@ -24,7 +24,7 @@ from worker.stream.partitioning import partition_of
 from worker.stream.records import InputRecord
 from worker.stream.status import EngineStatus, PartitionState, PartitionStatus
 from worker.web import server as pages_module
-from worker.web.server import AddressInUse, Pages
+from worker.web.server import AddressInUse, Ledgers, NoLedgers, Pages
 
 NOW = "2026-03-01T10:00:00Z"
 NOW_MS = 1_772_359_200_000
@@ -108,7 +108,7 @@ class Site:
         return response.status, json.loads(text)
 
 
-def make_pages(engine: FakeEngine, port: int = 0, directory: FakeDirectory | None = None) -> Pages:
+def make_pages(engine: Ledgers, port: int = 0, directory: FakeDirectory | None = None) -> Pages:
     registry = CollectorRegistry()
     Counter("stockfreeze_example", "An example.", registry=registry).inc()
     return Pages(
@@ -116,6 +116,7 @@ def make_pages(engine: FakeEngine, port: int = 0, directory: FakeDirectory | Non
         port=port,
         ledgers=engine,
         directory=directory or FakeDirectory(),
+        roles=lambda: {"ledger": engine.status()},
         registry=registry,
         title="Stockfreeze <test>",
         worker="worker-1",
@@ -285,6 +286,18 @@ async def test_a_parameter_that_is_misspelt_is_no_answer_for_all_levels(site: Si
 async def test_an_account_of_another_worker_is_421_and_its_partition_is_named(site: Site) -> None:
     status, told = await site.json("/accounts/shop/stock")
     assert (status, told["error"], told["partition"]) == (421, "other_worker", partition_of("shop", PARTITIONS))
+
+
+async def test_a_worker_without_the_ledger_answers_503_for_every_account() -> None:
+    pages = make_pages(NoLedgers())
+    await pages.start()
+    async with aiohttp.ClientSession() as session:
+        site = Site(FakeEngine(), FakeDirectory(), pages.url, session)
+        status, body = await site.json("/accounts/shop/stock")
+        assert (status, body["error"]) == (503, "unavailable")
+        status, body = await site.json("/accounts")
+        assert (status, body["accounts"]) == (200, [])
+    await pages.stop()
 
 
 async def test_a_421_has_the_address_of_the_right_worker_where_it_is_known(site: Site) -> None:

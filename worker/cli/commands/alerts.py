@@ -1,4 +1,4 @@
-"""`stockfreeze alerts`: what somebody should look at."""
+"""`stockfreeze alerts`: list the last alerts, or those that hold now."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 SHOWN = 20
 SHOWN_MAX = 10_000
 SEVERITIES = ("critical", "warning", "info")
-"""The worst first."""
+"""The most severe first."""
 
 
 @click.command(
@@ -31,16 +31,16 @@ SEVERITIES = ("critical", "warning", "info")
         "stockfreeze alerts --limit 200",
     )
 )
-@click.option("--open", "open_", is_flag=True, help="Those whose condition holds now, instead of the last events.")
+@click.option("--open", "open_", is_flag=True, help="List alerts whose condition holds now.")
 @click.option("--account", metavar="ACCOUNT", help="Only those of this account.")
-@click.option("--limit", type=click.IntRange(1, SHOWN_MAX), default=SHOWN, show_default=True, help="So many at most.")
+@click.option("--limit", type=click.IntRange(1, SHOWN_MAX), default=SHOWN, show_default=True, help="At most so many.")
 @json_option
 @with_settings
 def command(settings: Settings, *, open_: bool, account: str | None, limit: int, as_json: bool) -> int:
     """List the last alerts, the newest first, or with --open those that hold now, the worst first.
 
-    What holds now is told by the workers; where none has a partition, its state is read from the topics. An alert
-    `conflict` is about one record and never holds.
+    The workers answer which alerts hold. Without one, the state of a partition is read from the topics. An alert
+    `conflict` is about one record, so it never holds.
     """
     if open_:
         rows, counts = ask(_open(settings, account, limit))
@@ -88,7 +88,7 @@ async def _open(settings: Settings, account: str | None, limit: int) -> tuple[li
 async def alerts_that_hold(
     system: OpenSystem, answers: QuestionRouter, account: str | None, limit: int
 ) -> tuple[list[AlertAnswer], dict[str, int]]:
-    """Up to `limit` alerts that hold, the worst first, and how many there are in all, by name."""
+    """Find up to `limit` alerts that hold, the most severe first, and count all of them by name."""
     from worker.web.queries import PartitionQuestion
 
     rows: list[AlertAnswer] = []
@@ -114,11 +114,11 @@ def print_open(rows: list[AlertAnswer], counts: dict[str, int]) -> None:
     )
     total = sum(counts.values())
     shown = "" if total == len(rows) else f"; {len(rows)} are shown"
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    click.echo(f"alerts: {told} hold{shown}." if total else "alerts: none holds.")
+    named = ", ".join(f"{count} {name}" for name, count in counts.items())
+    click.echo(f"alerts: {named} hold{shown}." if total else "alerts: none holds.")
 
 
 def about(fields: Fields) -> str:
-    """What an alert is about: order and sub-order, warehouse and SKU, as far as they are named."""
+    """Name what an alert is about, by those of its ids that it has."""
     names = ("order_id", "sub_order_id", "warehouse_id", "sku", "return_id", "origin", "snapshot_id")
     return " / ".join(str(fields[name]) for name in names if fields.get(name) is not None)

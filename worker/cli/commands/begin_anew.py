@@ -1,4 +1,4 @@
-"""`stockfreeze begin-anew`: the way out where state or journal are lost. It throws both away and reads the inputs."""
+"""`stockfreeze begin-anew`: delete state and outputs, and read the inputs from their beginning."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ AFTERWARDS = (
 def command(settings: Settings, confirmed: str | None, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Delete state and outputs, create them anew, and have the inputs read from their beginning.
 
-    The way out where the state or the journal is lost and no copy can be restored. It deletes the state with all
-    outputs and the group's offsets, and creates the topics as they were. The inputs are kept. Stop all workers before.
+    Use it where the state or the journal is lost and no copy can be restored. It deletes the state, all outputs and the
+    group's offsets, and creates the topics as they were. The inputs are kept. Stop all workers first.
 
-    Without --confirm it shows what would be deleted, and changes nothing (exit code 2). An interrupted run is finished
-    by another one.
+    Without --confirm it shows what it would delete, and changes nothing (exit code 2). After an interruption, run it
+    again.
     """
     renewal, records = ask(_look(settings))
     if not as_json:
@@ -71,7 +71,7 @@ def command(settings: Settings, confirmed: str | None, as_json: bool) -> int:  #
 
 
 async def _look(settings: Settings) -> tuple[Renewal, dict[str, int]]:
-    """What is to be done, and how many offsets each topic has that is there."""
+    """Find out what is to be done, and how many offsets each existing topic has."""
     from worker.administration.beginning_anew import renewal_of
     from worker.inspection.cluster import open_cluster
     from worker.inspection.topic_reader import TopicReader
@@ -95,13 +95,13 @@ async def _begin(settings: Settings, renewal: Renewal, *, is_silent: bool) -> No
     from worker.administration.beginning_anew import begin_anew
     from worker.inspection.cluster import open_cluster
 
-    def told(sentence: str) -> None:
+    def report(sentence: str) -> None:
         if not is_silent:
             click.echo(f"begin-anew: {sentence}.")
 
     async with open_cluster(settings.client_options()) as cluster:
         await require_no_members(cluster, settings)
-        await begin_anew(cluster, settings.engine_config(), renewal, told)
+        await begin_anew(cluster, settings.engine_config(), renewal, report)
 
 
 def _print(renewal: Renewal, records: dict[str, int]) -> None:

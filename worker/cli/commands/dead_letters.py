@@ -1,4 +1,4 @@
-"""`stockfreeze dead-letters`: what could not be applied. Listing and showing; the rest is in `settling`."""
+"""`stockfreeze dead-letters list|show`: records that could not be applied. The module beside replays and discards."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import ask, open_system
 from worker.cli.commands.dead_letters_settle import discard, replay
 from worker.cli.context import json_option, with_settings
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 SHOWN_MAX = 100
 
 
-@click.group()
+@click.group(
+    epilog=examples("stockfreeze dead-letters list --pending", "stockfreeze dead-letters replay --code future")
+)
 def command() -> None:
-    """List, show, replay or discard what could not be applied.
+    """List, show, replay or discard records that could not be applied.
 
-    A dead letter's id is `source-topic/partition/offset`. One that belongs to an order is pending, and keeps the order
-    from the archive, until its replay is accepted or it is discarded. The others are open until then, and keep nothing
-    from anything.
+    A dead letter's id is `source-topic/partition/offset`. While it is pending, its order cannot be archived; a replay
+    that is accepted, or a discard, ends that. One without an order is open until then, and holds nothing back.
     """
 
 
@@ -41,6 +42,7 @@ command.add_command(discard)
 
 @command.command(
     "list",
+    short_help="List dead letters, the pending ones first.",
     epilog=examples(
         "stockfreeze dead-letters list --pending",
         "stockfreeze dead-letters list --account acme --code invalid --json",
@@ -52,7 +54,7 @@ command.add_command(discard)
 @json_option
 @with_settings
 def list_(settings: Settings, *, choice: Choice, pending: bool, as_json: bool) -> int:
-    """List dead letters: what is pending first, then what is open, then what is settled, each the latest first."""
+    """List dead letters: pending ones, then open ones, then settled ones, each from the latest to the oldest."""
     choice.check(settings)
     wanted = [
         entry
@@ -76,7 +78,7 @@ def list_(settings: Settings, *, choice: Choice, pending: bool, as_json: bool) -
 
 
 def _counts(entries: Sequence[LetterEntry]) -> str:
-    """How many there are of each state, and of each code."""
+    """Count the entries by state and by code."""
     counts = [
         ", ".join(f"{count} {name}" for name, count in Counter(names).most_common())
         for names in ([entry.state for entry in entries], [entry.letter.code for entry in entries])
@@ -86,6 +88,7 @@ def _counts(entries: Sequence[LetterEntry]) -> str:
 
 @command.command(
     "show",
+    short_help="Show one with its headers, key and value.",
     epilog=examples(
         "stockfreeze dead-letters show orders.events.v1/3/1742",
     ),
@@ -96,7 +99,7 @@ def _counts(entries: Sequence[LetterEntry]) -> str:
 def show(settings: Settings, *, dead_letter_id: str, as_json: bool) -> int:
     """Show a dead letter: why it was refused, its headers, key and value.
 
-    Of a conflict also the record that came first, and the fields that differ: the input before it is read for that.
+    For a conflict, it also shows the record that came first and the fields that differ. It reads the input for that.
     """
     entry, record, first = ask(_show(settings, dead_letter_id))
     if entry is None or record is None:
@@ -142,7 +145,7 @@ async def _show(settings: Settings, text: str) -> tuple[LetterEntry | None, Reco
             return None, None, None
         entry = found[text]
         [record] = await read_records(system.reader, settings.topic(Topic.DEAD_LETTERS), [entry.letter])
-        topics = {settings.topic(topic): topic for topic in INPUTS}
+        topics = {settings.topic(topic): topic for topic in LEDGER.inputs}
         source = topics.get(entry.letter.source_topic)
         if entry.letter.code != "conflict" or source is None:
             return entry, record, None

@@ -35,7 +35,7 @@ HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the user asks for: ids, or the choice among what is pending or open."""
+    """A request to replay or discard: ids, or a choice among what is pending or open."""
 
     settings: Settings
     ids: tuple[str, ...]
@@ -51,7 +51,7 @@ class Done:
     chosen: list[LetterEntry] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     hopeless: int = 0
-    """How many were left out, because a replay can only be refused again."""
+    """The number left out, because a replay can only be refused again."""
     sent: dict[str, Place] = field(default_factory=dict)
     marked: list[str] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
@@ -108,6 +108,7 @@ def settling(command: Callable[[Request, bool], int]) -> Callable[..., int]:
 
 @click.command(
     "replay",
+    short_help="Send the original records again.",
     epilog=examples(
         "stockfreeze dead-letters replay orders.events.v1/3/1742",
         "stockfreeze dead-letters replay --code future --account acme",
@@ -143,6 +144,7 @@ def replay(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settli
 
 @click.command(
     "discard",
+    short_help="Give dead letters up.",
     epilog=examples(
         "stockfreeze dead-letters discard orders.events.v1/3/1742",
         "stockfreeze dead-letters discard --code undecodable --account acme --since 1d --yes",

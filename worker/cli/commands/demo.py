@@ -7,30 +7,33 @@ from pathlib import Path
 import click
 
 from worker.cli.context import CommandError
+from worker.cli.showing import examples
 
 EXIT_TERMINATED = 143
-"""As the shell counts it: 128 and the number of SIGTERM."""
+"""The exit code of a terminated command in shells: 128 plus the number of SIGTERM."""
 
 PIPED_WIDTH = 120
 
 
-@click.command(epilog="Examples: stockfreeze demo · stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay")
+@click.command(epilog=examples("stockfreeze demo", "stockfreeze demo --bootstrap-servers 127.0.0.1:9092 --stay"))
 @click.option(
     "--bootstrap-servers",
     metavar="HOST:PORT",
-    help="A Kafka to use instead of the embedded broker. How to log in comes from the environment, as for `run`. The "
-    "demo makes topics of its own there, and deletes them at its end.",
+    help="A Kafka to use instead of the embedded broker. The demo creates topics of its own there, and deletes them at "
+    "the end. The other connection settings come from the environment, as for `run`.",
 )
 @click.option("--events", type=click.IntRange(100, 1_000_000), help="About how many events [default: the whole slice].")
-@click.option("--seed", type=int, default=1, show_default=True, help="Another seed tells another story.")
-@click.option("--stay", is_flag=True, help="Keep everything up at the end, until Ctrl-C, and say where its pages are.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Another seed gives another story.")
+@click.option("--stay", is_flag=True, help="Keep everything up at the end, until Ctrl-C, and print its addresses.")
 @click.option("--svg", "picture", type=click.Path(dir_okay=False, path_type=Path), hidden=True)
 def command(bootstrap_servers: str | None, events: int | None, seed: int, stay: bool, picture: Path | None) -> int:  # noqa: FBT001 # click passes flags by name
     """Watch real orders go through a worker on this machine.
 
-    Starts an embedded broker and a worker, feeds them a few days of a real shop (sub-orders, carriers and counts are
-    derived by stated rules; some events come late, twice, too early or broken), shows what happens, and compares what
-    came out with what was put in. Exit code 0 if all agrees and `verify` finds nothing, else 1.
+    The demo starts an embedded broker and a worker, and sends them a few days of orders of a real shop. Sub-orders,
+    carriers and counts are derived from these orders. Some events come late, twice, too early or broken. At the end it
+    compares the worker's results with its own arithmetic, and runs `stockfreeze verify`.
+
+    Exit code 0: everything agrees. 1: something differs.
     """
     import asyncio
     import sys

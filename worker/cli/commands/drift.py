@@ -37,7 +37,7 @@ SUSPECTS_SHOWN = 2
 def command(settings: Settings, *, account: str, since_ms: int | None, limit: int, as_json: bool) -> int:
     """List the drifts of ACCOUNT that counts have found, and the summaries of its snapshots, the newest first.
 
-    A drift is a count less what the previous count and the movements since lead to expect. Its suspects are orders that
+    A drift is a count less the expected one: the previous count and the movements since. Its suspects are orders that
     may explain it.
     """
     drifts, summaries = ask(_drift(settings, account, since_ms, limit))

@@ -48,8 +48,10 @@ class FoundOrder:
 def command(settings: Settings, *, account: str, order: str, movements: int, look_back: int, as_json: bool) -> int:
     """Show all that is known of ORDER of ACCOUNT: status, lines, units, alerts, dead letters and last movements.
 
-    The worker that has the account answers; where none does, the state is read from the topics. An order that has left
-    the state by retention is shown from its last status record. Exit code 1 for an unknown one.
+    The worker that has the account answers. Without one, the state is read from the topics. An order that has left by
+    retention is shown from its last status record.
+
+    Exit code 1: the order is unknown.
     """
     found = ask(_order(settings, account, order, movements, look_back))
     if found is None:
@@ -89,7 +91,7 @@ async def _order(settings: Settings, account: str, order: str, movements: int, l
 
 
 async def _last_status(system: OpenSystem, account: str, order: str) -> OrderAnswer | None:
-    """What the last status record says of an order that is not in the state."""
+    """Read the last status record of an order that is not in the state any more."""
     from schemas.encoding import key_of
     from worker.web.answers import OrderAnswer, UnitCount
 

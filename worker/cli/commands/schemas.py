@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from worker.cli.context import CommandError, json_option
 from worker.cli.showing import examples, print_json, print_table
 
@@ -31,7 +31,7 @@ def command(*, type_name: str | None, asyncapi: bool, as_json: bool) -> int:
     if asyncapi:
         _print_asyncapi(as_json=as_json)
     elif type_name is None:
-        rows = [(name, "in" if topic in INPUTS else "out", topic.value) for name, topic in TOPIC_OF.items()]
+        rows = [(name, "in" if topic in LEDGER.inputs else "out", topic.value) for name, topic in TOPIC_OF.items()]
         if as_json:
             print_json([{"type": name, "direction": direction, "topic": topic} for name, direction, topic in rows])
         else:

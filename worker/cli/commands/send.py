@@ -1,4 +1,4 @@
-"""`stockfreeze send`: events from a file into the inputs, all or none of them checked beforehand."""
+"""`stockfreeze send`: check the events of a file, and send them if all are good."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ CONFIGS = ("cleanup.policy", "retention.ms", "message.timestamp.type", "message.
 
 @dataclass(slots=True)
 class Result:
-    """What became of the events: sent by topic; of those sent with their own times, how many the worker has not read,
-    and how many Kafka deleted before it did (None: nobody looked).
+    """The number of events sent, by topic, and the fate of those with timestamps of their own.
+
+    `unread`: not read by the worker yet. `lost`: deleted by Kafka before they were read. None: not waited for.
     """
 
     sent: Mapping[str, int]
@@ -64,8 +65,8 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     """Send the events of FILE, one JSON object a line (- is stdin), each to the topic and partition it belongs to.
 
     All lines are checked first, as the worker checks them; if one is bad, nothing is sent. A file may be sent again
-    within RETENTION_DAYS: what is known already is a duplicate. --as-of-event takes in open orders that are older than
-    the retention. Kafka may delete such records by their age, so the command waits until the worker has read them.
+    within RETENTION_DAYS, because known events are duplicates. --as-of-event takes in open orders that are older than
+    the retention. Kafka may delete such old records, so the command waits until the worker has read them.
 
     Exit code 1: a line is bad, or a record was deleted before it was read.
     """
@@ -76,7 +77,7 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     with opened(file) as lines:
         checked = check(lines, checking)
         if checked.bad_count:
-            return _tell_bad(checked, as_json=as_json)
+            return _print_bad(checked, as_json=as_json)
         if checked.old:
             click.echo(
                 f"send: {counted(checked.old, 'event')} older than RETENTION_DAYS: refused (too_late) unless their "
@@ -94,13 +95,13 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     if as_json:
         print_json(asdict(result))
     else:
-        told = ", ".join(f"{count} to {topic}" for topic, count in result.sent.items())
-        click.echo(f"send: {counted(sum(result.sent.values()), 'event')} sent{': ' if told else ''}{told}.")
-        _tell_read(settings, result)
+        counts = ", ".join(f"{count} to {topic}" for topic, count in result.sent.items())
+        click.echo(f"send: {counted(sum(result.sent.values()), 'event')} sent{': ' if counts else ''}{counts}.")
+        _print_read(settings, result)
     return int(bool(result.lost))
 
 
-def _tell_bad(checked: Checked, *, as_json: bool) -> int:
+def _print_bad(checked: Checked, *, as_json: bool) -> int:
     if as_json:
         print_json({"events": {}, "bad": checked.bad, "bad_count": checked.bad_count})
         return 1
@@ -111,7 +112,7 @@ def _tell_bad(checked: Checked, *, as_json: bool) -> int:
     return 1
 
 
-def _tell_read(settings: Settings, result: Result) -> None:
+def _print_read(settings: Settings, result: Result) -> None:
     if result.lost:
         click.echo(
             f"send: Kafka deleted {result.lost} of them before the worker read them: set retention.ms of the inputs to "
@@ -161,7 +162,7 @@ async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, 
 
 
 async def _warn_of_retention(system: OpenSystem, checked: Checked, now_ms: int) -> None:
-    """Say of which records Kafka may let go at once. Raises CommandError where it would not take them as they are."""
+    """Warn of records that Kafka may delete at once. Raises CommandError where it would not keep their timestamps."""
     names = {system.settings.topic(topic): topic for topic in checked.times_ms}
     for name, configs in (await system.cluster.configs(names, CONFIGS)).items():
         times = checked.times_ms[names[name]]
@@ -186,7 +187,7 @@ async def _warn_of_retention(system: OpenSystem, checked: Checked, now_ms: int) 
 
 
 async def _await_read(system: OpenSystem, sent: Sent, result: Result, wait_seconds: int) -> None:
-    """Wait until the group has read what was sent, as long as it goes on reading, and note what was deleted unread."""
+    """Wait until the group has read everything, as long as it goes on reading, and note what was deleted unread."""
     from worker.cli.answering import inputs_of
     from worker.inspection.members import workers_of
 

@@ -33,8 +33,8 @@ PARTITIONS_SHOWN = 12
 def command(settings: Settings, *, as_json: bool) -> int:
     """Show workers, partitions and their lag, open orders, dead letters, counts, and the alerts that hold.
 
-    Lag is what the group has not committed of the inputs; its age is that of the oldest record that is not read yet.
-    The workers tell what they hold; of a partition that none has, the state is read from the topics.
+    Lag counts the offsets of the inputs that the group has not committed; its age is that of the oldest unread record.
+    The workers answer for their partitions. The state of any other partition is read from the topics.
 
     Exit code 1: a partition is not being processed.
     """

@@ -36,7 +36,7 @@ PAGE_MAX = 10_000
 @click.option("--below", type=int, metavar="N", help="Only where less than N is available.")
 @click.option("--oversold", "below", flag_value=0, type=int, help="Only where more is frozen than is on hand.")
 @click.option("--limit", type=click.IntRange(1, PAGE_MAX), default=SHOWN, show_default=True, help="Levels of a page.")
-@click.option("--after", metavar="NEXT", help="The page behind this warehouse/sku, as the page before ends with it.")
+@click.option("--after", metavar="NEXT", help="The page after this warehouse/sku, which the page before prints.")
 @json_option
 @with_settings
 def command(
@@ -52,8 +52,10 @@ def command(
 ) -> int:
     """List the levels of ACCOUNT by warehouse and SKU, a page at a time.
 
-    The worker that has the account answers; where none does, the state is read from the topics. Either way the levels
-    are those that were published. Exit code 1 if nothing is known of the account's stock.
+    The worker that has the account answers. Without one, the state is read from the topics. Either way, the levels are
+    the published ones.
+
+    Exit code 1: nothing is known of the account's stock.
     """
     from worker.web.queries import LevelsQuestion, cursor_of
 

@@ -1,4 +1,4 @@
-"""`stockfreeze topics`: create the topics as they must be, or say what is wrong with those that are there.
+"""`stockfreeze topics`: create the topics with the right configuration, or check those that exist.
 
 `accept` and `republish`, for topics that were made anew, are in modules of their own.
 """
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS, Topic
+from schemas.topics import LEDGER, Topic
 from worker.cli.asking import ask
 from worker.cli.commands import topics_accept as accepting
 from worker.cli.commands import topics_republish as republishing
@@ -29,9 +29,9 @@ SETTLE_SECONDS = 0.5
 """Longer than the markers of a transaction take to be written."""
 
 
-@click.group()
+@click.group(epilog=examples("stockfreeze topics create", "stockfreeze topics check"))
 def command() -> None:
-    """Create or check the topics, or go on with those that were made anew."""
+    """Create or check the topics, or go on after one was deleted and created again."""
 
 
 command.add_command(accepting.command)
@@ -40,6 +40,7 @@ command.add_command(republishing.command)
 
 @command.command(
     "create",
+    short_help="Create the topics that are missing.",
     epilog=examples(
         "STOCKFREEZE_PARTITIONS=12 STOCKFREEZE_REPLICATION_FACTOR=3 stockfreeze topics create",
         "stockfreeze topics create --config stockfreeze.toml",
@@ -50,10 +51,12 @@ command.add_command(republishing.command)
 def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Create the topics that are missing, with PARTITIONS partitions and REPLICATION_FACTOR copies.
 
-    Levels, status and state are compacted; all others keep their records for ever. Outputs may be 8 MiB a record,
-    inputs 4 MiB. A write waits for all copies but one. Topics that exist stay as they are; when one of them has another
-    partition count, nothing is created and the exit code is 1. Of a system that has worked, the state or the journal is
-    never created alone; what to do about other topics that were created beside them is printed.
+    Levels, statuses and state are compacted; all others keep their records for ever. A record of an output may have
+    8 MiB, of an input 4 MiB. A write waits for all copies but one.
+
+    Topics that exist stay as they are. If one of them has another partition count, nothing is created and the exit code
+    is 1. If the system has worked already, a missing state or journal is not created, because the books would be wrong.
+    For other topics, the command prints what to do next.
     """
     existed, other, advice = ask(_create(settings))
     if other:
@@ -74,7 +77,7 @@ def create(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pa
 
 def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) -> str:
     if len(other) < len(existed) or len(set(other.values())) > 1:  # no PARTITIONS would suit them all
-        return "the topics that exist have different partition counts: `stockfreeze topics check` says which are wrong."
+        return "the topics that exist have different partition counts: `stockfreeze topics check` shows which."
     found = ", ".join(f"{name} has {count}" for name, count in other.items())
     if len(other) == len(Topic) and len(set(other.values())) == 1:
         found = f"all topics have {next(iter(other.values()))}"
@@ -86,6 +89,7 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 
 @command.command(
     "check",
+    short_help="Check topics and their configuration.",
     epilog=examples(
         "stockfreeze topics check",
         "stockfreeze topics check --json",
@@ -96,8 +100,8 @@ def _other_counts(settings: Settings, existed: set[str], other: dict[str, int]) 
 def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that all topics exist, with equal partition counts and the configuration they need.
 
-    The partition count must also be the one that the state was built with, and topics those that it knows.
-    Exit code 1 when something is wrong; each line says what to do.
+    The partition count must also be the one that the state was built with, and the topics those that the state knows.
+    Exit code 1 when something is wrong; each line explains what to do.
     """
     reports = ask(_check(settings))
     is_wrong = any(report["problems"] for report in reports)
@@ -123,8 +127,9 @@ def check(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click pas
 
 
 async def _create(settings: Settings) -> tuple[set[str], dict[str, int], list[str]]:
-    """Create what is missing. Returns the topics that existed, those that have another partition count, and what to do
-    about those that are new.
+    """Create the missing topics.
+
+    Returns the topics that existed, those that have another partition count, and advice about the new ones.
     """
     from worker.inspection.admin import (
         Used,
@@ -156,7 +161,7 @@ async def _create(settings: Settings) -> tuple[set[str], dict[str, int], list[st
 
 
 async def _use_of(settings: Settings, cluster: Cluster, missing: Mapping[Topic, str]) -> Used:
-    """Whether the system has worked. The group is asked only where it matters."""
+    """Find out whether the system has worked; the group is asked only where the topics do not show it."""
     from worker.inspection.admin import BOOKS, Used
     from worker.inspection.topic_reader import TopicReader
 
@@ -169,7 +174,7 @@ async def _use_of(settings: Settings, cluster: Cluster, missing: Mapping[Topic, 
                     with_records.add(topic)
     is_asked = not with_records and any(topic in missing for topic in BOOKS)
     offsets = await cluster.committed(settings.app_id) if is_asked else {}
-    inputs = {settings.topic(topic) for topic in INPUTS}
+    inputs = {settings.topic(topic) for topic in LEDGER.inputs}
     return Used(frozenset(with_records), has_offsets=any(topic in inputs for topic, _ in offsets))
 
 
@@ -188,7 +193,7 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
         for topic in Topic
         for name in [settings.topic(topic)]
     ]
-    recorded, breaches = await _said_by_state(settings, found, ids)
+    recorded, breaches = await _read_state(settings, found, ids)
     return [
         {
             "name": report.facts.name,
@@ -200,12 +205,10 @@ async def _check(settings: Settings) -> list[dict[str, Any]]:
     ]
 
 
-async def _said_by_state(
+async def _read_state(
     settings: Settings, found: Mapping[str, int], ids: Mapping[str, bytes]
 ) -> tuple[dict[int, int], dict[str, list[str]]]:
-    """The partition counts that the state was built with, where it has recorded one; and, by topic, in which partitions
-    it is not what the state knows.
-    """
+    """Read the partition count that each partition of the state has recorded, and what does not fit, by topic."""
     from worker.cli.bars import ReadingBar
     from worker.inspection.topic_reader import TopicReader
 
@@ -216,14 +219,14 @@ async def _said_by_state(
             for partition in range(found.get(settings.topic(Topic.STATE), 0)):
                 count, of_partition = await _judged(settings, reader, partition, found, ids)
                 if of_partition:
-                    # A system that runs may have been caught between two transactions.
+                    # On a running system, the read may have come between two transactions.
                     await asyncio.sleep(SETTLE_SECONDS)
                     count, of_partition = await _judged(settings, reader, partition, found, ids)
                 if count is not None:
                     recorded[partition] = count
                 for breach in of_partition:
                     breaches.setdefault(breach.topic, []).append(breach.sentence)
-    # The way out is one for all partitions.
+    # All partitions have the same way out.
     return recorded, {
         topic: [sentences[0] if len(sentences) == 1 else f"{sentences[0]} (and {len(sentences) - 1} partitions more)"]
         for topic, sentences in breaches.items()
@@ -233,16 +236,16 @@ async def _said_by_state(
 async def _judged(
     settings: Settings, reader: TopicReader, partition: int, found: Mapping[str, int], ids: Mapping[str, bytes]
 ) -> tuple[int | None, list[Breach]]:
-    """The partition count that a partition of the state was built with, and what does not belong to it."""
+    """Read the partition count that a partition of the state has recorded, and what does not fit the state."""
     from worker.inspection.belonging import Belonging, JournalSeen
-    from worker.inspection.state_reader import read_said
+    from worker.inspection.state_reader import read_engine_state
     from worker.stream.start.guards import Bounds, Guards
 
     state, journal = settings.topic(Topic.STATE), settings.topic(Topic.MOVEMENTS)
-    said = await read_said(reader, state, partition)
-    inputs = tuple(settings.topic(topic) for topic in INPUTS)
+    engine = await read_engine_state(reader, state, partition)
+    inputs = tuple(settings.topic(topic) for topic in LEDGER.inputs)
     if any(found.get(name, 0) <= partition for name in (*inputs, journal)):
-        return said.partition_count, []  # there is more to be said of topics that are not there
+        return engine.partition_count, []  # `judge_topics` reports topics that are missing
     bounds = await reader.bounds(journal, partition)
     belonging = Belonging(reader, Guards(partition, inputs, journal, state), ids)
-    return said.partition_count, await belonging.breaches(said, JournalSeen(Bounds(bounds.start, bounds.end), None))
+    return engine.partition_count, await belonging.breaches(engine, JournalSeen(Bounds(bounds.start, bounds.end), None))

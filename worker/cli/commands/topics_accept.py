@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from schemas.topics import INPUTS
+from schemas.topics import LEDGER
 from worker.cli.asking import ask, open_stopped_system
 from worker.cli.confirming import confirm, yes_option
 from worker.cli.context import CommandError, json_option, with_settings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _Wanted:
-    """What the user asks for: the full name of a topic, and where it is read from."""
+    """A request to accept a topic, by its full name and the place to read it from."""
 
     settings: Settings
     topic: str
@@ -30,6 +30,7 @@ class _Wanted:
 
 @click.command(
     "accept",
+    short_help="Read an input that was made anew.",
     epilog=examples(
         "stockfreeze topics accept orders.events.v1 --from beginning",
         "stockfreeze topics accept orders.events.v1 --from end --yes --json",
@@ -49,12 +50,13 @@ class _Wanted:
 def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
     """Accept INPUT, which was deleted and made anew or lost records, as the topic to read.
 
-    A worker does not go on where an input is not the topic that it read. Stop all workers, and accept the new topic.
-    From its beginning is always safe: what is known already is applied once. From its end, its records up to now are
-    never read. The rest of the books stays as it is.
+    A worker stops where an input is not the topic that it read before. Stop all workers, and accept the new topic. From
+    its beginning is always safe, because known events are duplicates. From its end, its records up to now are never
+    read. State and journal stay as they are.
 
-    The event ids of what is made of it carry its generation (orders.events.v1~2/0/17/1), as offsets begin anew.
-    Partitions that fit stay as they are. Whoever was interrupted runs it again.
+    Event ids that derive from the new topic carry its generation (orders.events.v1~2/0/17/1), because offsets begin
+    anew.
+    Partitions that fit stay as they are. After an interruption, run it again.
     """
     wanted = _Wanted(settings, _input_of(settings, topic), start)
     found = ask(_judge(wanted, accepting=False), settings)
@@ -69,14 +71,14 @@ def command(settings: Settings, topic: str, start: str, yes: bool, as_json: bool
         return 0
     generations = ", ".join(f"~{number}" for number in sorted({each.generation for each in accepted}))
     click.echo(
-        f"topics: {_partitions(accepted)} of {wanted.topic} accepted. Start the workers; what they make of it has "
-        f"{generations} after the topic's name in its event ids."
+        f"topics: {_partitions(accepted)} of {wanted.topic} accepted. Start the workers; event ids that derive from "
+        f"it have {generations} after the topic's name."
     )
     return 0
 
 
 def _input_of(settings: Settings, name: str) -> str:
-    names = [settings.topic(topic) for topic in INPUTS]
+    names = [settings.topic(topic) for topic in LEDGER.inputs]
     for full in (name, f"{settings.topic_prefix}{name}"):
         if full in names:
             return full
@@ -84,7 +86,7 @@ def _input_of(settings: Settings, name: str) -> str:
 
 
 async def _judge(wanted: _Wanted, *, accepting: bool) -> list[Acceptance]:
-    """The partitions that do not fit; accepted then, or only looked at."""
+    """Find the partitions that do not fit, and accept them if `accepting`."""
     from worker.stream.start.accepting import Acceptor, Start
 
     settings, topic = wanted.settings, wanted.topic

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "republish",
+    short_help="Write levels and statuses anew.",
     epilog=examples(
         "stockfreeze topics republish",
         "stockfreeze topics republish --json",
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 @json_option
 @with_settings
 def command(settings: Settings, as_json: bool) -> int:  # noqa: FBT001 # click passes flags by name
-    """Write the latest level of every stock key, and the latest status of every order, anew.
+    """Write the level of every stock key and the status of every order anew, from the state.
 
-    For when one of their topics was lost and made anew: it has only what changed since. Stop all workers before. State
-    and journal stay as they are. Orders that have left by retention get no status again, as only their ids are known.
-    It may be run any number of times.
+    Use it after a topic of levels or statuses was lost and created again, because it has only later changes. Stop all
+    workers first. State and journal stay as they are. Orders that have left by retention get no status, because the
+    state keeps only their ids. You may run it again at any time.
     """
     done = ask(_republish(settings), settings)
     if as_json:

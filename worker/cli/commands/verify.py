@@ -1,4 +1,4 @@
-"""`stockfreeze verify`: the judge. Whether journal, levels, statuses, dead letters and state agree."""
+"""`stockfreeze verify`: check that journal, levels, statuses, dead letters and state agree."""
 
 from __future__ import annotations
 
@@ -36,14 +36,20 @@ OUTCOMES = ("applied", "duplicate", "stale", "dead_lettered", "gaps")
 def command(settings: Settings, as_json: bool, processes: int | None) -> int:  # noqa: FBT001 # click passes flags by name
     """Check that nothing was lost and nothing doubled, on the topics of a running or stopped system.
 
-    Per partition: the journal's sums, the levels, the state and the open units of the orders are equal for every stock
-    key; every movement's balance follows from the one before; every status record is what the state says; outcomes and
-    gaps add up to the offsets consumed, the group's offsets agree, and so does the number of dead letters; the topics
-    are those that the state knows, and neither they nor the state lost anything that it speaks of. A running
-    system is judged as of one offset of its state. Nothing is written and nobody is disturbed.
+    In each partition, these must agree:
+
+    \b
+    - for each stock key: journal, level, state, and the open units of orders
+    - each movement's balance with the balance before it
+    - each status record with the state
+    - outcomes and gaps with the offsets consumed, and the group's offsets
+    - the number of dead letters with the outcomes
+    - the topics with those that the state knows, without lost records
+
+    A running system is judged as of one offset of its state. It reads only, and does not disturb the workers.
 
     Exit code 0: all agrees. 1: something differs, and is printed. 2: it could not be judged.
-    """
+    """  # noqa: D301 # click's mark of lines to keep
     from worker.cli.verifying import verify_all
 
     reports, group = ask(verify_all(settings, processes))
@@ -52,7 +58,7 @@ def command(settings: Settings, as_json: bool, processes: int | None) -> int:  #
         print_json(data)
     else:
         _print(data)
-        _tell_unknown(data, group)
+        _warn_of_unknown_group(data, group)
     return 0 if data["ok"] else 1
 
 
@@ -101,8 +107,8 @@ def _print(data: dict[str, Any]) -> None:
     click.echo(_sentence(data))
 
 
-def _tell_unknown(data: dict[str, Any], group: Group) -> None:
-    """Say that the group has committed nothing though the state has positions: APP_ID may be another system's."""
+def _warn_of_unknown_group(data: dict[str, Any], group: Group) -> None:
+    """Warn where the state has positions but the group has committed nothing: APP_ID may be wrong."""
     if group.known or not any(data["records"].values()):
         return
     others = f"{', '.join(group.others)} has read these inputs" if group.others else "Kafka forgets one without members"

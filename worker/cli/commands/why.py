@@ -47,8 +47,10 @@ def command(
 ) -> int:
     """Show the stock of SKU in WAREHOUSE of ACCOUNT, the orders that hold its frozen units, and its last movements.
 
-    The worker that has the account answers; where none does, the state is read from the topics. Either way the level is
-    the one that was published. Exit code 1 if nothing is known of the SKU there.
+    The worker that has the account answers. Without one, the state is read from the topics. Either way, the level is
+    the published one.
+
+    Exit code 1: nothing is known of the SKU there.
     """
     limit = ALL_HOLDERS if all_ else HOLDERS_SHOWN
     answer, moved = ask(_why(settings, (account, warehouse, sku), limit, movements, look_back))

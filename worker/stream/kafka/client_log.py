@@ -1,24 +1,31 @@
-"""The log of aiokafka, and of what is in its place or called by it: thinned out, and listened to.
+"""The log of aiokafka, and of what replaces it or is called by it: thinned out, and explained by its last error.
 
-In an outage aiokafka logs four lines for every attempt, of which none says what is wrong as clearly as the engine's own
-sentence does. So all of its complaints together may write one line an interval, and none while the engine has just
-written such a sentence. And aiokafka's errors leave out what it only logs, such as that a password was refused when it
-bootstraps: so the last one is remembered for that sentence. One filter does both. It also drops what asyncio complains
-of in the client's place: a client that fails leaves futures that only it knew of, and what failed is told by what was
-asked of it.
+In an outage aiokafka logs four lines for every attempt, and none of them names the problem as clearly as the engine's
+own sentence. So all its complaints together may write one line an interval, and none while the engine has just written
+such a sentence. aiokafka's errors also leave out what it only logs, such as a password that was refused during the
+bootstrap. So the last logged error is remembered for that sentence.
+
+aiokafka's loggers belong to the process, which may host several engines. So one filter listens to them. It knows the
+engine of a line by a context variable: a task inherits it from the task that started it, and so does every callback of
+a connection. A line outside of all engines (the pages ask Kafka, too) is thinned out and explains nothing.
+
+The filter also drops asyncio's complaints about futures that a failed client leaves behind, because the engine meets
+the same error where it called the client.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Final
+from weakref import WeakSet
 
 from aiokafka.errors import KafkaError
 
 ASYNCIO: Final = "asyncio"
 EXPLAINED_INTERVALS: Final = 2
-"""How long a sentence of the engine speaks for the client, in intervals: it comes again after about one."""
+"""How long a sentence of the engine replaces the client's lines, in intervals: it is repeated after about one."""
 AIOKAFKA: Final = "aiokafka"
 CLIENT_LOGGERS = (
     "aiokafka",
@@ -33,13 +40,13 @@ CLIENT_LOGGERS = (
     "worker.stream.kafka.producer",
 )
 RAISED_TOO: Final = frozenset({'Unable connect to "%s:%s": %s'})
-"""Lines of aiokafka before it raises an error for the same: that one is logged by who gets it."""
+"""Lines of aiokafka before it raises an error for the same: its caller logs that one."""
 ONCE: Final = frozenset({"Sending username and password in the clear"})
-"""Lines that say the same of every connection."""
+"""Lines that every connection repeats."""
 
 
 class RateLimit:
-    """Lets each key pass once per interval, and tells how often it was held back since."""
+    """Lets each key pass once per interval, and counts how often it was held back since."""
 
     def __init__(self, interval_ms: int, monotonic: Callable[[], float]) -> None:
         self._interval_seconds = interval_ms / 1000
@@ -57,11 +64,14 @@ class RateLimit:
         return held_back
 
 
-class ClientLog(logging.Filter):
-    """Rate-limits the client's warnings and errors, and remembers the last error it spoke of."""
+class ClientLog:
+    """The client's lines of one engine: limits its warnings and errors, and remembers the last error it named.
 
-    def __init__(self, interval_ms: int, monotonic: Callable[[], float]) -> None:
-        super().__init__()
+    `engine` is what log lines call the engine; an empty one is left out of them.
+    """
+
+    def __init__(self, interval_ms: int, monotonic: Callable[[], float], *, engine: str = "") -> None:
+        self.engine = engine
         self._monotonic = monotonic
         self._limit = RateLimit(interval_ms, monotonic)
         self._explained_until = float("-inf")
@@ -70,23 +80,20 @@ class ClientLog(logging.Filter):
         self._last: tuple[float, BaseException] | None = None
 
     def install(self) -> None:
-        """Listen to the loggers of aiokafka, and to asyncio's."""
-        for name in (*CLIENT_LOGGERS, ASYNCIO):
-            logging.getLogger(name).addFilter(self)
+        """Listen to the lines of this task, and of all tasks that it starts from now on."""
+        _PROCESS.add(self)
+        _CURRENT.set(self)
 
     def remove(self) -> None:
-        """Leave the loggers as they were."""
-        for name in (*CLIENT_LOGGERS, ASYNCIO):
-            logging.getLogger(name).removeFilter(self)
+        """Listen no more. With the last engine, the loggers become as they were."""
+        _CURRENT.set(None)
+        _PROCESS.discard(self)
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is written."""
-        if record.name == ASYNCIO:
-            # Where there is no exception, the loop says False.
-            return not record.exc_info or not isinstance(record.exc_info[1], KafkaError)
+    def passes(self, record: logging.LogRecord, *, is_own: bool) -> bool:
+        """Whether the line is written. One that is not the engine's own explains nothing of it."""
         arguments = record.args if isinstance(record.args, tuple) else ()
         for argument in arguments:
-            if isinstance(argument, BaseException):
+            if is_own and isinstance(argument, BaseException):
                 self._last = (self._monotonic(), argument)
         if record.exc_info and isinstance(record.exc_info[1], KafkaError | OSError):
             record.exc_info = None  # the line names the error, and its trace leads through the client alone
@@ -122,6 +129,52 @@ class ClientLog(logging.Filter):
         if self._last is None or self._monotonic() - self._last[0] > seconds_max:
             return None
         return self._last[1]
+
+
+class _ProcessFilter(logging.Filter):
+    """The one filter of the process. It asks the engine of each line.
+
+    Engines are held weakly: one that was thrown away without its end (a simulated crash) must not stay for ever.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._logs: WeakSet[ClientLog] = WeakSet()
+
+    def add(self, log: ClientLog) -> None:
+        """Have the lines of an engine asked for."""
+        self._logs.add(log)
+        for name in (*CLIENT_LOGGERS, ASYNCIO):
+            logging.getLogger(name).addFilter(self)
+
+    def discard(self, log: ClientLog) -> None:
+        """The engine has ended."""
+        self._logs.discard(log)
+        if not self._logs:
+            for name in (*CLIENT_LOGGERS, ASYNCIO):
+                logging.getLogger(name).removeFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line is written."""
+        if record.name == ASYNCIO:
+            # Where there is no exception, the loop passes False.
+            return not record.exc_info or not isinstance(record.exc_info[1], KafkaError)
+        own = _CURRENT.get()
+        if own is not None:
+            return own.passes(record, is_own=True)
+        other = next(iter(self._logs), None)
+        return other is None or other.passes(record, is_own=False)
+
+
+_CURRENT: ContextVar[ClientLog | None] = ContextVar("client_log", default=None)
+"""Of the engine whose task this is."""
+_PROCESS: Final = _ProcessFilter()
+
+
+def current_engine() -> str | None:
+    """The name of the engine whose task this is; None: of none, or of one without a name."""
+    log = _CURRENT.get()
+    return None if log is None else log.engine or None
 
 
 def _is_aiokafka(logger: str) -> bool:

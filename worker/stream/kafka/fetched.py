@@ -40,7 +40,7 @@ _UNREADABLE: Final = ord("?")
 def read_as_input_records() -> None:
     """Make all consumers of this process return `InputRecord`s. It patches aiokafka for the whole process."""
     fetcher.MemoryRecords = ReadableRecords
-    fetcher.PartitionRecords = InputRecords
+    fetcher.PartitionRecords = FetchedPartition
 
 
 class Unreadable:
@@ -57,7 +57,7 @@ class Unreadable:
         raise self.error
 
 
-class InputRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
+class FetchedPartition(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """Unpacks a partition's batches."""
 
     def __init__(self, source: TopicPartition, records: ReadableRecords, *rest: Any) -> None:  # noqa: ANN401 # no types

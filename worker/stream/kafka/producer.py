@@ -55,7 +55,9 @@ from aiokafka.protocol.transaction import (
 from worker.stream.clients import Answer, Client
 from worker.stream.config import EngineConfig
 from worker.stream.kafka import transaction_requests as kafka_4
-from worker.stream.kafka.answers import (
+from worker.stream.kafka.open_batches import Filled
+from worker.stream.kafka.producer_state import PRODUCER_TRANSITIONS, ProducerState
+from worker.stream.kafka.responses import (
     Codes,
     answer_to,
     codes_of_offsets,
@@ -65,8 +67,6 @@ from worker.stream.kafka.answers import (
     name_of,
     together,
 )
-from worker.stream.kafka.open_batches import Filled
-from worker.stream.kafka.producer_state import PRODUCER_TRANSITIONS, ProducerState
 from worker.stream.transitions import ForbiddenTransition, next_state
 
 log = logging.getLogger(__name__)

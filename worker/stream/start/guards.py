@@ -30,7 +30,7 @@ BEGIN_ANEW: Final = (
 )
 ANOTHER_SYSTEM: Final = (
     "partitions cannot be removed, so start another system, with another TOPIC_PREFIX and APP_ID, and copy the "
-    "inputs as the README describes (Partition counts and backups)"
+    "inputs as docs/operations.md describes under Partition counts"
 )
 
 

@@ -19,7 +19,7 @@ A worked example: worker A is paused, and the group gives its partition to worke
     4. B compares: does the journal end where the state expects it, are the input's records the ones that were read?
     5. B records what the state lacks, such as the ids of topics, and processes from offset 10.
 
-    When A wakes up, its producer is fenced (`worker.stream.errors.Cause.FENCED`).
+    When A wakes up, its producer is fenced (`worker.stream.errors.RestartCause.FENCED`).
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Generic
 
 from worker.stream.config import EngineConfig
 from worker.stream.errors import Breached, Halt, halt_at
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.records import OutputRecord
 from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
 from worker.stream.start.partition_reader import PartitionReader
@@ -62,10 +63,10 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Generic[P]):
     """What a partition continues with: its state, its positions, and the topics they belong to."""
 
-    processor: Processor
+    processor: P
     progress: InputProgress
     known_topics: KnownTopics
     state_offset: int
@@ -73,10 +74,10 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class _State:
+class _State(Generic[P]):
     """The state of a partition, from its topic or from memory."""
 
-    processor: Processor
+    processor: P
     checkpoint: Checkpoint | None
     known_topics: KnownTopics
     partition_count: int | None
@@ -85,12 +86,12 @@ class _State:
     """How many records the restore found; None if the state came from memory, which does not count them."""
 
 
-class PartitionStart:
+class PartitionStart(Generic[P]):
     """Starts one partition, once: first `fence`, then `run`. `ids` are the known ids of the topics."""
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        surroundings: Surroundings[P],
         partition: int,
         partition_count: int,
         ids: Mapping[str, bytes],
@@ -115,7 +116,7 @@ class PartitionStart:
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
         return self._fence_offset
 
-    async def run(self, writer: TransactionWriter, memory: Memory | None) -> Standing:
+    async def run(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
         """Restore or resume the state after the fence, and compare it with the topics.
 
         Raises Breached if they do not belong together, Halt if the state cannot be used, and errors of the broker.
@@ -141,7 +142,7 @@ class PartitionStart:
 
     # -- the state
 
-    async def _resume(self, memory: Memory | None, fence_offset: int) -> _State | None:
+    async def _resume(self, memory: Memory[P] | None, fence_offset: int) -> _State[P] | None:
         """Use the state that this process has in memory, if no other worker has changed it meanwhile."""
         if memory is None or memory.partition_count != self._partition_count:
             return None
@@ -154,7 +155,7 @@ class PartitionStart:
         checkpoint = Checkpoint(progress.positions(), progress.stream_time_ms, memory.journal)
         return _State(memory.processor, checkpoint, memory.known_topics, self._partition_count, state_records=None)
 
-    async def _restore(self, begin_offset: int, fence_offset: int) -> _State:
+    async def _restore(self, begin_offset: int, fence_offset: int) -> _State[P]:
         try:
             processor = self._surroundings.processors(self._partition, self._partition_count)
         except Exception as error:
@@ -177,7 +178,7 @@ class PartitionStart:
             processor, restored.checkpoint, restored.known_topics, restored.partition_count, processor.state_records
         )
 
-    async def _finish_restore(self, processor: Processor, restored: Restored) -> None:
+    async def _finish_restore(self, processor: P, restored: Restored) -> None:
         """Let the processor derive what is not stored, while other tasks run in between."""
         generations = {topic: position.generation for topic, position in restored.positions.items()}
         try:
@@ -192,7 +193,7 @@ class PartitionStart:
 
     # -- the comparison
 
-    async def _check(self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
+    async def _check(self, state: _State[P], bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
         checkpoint, known = state.checkpoint, state.known_topics
         found = Found(
             bounds=bounds,
@@ -261,8 +262,8 @@ class PartitionStart:
     # -- what the state records from now on
 
     async def _record(
-        self, state: _State, bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
-    ) -> Standing:
+        self, state: _State[P], bounds: Mapping[str, Bounds], writer: TransactionWriter, fence_offset: int
+    ) -> Standing[P]:
         """Commit what the state lacks, if anything."""
         beginning = _beginning_of(self._config, self._partition_count, state, self._ids, bounds)
         state_offset = fence_offset
@@ -289,7 +290,7 @@ class _Beginning:
 
 
 def _beginning_of(
-    config: EngineConfig, partition_count: int, state: _State, ids: Mapping[str, bytes], bounds: Mapping[str, Bounds]
+    config: EngineConfig, partition_count: int, state: _State[P], ids: Mapping[str, bytes], bounds: Mapping[str, Bounds]
 ) -> _Beginning:
     """Decide where processing begins, and what the state lacks: its format, ids of topics, positions of new inputs."""
     positions = {} if state.checkpoint is None else dict(state.checkpoint.positions)

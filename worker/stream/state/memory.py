@@ -8,18 +8,19 @@ between this process's last record and its next fence. The fence must lie behind
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Generic
 
-from worker.stream.processor import Processor
+from worker.stream.processor import P
 from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.known_topics import KnownTopics
 from worker.stream.state.positions import JournalEnd
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Generic[P]):
     """The state of a partition after a transaction whose commit was answered."""
 
-    processor: Processor
+    processor: P
     progress: InputProgress
     known_topics: KnownTopics
     journal: JournalEnd

@@ -98,8 +98,8 @@ class Checkpoint(NamedTuple):
     """How many keys of the processor the state has, -1 if version 1 wrote the record."""
 
 
-_Row = tuple[int, int, int, int, int, int]
-_CheckpointV1 = tuple[int, dict[str, _Row], int]
+_PositionRow = tuple[int, int, int, int, int, int]
+_CheckpointV1 = tuple[int, dict[str, _PositionRow], int]
 _CheckpointV2 = tuple[int, dict[str, Position], int, JournalEnd, int]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from typing import Generic
 
 from worker.clock import Clock
 from worker.stream.config import EngineConfig
 from worker.stream.errors import halt_at
 from worker.stream.observer import BatchReport
-from worker.stream.processor import Outcome, Processor
+from worker.stream.processor import Outcome, P
 from worker.stream.records import InputRecord, Output, OutputRecord
 from worker.stream.state.input_progress import InputProgress, outcomes_between
 from worker.stream.state.positions import POSITIONS_KEY, Checkpoint, JournalEnd, encode_checkpoint
@@ -17,7 +18,7 @@ from worker.stream.time_slices import take_steps
 from worker.stream.transactions.breaker import Breaker
 
 
-class Batch:
+class Batch(Generic[P]):
     """The records, outcomes and outputs of one transaction. Progress and breaker outlive it."""
 
     def __init__(
@@ -25,7 +26,7 @@ class Batch:
         config: EngineConfig,
         clock: Clock,
         partition: int,
-        processor: Processor,
+        processor: P,
         progress: InputProgress,
         breaker: Breaker,
     ) -> None:
@@ -106,7 +107,7 @@ class Batch:
         except Exception as error:
             raise halt_at(self._partition, "the end of a batch", error) from error
 
-    def report(self) -> BatchReport:
+    def report(self) -> BatchReport[P]:
         """The report for the observer, once the transaction is committed."""
         return BatchReport(
             partition=self._partition,

@@ -37,8 +37,8 @@ def test_good_lines_are_counted_and_need_no_broker(tmp_path: Path) -> None:
 
     assert run("--dry-run", str(file)) == (0, "send: 2 good events; nothing was sent.\n", "")
     assert run("--dry-run", "-", stdin=file.read_bytes())[0] == 0
-    told = json.loads(run("--dry-run", "--json", str(file))[1])
-    assert told == {"events": {"orders.events.v1": 2}, "bad": [], "bad_count": 0}
+    answer = json.loads(run("--dry-run", "--json", str(file))[1])
+    assert answer == {"events": {"orders.events.v1": 2}, "bad": [], "bad_count": 0}
 
 
 @pytest.mark.parametrize("dry_run", [["--dry-run"], []])
@@ -52,8 +52,8 @@ def test_bad_lines_are_named_and_nothing_is_sent(dry_run: list[str]) -> None:
     assert first.startswith("send: line 3: The value is not JSON")
     assert second.startswith("send: line 4: The field lines is a whole number, and must be a list")
     assert last == "send: 2 bad lines; nothing was sent."
-    told = json.loads(run(*dry_run, "--json", "-", stdin=stdin)[1])
-    assert ([bad["line"] for bad in told["bad"]], told["bad_count"]) == ([3, 4], 2)
+    answer = json.loads(run(*dry_run, "--json", "-", stdin=stdin)[1])
+    assert ([bad["line"] for bad in answer["bad"]], answer["bad_count"]) == ([3, 4], 2)
 
 
 def test_of_many_bad_lines_the_first_are_named() -> None:

@@ -23,13 +23,13 @@ def test_every_setting_is_told_with_its_source(tmp_path: Path) -> None:
     file = tmp_path / "stockfreeze.toml"
     file.write_text('buffer = 3\nretention_days = 30\n[accounts."a/b"]\nbuffer = 5\n')
 
-    told = json.loads(run("--config", str(file), "--json", RETENTION_DAYS="40"))
-    rows = {row["name"]: (row["value"], row["from"]) for row in told["settings"]}
+    answer = json.loads(run("--config", str(file), "--json", RETENTION_DAYS="40"))
+    rows = {row["name"]: (row["value"], row["from"]) for row in answer["settings"]}
 
     assert rows["BUFFER"] == (3, "file")
     assert rows["RETENTION_DAYS"] == (40, "environment")
     assert rows["WEB_PORT"] == (6066, "default")
-    assert told["accounts"] == {"a/b": {"buffer": 5}}
+    assert answer["accounts"] == {"a/b": {"buffer": 5}}
     assert "a/b" in run("--config", str(file))
 
 

@@ -37,7 +37,7 @@ def test_a_leader_without_metadata_of_a_topic_assigns_nothing() -> None:
         KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
 
 
-def test_its_refusal_is_told_as_it_is_although_the_client_hands_on_a_text() -> None:
+def test_its_error_is_known_although_the_client_passes_on_a_text() -> None:
     heard = ClientLog(5000, lambda: 0.0)
     heard.install()
     try:
@@ -45,8 +45,8 @@ def test_its_refusal_is_told_as_it_is_although_the_client_hands_on_a_text() -> N
             KnowingRangeAssignor.assign(Cluster(orders=3), members("a"))
     finally:
         heard.remove()
-    told = sentence_of(KafkaError(repr(refused.value)), "broker:9092", heard.last_error(1))
-    assert told == "the leader of the group has no metadata yet for partitions of counts"
+    sentence = sentence_of(KafkaError(repr(refused.value)), "broker:9092", heard.last_error(1))
+    assert sentence == "the leader of the group has no metadata yet for partitions of counts"
 
 
 def test_a_member_joins_with_its_data_and_is_led_as_before() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from aiokafka.errors import KafkaError
 
-from worker.stream.kafka.client_log import ClientLog, RateLimit
+from worker.stream.kafka.client_log import ASYNCIO, CLIENT_LOGGERS, ClientLog, RateLimit, current_engine
 
 
 class _Clock:
@@ -137,7 +137,7 @@ def test_the_last_error_is_remembered_for_a_while(client_log: ClientLog, clock: 
     assert client_log.last_error(10) is None
 
 
-async def test_a_future_that_the_client_forgot_is_not_complained_of_but_others_are(
+async def test_only_the_futures_that_the_client_forgot_are_not_reported(
     client_log: ClientLog, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert client_log.last_error(10) is None
@@ -157,3 +157,78 @@ def test_what_the_loop_reports_without_an_exception_is_written(
     del client_log
     logging.getLogger("asyncio").error("something was not closed", exc_info=False)  # as uvloop's handler does
     assert caplog.messages == ["something was not closed"]
+
+
+async def test_each_engine_is_explained_by_its_own_lines_alone(clock: _Clock, caplog: pytest.LogCaptureFixture) -> None:
+    logs = [ClientLog(5000, clock, engine=name) for name in ("ledger", "tally")]
+
+    async def engine(log: ClientLog, error: Exception) -> str | None:
+        log.install()
+        try:
+            await asyncio.create_task(complain(error))
+            await asyncio.sleep(0)
+            return str(log.last_error(1))
+        finally:
+            log.remove()
+
+    async def complain(error: Exception) -> None:
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_soon(logging.getLogger("aiokafka").error, "%s: %s", current_engine(), error)
+        await asyncio.sleep(0)
+
+    errors = (OSError("ledger's broker"), OSError("tally's broker"))
+    told = await asyncio.gather(*map(engine, logs, errors))
+    assert told == ["ledger's broker", "tally's broker"]
+    assert sorted(caplog.messages) == ["ledger: ledger's broker", "tally: tally's broker"]
+
+
+async def test_a_sentence_of_one_engine_silences_its_own_client_alone(
+    clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def engine(name: str, *, is_explained: bool) -> None:
+        log = ClientLog(5000, clock, engine=name)
+        log.install()
+        try:
+            if is_explained:
+                log.explained()
+            await asyncio.sleep(0)
+            logging.getLogger("aiokafka").error("no answer to %s", name)
+            await asyncio.sleep(0)
+        finally:
+            log.remove()
+
+    await asyncio.gather(engine("ledger", is_explained=True), engine("tally", is_explained=False))
+    assert caplog.messages == ["no answer to tally"]
+
+
+async def test_a_line_outside_of_all_engines_is_thinned_out_and_explains_none(
+    clock: _Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    log = ClientLog(5000, clock)
+    may_end = asyncio.Event()
+
+    async def engine() -> None:
+        log.install()
+        await may_end.wait()
+        log.remove()
+
+    running = asyncio.create_task(engine())
+    await asyncio.sleep(0)
+    for _ in range(3):
+        logging.getLogger("aiokafka").error("Unable connect to %s: %s", "host", OSError("refused"))
+    assert len(caplog.messages) == 1
+    assert log.last_error(1) is None
+    may_end.set()
+    await running
+
+
+def test_with_the_last_engine_the_loggers_are_as_they_were(clock: _Clock) -> None:
+    before = {name: list(logging.getLogger(name).filters) for name in (*CLIENT_LOGGERS, ASYNCIO)}
+    first, second = ClientLog(5000, clock), ClientLog(5000, clock)
+    first.install()
+    second.install()
+    assert {len(logging.getLogger(name).filters) - len(before[name]) for name in before} == {1}
+    first.remove()
+    assert {len(logging.getLogger(name).filters) - len(before[name]) for name in before} == {1}
+    second.remove()
+    assert {name: list(logging.getLogger(name).filters) for name in before} == before

@@ -14,7 +14,7 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 from aiokafka.record.util import calc_crc32c
 
-from worker.stream.kafka.fetched import InputRecords, ReadableRecords, Unreadable, read_as_input_records
+from worker.stream.kafka.fetched import FetchedPartition, ReadableRecords, Unreadable, read_as_input_records
 from worker.stream.records import InputRecord
 
 CRC_AT, COUNTED_FROM, RECORDS_FROM = 17, 21, 61
@@ -52,12 +52,12 @@ def compressed(plain: bytes, codec: int) -> bytes:
 
 def read(data: bytes) -> list[InputRecord]:
     """What a consumer gets of a fetch answer."""
-    return list(unpacked(InputRecords, ReadableRecords(data)))
+    return list(unpacked(FetchedPartition, ReadableRecords(data)))
 
 
 def read_by_the_client(data: bytes) -> list[Any]:
     """The same by aiokafka alone."""
-    return list(unpacked(InputRecords.__base__, MemoryRecords(data)))
+    return list(unpacked(FetchedPartition.__base__, MemoryRecords(data)))
 
 
 def unpacked(unpack: Any, batches: object) -> Any:  # noqa: ANN401
@@ -108,13 +108,15 @@ def test_the_client_still_makes_its_records_where_they_are_replaced(monkeypatch:
         monkeypatch.setattr(fetcher, name, getattr(fetcher, name))
     read_as_input_records()
     assert {"MemoryRecords", "PartitionRecords"} <= {*fetcher.Fetcher._proc_fetch_request.__code__.co_names}
-    assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (ReadableRecords, InputRecords)
+    assert (fetcher.MemoryRecords, fetcher.PartitionRecords) == (ReadableRecords, FetchedPartition)
 
 
 def test_a_corrupt_batch_is_returned_in_its_place_and_ends_the_read() -> None:
     spoilt_batch = bytearray(batch(["fine"], first=3))
     spoilt_batch[-1] ^= 1
-    unpacking = unpacked(InputRecords, ReadableRecords(batch(["a", "b"]) + bytes(spoilt_batch) + batch([], first=5)))
+    unpacking = unpacked(
+        FetchedPartition, ReadableRecords(batch(["a", "b"]) + bytes(spoilt_batch) + batch([], first=5))
+    )
     *records, unreadable = unpacking
     assert [record.offset for record in records] == [0, 1, 2]
     assert (type(unreadable), unreadable.offset, unpacking.next_fetch_offset) == (Unreadable, 3, 3)
@@ -124,7 +126,7 @@ def test_a_corrupt_batch_is_returned_in_its_place_and_ends_the_read() -> None:
 
 
 def test_who_leaves_off_goes_on_where_he_left_off() -> None:
-    unpacking = unpacked(InputRecords, ReadableRecords(batch(["a", "b"]) + batch(["c"], first=3)))
+    unpacking = unpacked(FetchedPartition, ReadableRecords(batch(["a", "b"]) + batch(["c"], first=3)))
     first = next(iter(unpacking))
     assert [first.offset, *(record.offset for record in unpacking)] == [0, 1, 2, 3, 4]
 

@@ -42,11 +42,11 @@ def test_a_batch_holds_its_records_in_order_with_all_their_fields(batches: OpenB
     ]
     batches.append(records)
     (((topic, batch, record_count),),) = batches.take()
-    told = [
+    decoded = [
         (topic, record.key, record.value, tuple(record.headers), record.offset, record.timestamp)
         for record in DefaultRecordBatch(bytes(batch.build()))
     ]
-    assert told == [(*record[:3], tuple(record[3]), n, NOW_MS) for n, record in enumerate(records)]
+    assert decoded == [(*record[:3], tuple(record[3]), n, NOW_MS) for n, record in enumerate(records)]
     assert record_count == len(records)
 
 

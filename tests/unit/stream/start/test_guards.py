@@ -1,4 +1,4 @@
-"""What a state says of its topics, held against what they hold."""
+"""The comparison of a state with its topics."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ POSITIONS = {"a": Position(7, applied=4, gaps=3, last=LAST), "b": Position(0)}
 IDS = {"a": b"id of a"}
 
 
-def _state(positions: Mapping[str, Position] | None, ids: Mapping[str, bytes], journal: int = 0) -> _State:
+def _state(positions: Mapping[str, Position] | None, ids: Mapping[str, bytes], journal: int = 0) -> _State[Obedient]:
     checkpoint = None if positions is None else Checkpoint(dict(positions), 5, JournalEnd(next_offset=journal), 0)
     count = None if positions is None else 8
     return _State(Obedient(), checkpoint, KnownTopics(ids), partition_count=count, state_records=None)
@@ -47,5 +47,5 @@ def test_another_id_is_recorded_with_the_last_records_as_anchors() -> None:
 @pytest.mark.parametrize(
     "state", [_state({"a": POSITIONS["a"]}, IDS), _state(POSITIONS, IDS, journal=-1)], ids=["new input", "version 1"]
 )
-def test_positions_are_written_for_a_new_input_and_an_old_version(state: _State) -> None:
+def test_positions_are_written_for_a_new_input_and_an_old_version(state: _State[Obedient]) -> None:
     assert _beginning_of(CONFIG, 8, state, IDS, BOUNDS).records == []

@@ -45,7 +45,7 @@ class _Served:
 
     def __init__(self, *known: str, flooding: tuple[str, ...] = ()) -> None:
         self.known = set(known)
-        self.told: list[str] = [f"{party} floods" for party in flooding]
+        self.reports: list[str] = [f"{party} floods" for party in flooding]
         self.last = ""
         self._flooding = flooding
 
@@ -59,10 +59,10 @@ class _Served:
         return bool(self.known - {party})
 
     def flood_began(self, party: str) -> None:
-        self.told.append(f"{party} floods")
+        self.reports.append(f"{party} floods")
 
     def flood_ceased(self, party: str) -> None:
-        self.told.append(f"{party} is calm")
+        self.reports.append(f"{party} is calm")
 
 
 def _serve(served: _Served, records: str, bad_max: int = 3, window: int = 4) -> int | None:
@@ -74,70 +74,70 @@ def _serve(served: _Served, records: str, bad_max: int = 3, window: int = 4) -> 
     return None
 
 
-def test_a_flood_of_one_party_among_several_stops_nobody_and_is_told_once() -> None:
+def test_a_flood_of_one_party_among_several_stops_no_party_and_is_reported_once() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAAAAAA.AAA") is None
-    assert served.told == ["A floods"]
+    assert served.reports == ["A floods"]
 
 
 @pytest.mark.parametrize("records", ["AAB", "A.BA", "AA?", "???", "?.B?"])
 def test_it_opens_for_bad_records_of_several_or_unreadable_parties(records: str) -> None:
     served = _Served("A", "B", "C")
     assert _serve(served, records) == len(records)
-    assert served.told == []
+    assert served.reports == []
 
 
 def test_it_opens_where_the_party_is_the_only_one_that_is_served() -> None:
     assert _serve(_Served("A"), "AAA") == 3
     assert _serve(_Served(), "AAA") == 3
-    assert _serve(_Served("B"), "AAA") is None, "there is somebody whom that would stop"
+    assert _serve(_Served("B"), "AAA") is None, "there is another party that it would stop"
 
 
 def test_a_single_bad_record_of_another_party_does_not_end_a_flood() -> None:
     served = _Served("A", "B")
     assert _serve(served, "B" + "A" * 50 + "B." + "A" * 50, bad_max=20, window=40) is None
-    assert served.told == ["A floods"]
+    assert served.reports == ["A floods"]
     assert _serve(_Served("A", "B"), "BB" + "A" * 17 + "B", bad_max=20, window=40) == 20, "17 of 20 are not nearly all"
 
 
 def test_a_flood_that_began_with_a_stray_record_goes_on_at_its_edge() -> None:
     served = _Served("A", "B")
     assert _serve(served, "B" + "A" * 19 + ".A" * 40, bad_max=20, window=40) is None
-    assert served.told == ["A floods"]
+    assert served.reports == ["A floods"]
 
 
 def test_a_flood_to_which_another_party_adds_opens_it() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAAAAB") == 6
-    assert served.told == ["A floods"]
+    assert served.reports == ["A floods"]
 
 
 def test_a_flood_that_ceased_is_reported_again_when_it_returns() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAA..AAA") is None
-    assert served.told == ["A floods", "A is calm", "A floods"]
+    assert served.reports == ["A floods", "A is calm", "A floods"]
 
 
 def test_a_flood_that_went_on_before_a_restart_is_not_told_again() -> None:
     served = _Served("A", "B", flooding=("A",))
     assert _serve(served, "A.AA") is None
-    assert served.told == ["A floods"]
+    assert served.reports == ["A floods"]
 
 
-@pytest.mark.parametrize(("records", "told"), [("A..", 1), ("A...", 2), ("AA..", 2)])
-def test_a_flood_that_ceased_before_a_restart_ends_after_a_window(records: str, told: int) -> None:
+@pytest.mark.parametrize(("records", "count"), [("A..", 1), ("A...", 2), ("AA..", 2)])
+def test_a_flood_that_ceased_before_a_restart_ends_after_a_window(records: str, count: int) -> None:
     served = _Served("A", "B", flooding=("A",))
     assert _serve(served, records) is None
-    assert served.told == ["A floods", "A is calm"][:told]
+    assert served.reports == ["A floods", "A is calm"][:count]
 
 
-def test_a_retry_that_is_refused_again_counts_for_nobody() -> None:
+def test_a_retry_that_is_refused_again_counts_for_no_party() -> None:
     served = _Served("A")
     assert _serve(served, "rrrrAArr.A") == 10
-    assert served.told == []
+    assert served.reports == []
 
 
 def test_where_it_is_switched_off_no_flood_is_told() -> None:
     served = _Served("A", "B")
     assert _serve(served, "A" * 10, bad_max=0) is None
-    assert served.told == []
+    assert served.reports == []

@@ -1,4 +1,4 @@
-"""What a writer makes of appended records, on brokers that answer as they are told to."""
+"""What a writer sends for appended records, to scripted brokers."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def test_a_state_that_is_shorter_than_before_was_made_anew(writer: Transac
         await writer.commit({"a": 5})
 
 
-async def test_where_the_place_is_not_told_nobody_is_suspected(writer: TransactionWriter, brokers: Brokers) -> None:
+async def test_an_offset_that_is_not_reported_raises_no_suspicion(writer: TransactionWriter, brokers: Brokers) -> None:
     for brokers.base_offset in (10, -1, 16):
         writer.append(RECORDS)
         await writer.commit({"a": 5})
@@ -137,7 +137,7 @@ async def test_a_fence_is_a_record_of_the_state_and_nothing_of_the_group(
     assert not brokers.requests[COMMIT_OFFSETS]
 
 
-async def test_a_fence_whose_place_is_not_told_is_none(writer: TransactionWriter, brokers: Brokers) -> None:
+async def test_a_fence_without_a_reported_offset_fails(writer: TransactionWriter, brokers: Brokers) -> None:
     brokers.base_offset = -1
     with pytest.raises(KafkaError, match="did not report the offset of the fence record"):
         await writer.fence()
