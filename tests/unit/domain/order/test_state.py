@@ -9,7 +9,7 @@ from tests.state_fixture import CURRENT, read
 from worker.domain.order.state import Claim, OrderState, decode_order, encode_order
 
 RECORDS = [value for key, value in read(CURRENT).records if key.startswith("order/") and value is not None]
-"""Between them they use every field: `test_state_fixtures` sees to it."""
+"""Between them they use every field: `test_state_fixture` sees to it."""
 
 
 @pytest.mark.parametrize("record", RECORDS)

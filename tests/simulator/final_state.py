@@ -99,8 +99,8 @@ def calm_differences(calm: Model, inputs: Sequence[Sequence[Record]], books: Boo
         for order_id in account.ground.orders:
             status = account.status(order_id)
             found: Mapping[str, Any] = books.statuses.get(long_key(account_id, order_id), {})
-            told = {name: found.get(name) for name in ("status", "placed", "eligible", "sub_orders")}
-            if told != {name: status[name] for name in told}:
+            fields = {name: found.get(name) for name in ("status", "placed", "eligible", "sub_orders")}
+            if fields != {name: status[name] for name in fields}:
                 yield f"{order_id}: calm {status}, found {found}"
         for key, sums in account.ground.stock().items():
             level = sums.level(account.policies.buffer)

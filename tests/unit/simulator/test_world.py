@@ -54,7 +54,7 @@ def _append(simulation: Simulation, count: int = RECORDS) -> None:
         simulation.append("a", number % 2, b"key", b"1", simulation.now_ms)
 
 
-def _told(simulation: Simulation) -> int:
+def _outputs_committed(simulation: Simulation) -> int:
     return sum(len(simulation.committed("out", partition)) for partition in range(2))
 
 
@@ -142,7 +142,7 @@ def test_an_engine_speaks_of_transactions_as_the_brokers_agree(
         _engines(simulation, ("w",))
         for number in range(6):  # one transaction after the other, over the end of the epochs
             _append(simulation, 2)
-            assert simulation.run(lambda told=2 * number + 2: _told(simulation) == told, 30)  # type: ignore[misc]
+            assert simulation.run(lambda count=2 * number + 2: _outputs_committed(simulation) == count, 30)  # type: ignore[misc]
         keys = {request.API_KEY for request in expected}
         assert {kind for kind in listener.kinds if kind.API_KEY in keys} == expected
         producer_ids = {written.producer_id for written in simulation.written("out", 0)}
@@ -189,11 +189,11 @@ def test_another_worker_takes_over_after_the_session_of_one_that_crashed() -> No
         assert simulation.run(lambda: len(engines["w"].status().partitions) == 2 and engines["w"].status().ready, 30)
         assert 4 < simulation.seconds - began_at < 9
         _append(simulation)
-        assert simulation.run(lambda: _told(simulation) == RECORDS, 10)
+        assert simulation.run(lambda: _outputs_committed(simulation) == RECORDS, 10)
 
 
-def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_none() -> None:
-    told: list[int | None] = []
+def test_a_coordinator_answers_old_offsets_for_a_while_and_forgets_none() -> None:
+    offsets: list[int | None] = []
 
     async def asker() -> None:
         consumer: Any = AIOKafkaConsumer(**simulation.client_options, group_id="app", enable_auto_commit=False)
@@ -204,12 +204,12 @@ def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_
             await consumer.commit({source: offset})
         for commits_back in (0, 1, 2):
             simulation.cluster.answer_old_offsets(commits_back, for_seconds=10)
-            told.append(await consumer.committed(source))
+            offsets.append(await consumer.committed(source))
         assert simulation.committed_offset("app", "a", 0) == 8
         await consumer.commit({source: 9})
-        told.append(await consumer.committed(source))
+        offsets.append(await consumer.committed(source))
         await asyncio.sleep(10)
-        told.append(await consumer.committed(source))
+        offsets.append(await consumer.committed(source))
         await consumer.stop()
 
     with Simulation(1) as simulation:
@@ -217,10 +217,10 @@ def test_a_coordinator_that_answers_old_offsets_does_so_for_a_while_and_forgets_
         simulation.spawn("asker", asker())
         assert simulation.run(lambda: not simulation.running("asker"), 30)
         assert simulation.failures == []
-        assert told == [None, 5, 3, 3, 9]
+        assert offsets == [None, 5, 3, 3, 9]
 
 
-def test_a_commit_of_which_the_answer_is_lost_with_its_process_is_not_done_again() -> None:
+def test_a_commit_whose_answer_is_lost_with_its_process_is_not_repeated() -> None:
     end_txn = next(
         fault.request
         for seed in range(100)
@@ -237,8 +237,8 @@ def test_a_commit_of_which_the_answer_is_lost_with_its_process_is_not_done_again
         assert simulation.run(lambda: bool(crashed), 30)
         assert simulation.struck == {0}
         assert not simulation.run(lambda: False, 15), "what was decided is done without the process"
-        told = _told(simulation)
-        assert told > 0
+        count = _outputs_committed(simulation)
+        assert count > 0
         fates = {written.fate for number in range(2) for written in simulation.written("out", number)}
         assert Fate.OPEN not in fates
 

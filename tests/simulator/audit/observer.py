@@ -1,4 +1,4 @@
-"""What the workers tell of themselves while they run: what an observer is told, and what is logged."""
+"""What the workers report while they run: to their observers, and in their logs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tests.observer import SilentObserver
 from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.breakers import BREAKER, Breakers
 from tests.simulator.audit.findings import Kind
-from tests.simulator.audit.testimony import POISON
+from tests.simulator.audit.recording import POISON
 from tests.simulator.scenario import Plan
 from tests.simulator.world import Simulation
 from worker.stream import BatchReport, Processor
@@ -19,7 +19,7 @@ PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, Ze
 
 
 class Chronicle:
-    """What happened in a run: counted, and told to the trace."""
+    """What happened in a run: counted, and written to the trace."""
 
     def __init__(self, plan: Plan, simulation: Simulation, auditor: Auditor, *, tracing: bool) -> None:
         self.plan = plan
@@ -27,8 +27,8 @@ class Chronicle:
         self.note = simulation.note
         self.tracing = tracing
         self.figures: Counter[str] = Counter()
-        self.told: Counter[tuple[int, str, str]] = Counter()
-        """What the engines told their observers, by partition, topic and outcome."""
+        self.reported: Counter[tuple[int, str, str]] = Counter()
+        """How many records the engines reported to their observers, by partition, topic and outcome."""
         self.breakers = Breakers(plan.breaker_bad_max, plan.breaker_window, auditor.find)
         self.bereft: frozenset[int] = frozenset()
         """Partitions from which something was taken away: they may halt."""
@@ -36,8 +36,8 @@ class Chronicle:
         """Something was committed since somebody looked."""
 
 
-class Eye(SilentObserver):
-    """Hears what an engine tells."""
+class RunObserver(SilentObserver):
+    """Counts what an engine reports, and hands it to the auditor."""
 
     def __init__(self, chronicle: Chronicle, worker: str) -> None:
         self._chronicle = chronicle
@@ -47,7 +47,7 @@ class Eye(SilentObserver):
         """A commit was answered: time to look."""
         self._chronicle.dirty = True
         self._chronicle.breakers.committed(self._worker, report.partition)
-        self._chronicle.told.update({(report.partition, *what): count for what, count in report.outcomes.items()})
+        self._chronicle.reported.update({(report.partition, *what): count for what, count in report.outcomes.items()})
         if self._chronicle.tracing:
             outcomes = ", ".join(f"{n} {outcome} of {topic}" for (topic, outcome), n in report.outcomes.items())
             self._chronicle.note(self._worker, f"partition {report.partition} committed: {outcomes}")
@@ -92,8 +92,10 @@ class Complaints(logging.Handler):
         if isinstance(error, PROGRAM_ERRORS) and _is_ours(error):
             self._chronicle.auditor.find(Kind.CRASHED, None, f"{record.getMessage()}: {error!r}")
         if self._chronicle.tracing:
-            told = {name: getattr(record, name) for name in ("partition", "error", "problem") if hasattr(record, name)}
-            self._chronicle.note("log", f"{record.getMessage()} {told}")
+            details = {
+                name: getattr(record, name) for name in ("partition", "error", "problem") if hasattr(record, name)
+            }
+            self._chronicle.note("log", f"{record.getMessage()} {details}")
 
 
 def _is_ours(error: BaseException) -> bool:

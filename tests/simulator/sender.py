@@ -1,4 +1,4 @@
-"""The inputs of a run on their way: appended when the plan says so, and told to the auditor once they can be read.
+"""The inputs of a run on their way: appended when the plan has them due, and given to the auditor once readable.
 
 A record behind an open transaction is there and cannot be read, so for a reader it comes later; one of a transaction
 that is aborted never comes.
@@ -10,8 +10,8 @@ from collections import deque
 
 from tests.model.run import Record
 from tests.simulator.audit.auditor import Auditor
+from tests.simulator.audit.observer import Chronicle
 from tests.simulator.audit.partition_audit import INPUTS
-from tests.simulator.audit.watching import Chronicle
 from tests.simulator.history import Entry
 from tests.simulator.kafka.record_batch import Batch
 from tests.simulator.scenario import Plan, record_of
@@ -20,11 +20,11 @@ from tests.simulator.workers import PREFIX
 from tests.simulator.world import Simulation
 
 GAPS_PRODUCER = 1_000_000
-"""The producer id of whoever leaves markers between the inputs."""
+"""The producer id that leaves markers between the inputs."""
 
 
 class Sender:
-    """Whoever writes the inputs of a plan."""
+    """Writes the inputs of a plan."""
 
     def __init__(self, plan: Plan, simulation: Simulation, auditor: Auditor, chronicle: Chronicle) -> None:
         self._plan = plan
@@ -96,8 +96,8 @@ class Sender:
         self._hidden[entry.topic, partition].append((record._replace(offset=offset), batch, self._simulation.seconds))
         self._show(entry.topic, partition)
         if self._chronicle.tracing:
-            told = "" if writing is None else " in a transaction"
-            self._chronicle.note("inputs", f"r{entry.index} is {place}/{offset}{told}: {_shown(value)}")
+            label = "" if writing is None else " in a transaction"
+            self._chronicle.note("inputs", f"r{entry.index} is {place}/{offset}{label}: {_shown(value)}")
 
     def _writing_of(self, entry: Entry) -> Writing | None:
         for one in self._plan.input_transactions:
@@ -147,8 +147,8 @@ class Sender:
         if offset >= 0:
             self._chronicle.figures["inputs: records of aborted transactions"] += 1
         if self._chronicle.tracing:
-            told = f"{topic}/{partition}/{offset} of t{one.index}, which nobody may see"
-            self._chronicle.note("inputs", f"{told}: {_shown(record.value)}")
+            label = f"{topic}/{partition}/{offset} of t{one.index}, which nobody may see"
+            self._chronicle.note("inputs", f"{label}: {_shown(record.value)}")
 
 
 def _shown(value: bytes | None) -> str:

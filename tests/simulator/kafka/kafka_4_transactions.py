@@ -67,11 +67,11 @@ class Adding:
         new = {source for source, data in appends if self._is_new(node, source, data)}
 
         def append(added: Code) -> None:
-            told: dict[str, list[tuple[object, ...]]] = {}
+            answers: dict[str, list[tuple[object, ...]]] = {}
             for source, data in appends:
                 code, offset = self._api.append(node, source, data, added if source in new else Code.NONE)
-                told.setdefault(source[0], []).append((source[1], int(code), offset, -1, 0, [], None, NO_TAGS))
-            topics = [(topic, entries, NO_TAGS) for topic, entries in told.items()]
+                answers.setdefault(source[0], []).append((source[1], int(code), offset, -1, 0, [], None, NO_TAGS))
+            topics = [(topic, entries, NO_TAGS) for topic, entries in answers.items()]
             self._api.answer_written(node, ProduceResponse_v12(topics, 0, NO_TAGS), reply)
 
         if new:
@@ -105,13 +105,13 @@ class Adding:
             """At the coordinator, when it is awake; of one that dies there is no answer."""
             here = cluster.coordinator(TRANSACTION, transactional_id) == coordinator
             if not here or cluster.loading(TRANSACTION, transactional_id):
-                told(Code.NOT_ENOUGH_REPLICAS)
+                answered(Code.NOT_ENOUGH_REPLICAS)
             else:
                 cluster.transactions.add_partitions(
-                    transactional_id, producer.producer_id, producer.epoch, partitions, told, as_kafka_4=True
+                    transactional_id, producer.producer_id, producer.epoch, partitions, answered, as_kafka_4=True
                 )
 
-        def told(code: Code) -> None:
+        def answered(code: Code) -> None:
             self._travel(lambda: node.awake(lambda: added(code)))
 
         def added(code: Code) -> None:
@@ -139,11 +139,11 @@ class Adding:
         offsets = {(topic, number): at for topic, entries, _ in request.topics for number, at, *_ in entries}
 
         def answer(code: Code) -> None:
-            told = [
+            topics = [
                 (topic, [(number, int(code), NO_TAGS) for number, *_ in entries], NO_TAGS)
                 for topic, entries, _ in request.topics
             ]
-            reply(TxnOffsetCommitResponse_v5(0, told, NO_TAGS))
+            reply(TxnOffsetCommitResponse_v5(0, topics, NO_TAGS))
 
         def keep(added: Code) -> None:
             code: Code = Code.COORDINATOR_NOT_AVAILABLE if added is Code.NOT_ENOUGH_REPLICAS else added

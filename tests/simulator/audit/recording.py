@@ -1,8 +1,8 @@
-"""What the workers say they did: the order in which each attempt at a transaction took its inputs.
+"""The order in which each attempt at a transaction took its inputs, recorded in the worker.
 
-The contract fixes the order of records within an input, not between inputs. So the auditor lets the workers testify
-which order they took, and holds everything else against it: a false testimony agrees with nothing that was written.
-The processor is the real one; it is listened to, and made to fail where the scenario says so.
+The contract fixes the order of records within an input, not between inputs. So the auditor takes the order from the
+workers, and checks everything else against it: a false order agrees with nothing that was written. The processor is
+the real one; it is recorded, and made to fail at the records that the scenario poisons.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Decided(NamedTuple):
     offset: int
     outcome: str
     floods: Floods = Floods()
-    """What the judge of the breakers says that this record begins and ends."""
+    """The floods that begin and end with this record, by the auditor of the breakers."""
 
 
 @dataclass
@@ -41,8 +41,8 @@ class Attempt:
     state: list[tuple[bytes | None, bytes | None]] = field(default_factory=list)
 
 
-class Witnessed(PartitionProcessor):
-    """The real processor, heard as a witness: `decided` is told of each record, how it ended, and who it is served by.
+class RecordingProcessor(PartitionProcessor):
+    """The real processor, recorded: `decided` is called with each record, whether it was bad, and this processor.
 
     `poisoned`: (topic, partition, offset) that this version fails at.
     """
@@ -56,8 +56,8 @@ class Witnessed(PartitionProcessor):
         prefix: str,
         rules: Policies,
         state_topic: str,
-        testify: Callable[[int, Attempt], None],
-        decided: Callable[[InputRecord, bool, Witnessed], Floods] = lambda *_: Floods(),
+        recorded: Callable[[int, Attempt], None],
+        decided: Callable[[InputRecord, bool, RecordingProcessor], Floods] = lambda *_: Floods(),
         poisoned: Collection[tuple[str, int, int]],
     ) -> None:
         super().__init__(partition=partition, partition_count=partition_count, prefix=prefix, policies=rules)
@@ -65,7 +65,7 @@ class Witnessed(PartitionProcessor):
         self._attempt = Attempt(worker)
         self._worker = worker
         self._state_topic = state_topic
-        self._testify = testify
+        self._recorded = recorded
         self._decided = decided
         self._poisoned = poisoned
 
@@ -86,5 +86,5 @@ class Witnessed(PartitionProcessor):
         records = named(super().flush())
         attempt, self._attempt = self._attempt, Attempt(self._worker)
         attempt.state = [(record.key, record.value) for record in records if record.topic == self._state_topic]
-        self._testify(self._number, attempt)
+        self._recorded(self._number, attempt)
         yield list(records)

@@ -1,12 +1,12 @@
-"""`python -m tests.simulator.mutants`: does the simulation find what is planted? A table, a line for each mutant.
+"""`python -m tests.simulator.mutants`: does the simulation find each planted fault? A table, one line a mutant.
 
-Exit code 0: all were found. 1: one was not. 2: bad usage, or the text that a mutant changes is not there any more.
-`python -m tests.simulator.mutants NAME --seed 7 --trace` is `python -m tests.simulator` with that mutant planted.
+Exit code 0: all were found. 1: one was not. 2: bad usage, or what a mutant replaces is not in the worker any more.
+`python -m tests.simulator.mutants NAME…` hunts only these. `python -m tests.simulator.mutants NAME --seed 7 --trace` is
+`python -m tests.simulator --seed 7 --trace` with that mutant planted.
 """
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -21,9 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from tests.simulator import __main__ as simulation
 from tests.simulator import hashes
-from tests.simulator.mutants.catalogue import BY_NAME, MUTANTS
-from tests.simulator.mutants.planting import Stale, install
+from tests.simulator.mutants.catalogue import BY_NAME
+from tests.simulator.mutants.seams import Stale, plant
+from tests.simulator.seeds import run_seed
 
 SEEDS_MAX = 3000
 HUNT = "--hunt"
@@ -31,7 +33,7 @@ console = Console(highlight=False)
 
 
 class Hunted(NamedTuple):
-    """What came of hunting a mutant. `seed` None: it was not found."""
+    """The result of hunting one mutant. `seed` None: it was not found."""
 
     name: str
     seed: int | None
@@ -41,23 +43,30 @@ class Hunted(NamedTuple):
 
 
 @click.command(context_settings={"ignore_unknown_options": True})
-@click.argument("rest", nargs=-1, type=click.UNPROCESSED)
+@click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option("--seeds", type=click.IntRange(min=1), default=SEEDS_MAX, show_default=True, help="How many at most.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes at once.")
 def main(rest: tuple[str, ...], seeds: int, jobs: int) -> None:
-    """Hunt all mutants, or run one: NAME and the options of `python -m tests.simulator`."""
+    """Hunt all mutants, or those named.
+
+    With --seed and other options of `python -m tests.simulator`, run that seed with the one mutant planted:
+
+    \b
+        python -m tests.simulator.mutants batch-split --seed 7 --trace
+    """
     if rest[:1] == (HUNT,) and len(rest) == 2:
         click.echo(json.dumps(_hunt_here(rest[1], seeds)))
-    elif rest:
+    elif any(option.partition("=")[0] == "--seed" for option in rest):
         _plant(rest[0])
-        simulation = importlib.import_module("tests.simulator.__main__")
         simulation.main.main(rest[1:], prog_name=f"python -m tests.simulator.mutants {rest[0]}")
     else:
-        sys.exit(_hunt_all([mutant.name for mutant in MUTANTS], seeds, jobs))
+        for name in rest:
+            _check_name(name)
+        sys.exit(_hunt_all(rest or tuple(BY_NAME), seeds, jobs))
 
 
 def hunt(names: Sequence[str], seeds: int, jobs: int) -> Iterator[Hunted]:
-    """Hunt mutants, each in a process of its own; gives what came of them as it comes."""
+    """Hunt mutants, each in a process of its own; gives each result as it comes."""
     with ThreadPoolExecutor(jobs) as pool:
         for future in as_completed([pool.submit(_hunt, name, seeds) for name in names]):
             yield future.result()
@@ -73,20 +82,23 @@ def _hunt(name: str, seeds: int) -> Hunted:
 
 def _hunt_here(name: str, seeds: int) -> Hunted:
     _plant(name)
-    seeds_module = importlib.import_module("tests.simulator.seeds")
     began_at = time.perf_counter()
     for seed in range(seeds):
-        findings = seeds_module.run_seed(seed).findings
+        findings = run_seed(seed).findings
         if findings:
             return Hunted(name, seed, findings[0], seed + 1, time.perf_counter() - began_at)
     return Hunted(name, None, "", seeds, time.perf_counter() - began_at)
 
 
-def _plant(name: str) -> None:
+def _check_name(name: str) -> None:
     if name not in BY_NAME:
         raise click.UsageError(f"there is no mutant {name}; there are: {', '.join(BY_NAME)}")
+
+
+def _plant(name: str) -> None:
+    _check_name(name)
     try:
-        install(BY_NAME[name])
+        plant(BY_NAME[name])
     except Stale as stale:
         raise click.UsageError(str(stale)) from stale
 
@@ -100,8 +112,8 @@ def _hunt_all(names: Sequence[str], seeds: int, jobs: int) -> int:
     except Stale as stale:
         console.print(f"[red]{stale}")
         return 2
-    table = Table("mutant", "what is broken", "seeds needed", "seconds", "what the auditor said first")
-    for mutant in MUTANTS:
+    table = Table("mutant", "what is broken", "seeds needed", "seconds", "first finding")
+    for mutant in (BY_NAME[name] for name in names):
         one = found[mutant.name]
         needed = "[red]not found" if one.seed is None else str(one.seeds)
         table.add_row(one.name, mutant.what, needed, f"{one.seconds:.1f}", one.finding[:160].replace("[", r"\["))

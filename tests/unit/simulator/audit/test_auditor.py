@@ -17,7 +17,7 @@ from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.expected import DEAD_LETTERS, LEVELS, MOVEMENTS, OUTPUTS, STATUS
 from tests.simulator.audit.findings import Kind
 from tests.simulator.audit.partition_audit import INPUTS, POSITIONS_KEY, STATE, World
-from tests.simulator.audit.testimony import Attempt, Witnessed
+from tests.simulator.audit.recording import Attempt, RecordingProcessor
 from tests.simulator.history import Entry, Menus, history
 from tests.simulator.loop import EPOCH_MS
 from tests.simulator.scenario import record_of
@@ -53,14 +53,14 @@ class Written:
         self.transactions: Transactions = []
         self._logs: dict[str, list[SimRecord]] = {}
         self._ends: dict[str, int] = {}
-        processor = Witnessed(
+        processor = RecordingProcessor(
             worker="w",
             partition=0,
             partition_count=1,
             prefix=PREFIX,
             rules=rules_of(rules),
             state_topic=PREFIX + STATE,
-            testify=lambda _, attempt: self.attempts.append(attempt),
+            recorded=lambda _, attempt: self.attempts.append(attempt),
             poisoned=(),
         )
         processor.restored(-1)
@@ -94,7 +94,7 @@ class Written:
 
     def found_in(self, transactions: Transactions) -> list[Kind]:
         for attempt in self.attempts:
-            self.auditor.testify(0, attempt)
+            self.auditor.recorded(0, attempt)
         for transaction in transactions:
             self.write(transaction)
         self.auditor.finish()
@@ -143,7 +143,7 @@ def test_a_run_without_faults_is_found_right(seed: int) -> None:
     assert written.auditor.partition(0).consumed
 
 
-def test_the_books_are_not_looked_at_while_a_marker_of_the_next_transaction_is_late() -> None:
+def test_books_are_not_compared_while_the_next_marker_is_late() -> None:
     """Seed 5697: a topic was a transaction behind the others, of which the first had written to every one."""
     tried = 0
     for seed in range(40):
@@ -157,7 +157,7 @@ def test_the_books_are_not_looked_at_while_a_marker_of_the_next_transaction_is_l
         audit = written.auditor.partition(0)
         audit._world.__dict__["group_offset"] = lambda topic, _, audit=audit: _position(audit.positions, topic)
         for attempt in written.attempts:
-            written.auditor.testify(0, attempt)
+            written.auditor.recorded(0, attempt)
         for blocks in [*looks, written.transactions[3:]]:
             for block in blocks:
                 written.write(block)

@@ -1,4 +1,4 @@
-"""Facts about transactions: what is seen of them, in which order, and what becomes of whoever is fenced or too slow."""
+"""Facts about transactions: what readers see of them and when, and what happens to fenced or slow producers."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def transactions_among_each_other_are_each_seen_or_not_once_the_first_reco
         assert await bench.seen(undecided=True) == []
         await one.abort_transaction()
         assert await bench.seen() == [(1, b"1"), (2, b"2")]
-        # An aborted transaction of a producer says nothing of its next one.
+        # An aborted transaction of a producer leaves its next one as it is.
         await one.begin_transaction()
         assert await bench.send(one, b"4") == 6
         await one.commit_transaction()

@@ -1,4 +1,4 @@
-"""What a node says of topics beyond what aiokafka asks: their ids, and their configuration."""
+"""A node's answers about topics beyond what aiokafka requests: their ids, and their configuration."""
 
 from __future__ import annotations
 

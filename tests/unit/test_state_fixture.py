@@ -56,7 +56,7 @@ def test_this_program_writes_the_version_of_the_state_that_it_says() -> None:
 
 
 @pytest.mark.parametrize("version", versions())
-def test_a_restore_from_a_released_version_answers_and_goes_on_as_it_should(version: str) -> None:
+def test_a_restore_from_a_released_version_answers_and_goes_on(version: str) -> None:
     fixture = read(version)
     for expected, answer in zip(fixture.answers, plain(fixture.renewed().answers), strict=True):
         assert answer == expected

@@ -18,9 +18,9 @@ from aiokafka.protocol.transaction import (
 
 from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulator.kafka.cluster import GROUP, TRANSACTION
-from tests.simulator.kafka.fetching import garbled
+from tests.simulator.kafka.error_answers import ERRORS, refused, weakened
+from tests.simulator.kafka.fetch_answers import garbled
 from tests.simulator.kafka.network import Request, Response, Verdict
-from tests.simulator.kafka.refusals import ERRORS, refused, weakened
 from worker.stream.kafka.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
 
 if TYPE_CHECKING:

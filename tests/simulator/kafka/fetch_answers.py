@@ -70,7 +70,7 @@ class Fetching:
 
 
 def garbled(response: Response, number: int) -> Response | None:
-    """The answer with a byte changed in one of its batches; `number` says in which. None: it has none."""
+    """The answer with a byte changed in one of its batches; `number` selects it. None: it has none."""
     filled = [(topic, answer[0]) for topic, answers in response.topics for answer in answers if answer[-1]]
     if not filled:
         return None

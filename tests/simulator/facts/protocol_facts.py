@@ -27,7 +27,7 @@ from tests.simulator.kafka.codes import Code
 
 
 class RawProducer:
-    """One transactional id, spoken for by hand: every request is what the test says, every answer a code."""
+    """One transactional id, driven by hand: the test sends each request, and gets the error code of each answer."""
 
     def __init__(self, client: Any, bench: Bench) -> None:  # noqa: ANN401 - aiokafka has no types
         self._client = client

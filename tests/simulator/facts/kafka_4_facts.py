@@ -10,7 +10,7 @@ from typing import Any
 from aiokafka.client import CoordinationType
 
 from tests.simulator.facts.catalogue import Bench, until_fetched
-from tests.simulator.facts.of_protocol import RawProducer, raw_producer
+from tests.simulator.facts.protocol_facts import RawProducer, raw_producer
 from tests.simulator.kafka.codes import Code
 from worker.stream.kafka.transaction_requests import (
     AGREED_VERSION_MIN,
@@ -24,7 +24,7 @@ from worker.stream.kafka.transaction_requests import (
 
 
 class _Raw(RawProducer):
-    """The same id, spoken for in the way of Kafka 4."""
+    """One transactional id, driven by hand with the requests of Kafka 4."""
 
     async def end(self, *, commit: bool, epoch: int = 0, producer_id: int = 0) -> int:
         """End the transaction, and go on with what that brings."""
@@ -48,7 +48,7 @@ class _Raw(RawProducer):
         return int(code)
 
     async def versions(self) -> Any:  # noqa: ANN401 - aiokafka has no types
-        """What the coordinator tells of itself."""
+        """How the coordinator describes the transaction."""
         return await self.ask(versions_request(), CoordinationType.TRANSACTION)
 
 
