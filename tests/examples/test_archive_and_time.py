@@ -31,6 +31,13 @@ def test_an_event_id_with_other_content_holds_back_until_discarded(shop: Example
     assert discarded.alerts == [cleared("order_refused", order_id="o")]
 
 
+def test_a_conflict_about_stock_names_the_order_it_holds_back(shop: ExampleShop) -> None:
+    shop.say("stock.adjusted", 1, event_id="x", delta=1)
+    refused = shop.say("stock.adjusted", 1, event_id="x", delta=2, order_id="o")
+    where = {"order_id": "o", "warehouse_id": "w", "sku": "k"}
+    assert refused.alerts == [raised("conflict", **where), raised("order_refused", order_id="o")]
+
+
 def test_an_accepted_replay_holds_nothing_back_a_refused_one_does(shop: ExampleShop) -> None:
     shop.order(5, 1)
     shop.say("order.cancelled", 1)

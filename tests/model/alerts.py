@@ -1,6 +1,8 @@
 """Which alerts hold, what is raised and cleared, and in which order it may come (contract section 8).
 
-Choice where the contract leaves room: a replay that is refused again raises no `conflict`, whatever it was before.
+Choices where the contract leaves room:
+- A replay that is refused again raises no `conflict`, whatever it was refused with before.
+- A `conflict` about stock names an order, too, if its dead letter holds one back.
 """
 
 from __future__ import annotations

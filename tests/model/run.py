@@ -292,7 +292,8 @@ class Model:
     def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None, *, is_replay: bool) -> None:
         step.event = _as_far_as_read(record)
         if step.code == "conflict" and step.event is not None and not is_replay:
-            step.alerts.append(raised("conflict", **{name: step.event.get(name) for name in ID_NAMES}))
+            given = {name: step.event.get(name) for name in ID_NAMES}
+            step.alerts.append(raised("conflict", **(given | ({"order_id": named[1]} if named else {}))))
         if named is None or step.code == "too_late" or step.dead_letter_id is None:
             return
         account_id, order_id = named
