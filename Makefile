@@ -81,7 +81,7 @@ test-compiled: compiled ## hold the compiled core against the model and all exam
 	cp -r schemas/examples schemas/README.md $(COMPILED)/site/schemas/
 	PYTHONPATH=$(COMPILED)/site $(BIN)/python -P -c "import worker.domain.ledger as rules; assert not rules.__file__.endswith('.py')"
 	cd $(COMPILED)/site && PYTHONPATH=$(CURDIR)/$(COMPILED)/site ../../../$(BIN)/python -m pytest -p no:cacheprovider $(SHARED) \
-		tests/property tests/unit/domain tests/unit/processors tests/unit/verification tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
+		tests/property tests/examples tests/unit/domain tests/unit/processors tests/unit/verification tests/unit/schemas tests/unit/stream tests/unit/ops tests/e2e/test_crashes.py $(ARGS)
 
 fuzz: $(BIN)/.fuzz ## attack the decoder and whole partitions with made-up records, steered by coverage (MINUTES=10, Linux)
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) $(ARGS)

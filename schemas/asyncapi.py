@@ -14,12 +14,12 @@ CONTRACT_VERSION: Final = "1.0.0"
 
 _DESCRIPTION: Final = """\
 Stockfreeze freezes stock for the full SKU set of an order when it is created, releases each sub-order's quantity when \
-it ships, and tells archive eligibility and reconciliation drift.
+it ships, and reports archive eligibility and reconciliation drift.
 
 Names are defaults; the setting TOPIC_PREFIX goes before each. All topics have the same partition count.
 
 Partitions: every record lies in partition murmur2(account_id) mod n, the default of the Java client. Producers whose \
-default is another one must be told (librdkafka: partitioner=murmur2_random). An input elsewhere is a dead letter.
+default is another one must be configured (librdkafka: partitioner=murmur2_random). An input elsewhere is a dead letter.
 
 Isolation: all outputs of one event, the state and the input's offset are one transaction. Consumers must set \
 isolation.level=read_committed, or they see movements that never happened.
@@ -48,9 +48,9 @@ _CHANNELS: Final = {
     Topic.STATUS: _Channel("The latest status of each order and its sub-orders.", "account_id/order_id"),
     Topic.ELIGIBILITY: _Channel("Whether orders may be archived.", _ACCOUNT_KEY),
     Topic.DRIFT: _Channel("Where counts and the ledger differ.", _ACCOUNT_KEY),
-    Topic.ALERTS: _Channel("Conditions that somebody should look at.", _ACCOUNT_KEY),
+    Topic.ALERTS: _Channel("Conditions that need attention.", _ACCOUNT_KEY),
     Topic.DEAD_LETTERS: _Channel("What could not be applied, as it was received, and why.", "as received"),
-    Topic.STATE: _Channel("The state of the worker. Internal: nobody else reads or writes it.", "internal"),
+    Topic.STATE: _Channel("The state of the worker. Internal: no other program may read or write it.", "internal"),
 }
 
 _DEAD_LETTER_HEADERS: Final = {
@@ -156,7 +156,7 @@ def _dead_letter() -> dict[str, Any]:
     return {
         "name": "dead-letter",
         "title": "DeadLetter",
-        "summary": "The original key, value and headers, and further headers that say why.",
+        "summary": "The original key, value and headers, and further headers with the reason.",
         "description": "In the partition number of its source. Its id is source-topic/source-partition/source-offset.",
         "contentType": "application/octet-stream",
         "headers": {"type": "object", "properties": properties, "required": list(properties)},

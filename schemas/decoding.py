@@ -1,7 +1,7 @@
 """From the bytes of a record to an event in its normal form, or the reason why not: contract section 2.
 
 The fast way is one pass of msgspec over the bytes. It answers for almost every record, and it never takes what the
-contract refuses except for invalid UTF-8 in fields nobody knows, which is looked for here. It does refuse some records
+contract refuses except for invalid UTF-8 in unknown fields, which is looked for here. It does refuse some records
 that are good (a repeated key whose first value is bad, a repeated `type`) and may name a bad field where the JSON
 behind it is broken. So after any error the record is read again without types, and that reading decides.
 """
@@ -110,7 +110,7 @@ def decode(topic: Topic, value: bytes | None) -> Decoded:
 
 
 def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
-    """Returns the (account_id, order_id) that a record, refused for whatever reason, speaks of: contract section 7.
+    """Returns the (account_id, order_id) that a refused record names: contract section 7.
 
     None if its value does not decode to an object with a valid order_id and a valid account_id equal to its key. Raises
     nothing.
@@ -125,7 +125,7 @@ def order_of(value: bytes | None, key: bytes | None) -> tuple[str, str] | None:
 
 
 def account_of(value: bytes | None, key: bytes | None) -> str | None:
-    """Returns the account that a record speaks of, refused for whatever reason.
+    """Returns the account that a refused record names.
 
     That is its field account_id where its value decodes to an object with a valid one, else its key, if that could be
     an account's; else None. Raises nothing.
@@ -155,7 +155,7 @@ def id_and_time_of(value: bytes | None) -> tuple[str | None, str | None]:
     return event_id if _is_id(event_id) else None, occurred_at
 
 
-# The slow way: without types, to say why, or to find that nothing is wrong.
+# The slow way: without types, to find the reason, or that nothing is wrong.
 
 
 def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
@@ -170,8 +170,8 @@ def _decode_untyped(topic: Topic, value: bytes) -> InputEvent:
         home = TOPIC_OF.get(tag)
         close = meant(tag, TYPES[topic])
         hint = f" (did you mean {close}?)" if close else ""
-        told = f"belongs to {home}" if home else f"is not known{hint}"
-        raise Refused("unknown_type", f"The field type says {quoted(tag)}, which {told}.")
+        why = f"belongs to {home}" if home else f"is not known{hint}"
+        raise Refused("unknown_type", f"The field type says {quoted(tag)}, which {why}.")
     try:
         return msgspec.convert(fields, cls)  # type: ignore[return-value]  # an input topic carries members of InputEvent only
     except msgspec.ValidationError as error:
@@ -218,7 +218,7 @@ def _refuse_constant(name: str) -> NoReturn:
     raise Refused("undecodable", f"The value is not JSON: it holds {name}.")
 
 
-# What the types cannot say.
+# What the types cannot express.
 
 
 def _is_id(value: object) -> TypeGuard[str]:
@@ -239,7 +239,7 @@ def _check_ids(part: msgspec.Struct, path: str) -> None:
 
 
 def _check_further(event: InputEvent) -> int:
-    """Checks what one field says of another; returns the `as_of` of a count in milliseconds, else 0."""
+    """Checks one field against another; returns the `as_of` of a count in milliseconds, else 0."""
     match event:
         case StockCounted():
             return _check_count(event)
@@ -273,8 +273,8 @@ def _check_split(event: SubOrderSplit) -> None:
     seen = {event.sub_order_id}
     for number, child in enumerate(event.children):
         if child.sub_order_id in seen:
-            told = "the parent's own" if child.sub_order_id == event.sub_order_id else "that of another child"
-            _refuse_field(f"children[{number}].sub_order_id", f"is {told}")
+            other = "the parent's own" if child.sub_order_id == event.sub_order_id else "that of another child"
+            _refuse_field(f"children[{number}].sub_order_id", f"is {other}")
         seen.add(child.sub_order_id)
 
 

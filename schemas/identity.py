@@ -20,7 +20,7 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 def identity_of(event: InputEvent) -> tuple[bytes, bytes]:
     """Returns the hash of the event's id and that of its content, 8 bytes each.
 
-    The event must be in its normal form, as decoded. The content of a snapshot's part is what it says of the stock: the
+    The event must be in its normal form, as decoded. The content of a snapshot's part is its facts of the stock: the
     same part may be sent again under another event_id.
     """
     content: object = event

@@ -1,7 +1,7 @@
 """The input events, as they stand on the wire: the one definition of their shape.
 
 Each class is one `type` of contract section 2. msgspec decodes and validates what it can in one pass; what a type
-cannot say (distinct SKUs, `part` at most `parts`, control characters in ids, RFC 3339 times) is checked in
+cannot express (distinct SKUs, `part` at most `parts`, control characters in ids, RFC 3339 times) is checked in
 `schemas.decoding`, the only place that should build these from bytes.
 
 After decoding, an event is in its normal form: `occurred_at` and `as_of` are UTC with milliseconds and a final `Z`,
@@ -62,7 +62,7 @@ class Child(msgspec.Struct, gc=False, omit_defaults=True):
 
 
 class Count(msgspec.Struct, gc=False, omit_defaults=True):
-    """What one origin counted of one SKU; negative where an ERP says so."""
+    """What one origin counted of one SKU; negative where an ERP reports it so."""
 
     sku: Id
     on_hand: SignedQuantity
@@ -137,7 +137,7 @@ class SubOrderShipped(SubOrderEvent, tag="sub_order.shipped", kw_only=True):
 
 
 class SubOrderInTransit(SubOrderEvent, tag="sub_order.in_transit", kw_only=True):
-    """The carrier has the goods; they are shipped, if no event said so before."""
+    """The carrier has the goods; they are shipped, if no earlier event implied it."""
 
     tracking_number: Text | None = None
 
@@ -201,7 +201,7 @@ class StockCounted(Event, tag="stock.counted", kw_only=True):
 
 
 class StockAdjusted(Event, tag="stock.adjusted", kw_only=True):
-    """A receipt or a write-off, never a goods issue or a return that sub-order events tell. `delta` is not 0."""
+    """A receipt or a write-off, never a goods issue or a return, which come as sub-order events. `delta` is not 0."""
 
     warehouse_id: Id
     sku: Id

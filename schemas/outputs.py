@@ -14,7 +14,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from schemas.inputs import Origin
 
-# What is said of outputs is said in the JSON Schemas only: who decodes them to verify must be able to read wrong ones.
+# Constraints of outputs stand in the JSON Schemas only: `verify` must be able to decode wrong ones.
 UtcTime = Annotated[str, Meta(extra_json_schema={"format": "date-time", "pattern": "[.][0-9]{3}Z$"})]
 Units = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 OptionalId = str | UnsetType
@@ -186,7 +186,7 @@ class DriftSummary(OutputEvent, tag="drift.summary", kw_only=True):
 
 
 class AlertRaised(OutputEvent, tag="alert.raised", kw_only=True):
-    """A condition that somebody should look at began; it is raised again only after it ceased."""
+    """A condition that needs attention began; it is raised again only after it ceased."""
 
     alert: Alert
     severity: Severity

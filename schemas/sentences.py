@@ -24,7 +24,7 @@ _BOUND: Final = re.compile(
 )
 _ENUM: Final = re.compile(r"Invalid enum value .*", re.DOTALL)
 _STEP: Final = re.compile(r"[^.\[\]]+")
-"""A name or an index in a path. Where the library does not tell the index, it has dots, and the step is left out."""
+"""A name or an index in a path. Where the library leaves out the index, it has dots, and the step is skipped."""
 _NAMES: Final = {
     "int": "a whole number",
     "float": "a number with a fraction",
@@ -48,7 +48,7 @@ def shortened(text: str) -> str:
 
 
 def meant(name: str, known: Iterable[str]) -> str | None:
-    """The name that somebody may have meant."""
+    """The name that may have been meant."""
     return next(iter(get_close_matches(name, list(known), n=1, cutoff=_CLOSE)), None)
 
 
@@ -89,9 +89,9 @@ def _problem(problem: str, path: str, kind: type, fields: Mapping[str, Any]) -> 
     if _ENUM.fullmatch(problem):
         given, allowed = _at(fields, path), _allowed(_type_at(kind, path))
         close = meant(given, allowed) if isinstance(given, str) else None
-        says = f"is {quoted(given)}" if isinstance(given, str) else "is wrong"
+        given_is = f"is {quoted(given)}" if isinstance(given, str) else "is wrong"
         hint = f" (did you mean {close}?)" if close is not None else ""
-        return f"{says}, and must be one of {', '.join(allowed)}{hint}"
+        return f"{given_is}, and must be one of {', '.join(allowed)}{hint}"
     return f"is wrong: {shortened(problem[:1].lower() + problem[1:])}"
 
 
@@ -121,7 +121,7 @@ def _type_at(kind: type, path: str) -> msgspec.inspect.Type:
 
 
 def _plain(found: msgspec.inspect.Type) -> msgspec.inspect.Type:
-    """A type without what is said of it, or of what may be null."""
+    """A type without its annotations, and without null."""
     if isinstance(found, msgspec.inspect.Metadata):
         return _plain(found.type)
     if isinstance(found, msgspec.inspect.UnionType):

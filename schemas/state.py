@@ -83,7 +83,7 @@ OrderRow = tuple[
     dict[str, SubOrderRow],
 ]
 """version, claims, known, eligible, occurred_at_max, seen_at, status, lines, lines_rank, cancelled_at, uncovered,
-identities, dead_letters, alerts, sub_orders. `worker.domain.order.state` tells what they mean.
+identities, dead_letters, alerts, sub_orders. Their meaning: `worker.domain.order.state`.
 """
 
 
@@ -108,7 +108,7 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
 
 
 class OrderMarks(msgspec.Struct, array_like=True, gc=False):
-    """The fields of an `OrderRow` up to its alerts, for whoever looks at all orders; the large ones are not decoded."""
+    """The fields of an `OrderRow` up to its alerts, for a census of all orders; the large ones are not decoded."""
 
     version: int
     claims: msgspec.Raw
@@ -201,7 +201,7 @@ class PartState(msgspec.Struct, array_like=True, gc=False):
 State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState | PendingState | PartState
 
 encode: Final = msgspec.msgpack.Encoder().encode
-decode_order: Final = msgspec.msgpack.Decoder(OrderRow).decode
+decode_order_row: Final = msgspec.msgpack.Decoder(OrderRow).decode
 decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
 decode_order_marks: Final = msgspec.msgpack.Decoder(OrderMarks).decode
 decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode

@@ -20,7 +20,7 @@ TIME_PATTERN: Final = (
     "([01][0-9]|2[0-3]):([0-5][0-9]):([0-5][0-9]|60)([.][0-9]+)?"
     "([Zz]|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
 )
-"""What a time looks like, as the JSON Schemas state it; which days a month has, it cannot say."""
+"""What a time looks like, as the JSON Schemas state it; they cannot express how many days a month has."""
 
 _RFC3339: Final = re.compile(TIME_PATTERN)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -53,7 +53,7 @@ def read_time(text: str) -> tuple[str, int]:
         try:
             ms = _ms_of(datetime.fromisoformat(text))
         except ValueError:
-            pass  # _read_any says what is wrong
+            pass  # _read_any finds what is wrong
         else:
             if len(_MINUTES) >= _MINUTES_KEPT:
                 _MINUTES.clear()

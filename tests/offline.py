@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 
 from schemas.topics import LEDGER, Topic
 from tests.named import named
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.partitioning import partition_of
 from worker.stream.records import Headers, InputRecord, OutputRecord
@@ -124,7 +124,7 @@ class OfflinePartition:
     partition: int
     partition_count: int
     prefix: str = ""
-    rules: Rules = field(default_factory=Rules)
+    policies: Policies = field(default_factory=Policies)
     processor: PartitionProcessor = field(init=False)
     positions: InputProgress = field(init=False)
     is_new: bool = True
@@ -132,7 +132,7 @@ class OfflinePartition:
 
     def __post_init__(self) -> None:
         self.processor = PartitionProcessor(
-            partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, rules=self.rules
+            partition=self.partition, partition_count=self.partition_count, prefix=self.prefix, policies=self.policies
         )
         self.processor.restored(-1)
         self.positions = InputProgress.of({f"{self.prefix}{topic}": begun_at(0) for topic in LEDGER.inputs}, -1)

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from worker.cli.main import main
 from worker.ops.metrics import LABELS, METRICS, PARTITIONS
-from worker.settings import ENVIRONMENT_PREFIX, AccountSettings, Settings
+from worker.settings import ENVIRONMENT_PREFIX, PolicySettings, Settings
 from worker.stream.processor import Outcome
 from worker.stream.status import PartitionState
 from worker.web.answers import AccountsAnswer, HoldersAnswer, LevelsAnswer, OrderAnswer, PartitionAnswer
@@ -201,7 +201,7 @@ def _setting(name: str, field: FieldInfo) -> Iterator[str]:
     yield f"## {name.upper() if name != 'accounts' else 'accounts'}"
     yield _wrapped(field.description or "")
     if name == "accounts":
-        yield "\n".join(f"- `{own}`" for own in AccountSettings.model_fields)
+        yield "\n".join(f"- `{own}`" for own in PolicySettings.model_fields)
         return
     default = str(field.default).lower() if isinstance(field.default, bool) else field.default
     facts = [f"Default: {'none' if default in (None, '') else _code(str(default))}"]

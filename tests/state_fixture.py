@@ -95,7 +95,7 @@ def write(version: str, fixture: Fixture) -> None:
 
 def written_today() -> Fixture:
     """What today's program writes of the history, and what it answers after it."""
-    worker = OfflinePartition(0, 1, rules=RULES)
+    worker = OfflinePartition(0, 1, policies=RULES)
     topic: dict[str, bytes | None] = {}
     told = history()
     for start in range(0, len(told), _TRANSACTION_RECORDS):
@@ -114,7 +114,7 @@ def written_today() -> Fixture:
 def answers_of(records: Sequence[StateRecord], following: Iterable[InputRecord]) -> Iterator[Answer]:
     """What a restore from these records answers, and what it makes of the records that follow."""
     engine = Restored()
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=RULES)
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=RULES)
     for text, value in records:
         key = text.encode()
         if key.startswith(ENGINE_KEYS):

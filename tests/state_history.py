@@ -14,15 +14,15 @@ from typing import Final
 from schemas.topics import Topic
 from tests.offline import record
 from tests.unit.domain.shop import DAY, START_MS, Fields, body_of, child, counted, lines, ordered, topic_of
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.stream.records import Headers, InputRecord
 
 SHOP, OTHER = "a", "bé/ü"
 """Accounts; the second's id must be encoded in keys."""
 
-RULES: Final = Rules(
-    defaults=AccountRules(retention_days=30, buffer=2, default_warehouse="main"),
-    accounts={OTHER: AccountRules(count_policy="report", retention_days=60)},
+RULES: Final = Policies(
+    defaults=AccountPolicies(retention_days=30, buffer=2, default_warehouse="main"),
+    accounts={OTHER: AccountPolicies(count_policy="report", retention_days=60)},
 )
 
 FLOODING: Final = SHOP

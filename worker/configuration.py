@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from worker.settings import ENVIRONMENT_PREFIX, AccountSettings, Settings, SettingsError
+from worker.settings import ENVIRONMENT_PREFIX, PolicySettings, Settings, SettingsError
 
 _SERVICE_LINK = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_[A-Z0-9_]+)?$|_PORT_[0-9]+_(TCP|UDP|SCTP)(_[A-Z]+)?$")
 _SERVICE_URL = re.compile(r"(tcp|udp|sctp)://")
@@ -117,7 +117,7 @@ def _sentence(error: ErrorDetails, config: Path | None, from_environment: Mappin
     elif inner:
         where = f"setting {'.'.join([name, *inner])} in {config}"
         if error["type"] == "extra_forbidden":
-            return f"unknown {where}{_hint(inner[-1], AccountSettings.model_fields)}"
+            return f"unknown {where}{_hint(inner[-1], PolicySettings.model_fields)}"
     else:
         where = f"setting {name.upper()} ({name} in {config})"
     return f"{where} {_requirement(error, secret=name in ('sasl_password', 'ssl_key_password'))}"

@@ -20,7 +20,7 @@ from typing import Generic, Protocol, TypeVar, assert_never
 from schemas.topics import LEDGER, RoleTopics
 from worker.clock import Clock
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.ops.dead_letter_log import RefusalLog
 from worker.ops.garbage import set_apart
 from worker.ops.metrics import C, Metrics, RoleMetrics
@@ -175,17 +175,17 @@ class HostedRole(Generic[C]):
 class LedgerPartitions:
     """Makes the ledger's processors, and remembers how many partitions there are in all."""
 
-    def __init__(self, *, prefix: str, rules: Rules) -> None:
-        """Make processors for topics with this prefix, and these rules."""
+    def __init__(self, *, prefix: str, policies: Policies) -> None:
+        """Make processors for topics with this prefix, and these policies."""
         self._prefix = prefix
-        self._rules = rules
+        self._policies = policies
         self.count: int | None = None
 
     def make(self, partition: int, partition_count: int) -> PartitionProcessor:
         """Make the processor of a partition; the engine calls this."""
         self.count = partition_count
         return PartitionProcessor(
-            partition=partition, partition_count=partition_count, prefix=self._prefix, rules=self._rules
+            partition=partition, partition_count=partition_count, prefix=self._prefix, policies=self._policies
         )
 
 
@@ -214,7 +214,7 @@ class HostedLedgers:
 def host_ledger(process: Process) -> HostedRole[PartitionProcessor]:
     """Make the role `ledger`: events to movements, levels and statuses."""
     settings = process.settings
-    partitions = LedgerPartitions(prefix=settings.topic_prefix, rules=settings.rules())
+    partitions = LedgerPartitions(prefix=settings.topic_prefix, policies=settings.policies())
     refusals = RefusalLog(process.clock)
 
     def log_refusals(report: BatchReport[PartitionProcessor]) -> None:

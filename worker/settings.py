@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal, NamedTuple, get_args
 
@@ -25,7 +26,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from schemas.topics import LEDGER, RoleTopics
-from worker.domain.policies import AccountRules, CountOrigin, CountPolicy, Rules
+from worker.domain.policies import AccountPolicies, CountOrigin, CountPolicy, Policies
 from worker.stream.config import EngineConfig
 
 ENVIRONMENT_PREFIX = "STOCKFREEZE_"
@@ -73,6 +74,9 @@ def _check_file(value: Path) -> Path:
     return value
 
 
+_DEFAULTS = AccountPolicies()
+_POLICY_NAMES = ", ".join(f"`{field.name}`" for field in fields(AccountPolicies))
+
 RoleName = Literal["ledger"]
 ROLE_NAMES: Final[tuple[RoleName, ...]] = get_args(RoleName)
 NAME_ROLES: Final = f"name roles that there are ({', '.join(ROLE_NAMES)}), separated by commas"
@@ -97,20 +101,8 @@ Buffer = Annotated[Integer, Field(ge=0, le=1_000_000_000)]
 RetentionDays = Annotated[Integer, Field(ge=1, le=36_500)]
 
 
-class AccountSettings(BaseModel):
-    """The settings of one account, from a table `[accounts."ID"]`; None: as for all accounts."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    buffer: Buffer | None = None
-    default_warehouse: Id | None = None
-    count_policy: CountPolicy | None = None
-    count_origin: CountOrigin | None = None
-    retention_days: RetentionDays | None = None
-
-
-class Settings(BaseModel):
-    """All settings, checked. `load_settings` makes them from file and environment; the class itself reads neither."""
+class KafkaAndWebSettings(BaseModel):
+    """How the worker reaches Kafka, and how its pages are reached."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, validate_default=True)
 
@@ -164,17 +156,36 @@ class Settings(BaseModel):
         description="How commands and other workers reach the pages, such as `http://worker-1:6066`; without it, at "
         "`WEB_HOST` and `WEB_PORT`, and where they listen on all addresses, at the one that Kafka sees.",
     )
-    buffer: Buffer = Field(0, description="Units of each SKU and warehouse held back from `publishable`.")
-    default_warehouse: Id = Field("default", description="Warehouse of an order line without one.")
+
+
+class PolicySettings(BaseModel):
+    """The policies: set for all accounts, and in a table `[accounts."ID"]` of the file for one.
+
+    This is the one place where a setting per account is declared, with the fields of the domain's `AccountPolicies`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    buffer: Buffer = Field(
+        _DEFAULTS.buffer, description="Units of each SKU and warehouse held back from `publishable`."
+    )
+    default_warehouse: Id = Field(_DEFAULTS.default_warehouse, description="Warehouse of an order line without one.")
     count_policy: CountPolicy = Field(
-        "adopt",
+        _DEFAULTS.count_policy,
         description="`adopt`: each newer count becomes the base; `report`: only the first one, and later ones are "
         "compared with it.",
     )
     count_origin: CountOrigin = Field(
-        "any", description="Whose counts may become the base: `erp`, `wms`, or `any` of both."
+        _DEFAULTS.count_origin, description="Whose counts may become the base: `erp`, `wms`, or `any` of both."
     )
-    retention_days: RetentionDays = Field(90, description="Days that a finished order is kept for late events.")
+    retention_days: RetentionDays = Field(
+        _DEFAULTS.retention_days, description="Days that a finished order is kept for late events."
+    )
+
+
+class Settings(PolicySettings, KafkaAndWebSettings):
+    """All settings, checked. `load_settings` makes them from file and environment; the class itself reads neither."""
+
     breaker_bad_max: Annotated[Integer, Field(ge=0, le=1_000_000)] = Field(
         500,
         description="A partition stops when so many of its last `BREAKER_WINDOW` records were dead letters, unless all "
@@ -195,10 +206,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="The least severe message in the log: `debug`, `info`, `warning` or `error`."
     )
-    accounts: dict[Id, AccountSettings] = Field(
+    accounts: dict[Id, PolicySettings] = Field(
         default_factory=dict,
-        description='Only in the file: tables `[accounts."ID"]` with `buffer`, `default_warehouse`, `count_policy`, '
-        "`count_origin`, `retention_days` of one account.",
+        description=f'Only in the file: tables `[accounts."ID"]` with {_POLICY_NAMES} of one account.',
     )
 
     @model_validator(mode="after")
@@ -233,25 +243,13 @@ class Settings(BaseModel):
             options["ssl_context"] = self._ssl_context()
         return options
 
-    def rules(self) -> Rules:
-        """Make the rules of every account, as the domain takes them."""
-        defaults = AccountRules(
-            buffer=self.buffer,
-            default_warehouse=self.default_warehouse,
-            count_policy=self.count_policy,
-            count_origin=self.count_origin,
-            retention_days=self.retention_days,
-        )
-        return Rules(
+    def policies(self) -> Policies:
+        """Make the policies of every account, as the domain takes them."""
+        defaults = AccountPolicies(**self.model_dump(include=set(PolicySettings.model_fields)))
+        return Policies(
             defaults=defaults,
             accounts={
-                account_id: AccountRules(
-                    buffer=defaults.buffer if own.buffer is None else own.buffer,
-                    default_warehouse=own.default_warehouse or defaults.default_warehouse,
-                    count_policy=own.count_policy or defaults.count_policy,
-                    count_origin=own.count_origin or defaults.count_origin,
-                    retention_days=own.retention_days or defaults.retention_days,
-                )
+                account_id: replace(defaults, **own.model_dump(exclude_unset=True))
                 for account_id, own in self.accounts.items()
             },
         )

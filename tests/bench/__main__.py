@@ -16,10 +16,10 @@ from typing import Final
 from rich.console import Console
 
 from tests.bench import latency, quiet, state, takeover, throughput, verification
+from tests.bench.command import start_command
 from tests.bench.figures import Figure, as_data, as_table
 from tests.bench.machine import machine
 from tests.bench.system import Bench, on_kafka
-from tests.bench.telling import teller
 
 MEASUREMENTS: Final[Mapping[str, Callable[[Bench], Awaitable[list[Figure]]]]] = {
     "throughput": throughput.measure,
@@ -38,11 +38,11 @@ WIDTH: Final = 140
 def main() -> int:
     """Measure, and print."""
     options = _options()
-    tell = teller()
+    note = start_command()
     figures = on_kafka(
-        tell,
+        note,
         lambda kafka: _measure(
-            Bench(kafka, options.events, tell, options.movements), options.only or list(MEASUREMENTS)
+            Bench(kafka, options.events, note, options.movements), options.only or list(MEASUREMENTS)
         ),
     )
     if options.json:

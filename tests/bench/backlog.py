@@ -54,7 +54,7 @@ class Stretch(NamedTuple):
 async def shared(system: System, processes: int, check: Callable[[int], None]) -> None:
     """Wait until each of the processes has partitions.
 
-    `check` raises where that will never be; it is told, as by `work_off`, how much is committed: nothing. Raises
+    `check` raises where that will never be. It is called with the number of committed events, which is 0 here. Raises
     TimeoutError where it takes too long.
     """
     admin = AdminClient({"bootstrap.servers": system.bootstrap_servers})
@@ -86,8 +86,8 @@ async def work_off(
 ) -> Stretch:
     """Wait until all of `backlog` is committed; return the stretch from `first_share` of it to `LAST_SHARE`.
 
-    `check` is told how much is committed now and then, and raises where it will never be all. Raises BenchFailed where
-    the backlog is too small for a measurement, TimeoutError where it takes too long.
+    `check` is called now and then with the number of committed events, and raises where it will never be all. Raises
+    BenchFailed where the backlog is too small for a measurement, TimeoutError where it takes too long.
     """
     first: tuple[float, int, tuple[float, ...]] | None = None
     last: tuple[float, int, tuple[float, ...]] | None = None

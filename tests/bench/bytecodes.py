@@ -37,13 +37,13 @@ def complaint(measured: float, figures: Mapping[str, float], python: str = PYTHO
         return None
     return (
         f"An event of the standard mix takes {measured:,.0f} bytecodes, {measured / figure - 1:.1%} more than the "
-        f"committed {figure:,.0f} (Python {python}; {MARGIN:.0%} are allowed). `python -m tests.bench.profile` says "
+        f"committed {figure:,.0f} (Python {python}; {MARGIN:.0%} are allowed). `python -m tests.bench.profile` shows "
         f"where they are spent. If the change is worth it, renew the figure: {RENEW}"
     )
 
 
 def main() -> int:
-    """Count, and say how it compares. Exit code 1 when it is too many."""
+    """Count the instructions, and compare them with the committed figure. Exit code 1 when they are too many."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.bytecodes", description=__doc__.partition("\n")[0])
     parser.add_argument("--renew", action="store_true", help=f"write the number of today to {COMMITTED.name}")
     options = parser.parse_args()
@@ -55,8 +55,8 @@ def main() -> int:
     elif PYTHON not in figures:
         print(f"There is no figure for Python {PYTHON} to compare {measured:,.0f} with. Write it: {RENEW}")
         return 0
-    if (said := complaint(measured, figures)) is not None:
-        print(said)
+    if (problem := complaint(measured, figures)) is not None:
+        print(problem)
         return 1
     print(f"{measured:,.1f} bytecodes per event; committed {figures[PYTHON]:,.1f} for Python {PYTHON}")
     return 0

@@ -2,7 +2,7 @@
 
 The past is orders of five lines that were placed, and cancelled a while later, so every movement and level has the
 balance that follows from the one before, event ids and offsets are as the worker gives them, and each order's last
-status says that it may have left the state, as it has. The present is processed by the worker's own rules: orders that
+status has that it may have left the state, as it has. The present is processed by the worker's own rules: orders that
 are still open. So `verify` must find nothing wrong, however long the past.
 """
 
@@ -135,14 +135,14 @@ class _Past:
         self._offset += 1
         order_id = f"past-{order:08d}"
         envelope = envelope_of(json_string(account), _TIME, json_string(f"{order_id}/{is_placed:d}"))
-        told = f',"order_id":{json_string(order_id)}'
+        of_order = f',"order_id":{json_string(order_id)}'
         movement, delta = ("freeze", 1) if is_placed else ("unfreeze", -1)
         key = account.encode()
         for line in range(LINES):
             place = (order * LINES + line) % SKUS
             frozen[place] += delta
             value = moved(
-                source, line, envelope, movement, self._stock[place], 1, delta, 0, None, frozen[place], None, told
+                source, line, envelope, movement, self._stock[place], 1, delta, 0, None, frozen[place], None, of_order
             )
             yield OutputRecord(self._movements, key, value)
             touched[owner, place] = source, LINES + line, envelope

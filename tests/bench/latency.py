@@ -1,4 +1,4 @@
-"""How long an event takes from its producer to whoever reads the outputs, at a steady pace."""
+"""How long an event takes from its producer to a reader of the outputs, at a steady rate."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ async def measure_at(bench: Bench, pace: Pace, warm_up_seconds: int = WARM_UP_SE
         log = system.folder / "reader.log"
         with child_process([*command, str(seen_path)], log=log, stop_seconds=READER_STOP_SECONDS):
             seconds = warm_up_seconds + pace.measured_seconds
-            bench.tell(f"latency: {rate} for {seconds} s")
+            bench.note(f"latency: {rate} for {seconds} s")
             n_events = pace.per_second * seconds
             begun, cpu = time.monotonic(), cpu_seconds(worker.pid)
             start_ms = time.time_ns() // 1_000_000

@@ -112,7 +112,7 @@ async def counted(system: System, now_ms: int) -> WorkerProcess:
 async def trickle(
     system: System, records: Iterable[LoadRecord], per_second: int, sent: Callable[[LoadRecord, int], None]
 ) -> None:
-    """Send each record at its time; `sent` is told the record and its timestamp in milliseconds. Raises BenchFailed.
+    """Send each record at its time, and call `sent` with the record and its timestamp in ms. Raises BenchFailed.
 
     By librdkafka: on a machine that the broker and the worker share, what the load itself takes is missing to them.
     """

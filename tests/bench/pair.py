@@ -19,9 +19,9 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
+from tests.bench.command import start_command
 from tests.bench.latency import Pace, measure_at
 from tests.bench.system import Bench, on_kafka
-from tests.bench.telling import teller
 
 COLD_SECONDS: Final = 60
 """A round that counts for nothing: the broker has only just started."""
@@ -32,9 +32,9 @@ MEASURED_SECONDS: Final = 15
 def main() -> int:
     """Measure, and print."""
     options = _options()
-    tell = teller()
+    note = start_command()
     table = on_kafka(
-        tell, lambda kafka: _rounds(Bench(kafka, 0, tell, imports_from=os.environ.get("PYTHONPATH")), options)
+        note, lambda kafka: _rounds(Bench(kafka, 0, note, imports_from=os.environ.get("PYTHONPATH")), options)
     )
     Console().print(table)
     return 0
@@ -52,8 +52,8 @@ async def _rounds(here: Bench, options: argparse.Namespace) -> Table:
         ours, theirs = ([figure.measured for figure in each] for each in (both if number % 2 else both[::-1]))
         if number:
             ratios.append((ours[0] / theirs[0], ours[1] / theirs[1]))
-            told = [f"{ours[at]:.0f} {theirs[at]:.0f} {ratios[-1][at]:.2f}".split() for at in (0, 1)]
-            table.add_row(str(number), *told[0], *told[1])
+            cells = [f"{ours[at]:.0f} {theirs[at]:.0f} {ratios[-1][at]:.2f}".split() for at in (0, 1)]
+            table.add_row(str(number), *cells[0], *cells[1])
     p50, p99 = (median(each) for each in zip(*ratios, strict=True))
     table.add_section()
     table.add_row("median", "", "", f"{p50:.2f}", "", "", f"{p99:.2f}")

@@ -1,4 +1,4 @@
-"""What the kernel says of a running process (Linux): the CPU time it used and the memory it holds."""
+"""The CPU time that a running process used and the memory it holds, from the kernel (Linux)."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from schemas.topics import LEDGER, Topic
 from tests.bench.load import counts, events
 from tests.bench.steady_load import LoadRecord
 from worker.clock import Clock
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.ops.garbage import collect_little, set_apart
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.config import EngineConfig
@@ -72,7 +72,7 @@ class Line:
             chunk_time_ms_max=chunk_time_ms_max,
         )
         self._clock = Clock()
-        self._processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+        self._processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=Policies())
         self._merge = Merge(topics, lambda _: False)
         self._progress = InputProgress.of({topic: begun_at(0) for topic in topics}, -1)
         self._breaker = Breaker(self._config.breaker_bad_max, self._config.breaker_window, self._processor.parties)

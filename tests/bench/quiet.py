@@ -17,14 +17,14 @@ READY_SECONDS_MAX: Final = 60.0
 
 
 async def measure(bench: Bench) -> list[Figure]:
-    """Time from the start of the process until `/health/ready` says yes, on an empty state; then CPU at rest."""
+    """Time from the start of the process until `/health/ready` answers 200, on an empty state; then CPU at rest."""
     async with new_system(bench) as system:
-        bench.tell("quiet: starting")
+        bench.note("quiet: starting")
         began = time.monotonic()
         worker = system.start_worker()
         await _ready(worker)
         ready = time.monotonic() - began
-        bench.tell(f"quiet: idle for {IDLE_SECONDS:.0f} s")
+        bench.note(f"quiet: idle for {IDLE_SECONDS:.0f} s")
         await asyncio.sleep(SETTLE_SECONDS)
         cpu, began = cpu_seconds(worker.pid), time.monotonic()
         await asyncio.sleep(IDLE_SECONDS)

@@ -33,13 +33,13 @@ async def measure(bench: Bench) -> list[Figure]:
         orders = open_orders(2 * ORDERS, start_ms)
         held = []
         for taken in (ORDERS, 2 * ORDERS):
-            bench.tell(f"state: {taken:,} open orders")
+            bench.note(f"state: {taken:,} open orders")
             await preload(system, islice(orders, ORDERS), start_ms)
             await system.processed(worker, taken, Topic.ORDERS)
             await asyncio.sleep(SETTLE_SECONDS)
             held.append(resident_bytes(worker.pid))
         await worker.terminate()
-        bench.tell("state: restoring")
+        bench.note("state: restoring")
         restored = system.start_worker()
         await restored.ready(RESTORE_SECONDS_MAX)
         records, seconds = _restored(restored)
@@ -74,7 +74,7 @@ def _restored(worker: WorkerProcess) -> tuple[int, float]:
     """
     done = [line for line in worker.log_records if line["event"] == "partition restored"]
     if not done:
-        raise BenchFailed(f"the worker says nothing of a restore:\n{worker.log_end()}")
+        raise BenchFailed(f"the worker reports no restore:\n{worker.log_end()}")
     ends = [datetime.fromisoformat(line["time"]).timestamp() for line in done]
     began = min(end - line["seconds"] for end, line in zip(ends, done, strict=True))
     return sum(line["records"] for line in done), max(ends) - began

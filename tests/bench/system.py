@@ -38,7 +38,7 @@ WORK_SECONDS_MAX: Final = 600.0
 
 
 class BenchFailed(Exception):
-    """The benchmark cannot be trusted or not go on: the message says why."""
+    """The benchmark cannot be trusted or not go on: the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Bench:
     kafka: KafkaCluster
     events: int
     """How many events the throughput is measured over."""
-    tell: Callable[[str], None]
+    note: Callable[[str], None]
     """Says on stderr what is going on."""
     movements: int = 2_000_000
     """How long the journal is that `verify` is measured on."""
@@ -101,20 +101,20 @@ class System:
 
     async def create_topics(self) -> None:
         """Create the topics as a user would. Raises BenchFailed."""
-        code, said = await self._command("topics", "create")
+        code, output = await self._command("topics", "create")
         if code != 0:
-            raise BenchFailed(f"`stockfreeze topics create` ended with {code}:\n{said}")
+            raise BenchFailed(f"`stockfreeze topics create` ended with {code}:\n{output}")
 
     async def verify(self, watch: Callable[[int], object] = int) -> dict[str, Any]:
-        """Have the judge read everything; what it says. Raises BenchFailed unless it finds nothing wrong.
+        """Run `stockfreeze verify`; gives its report. Raises BenchFailed unless it finds nothing wrong.
 
         `watch` is called with its process id now and then.
         """
-        code, said = await self._command("verify", "--json", watch=watch)
+        code, output = await self._command("verify", "--json", watch=watch)
         if code != 0:
-            raise BenchFailed(f"`stockfreeze verify` ended with {code}:\n{said}")
-        told: dict[str, Any] = json.loads(said)
-        return told
+            raise BenchFailed(f"`stockfreeze verify` ended with {code}:\n{output}")
+        verified: dict[str, Any] = json.loads(output)
+        return verified
 
     async def committed(self, *topics: Topic) -> int:
         """The sum of the offsets that the group has committed of these topics."""
@@ -141,13 +141,13 @@ class System:
         return code, log.read_text(errors="replace").strip()
 
 
-def on_kafka(tell: Callable[[str], None], measure: Callable[[KafkaCluster], Coroutine[Any, Any, T]]) -> T:
+def on_kafka(note: Callable[[str], None], measure: Callable[[KafkaCluster], Coroutine[Any, Any, T]]) -> T:
     """What is measured on an Apache Kafka that is started for it.
 
     Ends the process where nothing could be measured: with a sentence and exit code 1, or with 130 when it is stopped.
     """
     try:
-        tell(f"starting Apache Kafka {kafka_version()}")
+        note(f"starting Apache Kafka {kafka_version()}")
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             return runner.run(measure(kafka))
     except (KafkaUnavailable, KafkaStartError, BenchFailed) as error:

@@ -28,23 +28,23 @@ TAKE_OVER_SECONDS_MAX: Final = 60.0
 async def measure(bench: Bench) -> list[Figure]:
     """From the signal until the survivor has committed records in every partition that the other one had.
 
-    Events keep coming into all partitions. Who commits is told by the state topic: a new owner begins with a fence.
+    Events keep coming into all partitions. The state topic shows which worker commits: a new owner begins with a fence.
     """
     async with new_system(bench) as system, _trickling(system):
-        bench.tell("take-over: two workers")
+        bench.note("take-over: two workers")
         survivor, other = system.start_worker(), system.start_worker()
         lost = await _shared(survivor, other)
-        bench.tell("take-over: kill -9")
+        bench.note("take-over: kill -9")
         after_kill = await _take_over(system, other, lost, signal.SIGKILL)
         other = system.start_worker()
         lost = await _shared(survivor, other)
-        bench.tell("take-over: SIGTERM")
+        bench.note("take-over: SIGTERM")
         after_stop = await _take_over(system, other, lost, signal.SIGTERM)
         await other.exited()
-    told = "from the signal to a commit of the survivor in each of the other's partitions"
+    meaning = "from the signal to a commit of the survivor in each of the other's partitions"
     return [
-        Figure("take-over after kill -9", after_kill, "s", at_most(9), f"{told}; sessions end after 6 s"),
-        Figure("take-over after SIGTERM", after_stop, "s", at_most(2), told),
+        Figure("take-over after kill -9", after_kill, "s", at_most(9), f"{meaning}; sessions end after 6 s"),
+        Figure("take-over after SIGTERM", after_stop, "s", at_most(2), meaning),
     ]
 
 
@@ -76,7 +76,7 @@ async def _processed_by(worker: WorkerProcess) -> set[int]:
     answer = await worker.get("/health/ready")
     if answer is None or answer.status != 200:
         return set()
-    return {told["partition"] for told in answer.json()["partitions"]}
+    return {meaning["partition"] for meaning in answer.json()["partitions"]}
 
 
 async def _take_over(system: System, other: WorkerProcess, lost: set[int], number: signal.Signals) -> float:

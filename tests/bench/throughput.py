@@ -26,9 +26,9 @@ async def measure(bench: Bench) -> list[Figure]:
 async def _measure_through(bench: Bench, partitions: int) -> list[Figure]:
     async with new_system(bench, partitions) as system:
         start_ms = time.time_ns() // 1_000_000 - bench.events
-        bench.tell(f"throughput, {through(partitions)}: counting the stock")
+        bench.note(f"throughput, {through(partitions)}: counting the stock")
         await (await counted(system, start_ms)).terminate()
-        bench.tell(f"throughput: preloading {bench.events:,} events")
+        bench.note(f"throughput: preloading {bench.events:,} events")
         await preload(system, events(bench.events, start_ms), start_ms)
         worker = system.start_worker()
         worked = await _worked_off(bench, system, worker)
@@ -60,15 +60,15 @@ async def _worked_off(bench: Bench, system: System, worker: WorkerProcess) -> St
     broker = bench.kafka.nodes[0].pid
     if broker is None:
         raise BenchFailed("Apache Kafka has ended")
-    told = time.monotonic()
+    noted_at = time.monotonic()
 
     def check(committed: int) -> None:
-        nonlocal told
+        nonlocal noted_at
         if worker.exit_code is not None:
             raise BenchFailed(f"the worker ended; the end of its log:\n{worker.log_end()}")
-        if time.monotonic() - told > TOLD_EVERY_SECONDS:
-            told = time.monotonic()
-            bench.tell(f"throughput: {committed:,} of {bench.events:,} events")
+        if time.monotonic() - noted_at > TOLD_EVERY_SECONDS:
+            noted_at = time.monotonic()
+            bench.note(f"throughput: {committed:,} of {bench.events:,} events")
 
     return await work_off(
         system, bench.events, FIRST_SHARE, lambda: (cpu_seconds(worker.pid), cpu_seconds(broker)), check
@@ -76,13 +76,11 @@ async def _worked_off(bench: Bench, system: System, worker: WorkerProcess) -> St
 
 
 async def _verified(bench: Bench, system: System) -> Figure:
-    bench.tell("throughput: verifying")
+    bench.note("throughput: verifying")
     began = time.monotonic()
-    told = await system.verify()
+    verified = await system.verify()
     seconds = time.monotonic() - began
-    if told["records"]["applied"] < bench.events:
-        raise BenchFailed(f"{bench.events} events were sent, the state has applied {told['records']['applied']}")
-    explained = (
-        f"{told['movements']:,} movements in {seconds:.1f} s, start of the command included; nothing lost or doubled"
-    )
-    return Figure("verify", told["movements"] / seconds, "movements/s", note=explained)
+    if verified["records"]["applied"] < bench.events:
+        raise BenchFailed(f"{bench.events} events were sent, the state has applied {verified['records']['applied']}")
+    explained = f"{verified['movements']:,} movements in {seconds:.1f} s, with its start; nothing lost or doubled"
+    return Figure("verify", verified["movements"] / seconds, "movements/s", note=explained)

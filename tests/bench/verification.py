@@ -30,9 +30,9 @@ async def measure(bench: Bench) -> list[Figure]:
     """Verify a journal of `bench.movements` movements, and one of a tenth."""
     short_peak, _ = await _verify(bench, bench.movements // LONGER)
     peak, per_second = await _verify(bench, bench.movements)
-    told = f"{bench.movements:,} movements and what belongs to them, a warm file cache, start included"
+    meaning = f"{bench.movements:,} movements and what belongs to them, a warm file cache, start included"
     return [
-        Figure("verify", per_second, "records/s", at_least(100_000), told),
+        Figure("verify", per_second, "records/s", at_least(100_000), meaning),
         Figure("verify, memory", peak / 2**20, "MiB", note="of the largest of its processes, at most"),
         Figure(
             "verify, memory for ten times the journal",
@@ -48,11 +48,13 @@ async def _verify(bench: Bench, movements: int) -> tuple[float, float]:
     """Its greatest memory in bytes, and how many records it read a second."""
     peak = _Peak()
     async with new_system(bench) as system:
-        bench.tell(f"verify: writing a journal of {movements:,} movements")
+        bench.note(f"verify: writing a journal of {movements:,} movements")
         records = await write_past_and_present(system, movements)
-        bench.tell(f"verify: reading {records:,} records")
+        bench.note(f"verify: reading {records:,} records")
         began = time.monotonic()
-        said = await system.verify(peak)
+        verified = await system.verify(peak)
         per_second = records / (time.monotonic() - began)
-    bench.tell(f"verify: {said['movements']:,} movements of {said['stock_keys']:,} keys, {per_second:,.0f} records/s")
+    bench.note(
+        f"verify: {verified['movements']:,} movements of {verified['stock_keys']:,} keys, {per_second:,.0f} records/s"
+    )
     return peak.bytes, per_second

@@ -92,12 +92,12 @@ async def _shown(options: Options, folder: Path) -> Result:
     with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as bar:
         task = bar.add_task("faults", total=options.faults, state="")
 
-        def tell(text: str) -> None:
+        def note(text: str) -> None:
             bar.console.print(
                 f"{bar.tasks[0].elapsed or 0.0:6.1f} s  {text}", style="dim", soft_wrap=True, markup=False
             )
 
-        progress = run.Progress(tell)
+        progress = run.Progress(note)
         refreshing = asyncio.ensure_future(_refresh(bar, task, progress))
         try:
             return await run_chaos(options, folder, progress)

@@ -55,7 +55,7 @@ class Brokers:
 
         await until(is_whole)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """How each node is, with the end of the log of those that have ended."""
         return "; ".join(
             f"broker {node.node_id} runs" if node.running else node.failure("has ended") for node in self.nodes

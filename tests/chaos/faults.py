@@ -1,6 +1,6 @@
 """The faults, and the plan of a run: which ones come in which order, all from one seed.
 
-A plan says what is done and with what numbers. Whom it hits is decided when it comes, among those that can be hit then:
+A plan has what is done and with what numbers. Its target is decided when it comes, among those that can be hit then:
 that depends on how long the system took to recover.
 """
 
@@ -31,7 +31,7 @@ class Kind(StrEnum):
 
     @property
     def hits_brokers(self) -> bool:
-        """Whether a node is out for a while: of these there is one at a time, and the next waits for whole replicas."""
+        """Whether the fault takes a node out. One such fault acts at a time; the next waits for in-sync replicas."""
         return self in _OF_BROKERS
 
 
@@ -67,7 +67,7 @@ class Fault:
     """From 1."""
     kind: Kind
     draw: int
-    """Who is hit: the entry `draw` mod their number of those that can be hit."""
+    """The target: of those that can be hit, the one at `draw` mod their number."""
     seconds: float
     """How long it lasts, beyond what its kind needs; for a worker that ended, until it is started again."""
     strength: float
@@ -106,7 +106,7 @@ def plan(seed: int, faults: int, *, brokers: int) -> list[Fault]:
 
 
 def _kinds(faults: int, brokers: int) -> list[Kind]:
-    """By their shares; of scalings either all or none."""
+    """How many faults of each kind, by their shares; of scalings either all or none."""
     shares = {kind: share for kind, share in _SHARES.items() if brokers > 1 or kind not in _ON_THREE_BROKERS_ONLY}
     kinds = _apportioned(shares, faults)
     if kinds.count(Kind.SCALED) < len(SCALES):
@@ -116,7 +116,7 @@ def _kinds(faults: int, brokers: int) -> list[Kind]:
 
 
 def _apportioned(shares: Mapping[Kind, int], faults: int) -> list[Kind]:
-    """Each next one is of the kind that lacks most."""
+    """Kinds in the order of a plan: each next one is the kind that is furthest below its share."""
     total = sum(shares.values())
     kinds: list[Kind] = []
     given = dict.fromkeys(shares, 0)

@@ -20,7 +20,7 @@ _POLL_SECONDS: Final = 0.2
 
 
 class Worker:
-    """One slot."""
+    """A worker's place: its settings, port and log, through all its starts."""
 
     def __init__(self, number: int, process: WorkerProcess) -> None:
         self.number = number
@@ -37,7 +37,7 @@ class Worker:
 
     @property
     def listens(self) -> bool:
-        """Whether it came far enough to listen to signals: before that, Python itself ends at a SIGTERM."""
+        """Whether the worker handles signals yet: before that, Python itself ends at a SIGTERM."""
         return '"event":"started"' in self.process.log[self._log_begins :]
 
     @property
@@ -53,11 +53,11 @@ class Worker:
             self.process.start()
 
     async def partitions(self) -> set[int] | None:
-        """Those that it processes; None if it is not ready."""
+        """The partitions that this worker processes; None if it is not ready."""
         answer = await self.process.get("/health/ready")
         if answer is None or answer.status != 200:
             return None
-        return {told["partition"] for told in answer.json()["partitions"]}
+        return {entry["partition"] for entry in answer.json()["partitions"]}
 
 
 class Fleet:
@@ -69,11 +69,11 @@ class Fleet:
 
     @property
     def free(self) -> list[Worker]:
-        """Those that run and that no fault has in hand."""
+        """The workers that run and that no fault is acting on."""
         return [worker for worker in self.slots if worker.running and not worker.busy]
 
     async def whole(self) -> dict[int, set[int]]:
-        """Wait until the workers that run are ready and have all partitions between them; what each has.
+        """Wait until the running workers are ready and share all partitions; gives the partitions of each.
 
         Raises TimeoutError.
         """
@@ -87,7 +87,7 @@ class Fleet:
                 await asyncio.sleep(_POLL_SECONDS)
 
     def complaints(self) -> list[str]:
-        """What no fault excuses: errors of our own, such as a partition that halted. The client's are its own."""
+        """Errors in the workers' logs that no fault explains, such as a partition that halted; without aiokafka's."""
         return [
             f"worker {worker.number}: {json.dumps(record)}"
             for worker in self.slots

@@ -1,4 +1,4 @@
-"""The judgement: what the system came to, beside what one calm worker makes of the same inputs.
+"""The judgement: the system's outputs, compared with those of one undisturbed worker on the same inputs.
 
 Nothing here asks how the system worked: it counts what lies in the topics. The calm run has topics of its own, into
 which the inputs are copied, each with its partition, its offset and its timestamp (their producers send no headers).
@@ -54,7 +54,7 @@ class Books:
 
 @dataclass
 class Verdict:
-    """What differs."""
+    """What differs between the system and the calm run."""
 
     books: Books
     lost: int = 0
@@ -71,14 +71,14 @@ class Verdict:
         return not (self.lost or self.doubled or self.different or self.books.findings)
 
 
-async def judge(system: System, folder: Path, *, sent: int, copies: int, tell: Callable[[str], None]) -> Verdict:
+async def judge(system: System, folder: Path, *, sent: int, copies: int, note: Callable[[str], None]) -> Verdict:
     """Compare a system that has processed everything with a calm run.
 
     `sent`: how many inputs the brokers have acknowledged. `copies`: the topics' replication factor.
     """
-    tell("verify")
+    note("verify")
     found = await books_of(system)
-    tell(f"a calm run of the same {found.inputs} records by one worker")
+    note(f"a calm run of the same {found.inputs} records by one worker")
     expected = await books_of(await _calm_run(system, folder, copies))
     verdict = compared(found, expected)
     verdict.lost += max(0, sent - found.inputs)
@@ -87,14 +87,14 @@ async def judge(system: System, folder: Path, *, sent: int, copies: int, tell: C
 
 async def books_of(system: System) -> Books:
     """Read all of a system's topics. Raises AssertionError when `verify` cannot judge it."""
-    said = await system.stockfreeze("verify", "--json")
-    assert said.code in (0, 1), said
-    told = said.json()
-    outcomes = Counter({name: count for name, count in told["records"].items() if name != "gaps"})
+    result = await system.stockfreeze("verify", "--json")
+    assert result.code in (0, 1), result
+    verified = result.json()
+    outcomes = Counter({name: count for name, count in verified["records"].items() if name != "gaps"})
     inputs = sum([len(await system.read(topic)) for topic in LEDGER.inputs])
-    books = Books(inputs, outcomes, findings=[json.dumps(finding) for finding in told["findings"]])
-    if said.code == 1 and not books.findings:
-        books.findings.append(f"verify ended with 1: {told['found']}")
+    books = Books(inputs, outcomes, findings=[json.dumps(finding) for finding in verified["findings"]])
+    if result.code == 1 and not books.findings:
+        books.findings.append(f"verify ended with 1: {verified['found']}")
     for topic in _APPENDED:
         records = await system.read(topic)
         values: list[dict[str, Any]] = [json.loads(record.value) for record in records if record.value is not None]
@@ -112,7 +112,7 @@ async def books_of(system: System) -> Books:
 
 
 def compared(found: Books, expected: Books) -> Verdict:
-    """What was found, beside what should be."""
+    """Compare what was found with what should be."""
     verdict = Verdict(found)
     outcomes = found.outcomes.total()
     verdict.lost += max(0, found.inputs - outcomes)
@@ -144,10 +144,10 @@ def compared(found: Books, expected: Books) -> Verdict:
 
 
 async def _calm_run(system: System, folder: Path, copies: int) -> System:
-    """One worker processes a copy of the inputs, undisturbed; its system, when it has."""
+    """Have one worker process a copy of the inputs, undisturbed; gives its system."""
     calm = System(system.broker, unique_names(), system.partitions, system.wait_seconds_max)
-    said = await calm.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
-    assert said.code == 0, said
+    result = await calm.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
+    assert result.code == 0, result
     for topic in LEDGER.inputs:
         await calm.send(
             Message(topic, record.key, record.value, partition=record.partition, timestamp_ms=record.timestamp)

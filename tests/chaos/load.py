@@ -1,4 +1,4 @@
-"""The load: what an integration sends, at a steady pace to every partition, whatever happens to the brokers.
+"""The load: what an integration sends, at a steady rate to every partition, whatever happens to the brokers.
 
 Two kinds of events are mixed: an endless day at a large marketplace, and days of a real shop (counts, splits, returns
 and cancellations included) with late, repeated and broken records. The same seed gives the same records.
@@ -90,7 +90,7 @@ class Load:
     """Sends to every partition at its own pace, so that one without a leader holds up no other."""
 
     def __init__(self, system: System, per_second: float, *, seed: int, rounds: int, now_ms: int) -> None:
-        """`per_second` is the pace of all partitions together; `rounds` are days of the shop."""
+        """`per_second` is the rate of all partitions together; `rounds` are days of the shop."""
         self._system = system
         self._interval_seconds = system.partitions / per_second
         days = shop_days(system.partitions, now_ms=now_ms, seed=seed, rounds=rounds)
@@ -148,7 +148,7 @@ class Load:
     async def _send_one(
         self, producer: AIOKafkaProducer, partition: int, item: Item, acknowledged: Acknowledged
     ) -> None:
-        """Send until it is acknowledged. What a time-out had sent after all is sent twice, as integrations do."""
+        """Send a record until it is acknowledged. After a time-out it may be there twice, as with real senders."""
         handed_over_at = asyncio.get_running_loop().time()
         topic = self._system.topic(item.topic)
         while True:

@@ -49,7 +49,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._begin, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
-        """Listen no more, and cut what there is."""
+        """Stop listening, and cut all connections."""
         if self._server is not None:
             self._server.close()
         for serving in self._serving:
@@ -62,11 +62,11 @@ class Proxy:
             writer.transport.abort()
 
     def hold(self) -> None:
-        """Let nothing pass until `release`: connections stay and nobody is told."""
+        """Let nothing pass until `release`: connections stay open and silent."""
         self._flowing.clear()
 
     def release(self) -> None:
-        """Let pass what was held up."""
+        """Pass on what was held back."""
         self._flowing.set()
 
     def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,7 +99,7 @@ class Proxy:
         broker_reader: asyncio.StreamReader,
         client_writer: asyncio.StreamWriter,
     ) -> None:
-        """Both directions, until one ends: Kafka's protocol knows no half of a connection."""
+        """Pass on both directions until one ends: Kafka's protocol has no half-closed connections."""
         async with asyncio.TaskGroup() as group:
             directions = [
                 group.create_task(work)

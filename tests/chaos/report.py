@@ -1,4 +1,4 @@
-"""What a run came to, for people and for programs."""
+"""The report of a run, for people and for programs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHOWN_MAX: Final = 10
 
 
 def as_data(result: Result) -> dict[str, Any]:
-    """All of it, as JSON takes it."""
+    """The report as data for JSON."""
     verdict, options = result.verdict, result.options
     return {
         "ok": result.right,
@@ -67,7 +67,7 @@ def as_data(result: Result) -> dict[str, Any]:
 
 
 def show(result: Result, console: Console) -> None:
-    """The tables, and what is wrong."""
+    """Print the tables, and what is wrong."""
     options, verdict = result.options, result.verdict
     title = f"Chaos, seed {options.seed}: {options.brokers} brokers, {options.workers} workers, {result.seconds:.0f} s"
     table = Table(title=title, title_justify="left")

@@ -30,7 +30,7 @@ SHOP_SHARE: Final = 0.2
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is made of."""
+    """The size of a run: faults, brokers, workers, load."""
 
     seed: int
     seconds: float
@@ -45,7 +45,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """The result of a run."""
 
     options: Options
     seconds: float
@@ -70,31 +70,31 @@ class Result:
 
 
 class Progress:
-    """What is going on, for whoever shows it."""
+    """What is going on, for the screen."""
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        """`tell` is given a line for everything that is done."""
-        self.tell = tell
+    def __init__(self, note: Callable[[str], None]) -> None:
+        """`note` gets a line for each step."""
+        self.note = note
         self.load: Load | None = None
         self.watch: Watch | None = None
         self.storm: Storm | None = None
 
 
 async def run_chaos(options: Options, folder: Path, progress: Progress) -> Result:
-    """Run it. The logs of the workers are left in `folder`.
+    """Run chaos with these options. The workers' logs are left in `folder`.
 
-    Raises NotRecoveredError or TimeoutError when the system does not get over a fault, and AssertionError when it
+    Raises NotRecoveredError or TimeoutError when the system does not recover from a fault, and AssertionError when it
     cannot be judged.
     """
     began = time.monotonic()
-    progress.tell(f"starting {options.brokers} brokers")
+    progress.note(f"starting {options.brokers} brokers")
     async with AsyncExitStack() as running:
         brokers = await running.enter_async_context(new_brokers(options.brokers))
         broker = Broker(BrokerKind.APACHE, brokers.cluster.bootstrap_servers, brokers.cluster)
         system = System(broker, unique_names(), PARTITIONS, WAIT_SECONDS_MAX)
         copies = min(3, options.brokers)
-        said = await system.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
-        assert said.code == 0, said
+        result = await system.stockfreeze("topics", "create", REPLICATION_FACTOR=str(copies))
+        assert result.code == 0, result
         settings = {
             "BOOTSTRAP_SERVERS": brokers.cluster.proxied_bootstrap_servers,
             "APP_ID": system.names.app_id,
@@ -103,7 +103,7 @@ async def run_chaos(options: Options, folder: Path, progress: Progress) -> Resul
         }
         fleet = running.enter_context(new_fleet(folder, settings, PARTITIONS))
         storm, take_overs, sent, longest = await _under_load(options, brokers, fleet, system, progress)
-        verdict = await judge(system, folder, sent=sent, copies=copies, tell=progress.tell)
+        verdict = await judge(system, folder, sent=sent, copies=copies, note=progress.note)
         return Result(
             options=options,
             seconds=time.monotonic() - began,
@@ -125,22 +125,22 @@ async def _under_load(
     watch = Watch(system)
     rounds = 1 + int(options.seconds * options.per_second * SHOP_SHARE / SHOP_ROUND_RECORDS)
     load = Load(system, options.per_second, seed=options.seed, rounds=rounds, now_ms=time.time_ns() // 1_000_000)
-    storm = Storm(brokers, fleet, watch, workers=options.workers, tell=progress.tell)
+    storm = Storm(brokers, fleet, watch, workers=options.workers, note=progress.note)
     progress.load, progress.watch, progress.storm = load, watch, storm
-    progress.tell("starting 2 workers")
+    progress.note("starting 2 workers")
     for worker in fleet.slots[:2]:
         worker.start()
     await fleet.whole()
     async with watch.watching():
         async with load.flowing(watch.acknowledged):
             take_overs = await takeover.measure(
-                fleet, watch, times=options.take_overs, session_seconds=SESSION_SECONDS, tell=progress.tell
+                fleet, watch, times=options.take_overs, session_seconds=SESSION_SECONDS, note=progress.note
             )
             for worker in fleet.slots[: options.workers]:
                 worker.start()
             await fleet.whole()
             await storm.run(plan(options.seed, options.faults, brokers=options.brokers), options.seconds)
-        progress.tell("the load has stopped; waiting until all is processed")
+        progress.note("the load has stopped; waiting until all is processed")
         await brokers.whole()
         await fleet.whole()
         await system.settled()

@@ -1,4 +1,4 @@
-"""Carries a plan out, and measures how long the system takes to get over each fault."""
+"""Carries a plan out, and measures how long the system takes to recover from each fault."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _POLL_SECONDS: Final = 0.1
 
 
 class NotRecoveredError(Exception):
-    """The system did not get over a fault within its time."""
+    """The system did not recover from a fault in time."""
 
 
 @dataclass
 class Outcome:
-    """What came of a fault."""
+    """A fault, its target, and how long the system took to recover."""
 
     fault: Fault
     whom: str
@@ -49,14 +49,14 @@ class Storm:
     """One run of a plan."""
 
     def __init__(
-        self, brokers: Brokers, fleet: Fleet, watch: Watch, *, workers: int, tell: Callable[[str], None]
+        self, brokers: Brokers, fleet: Fleet, watch: Watch, *, workers: int, note: Callable[[str], None]
     ) -> None:
-        """`workers` is how many run at the beginning; `tell` says what is being done."""
+        """`workers` is how many run at the beginning; `note` gets a line for each step."""
         self._brokers = brokers
         self._fleet = fleet
         self._watch = watch
         self._workers = workers
-        self._tell = tell
+        self._note = note
         self._clock = asyncio.get_running_loop().time
         self._going_on: asyncio.TaskGroup
         self.outcomes: list[Outcome] = []
@@ -102,19 +102,19 @@ class Storm:
     async def _strike(self, fault: Fault, began: float) -> None:
         struck_at = self._clock()
         whom = await self._hit(fault)
-        self._tell(f"{fault.number:3d}  {fault.kind.value}: {whom}")
+        self._note(f"{fault.number:3d}  {fault.kind.value}: {whom}")
         try:
             async with asyncio.timeout(RECOVERY_SECONDS_MAX):
                 recovered_at = await self._watch.recovered(self._clock())
         except TimeoutError:
             raise NotRecoveredError(
                 f"not over fault {fault.number} ({fault.kind.value}: {whom}) in {RECOVERY_SECONDS_MAX:.0f} s; "
-                f"partitions are behind by {self._watch.delays()} s; {self._brokers.told()}"
+                f"partitions are behind by {self._watch.delays()} s; {self._brokers.summary()}"
             ) from None
         self.outcomes.append(Outcome(fault, whom, struck_at - began, recovered_at - struck_at))
 
     async def _hit(self, fault: Fault) -> str:
-        """Do it, and give the name of who was hit once it can be felt."""
+        """Inject a fault; gives the name of its target once the fault has an effect."""
         match fault.kind:
             case Kind.WORKER_KILLED | Kind.WORKER_STOPPED | Kind.WORKER_FROZEN:
                 return f"worker {await self._hit_worker(fault)}"
@@ -181,7 +181,7 @@ class Storm:
         return f"{workers} workers"
 
     def _start_missing(self) -> None:
-        """Have as many workers as there should be; that no fault ended one that runs no more is noted."""
+        """Start workers until there are as many as there should be. One that ended without a fault is noted."""
         for worker in self._fleet.slots:
             if worker.busy or worker.running:
                 continue

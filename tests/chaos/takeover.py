@@ -1,4 +1,4 @@
-"""How soon the other one of two workers goes on where one ended, on an otherwise calm cluster."""
+"""How soon the survivor of two workers takes over, on an otherwise calm cluster."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ class TakeOver:
 
     @property
     def median_s(self) -> float:
-        """The middle one."""
+        """The median of the seconds."""
         return median(self.seconds)
 
     @property
     def met(self) -> bool:
-        """Whether each was in time."""
+        """Whether each take-over was in time."""
         return max(self.seconds) <= self.target_s
 
 
 async def measure(
-    fleet: Fleet, watch: Watch, *, times: int, session_seconds: float, tell: Callable[[str], None]
+    fleet: Fleet, watch: Watch, *, times: int, session_seconds: float, note: Callable[[str], None]
 ) -> list[TakeOver]:
     """Kill, then stop, each of two workers in turn, `times` in all. The others must not run. Raises TimeoutError."""
     clock = asyncio.get_running_loop().time
@@ -58,7 +58,7 @@ async def measure(
                 seconds = await watch.taken_over(lost, since) - since
             await victim.process.exited(SECONDS_MAX)
             take_over.seconds.append(seconds)
-            tell(f"     take-over after {take_over.signal.name}: {seconds:.1f} s, {len(lost)} partitions")
+            note(f"     take-over after {take_over.signal.name}: {seconds:.1f} s, {len(lost)} partitions")
             victim.start()
     await fleet.whole()
     return measured

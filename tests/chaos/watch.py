@@ -1,4 +1,4 @@
-"""What somebody sees who reads what the workers commit: how long acknowledged records wait, and who took over when.
+"""How long acknowledged records wait for their commit, and when partitions were taken over, seen from outside.
 
 The watch reads the state topic, read_committed and past the proxies: a position there is a committed transaction. All
 times are the event loop's, at the moment a commit became visible.

@@ -1,5 +1,5 @@
-"""What a system ends at, and what it should end at: the same inputs, once and in the order of their timestamps, through
-one processor a partition, without engine, process or broker.
+"""The end state of a system, and the one it should have: that of the same inputs, each once and in the order of their
+timestamps, through one processor a partition, without engine, process or broker.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 from schemas.topics import LEDGER, Topic
 from tests.e2e.system import System
 from tests.named import named
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.records import Headers
 
@@ -34,9 +34,9 @@ class EndState:
     def take(self, topic: Topic, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         """Take an output, in the order of its partition."""
         if topic is Topic.DEAD_LETTERS:
-            told = {name: header or b"" for name, header in headers}
-            place = b"/".join((told["source-topic"], told["source-partition"], told["source-offset"]))
-            self.dead_letters[place.decode(), told["error-code"].decode()] += 1
+            fields = {name: header or b"" for name, header in headers}
+            place = b"/".join((fields["source-topic"], fields["source-partition"], fields["source-offset"]))
+            self.dead_letters[place.decode(), fields["error-code"].decode()] += 1
             return
         assert value is not None
         content = {name: of for name, of in json.loads(value).items() if name not in _OF_THE_CAUSE}
@@ -57,7 +57,7 @@ class EndState:
 
 
 async def end_state_of(system: System) -> EndState:
-    """What the system's output topics end at."""
+    """The end state in the system's output topics."""
     state = EndState()
     for topic in _TOPICS:
         for record in await system.read(topic):
@@ -66,13 +66,13 @@ async def end_state_of(system: System) -> EndState:
 
 
 async def calm_end_state_of(system: System) -> EndState:
-    """What the records in the system's input topics should end at."""
+    """The end state that the records in the system's input topics should give."""
     inputs = [await system.read(topic) for topic in LEDGER.inputs]
     state = EndState()
     names = {system.topic(topic): topic for topic in _TOPICS}
     for partition in range(system.partitions):
         processor = PartitionProcessor(
-            partition=partition, partition_count=system.partitions, prefix=system.names.prefix, rules=Rules()
+            partition=partition, partition_count=system.partitions, prefix=system.names.prefix, policies=Policies()
         )
         processor.restored(-1)
         of_partition = [[record for record in records if record.partition == partition] for records in inputs]
@@ -85,7 +85,7 @@ async def calm_end_state_of(system: System) -> EndState:
 
 
 async def assert_as_if_calm(system: System) -> None:
-    """Nothing that happened to the system shows: it ends where one calm run ends, and the judge finds nothing."""
+    """The end state is that of a calm run, and `verify` finds nothing."""
     found, expected = await end_state_of(system), await calm_end_state_of(system)
     assert _differing(found.levels, expected.levels) == []
     assert _differing(found.statuses, expected.statuses) == []

@@ -15,7 +15,7 @@ HOURS_AGO: Final = 2
 
 
 def message(topic: Topic, kind: str, account_id: str, event_id: str, **fields: object) -> Message:
-    """An event, of some hours ago unless `occurred_at` says otherwise."""
+    """An event, of some hours ago unless `occurred_at` is given."""
     moment = rfc3339(int(time.time() * 1000) - HOURS_AGO * HOUR_MS)
     common = {"type": kind, "event_id": event_id, "account_id": account_id, "occurred_at": moment}
     return Message(topic, account_id.encode(), json.dumps(common | fields, ensure_ascii=False).encode())
@@ -43,7 +43,7 @@ def command(kind: str, account_id: str, event_id: str, order_id: str, **fields: 
 
 def count(account_id: str, event_id: str, warehouse_id: str, on_hand: dict[str, int], **fields: object) -> Message:
     """A snapshot of one part, of a day ago."""
-    told: dict[str, object] = {
+    fields_of_count: dict[str, object] = {
         "origin": "erp",
         "snapshot_id": event_id,
         "part": 1,
@@ -52,7 +52,7 @@ def count(account_id: str, event_id: str, warehouse_id: str, on_hand: dict[str, 
         "as_of": rfc3339(int(time.time() * 1000) - 24 * HOUR_MS),
         "counts": [{"sku": sku, "on_hand": units} for sku, units in on_hand.items()],
     }
-    return message(Topic.STOCK, "stock.counted", account_id, event_id, **told | fields)
+    return message(Topic.STOCK, "stock.counted", account_id, event_id, **fields_of_count | fields)
 
 
 def rewritten(given: Message, old: str, new: str) -> Message:

@@ -58,14 +58,14 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Said:
-    """What a command said, and its exit code."""
+class CommandResult:
+    """The output of a command, and its exit code."""
 
     code: int
     out: str
     err: str
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the command says
+    def json(self) -> Any:  # noqa: ANN401 - whatever the command prints
         return json.loads(self.out)
 
 
@@ -84,7 +84,7 @@ class System:
     def partition_of(self, account_id: str) -> int:
         return partition_of(account_id, self.partitions)
 
-    async def stockfreeze(self, *arguments: str, **settings: str) -> Said:
+    async def stockfreeze(self, *arguments: str, **settings: str) -> CommandResult:
         """Run the command as a user does, with this system's settings and `settings` over them."""
         return await run_stockfreeze(
             *arguments,
@@ -99,8 +99,8 @@ class System:
         )
 
     async def create_topics(self) -> None:
-        said = await self.stockfreeze("topics", "create")
-        assert said.code == 0, said
+        result = await self.stockfreeze("topics", "create")
+        assert result.code == 0, result
 
     async def delete(self, *topics: Topic) -> None:
         """Delete topics, and wait until they are gone."""
@@ -214,10 +214,10 @@ class System:
             await consumer.commit(dict(offsets))
 
     async def assert_sound(self) -> None:
-        """The judge finds nothing."""
-        said = await self.stockfreeze("verify", "--json")
-        assert said.code == 0, said
-        assert (said.json()["ok"], said.json()["findings"]) == (True, [])
+        """`stockfreeze verify` finds nothing."""
+        result = await self.stockfreeze("verify", "--json")
+        assert result.code == 0, result
+        assert (result.json()["ok"], result.json()["findings"]) == (True, [])
 
     def _inputs(self) -> list[TopicPartition]:
         return [
@@ -255,7 +255,9 @@ async def until(condition: Callable[[], Awaitable[bool]], wait_seconds_max: floa
             await asyncio.sleep(_POLL_SECONDS)
 
 
-async def run_stockfreeze(*arguments: str, wait_seconds_max: float = WAIT_SECONDS_MAX, **settings: str) -> Said:
+async def run_stockfreeze(
+    *arguments: str, wait_seconds_max: float = WAIT_SECONDS_MAX, **settings: str
+) -> CommandResult:
     """Run the command in a process of its own, with these settings and no others."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}
     own = {f"{ENVIRONMENT_PREFIX}{name}": value for name, value in settings.items()}
@@ -275,4 +277,4 @@ async def run_stockfreeze(*arguments: str, wait_seconds_max: float = WAIT_SECOND
             process.kill()
             await process.wait()
     assert process.returncode is not None
-    return Said(process.returncode, out.decode(), err.decode())
+    return CommandResult(process.returncode, out.decode(), err.decode())

@@ -1,4 +1,4 @@
-"""What a worker answers and what the topics say is the same, and a command finds the worker that has the partition."""
+"""A worker's answers agree with the topics, and a command finds the worker that has the partition."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from yarl import URL
 
 from tests.e2e.messages import count, order, sub_order
-from tests.e2e.system import Said, System, until
+from tests.e2e.system import CommandResult, System, until
 from tests.e2e.worker_process import StartWorker, WorkerProcess
 
 pytestmark = pytest.mark.apache
@@ -53,7 +53,7 @@ async def run_story(system: System) -> None:
     await system.settled()
 
 
-async def ask(system: System, question: Sequence[str], **settings: str) -> Said:
+async def ask(system: System, question: Sequence[str], **settings: str) -> CommandResult:
     return await system.stockfreeze(*question, "--json", **settings)
 
 
@@ -100,20 +100,20 @@ async def test_a_worker_names_the_one_that_has_a_partition(system: System, start
     await run_story(system)
 
     async with aiohttp.ClientSession() as session:
-        told, locations = [], []
+        bodies, locations = [], []
         for worker in workers:
             page = URL(f"http://127.0.0.1:{worker.port}/accounts/{ACCOUNT}/stock?limit=2", encoded=True)
             async with session.get(page, allow_redirects=False) as answer:
                 if answer.status == 421:
                     locations.append(answer.headers["Location"])
                 else:
-                    told.append(await answer.json())
+                    bodies.append(await answer.json())
         async with session.get(URL(locations[0], encoded=True)) as answer:
-            told.append(await answer.json())
+            bodies.append(await answer.json())
 
-    told.append((await ask(system, ("stock", ACCOUNT, "--limit", "2"))).json())
-    assert len(told) == 3
-    assert told[0] == told[1] == told[2]
+    bodies.append((await ask(system, ("stock", ACCOUNT, "--limit", "2"))).json())
+    assert len(bodies) == 3
+    assert bodies[0] == bodies[1] == bodies[2]
     status = await ask(system, ("status",))
     assert (status.code, len(status.json()["workers"]), status.err) == (0, 2, "")
     assert {line["state"] for line in status.json()["partitions"]} == {"running"}

@@ -69,7 +69,7 @@ EXPECTED_STATUSES = {
 }
 
 
-async def test_bad_records_become_dead_letters_and_good_ones_between_them_are_applied(
+async def test_bad_records_are_dead_lettered_and_good_ones_between_applied(
     system: System, start_worker: StartWorker
 ) -> None:
     own = system.partition_of(ACCOUNT)
@@ -114,9 +114,11 @@ async def assert_dead_letters(system: System, refused: dict[Place, Bad]) -> None
     """Each is in the dead letters once: where it lay, as it was, with exactly the contract's headers and its own."""
     found: dict[Place, Record] = {}
     for record in await system.read(Topic.DEAD_LETTERS):
-        told = _headers_of(record)
+        as_sent = _headers_of(record)
         place = Place(
-            told["source-topic"].decode(), int(told["source-partition"].decode()), int(told["source-offset"].decode())
+            as_sent["source-topic"].decode(),
+            int(as_sent["source-partition"].decode()),
+            int(as_sent["source-offset"].decode()),
         )
         assert place not in found
         found[place] = record
@@ -127,11 +129,11 @@ async def assert_dead_letters(system: System, refused: dict[Place, Bad]) -> None
         for record in await system.read(topic)
     }
     for place, of in refused.items():
-        record, told = found[place], _headers_of(found[place])
+        record, as_sent = found[place], _headers_of(found[place])
         assert (record.partition, record.key, record.value) == (place.partition, of.message.key, of.message.value)
-        assert told["error-code"].decode() == of.code, (of.message.key, told["error"])
-        assert of.names in told["error"].decode()
-        assert int(told["source-timestamp"]) == originals[place].timestamp
+        assert as_sent["error-code"].decode() == of.code, (of.message.key, as_sent["error"])
+        assert of.names in as_sent["error"].decode()
+        assert int(as_sent["source-timestamp"]) == originals[place].timestamp
         names = [name for name, _ in record.headers]
         assert sorted(name for name in names if name in HEADERS) == sorted(HEADERS)
         assert tuple(header for header in record.headers if header[0] not in HEADERS) == OWN_HEADERS

@@ -21,9 +21,9 @@ async def test_nothing_is_lost_or_doubled_whatever_fails_under_load(tmp_path: Pa
     options = Options(seed=SEED, seconds=SECONDS, faults=FAULTS, brokers=1, workers=2, take_overs=1, per_second=100.0)
     result = await run_chaos(options, tmp_path, Progress(print))
     show(result, Console(width=120))
-    told = as_data(result)
-    assert (told["lost"], told["doubled"], told["different"], told["verify"]) == (0, 0, 0, [])
-    assert (told["unclean"], told["complaints"]) == ([], [])
-    assert sum(each["count"] for each in told["faults"].values()) == FAULTS
-    assert told["records"] > 0
-    assert told["movements"] > 0
+    data = as_data(result)
+    assert (data["lost"], data["doubled"], data["different"], data["verify"]) == (0, 0, 0, [])
+    assert (data["unclean"], data["complaints"]) == ([], [])
+    assert sum(each["count"] for each in data["faults"].values()) == FAULTS
+    assert data["records"] > 0
+    assert data["movements"] > 0

@@ -25,9 +25,11 @@ LINES = [{"sku": "A", "quantity": 1}]
 ACCOUNT = "shop-1"
 
 
-async def says(worker: WorkerProcess, part: str) -> Answer:
-    """The answer of `/health/ready`, once it is no and speaks of `part`."""
-    return await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", WAIT_SECONDS_MAX)
+async def until_problem(worker: WorkerProcess, part: str) -> Answer:
+    """Wait until `/health/ready` answers 503 with `part` in its text; gives the answer."""
+    return await worker.until(
+        lambda response: response.status == 503 and part in response.body, "/health/ready", WAIT_SECONDS_MAX
+    )
 
 
 async def becomes_ready(worker: WorkerProcess) -> None:
@@ -37,10 +39,12 @@ async def becomes_ready(worker: WorkerProcess) -> None:
 async def assert_works(system: System, worker: WorkerProcess, order_id: str) -> None:
     """An order that is sent now is processed."""
     await system.send([order("created", ACCOUNT, "e1", order_id, lines=LINES)])
-    await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/{order_id}", WAIT_SECONDS_MAX)
+    await worker.until(
+        lambda response: response.status == 200, f"/accounts/{ACCOUNT}/orders/{order_id}", WAIT_SECONDS_MAX
+    )
 
 
-async def test_topics_that_are_missing_or_of_different_counts_are_named_and_waited_for(
+async def test_topics_missing_or_of_unequal_counts_are_named_and_awaited(
     bare_system: System, broker: Broker, start_worker: StartWorker
 ) -> None:
     system = bare_system
@@ -51,13 +55,13 @@ async def test_topics_that_are_missing_or_of_different_counts_are_named_and_wait
     await broker.create_topics([odd], partitions=PARTITIONS + 1)
     worker = start_worker()
 
-    told = await says(worker, late)
-    assert "missing" in told.json()["problem"]
-    assert odd not in told.body
+    response = await until_problem(worker, late)
+    assert "missing" in response.json()["problem"]
+    assert odd not in response.body
 
     await broker.create_topics([late], partitions=PARTITIONS)
-    told = await says(worker, odd)
-    assert "same partition count" in told.json()["problem"]
+    response = await until_problem(worker, odd)
+    assert "same partition count" in response.json()["problem"]
     asked = await system.stockfreeze("verify")
     assert (asked.code, asked.err.count("\n")) == (2, 1)
     checked = await system.stockfreeze("topics", "check")
@@ -68,7 +72,7 @@ async def test_topics_that_are_missing_or_of_different_counts_are_named_and_wait
     await admin.start()
     await admin.delete_topics([odd])
     await admin.close()
-    await says(worker, "missing")
+    await until_problem(worker, "missing")
     await system.create_topics()
     await becomes_ready(worker)
     await assert_works(system, worker, "o1")
@@ -86,11 +90,11 @@ async def test_topics_with_more_partitions_than_the_state_are_refused(
     await admin.start()
     await admin.create_partitions({system.topic(topic): NewPartitions(total_count=PARTITIONS + 1) for topic in Topic})
     await admin.close()
-    await says(worker, "partitions")
+    await until_problem(worker, "partitions")
     fresh = start_worker()
-    told = await says(fresh, "begun with")
-    assert "another system, with another TOPIC_PREFIX and APP_ID" in told.json()["problem"]
-    assert told.json()["partitions"] == []
+    response = await until_problem(fresh, "begun with")
+    assert "another system, with another TOPIC_PREFIX and APP_ID" in response.json()["problem"]
+    assert response.json()["partitions"] == []
     assert await fresh.terminate() == 0
     assert (await system.stockfreeze("topics", "check")).code == 1
 
@@ -102,18 +106,18 @@ async def test_a_worker_waits_for_its_brokers_and_goes_on_after_an_outage(names:
     settings = {"BOOTSTRAP_SERVERS": servers, "APP_ID": names.app_id, "TOPIC_PREFIX": names.prefix}
     with workers(tmp_path, settings) as start:
         worker = start()
-        assert servers in (await says(worker, "cannot be reached")).json()["problem"]
+        assert servers in (await until_problem(worker, "cannot be reached")).json()["problem"]
         cluster = await asyncio.to_thread(KafkaCluster, port=port, heap="512m")
         try:
             await asyncio.to_thread(cluster.start)
             system = System(Broker(BrokerKind.APACHE, servers, cluster), names, PARTITIONS)
-            await says(worker, "missing")
+            await until_problem(worker, "missing")
             await system.create_topics()
             await becomes_ready(worker)
             await assert_works(system, worker, "before")
 
             await asyncio.to_thread(cluster.nodes[0].kill)
-            await says(worker, "cannot be reached")
+            await until_problem(worker, "cannot be reached")
             alive = await worker.get("/health/live")
             assert alive is not None
             assert alive.status == 200
@@ -140,8 +144,8 @@ async def test_a_wrong_password_is_told_and_the_right_one_works(
     wrong = right | {"SASL_PASSWORD": "not-it"}
 
     locked_out = start_worker(**wrong)
-    told = await says(locked_out, "did not authenticate")
-    assert "check the user name, the password" in told.json()["problem"]
+    response = await until_problem(locked_out, "did not authenticate")
+    assert "check the user name, the password" in response.json()["problem"]
     asked = await system.stockfreeze("verify", **wrong)
     assert (asked.code, asked.err.count("\n")) == (2, 1)
     assert "uthentication failed" in asked.err
@@ -163,11 +167,11 @@ async def test_a_state_record_of_a_newer_version_halts_its_partition_alone(
     await system.send([order("created", other, "e1", "o2", lines=LINES)])
     worker = start_worker()
 
-    told = await says(worker, "newer version")
-    [halted] = [part for part in told.json()["partitions"] if part["state"] == "halted"]
-    assert (halted["partition"], told.json()["ready"]) == (own, False)
+    response = await until_problem(worker, "newer version")
+    [halted] = [part for part in response.json()["partitions"] if part["state"] == "halted"]
+    assert (halted["partition"], response.json()["ready"]) == (own, False)
     await assert_works(system, worker, "o1")
-    # Nothing of the halted partition was processed, and it says so to whoever asks.
+    # Nothing of the halted partition was processed, and every request is answered so.
     answer = await worker.get(f"/accounts/{other.replace(' ', '%20')}/stock")
     assert answer is not None
     assert answer.status == 503
@@ -178,7 +182,7 @@ async def test_a_state_record_of_a_newer_version_halts_its_partition_alone(
     }
 
 
-async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_without_the_breaker(
+async def test_bad_records_halt_a_partition_until_a_start_without_the_breaker(
     system: System, start_worker: StartWorker
 ) -> None:
     worker = start_worker(BREAKER_BAD_MAX="20", BREAKER_WINDOW="40")
@@ -186,8 +190,8 @@ async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_wi
     await system.send([Message(Topic.ORDERS, ACCOUNT.encode(), b"bad")] * 100)
     await system.send([order("created", ACCOUNT, "e1", "behind the flood", lines=LINES)])
 
-    told = await says(worker, "dead-lettered")
-    [reason] = [part["reason"] for part in told.json()["partitions"] if part["state"] == "halted"]
+    response = await until_problem(worker, "dead-lettered")
+    [reason] = [part["reason"] for part in response.json()["partitions"] if part["state"] == "halted"]
     assert "20 of its last 40 records" in reason
     assert await worker.terminate() == 0
     assert len(await system.read(Topic.DEAD_LETTERS)) == 20
@@ -212,9 +216,9 @@ async def test_a_flood_of_bad_records_stops_the_partition_until_it_is_started_wi
 )
 async def test_a_wrong_setting_is_one_sentence_that_names_it(name: str, value: str) -> None:
     wrong: dict[str, Any] = {name: value}
-    said = await run_stockfreeze("run", **wrong)
+    result = await run_stockfreeze("run", **wrong)
 
-    assert (said.code, said.out) == (2, "")
-    assert said.err.count("\n") == 1
-    assert name in said.err
-    assert "secret" not in said.err
+    assert (result.code, result.out) == (2, "")
+    assert result.err.count("\n") == 1
+    assert name in result.err
+    assert "secret" not in result.err

@@ -83,7 +83,7 @@ async def test_workers_that_are_killed_under_load_lose_and_double_nothing(
     await assert_as_if_calm(system)
 
 
-async def test_a_worker_that_is_told_to_stop_leaves_its_partitions_at_once_and_in_good_order(
+async def test_a_stopped_worker_gives_its_partitions_back_at_once_and_cleanly(
     system: System, start_worker: StartWorker, deliveries: list[Delivery]
 ) -> None:
     # With such a session only of a worker that left the group are the partitions taken over while anybody here waits.
@@ -121,7 +121,7 @@ async def test_a_worker_that_slept_past_its_session_does_no_harm_when_it_wakes(
     await assert_as_if_calm(system)
 
 
-async def test_a_worker_begins_where_the_state_says_whatever_the_group_has_committed(
+async def test_a_worker_starts_at_the_positions_of_its_state_not_of_the_group(
     system: System, start_worker: StartWorker, deliveries: list[Delivery]
 ) -> None:
     half = len(deliveries) // 2

@@ -1,6 +1,6 @@
 """Dead letters as an operator meets them: they hold an order back from the archive until each is replayed or given up.
 
-Time is told by the records' timestamps, so a record sent as of three days ago is of the future today and good tomorrow.
+Time is that of the records' timestamps, so a record sent as of three days ago is in the future now and good tomorrow.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ def for_ever_invalid(order_id: str) -> Message:
 
 
 async def dead_letters(system: System, *options: str) -> dict[str, dict[str, Any]]:
-    """What `dead-letters list` tells, by id."""
-    said = await system.stockfreeze("dead-letters", "list", "--json", *options)
-    assert said.code == 0, said
-    rows = said.json()
+    """The rows of `dead-letters list`, by id."""
+    result = await system.stockfreeze("dead-letters", "list", "--json", *options)
+    assert result.code == 0, result
+    rows = result.json()
     by_id = {row["id"]: row for row in rows}
     assert len(by_id) == len(rows)
     return by_id
@@ -58,12 +58,24 @@ async def answer_to_request(system: System, order_id: str, number: int) -> str:
     event_id = f"request {order_id} {number}"
     await system.send([command("archive.requested", ACCOUNT, event_id, order_id)])
     await system.settled()
-    [answer] = [told for told in await system.values(Topic.ELIGIBILITY) if told.get("cause") == event_id]
+    [answer] = [event for event in await system.values(Topic.ELIGIBILITY) if event.get("cause") == event_id]
     assert answer["order_id"] == order_id
     return "eligible" if answer["type"] == "archive.eligible" else str(answer["code"])
 
 
-async def test_dead_letters_hold_an_order_back_until_they_are_replayed_or_given_up(
+ELIGIBILITY_OF_BROKEN = [
+    "archive.eligible",
+    "archive.revoked",  # a record of it is dead-lettered
+    "archive.rejected",
+    "archive.rejected",  # the replay was refused, too
+    "archive.eligible",  # it is discarded
+    "archive.eligible",
+    "archive.revoked",  # it is replayed again
+    "archive.rejected",
+]
+
+
+async def test_dead_letters_block_an_order_until_they_are_replayed_or_given_up(
     system: System, start_worker: StartWorker
 ) -> None:
     await start_worker().ready()
@@ -118,17 +130,8 @@ async def test_dead_letters_hold_an_order_back_until_they_are_replayed_or_given_
     await system.settled()
     assert set(await dead_letters(system, "--pending")) == {broken}
     assert await answer_to_request(system, "broken", 4) == "DEAD_LETTERED"
-    told = [event["type"] for event in await system.values(Topic.ELIGIBILITY) if event["order_id"] == "broken"]
-    assert told == [
-        "archive.eligible",
-        "archive.revoked",
-        "archive.rejected",
-        "archive.rejected",
-        "archive.eligible",
-        "archive.eligible",
-        "archive.revoked",
-        "archive.rejected",
-    ]
+    types = [event["type"] for event in await system.values(Topic.ELIGIBILITY) if event["order_id"] == "broken"]
+    assert types == ELIGIBILITY_OF_BROKEN
     await system.assert_sound()
 
 
@@ -143,5 +146,5 @@ async def assert_same_place_again(system: System, id_: str) -> None:
 
 
 def _place_of(record: Record) -> Place:
-    told = {name: value or b"" for name, value in record.headers}
-    return Place(told["source-topic"].decode(), int(told["source-partition"]), int(told["source-offset"]))
+    headers = {name: value or b"" for name, value in record.headers}
+    return Place(headers["source-topic"].decode(), int(headers["source-partition"]), int(headers["source-offset"]))

@@ -1,4 +1,4 @@
-"""The demo as a user starts it: it proves what it says, on any Kafka, and leaves nothing behind."""
+"""The demo as a user starts it: it proves its claims, on any Kafka, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read_until(process: subprocess.Popen[str], pattern: str) -> re.Match[str]:
     text = ""
     while (found := re.search(pattern, text)) is None:
         line = process.stdout.readline()
-        assert line, f"the demo ended without saying {pattern}:\n{text}"
+        assert line, f"the demo ended without printing {pattern}:\n{text}"
         text += line
     return found
 

@@ -98,37 +98,37 @@ def login(cluster: KafkaCluster) -> dict[str, str]:
     }
 
 
-async def says(worker: WorkerProcess, part: str) -> None:
-    await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", WAIT_SECONDS_MAX)
+async def until_problem(worker: WorkerProcess, part: str) -> None:
+    await worker.until(lambda answer: answer.status == 503 and part in answer.body, "/health/ready", WAIT_SECONDS_MAX)
 
 
 @pytest.mark.apache
 @pytest.mark.timeout(400)
-async def test_a_worker_with_the_rights_of_the_readme_works_and_names_the_one_it_lacks(
+async def test_a_worker_needs_the_documented_rights_and_names_a_missing_one(
     system: System, rights: Rights, login: dict[str, str], tmp_path: Path
 ) -> None:
     with workers(tmp_path, login) as start_worker:
         worker = start_worker()
-        await says(worker, f"the Kafka user {SASL_USER} lacks the right Describe on topics orders.events.v1, ")
+        await until_problem(worker, f"the Kafka user {SASL_USER} lacks the right Describe on topics orders.events.v1, ")
 
         rights.of_page("run")
         await worker.ready(WAIT_SECONDS_MAX)
         await system.send([order("created", ACCOUNT, "e1", "o1", lines=LINES)])
-        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o1", WAIT_SECONDS_MAX)
+        await worker.until(lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/o1", WAIT_SECONDS_MAX)
 
         rights.take("--operation", "Write", "--transactional-id", f"{APP_ID}-", "--resource-pattern-type", "prefixed")
         await system.send([order("created", ACCOUNT, "e2", "o2", lines=LINES)])
-        await says(worker, f"lacks the right Write on transactional id {APP_ID}-0")
+        await until_problem(worker, f"lacks the right Write on transactional id {APP_ID}-0")
         rights.take("--operation", "Read", "--group", APP_ID)
         await worker.terminate()
         worker.start()
-        await says(worker, f"lacks the right Read on group {APP_ID}")
+        await until_problem(worker, f"lacks the right Read on group {APP_ID}")
         assert "Traceback" not in worker.log
 
 
 @pytest.mark.apache
 @pytest.mark.timeout(400)
-async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they_lack(
+async def test_commands_need_the_documented_rights_and_name_a_missing_one(
     system: System, rights: Rights, login: dict[str, str], tmp_path: Path
 ) -> None:
     with workers(tmp_path, {"BOOTSTRAP_SERVERS": system.broker.bootstrap_servers}) as start_worker:
@@ -137,13 +137,13 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
         await system.send(
             [order("created", ACCOUNT, "e3", "o3", lines=LINES), Message(Topic.ORDERS, ACCOUNT.encode(), b"bad")]
         )
-        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o3", WAIT_SECONDS_MAX)
+        await worker.until(lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/o3", WAIT_SECONDS_MAX)
         await worker.terminate()
 
     async def refused(*arguments: str) -> str:
-        said = await system.stockfreeze(*arguments, **login)
-        assert (said.code, said.err.count("\n")) == (2, 1), said
-        return said.err
+        result = await system.stockfreeze(*arguments, **login)
+        assert (result.code, result.err.count("\n")) == (2, 1), result
+        return result.err
 
     commands: list[tuple[str, ...]] = [
         ("topics", "create"),
@@ -172,8 +172,8 @@ async def test_commands_with_the_rights_of_the_readme_work_and_name_the_one_they
         ("dead-letters", "replay", "--all", "--yes", "--wait", "0"),
     ]
     for command in [*commands, *more]:
-        said = await system.stockfreeze(*command, **login)
-        assert said.code == int(command == ("status",)), said  # there is no worker
+        result = await system.stockfreeze(*command, **login)
+        assert result.code == int(command == ("status",)), result  # there is no worker
 
     rights.take("--operation", "Read", "--topic", Topic.MOVEMENTS)
     assert f"lacks the right Read on topic {Topic.MOVEMENTS}" in await refused("why", ACCOUNT, "default", "A")
@@ -197,7 +197,7 @@ async def test_the_ways_out_work_with_the_rights_of_the_readme(
         worker = start_worker()
         await worker.ready(WAIT_SECONDS_MAX)
         await system.send([order("created", ACCOUNT, "e4", "o4", lines=LINES)])
-        await worker.until(lambda told: told.status == 200, f"/accounts/{ACCOUNT}/orders/o4", WAIT_SECONDS_MAX)
+        await worker.until(lambda answer: answer.status == 200, f"/accounts/{ACCOUNT}/orders/o4", WAIT_SECONDS_MAX)
         await worker.terminate()
     await system.delete(Topic.ORDERS)
     created = await system.stockfreeze("topics", "create")
@@ -214,7 +214,7 @@ async def test_the_ways_out_work_with_the_rights_of_the_readme(
         assert (lacking.code, lacking.err.count("\n")) == (2, 1), lacking
         assert "lacks the right " in lacking.err
         rights.of_page(section)
-        said = await system.stockfreeze(*command, **login)
-        assert said.code == 0, said
+        result = await system.stockfreeze(*command, **login)
+        assert result.code == 0, result
         rights.of_page(section, "--remove")
         rights.of_page("every command")  # of which a part may have been taken away with it

@@ -1,5 +1,5 @@
-"""`stockfreeze verify` as the judge of a real system: what a real worker wrote passes, and each corruption of it is
-found, with its place.
+"""`stockfreeze verify` on a real system: a real worker's output passes, and each corruption of it is found, with its
+place.
 
 A corrupted system is a copy of a sound one under another prefix of the same length, so that whatever names a topic in
 keys, values and headers goes on naming the copy's.
@@ -67,7 +67,7 @@ async def copy_of(system: System, records: Records, corrupt: Corruption) -> Syst
 
     await copy.broker.create_topics([copy.topic(topic) for topic in Topic], partitions=copy.partitions)
     for topic, all_of_topic in records.items():
-        # The copy's topics have ids of their own, as its state would say.
+        # The copy's topics have ids of their own, which its state would hold.
         of_topic = [record for record in all_of_topic if record.key != TOPICS_KEY]
         messages = [renamed(record, topic) for record in of_topic]
         if topic in LEDGER.inputs:
@@ -149,7 +149,7 @@ CORRUPTIONS: list[tuple[Corruption, str]] = [
 """Each with the check that must find it."""
 
 
-async def test_every_corruption_of_what_a_real_worker_wrote_is_found_with_its_place(
+async def test_every_corruption_of_a_real_workers_output_is_found_with_its_place(
     system: System, start_worker: StartWorker
 ) -> None:
     await run_story(system, start_worker)
@@ -163,9 +163,9 @@ async def test_every_corruption_of_what_a_real_worker_wrote_is_found_with_its_pl
 
 async def assert_found(system: System, records: Records, corrupt: Corruption, check: str) -> None:
     copy = await copy_of(system, records, corrupt)
-    said = await copy.stockfreeze("verify", "--json")
-    assert said.code == 1, (corrupt.__name__, said)
-    findings = said.json()["findings"]
+    result = await copy.stockfreeze("verify", "--json")
+    assert result.code == 1, (corrupt.__name__, result)
+    findings = result.json()["findings"]
     assert check in {finding["check"] for finding in findings}, (corrupt.__name__, findings)
     assert STOCK in {finding["subject"] for finding in findings}, (corrupt.__name__, findings)
     assert {finding["partition"] for finding in findings} == {copy.partition_of(ACCOUNT)}

@@ -57,7 +57,7 @@ ALL_LEVELS = {(account, sku): at for account in ACCOUNTS for sku, at in (("A", (
 
 
 async def halted(worker: WorkerProcess, part: str) -> None:
-    await worker.until(lambda told: told.status == 503 and part in told.body, "/health/ready", 60)
+    await worker.until(lambda answer: answer.status == 503 and part in answer.body, "/health/ready", 60)
 
 
 async def freezes(system: System) -> Counter[tuple[str, str]]:
@@ -128,9 +128,9 @@ async def test_an_input_accepted_from_its_end_leaves_what_it_has_unread(
     await system.delete(Topic.ORDERS)
     await system.stockfreeze("topics", "create")
     await system.send(created(range(6, 9)))
-    said = await system.stockfreeze("topics", "accept", str(Topic.ORDERS), "--from", "end", "--yes", "--json")
-    assert said.code == 0, said
-    assert sum(each["unread"] for each in said.json()["accepted"]) == 4 * len(ACCOUNTS)
+    result = await system.stockfreeze("topics", "accept", str(Topic.ORDERS), "--from", "end", "--yes", "--json")
+    assert result.code == 0, result
+    assert sum(each["unread"] for each in result.json()["accepted"]) == 4 * len(ACCOUNTS)
     worker = start_worker()
     await worker.ready()
     await system.send(created([9]))
@@ -158,8 +158,8 @@ async def test_accepting_that_was_interrupted_is_finished_by_another_run(
     worker = start_worker()
     await halted(worker, "`stockfreeze topics accept")
     assert await worker.terminate() == 0
-    said = await system.stockfreeze("topics", "accept", str(Topic.ORDERS), "--from", "beginning", "--yes", "--json")
-    assert {each["partition"] for each in said.json()["accepted"]} == {1, 2, 3}
+    result = await system.stockfreeze("topics", "accept", str(Topic.ORDERS), "--from", "beginning", "--yes", "--json")
+    assert {each["partition"] for each in result.json()["accepted"]} == {1, 2, 3}
     worker.start()
     await worker.ready()
     await system.settled()
@@ -276,9 +276,9 @@ async def test_levels_and_statuses_are_republished(system: System, start_worker:
     found = await system.stockfreeze("verify")
     assert found.code == 1
     for _ in range(times):
-        said = await system.stockfreeze("topics", "republish", "--json")
-        assert said.code == 0, said
-        assert sum(each["levels"] for each in said.json()["partitions"]) == len(before[Topic.LEVELS])
+        result = await system.stockfreeze("topics", "republish", "--json")
+        assert result.code == 0, result
+        assert sum(each["levels"] for each in result.json()["partitions"]) == len(before[Topic.LEVELS])
     await system.assert_sound()
     for topic in lost:
         assert {record.key: _content(record) for record in await system.read(topic)} == before[topic]
@@ -296,7 +296,7 @@ async def test_levels_and_statuses_are_republished(system: System, start_worker:
 
 
 def _content(record: Record) -> dict[str, object]:
-    """Of a level or status, without what says where it came from."""
+    """A level or status, without where it came from."""
     assert record.value is not None
     fields: dict[str, object] = json.loads(record.value)
     return {name: value for name, value in fields.items() if name not in {"event_id", "occurred_at", "cause"}}

@@ -26,7 +26,7 @@ pytestmark = [
 ]
 
 
-async def test_a_whole_year_of_sales_comes_out_as_in_one_calm_run_whoever_is_killed(
+async def test_a_year_of_sales_ends_as_in_a_calm_run_whichever_worker_is_killed(
     system: System, start_worker: StartWorker
 ) -> None:
     now_ms = int(time.time() * 1000)

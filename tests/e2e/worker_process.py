@@ -36,12 +36,12 @@ class WorkerNotReadyError(AssertionError):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a page said: the status and the body as text."""
+    """The answer of a page: the status and the body as text."""
 
     status: int
     body: str
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the page says
+    def json(self) -> Any:  # noqa: ANN401 - whatever the page answers
         """The body as JSON."""
         return json.loads(self.body)
 
@@ -95,7 +95,7 @@ class WorkerProcess:
         )
 
     async def ready(self, timeout_seconds: float = READY_TIMEOUT_SECONDS) -> None:
-        """Wait until `/health/ready` says yes. Raises `WorkerNotReadyError` with the end of the log."""
+        """Wait until `/health/ready` answers 200. Raises `WorkerNotReadyError` with the end of the log."""
         await self.until(lambda answer: answer.status == 200, "/health/ready", timeout_seconds)
 
     async def until(self, wanted: Callable[[Answer], bool], path: str, timeout_seconds: float) -> Answer:
@@ -109,7 +109,7 @@ class WorkerProcess:
             if last is not None and wanted(last):
                 return last
             if time.monotonic() > deadline:
-                raise WorkerNotReadyError(f"{path} said {last} for {timeout_seconds} s\n{self.log_end()}")
+                raise WorkerNotReadyError(f"{path} answered {last} for {timeout_seconds} s\n{self.log_end()}")
             await asyncio.sleep(POLL_INTERVAL_SECONDS)
 
     async def get(self, path: str) -> Answer | None:

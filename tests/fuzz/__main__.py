@@ -1,4 +1,4 @@
-"""`make fuzz MINUTES=10`: attack the decoder, then whole partitions, and say what was found.
+"""`make fuzz MINUTES=10`: attack the decoder, then whole partitions, and print what was found.
 
 Each attack is a process of its own (`tests.fuzz.attack`), steered by what code its inputs reach. What it learnt is kept
 in `.cache/fuzz` and is where the next run begins. An input that does harm is kept too, and
@@ -59,7 +59,7 @@ def main() -> int:
 
 
 def repeat(data: bytes, target: str) -> None:
-    """Show an input and fire it. Raises what is wrong with what comes of it."""
+    """Show an input and run it again. Raises the finding."""
     if target == "decoder":
         print(f"{LEDGER.inputs[data[0] % len(LEDGER.inputs)]} {data[1:]!r}")
         judge.judge_value(LEDGER.inputs[data[0] % len(LEDGER.inputs)], data[1:])
@@ -93,8 +93,8 @@ def attack(name: str, seconds: float) -> list[Path]:
         flags = [f"-{option}={value}" for option, value in options.items()]
         code = subprocess.run([*command, *flags], check=False, stdout=output, stderr=output).returncode
     lines = log.read_text(errors="replace").splitlines()
-    told = dict(line.removeprefix("stat::").split(":", 1) for line in lines if line.startswith("stat::"))
-    tried, memory = (told.get(stat, "?").strip() for stat in ("number_of_executed_units", "peak_rss_mb"))
+    stats = dict(line.removeprefix("stat::").split(":", 1) for line in lines if line.startswith("stat::"))
+    tried, memory = (stats.get(stat, "?").strip() for stat in ("number_of_executed_units", "peak_rss_mb"))
     kept = len(list(corpus.iterdir()))
     print(f"{name}: {tried} inputs in {time.monotonic() - began:.0f} s, {kept} kept for what they reach, {memory} MiB")
     found = sorted(set(findings.iterdir()) - before)

@@ -1,5 +1,5 @@
-"""One attack, as a process: atheris (libFuzzer) makes inputs of those that reached new code, and the judge looks at
-what comes of each. Started by `python -m tests.fuzz`; arguments: the target, then libFuzzer's own.
+"""One attack, as a process: atheris (libFuzzer) makes inputs from those that reached new code, and the judge checks
+what each brings about. Started by `python -m tests.fuzz`; arguments: the target, then libFuzzer's own.
 """
 
 from __future__ import annotations

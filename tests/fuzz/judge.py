@@ -1,4 +1,4 @@
-"""What must hold whatever is fired: no crash, no stall, bounded memory, every record accounted for exactly once, and
+"""What must hold whatever is sent: no crash, no stall, bounded memory, every record accounted for exactly once, and
 outputs that keep their schema. Everything else that is raised is a finding.
 """
 
@@ -23,7 +23,7 @@ from tests.named import named
 from tests.offline import OfflinePartition, record
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain.ledger import Ledger
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.inspection.dead_letters import own_headers, read_dead_letter
 from worker.inspection.topic_reader import Record
 from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
@@ -42,7 +42,7 @@ CODES: Final = {
     *("undecodable", "unknown_type", "invalid", "key_mismatch"),
     *("wrong_partition", "future", "too_late", "conflict"),
 }
-RULES: Final = Rules(defaults=AccountRules(retention_days=30, buffer=2))
+RULES: Final = Policies(defaults=AccountPolicies(retention_days=30, buffer=2))
 
 StockKey = tuple[str, str, str]
 
@@ -67,7 +67,7 @@ def judge_value(topic: Topic, value: bytes | None) -> None:
 
 
 class Partition:
-    """A partition under fire."""
+    """A partition under attack."""
 
     def __init__(self) -> None:
         self.worker = OfflinePartition(PARTITION, PARTITION_COUNT, PREFIX, RULES)
@@ -79,7 +79,7 @@ class Partition:
         self.event_ids: set[str] = set()
 
     def fire(self, shots: Sequence[Shot]) -> None:
-        """Take records, and judge what comes of them."""
+        """Process records, and judge the results."""
         offsets = dict.fromkeys(LEDGER.inputs, 0)
         for shot in shots:
             topic = LEDGER.inputs[shot.topic % len(LEDGER.inputs)]
@@ -165,7 +165,7 @@ class Partition:
 
     def _judge_restore(self) -> None:
         restored = PartitionProcessor(
-            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, rules=self.worker.rules
+            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, policies=self.worker.policies
         )
         for key, value in self.state.items():
             restored.restore(key, value)
@@ -200,7 +200,7 @@ def _is_sentence(text: str) -> bool:
 
 
 def _views(ledger: Ledger) -> tuple[list[Any], list[Any]]:
-    """What a ledger answers. A key that nothing is known of need not be remembered."""
+    """A ledger's answers. It may forget keys of which it knows nothing."""
     levels = [level for level in ledger.levels() if level.on_hand is not None or level.frozen]
     return (
         sorted(levels, key=lambda level: (level.account_id, level.warehouse_id, level.sku)),

@@ -1,7 +1,7 @@
-"""What is fired at a partition: records as hostile or broken senders make them, drawn from a `random.Random`.
+"""The records of an attack on a partition, as hostile or broken senders make them, drawn from a `random.Random`.
 
 One generator serves atheris, whose input seeds it, and Hypothesis, which hands it one that it can shrink. It starts
-from records that say something (the examples, and long histories of one account) and spoils them: fields take odd
+from meaningful records (the examples, and long histories of one account) and spoils them: fields take odd
 values, bytes are flipped, records come twice, elsewhere, under other keys and at impossible times.
 """
 
@@ -131,7 +131,7 @@ SNIPPETS: Final = (
 @cache
 def histories() -> tuple[tuple[Shot, ...], ...]:
     """Long histories of a partition, good and bad records among them."""
-    told = []
+    rounds = []
     for seed in range(12):
         records = long_history(seed, 40, Menu(jumps=seed % 2 == 0))[:SHOTS_MAX]
         names = [LEDGER.inputs.index(record.topic) for record in records]
@@ -139,8 +139,8 @@ def histories() -> tuple[tuple[Shot, ...], ...]:
             Shot(topic, record.timestamp, record.key, record.value, tuple(record.headers), ends=number % 7 == 6)
             for number, (topic, record) in enumerate(zip(names, records, strict=True))
         ]
-        told.append(tuple(shots))
-    return tuple(told)
+        rounds.append(tuple(shots))
+    return tuple(rounds)
 
 
 @cache
@@ -162,8 +162,8 @@ def examples() -> tuple[Shot, ...]:
 
 @cache
 def stock() -> tuple[Shot, ...]:
-    """All that records are drawn from."""
-    return tuple(shot for told in histories() for shot in told) + examples()
+    """All values that records are drawn from."""
+    return tuple(shot for rounds in histories() for shot in rounds) + examples()
 
 
 def volley(random: Random) -> list[Shot]:
@@ -173,7 +173,7 @@ def volley(random: Random) -> list[Shot]:
 
 
 def mutated(random: Random, shots: Sequence[Shot], changes: int) -> list[Shot]:
-    """The shots after some changes; never none, and not more than SHOTS_MAX."""
+    """The shots after some changes: at least one, and at most SHOTS_MAX."""
     changed = list(shots)
     for _ in range(changes):
         _change(random, changed)

@@ -1,7 +1,7 @@
 """The auditor: a second, independent reading of the contract, to hold the real domain against.
 
 It shares no code with `worker` or `schemas` on purpose, and it is the opposite of the real thing in every way that
-matters: it keeps the list of accepted events and recomputes an order from all of them each time, so what it says is
+matters: it keeps the list of accepted events and recomputes an order from all of them each time, so its result is
 a plain reading of the contract's sentences. It is slow.
 
 - `reading`: bytes -> an event as a plain dict, or the code it is refused with

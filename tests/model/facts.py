@@ -8,7 +8,7 @@ Choices where the contract leaves room:
 - *Stale* means that no fact changed. `Facts` has what section 3 names. `traces` has, beyond that, what an
   implementation may need to remember so that a later event is merged rightly (when the latest label was, which
   revision won with the same lines). An event that changes only traces may be called either applied (the state
-  changed) or stale (nothing it says is new): the contract's two definitions differ there.
+  changed) or stale (nothing in it is new): the contract's two definitions differ there.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ def _named(events: list[Event]) -> list[str]:
 
 
 def _line_sources(sub_order_id: str, events: list[Event]) -> list[tuple[Event, dict[str, Any]]]:
-    """All that says what the sub-order's lines are: (the event, the event itself or its `children` entry)."""
+    """All that gives the sub-order its lines: (the event, the event itself or its `children` entry)."""
     sources = [(e, e) for e in events if e["type"] == "sub_order.created" and e["sub_order_id"] == sub_order_id]
     for event in events:
         if event["type"] == "sub_order.split":

@@ -1,4 +1,4 @@
-"""Which fields outputs have, as the contract's page says it: for judges that share nothing with the types."""
+"""Which fields outputs have, as the contract lists them: for judges that share nothing with the types."""
 
 from __future__ import annotations
 

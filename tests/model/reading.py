@@ -1,4 +1,4 @@
-"""Bytes to events: what a record says, or the code it is refused with (contract sections 1 and 2).
+"""Bytes to events: what a record holds, or the code it is refused with (contract sections 1 and 2).
 
 An event is a plain dict of its known fields. Times are integers, milliseconds of the Unix epoch in UTC; absent and
 null are both "not in the dict", and so is a stated default (`absent: unknown`), because content is compared on

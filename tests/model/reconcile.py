@@ -1,7 +1,7 @@
 """Counts in parts: what is adopted, what is compared, and the summary of a snapshot (contract section 6).
 
 Unlike an order's facts, counts depend on the order they are processed in (a drift is what differed *then*), so this
-part of the model is a small state that is told of each part in turn.
+part of the model is a small state that takes each part in turn.
 
 Choices where the contract leaves room:
 - `adopted` of a drift of `on_hand` is whether this count became the base of its key. A `reserved` never becomes one.
@@ -25,7 +25,7 @@ from tests.model.stock import NOTHING, Count, Ground, Key, Version
 
 @dataclass
 class Snapshot:
-    """A remembered snapshot: what its parts said, and what came of comparing them."""
+    """A remembered snapshot: what its parts had, and what came of comparing them."""
 
     origin: str
     snapshot_id: str

@@ -3,10 +3,10 @@
 Choices where the contract leaves room:
 - The codes are decided before the identity: a repeated event whose second record is `future` is dead-lettered, not
   a duplicate.
-- An order leaves the state (and is forgotten for good) when a record is read, before that record is looked at; only
+- An order leaves the state (and is forgotten for good) when a record is read, before that record is applied; only
   events of the order keep it there, commands about it do not.
 - A dead letter of an order that left the state is not pending: there is nothing it could hold back.
-- A dead letter stays pending when its replay is refused, with whatever code.
+- A dead letter stays pending when its replay is refused, with any code.
 - A stale event leaves its identity, like any record that is not dead-lettered.
 - An adjustment's identity is kept for `retention_days` after the later of its `occurred_at` and the timestamp of
   its record, that moment included: in it the same adjustment is not yet `too_late`.
@@ -30,7 +30,7 @@ from tests.model.units import Flow, Picture, picture_of
 GRACE_DAYS = 400
 
 
-class AccountRules(NamedTuple):
+class AccountPolicies(NamedTuple):
     buffer: int = 0
     default_warehouse: str = "default"
     count_policy: str = "adopt"
@@ -91,7 +91,7 @@ class Account:
     """One account: its orders by id, those that left, its stock."""
 
     account_id: str
-    rules: AccountRules
+    policies: AccountPolicies
     ground: Ground = field(default_factory=Ground)
     reconciler: Reconciler = field(init=False)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -100,7 +100,7 @@ class Account:
     adjusted: dict[str, tuple[Event, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.reconciler = Reconciler(self.ground, self.rules.count_policy, self.rules.count_origin)
+        self.reconciler = Reconciler(self.ground, self.policies.count_policy, self.policies.count_origin)
 
     def is_eligible(self, order_id: str) -> bool:
         picture = self.ground.orders[order_id]
@@ -126,20 +126,20 @@ class Model:
         partition: int,
         partition_count: int,
         prefix: str = "",
-        defaults: AccountRules | None = None,
-        accounts: Mapping[str, AccountRules] | None = None,
+        defaults: AccountPolicies | None = None,
+        accounts: Mapping[str, AccountPolicies] | None = None,
     ) -> None:
         self.partition = partition
         self.partition_count = partition_count
         self.prefix = prefix
-        self.defaults = defaults or AccountRules()
-        self.rules = dict(accounts or {})
+        self.defaults = defaults or AccountPolicies()
+        self.policies = dict(accounts or {})
         self.accounts: dict[str, Account] = {}
         self.stream_time = -1
 
     def account(self, account_id: str) -> Account:
         if account_id not in self.accounts:
-            self.accounts[account_id] = Account(account_id, self.rules.get(account_id, self.defaults))
+            self.accounts[account_id] = Account(account_id, self.policies.get(account_id, self.defaults))
         return self.accounts[account_id]
 
     def feed(self, record: Record) -> Step:
@@ -189,7 +189,7 @@ class Model:
         return event
 
     def _is_too_late(self, account: Account, event: Event, timestamp: int) -> bool:
-        retention_ms = account.rules.retention_days * DAY_MS
+        retention_ms = account.policies.retention_days * DAY_MS
         if event["type"] == "stock.counted":
             return bool(event["as_of"] < self.stream_time - retention_ms - GRACE_DAYS * DAY_MS)
         if event["type"] == "stock.adjusted":
@@ -250,7 +250,7 @@ class Model:
         order.last_timestamp = max(order.last_timestamp, timestamp)
         if self._same_id(account, event) is not None:
             return Step({"duplicate"})
-        facts = facts_of([*order.events, event], account.rules.default_warehouse)
+        facts = facts_of([*order.events, event], account.policies.default_warehouse)
         outcomes = {"applied"}
         if order.events and facts == order.facts:
             same_traces = traces_of(order.events) == traces_of([*order.events, event])
@@ -263,7 +263,7 @@ class Model:
     def _adjust(self, account: Account, event: Event, timestamp: int) -> Step:
         if self._same_id(account, event) is not None:
             return Step({"duplicate"})
-        until = max(event["occurred_at"], timestamp) + account.rules.retention_days * DAY_MS
+        until = max(event["occurred_at"], timestamp) + account.policies.retention_days * DAY_MS
         account.adjusted[event["event_id"]] = (event, until)
         key = (event["warehouse_id"], event["sku"])
         count = account.ground.counts.get(key)
@@ -307,7 +307,7 @@ def _take_count(account: Account, event: Event, timestamp: int) -> Step:
 
 def _retire(account: Account, now: int) -> None:
     """What time alone does: orders leave, and are forgotten; adjustments' identities are forgotten."""
-    retention_ms = account.rules.retention_days * DAY_MS
+    retention_ms = account.policies.retention_days * DAY_MS
     for order_id, order in list(account.orders.items()):
         leaves_at = max(order.greatest, order.last_timestamp) + retention_ms
         if account.is_eligible(order_id) and now >= leaves_at:
@@ -321,7 +321,7 @@ def _retire(account: Account, now: int) -> None:
 
 
 class _Before:
-    """The account as it was, to tell what one record changed."""
+    """The account as it was, to find what one record changed."""
 
     def __init__(self, account: Account, order_id: str | None) -> None:
         self.account = account
@@ -343,10 +343,10 @@ class _Before:
                 )
         for key in sorted({*self.stock, *stock}):
             old, new = (s.get(key, NOTHING) for s in (self.stock, stock))
-            if old.level(account.rules.buffer) != new.level(account.rules.buffer):
-                step.levels[account.account_id, *key] = new.level(account.rules.buffer)
+            if old.level(account.policies.buffer) != new.level(account.policies.buffer):
+                step.levels[account.account_id, *key] = new.level(account.policies.buffer)
             else:
-                step.levels_as_before[account.account_id, *key] = new.level(account.rules.buffer)
+                step.levels_as_before[account.account_id, *key] = new.level(account.policies.buffer)
             if _is_short(new) and not _is_short(old):
                 step.alerts.append(("oversold", None, None, *key))
         if self.order_id is not None and self.order_id in account.ground.orders:

@@ -1,10 +1,10 @@
 """Levels of an account, and the movements between two of its pictures (contract section 5).
 
-`Stock` is what one account's orders, adjustments and counts say about every (warehouse_id, sku), as plain sums.
+`Stock` is what one account's orders, adjustments and counts come to at every (warehouse_id, sku), as plain sums.
 Movements are the difference of two of them, made by one event.
 
 Choices where the contract leaves room:
-- A key that has no count and nothing frozen has the level nobody wrote: null on hand, frozen 0.
+- A key that has no count and nothing frozen has a level that was never written: null on hand, frozen 0.
 - When shipped (or restocked) units change and other units of the same key are re-dated by the same event, the one
   `release` (or `restock`) carries it all.
 """

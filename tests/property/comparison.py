@@ -24,9 +24,9 @@ def differences(step: Step, outcome: Outcome, written: Written, record: Record) 
         *_movements(step, written),
         *_differ("levels", _level_map(step), _levels(written, step)),
         *_differ("statuses", _status_map(step), _statuses(written, step)),
-        *_differ("eligibility", step.eligibility, [_eligibility(e) for e in written.events(Topic.ELIGIBILITY)]),
-        *_differ("drift", _ordered(step.drift), _ordered([_drift(e) for e in written.events(Topic.DRIFT)])),
-        *_differ("alerts", _ordered(step.alerts), _ordered([_alert(e) for e in written.events(Topic.ALERTS)])),
+        *_differ("eligibility", step.eligibility, [eligibility_row(e) for e in written.events(Topic.ELIGIBILITY)]),
+        *_differ("drift", _ordered(step.drift), _ordered([drift_row(e) for e in written.events(Topic.DRIFT)])),
+        *_differ("alerts", _ordered(step.alerts), _ordered([alert_row(e) for e in written.events(Topic.ALERTS)])),
         *_envelopes(step, written, record),
     ]
 
@@ -39,7 +39,7 @@ def end_differences(model: Model, real: RealThing) -> list[str]:
     for account_id, account in model.accounts.items():
         for key, sums in account.ground.stock().items():
             if sums.open or sums.count is not None:
-                levels[account_id, *key] = sums.level(account.rules.buffer)
+                levels[account_id, *key] = sums.level(account.policies.buffer)
         for order_id in account.ground.orders:
             statuses[account_id, order_id] = account.status(order_id)
             pending[account_id, order_id] = sorted(account.pending.get(order_id, ()))
@@ -110,17 +110,17 @@ def _statuses(written: Written, step: Step) -> dict[bytes, dict[str, Any]]:
     return statuses
 
 
-def _eligibility(event: dict[str, Any]) -> dict[str, Any]:
+def eligibility_row(event: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "message"}
 
 
-def _drift(event: dict[str, Any]) -> dict[str, Any]:
+def drift_row(event: dict[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "suspects"}
     plain["as_of"] = time_ms(plain["as_of"])
     return plain
 
 
-def _alert(event: dict[str, Any]) -> tuple[str | None, ...]:
+def alert_row(event: dict[str, Any]) -> tuple[str | None, ...]:
     told = OF_ALERT[event["alert"]]
     return (event["alert"], *(event.get(name) if name in told else None for name in ALERT_FIELDS))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.model import reading
 from tests.model.reading import COMMANDS, HOUR_MS, MINUTE_MS, ORDERS, STOCK, SUB_ORDERS
-from tests.model.run import AccountRules
+from tests.model.run import AccountPolicies
 
 PREFIX = "shop."
 PARTITION_COUNT = 3
@@ -59,12 +59,12 @@ class Draft:
 
 
 RULES = (
-    AccountRules(retention_days=RETENTION_DAYS),
-    AccountRules(buffer=2, default_warehouse="w1", retention_days=RETENTION_DAYS),
-    AccountRules(count_policy="report", retention_days=RETENTION_DAYS),
-    AccountRules(count_origin="wms", retention_days=RETENTION_DAYS),
+    AccountPolicies(retention_days=RETENTION_DAYS),
+    AccountPolicies(buffer=2, default_warehouse="w1", retention_days=RETENTION_DAYS),
+    AccountPolicies(count_policy="report", retention_days=RETENTION_DAYS),
+    AccountPolicies(count_origin="wms", retention_days=RETENTION_DAYS),
 )
-ADOPTING = tuple(rules for rules in RULES if rules.count_policy == "adopt")
+ADOPTING = tuple(policies for policies in RULES if policies.count_policy == "adopt")
 
 FAULTS = ("none", "not json", "nan", "type", "lines", "key", "account", "future", "ancient")
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from schemas.topics import Topic
 from tests.model.reading import time_ms
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.named import named
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX
 from worker.domain import policies as settings
@@ -38,18 +38,18 @@ class Written:
         return [record for record in self.records if record.topic != PREFIX + Topic.STATE]
 
 
-def rules_of(rules: AccountRules) -> settings.Rules:
-    return settings.Rules(defaults=settings.AccountRules(**rules._asdict()))
+def rules_of(policies: AccountPolicies) -> settings.Policies:
+    return settings.Policies(defaults=settings.AccountPolicies(**policies._asdict()))
 
 
 class Real:
     """A processor, and the last state record of each key it wrote."""
 
     def __init__(
-        self, rules: AccountRules, state: Mapping[bytes, bytes | None] | None = None, stream_time: int = -1
+        self, policies: AccountPolicies, state: Mapping[bytes, bytes | None] | None = None, stream_time: int = -1
     ) -> None:
         self.processor = PartitionProcessor(
-            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, rules=rules_of(rules)
+            partition=PARTITION, partition_count=PARTITION_COUNT, prefix=PREFIX, policies=rules_of(policies)
         )
         self.state: dict[bytes, bytes | None] = dict(state or {})
         self.stream_time = stream_time
@@ -74,16 +74,16 @@ class Real:
         outcome = self.process(record)
         return outcome, self.flush()
 
-    def restarted(self, rules: AccountRules) -> Real:
+    def restarted(self, policies: AccountPolicies) -> Real:
         """A new one, from what was written so far as a compacted topic holds it."""
-        return Real(rules, self.live_state(), self.stream_time)
+        return Real(policies, self.live_state(), self.stream_time)
 
     def live_state(self) -> dict[bytes, bytes]:
         return {key: value for key, value in self.state.items() if value is not None}
 
 
-def run(records: Iterable[Record], rules: AccountRules) -> Real:
-    real = Real(rules)
+def run(records: Iterable[Record], policies: AccountPolicies) -> Real:
+    real = Real(policies)
     for record in records:
         real.process(record)
     real.flush()

@@ -31,7 +31,7 @@ def test_a_spoilt_value_is_an_event_or_refused_with_a_sentence(topic: Topic, sho
 
 @settings(max_examples=100)
 @given(randoms)
-def test_a_partition_under_fire_accounts_for_every_record_and_keeps_its_books(random: Random) -> None:
+def test_a_partition_under_fire_accounts_for_every_record(random: Random) -> None:
     Partition().fire(volley(random))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.model import reading
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.property.drafts import ACCOUNTS, PARTITION, RETENTION_DAYS, START_MS
 from tests.property.histories import moment
 from tests.property.test_model_and_real import hold_against_each_other
@@ -121,4 +121,4 @@ STORIES: dict[str, list[Said]] = {
 
 @pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
 def test_the_model_and_the_real_thing_agree_where(story: list[Said]) -> None:
-    hold_against_each_other(records_of(story), AccountRules(retention_days=RETENTION_DAYS))
+    hold_against_each_other(records_of(story), AccountPolicies(retention_days=RETENTION_DAYS))

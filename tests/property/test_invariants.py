@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
-from tests.model.run import AccountRules, Model, Record
+from tests.model.run import AccountPolicies, Model, Record
 from tests.model.units import TERMINAL
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu
 from tests.property.histories import histories
@@ -18,8 +18,8 @@ anything = histories(Menu(jumps=True))
 
 
 @given(anything, st.sampled_from(RULES))
-def test_the_journal_sums_to_frozen_and_on_hand(records: list[Record], rules: AccountRules) -> None:
-    real = Real(rules)
+def test_the_journal_sums_to_frozen_and_on_hand(records: list[Record], policies: AccountPolicies) -> None:
+    real = Real(policies)
     frozen: Counter[tuple[str, str, str]] = Counter()
     on_hand: Counter[tuple[str, str, str]] = Counter()
     for record in records:
@@ -40,10 +40,10 @@ def test_the_journal_sums_to_frozen_and_on_hand(records: list[Record], rules: Ac
 
 @given(anything, st.sampled_from(RULES))
 def test_frozen_is_the_sum_of_open_units_and_no_unit_is_lost_or_made(
-    records: list[Record], rules: AccountRules
+    records: list[Record], policies: AccountPolicies
 ) -> None:
-    model = Model(PARTITION, PARTITION_COUNT, PREFIX, rules)
-    real = Real(rules)
+    model = Model(PARTITION, PARTITION_COUNT, PREFIX, policies)
+    real = Real(policies)
     for record in records:
         model.feed(record)
         real.feed(record)
@@ -74,8 +74,10 @@ def leaf_lines(model: Model, account_id: str, order_id: str) -> Counter[tuple[st
 
 
 @given(anything, st.sampled_from(RULES))
-def test_what_is_eligible_is_placed_and_terminal_with_nothing_open(records: list[Record], rules: AccountRules) -> None:
-    real = Real(rules)
+def test_what_is_eligible_is_placed_and_terminal_with_nothing_open(
+    records: list[Record], policies: AccountPolicies
+) -> None:
+    real = Real(policies)
     for record in records:
         real.feed(record)
         for status in statuses_of(real).values():

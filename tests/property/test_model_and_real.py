@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import Topic
 from tests.model.output_fields import ENVELOPE
-from tests.model.run import AccountRules, Model, Record
+from tests.model.run import AccountPolicies, Model, Record
 from tests.property.comparison import differences, end_differences
 from tests.property.drafts import PARTITION, PARTITION_COUNT, PREFIX, RULES, Menu
 from tests.property.histories import histories, long_history
@@ -21,9 +21,9 @@ from tests.property.real import Real, Written
 ALWAYS_ONE_EACH = (Topic.MOVEMENTS, Topic.ELIGIBILITY, Topic.DRIFT, Topic.ALERTS, Topic.DEAD_LETTERS)
 
 
-def hold_against_each_other(records: Sequence[Record], rules: AccountRules) -> None:
-    model = Model(PARTITION, PARTITION_COUNT, PREFIX, rules)
-    real = Real(rules)
+def hold_against_each_other(records: Sequence[Record], policies: AccountPolicies) -> None:
+    model = Model(PARTITION, PARTITION_COUNT, PREFIX, policies)
+    real = Real(policies)
     for number, record in enumerate(records):
         step = model.feed(record)
         outcome, written = real.feed(record)
@@ -34,13 +34,17 @@ def hold_against_each_other(records: Sequence[Record], rules: AccountRules) -> N
 
 
 @given(histories(Menu()), st.sampled_from(RULES))
-def test_every_record_has_the_outcome_and_the_outputs_of_the_model(records: list[Record], rules: AccountRules) -> None:
-    hold_against_each_other(records, rules)
+def test_every_record_has_the_outcome_and_the_outputs_of_the_model(
+    records: list[Record], policies: AccountPolicies
+) -> None:
+    hold_against_each_other(records, policies)
 
 
 @given(histories(Menu(jumps=True), 4), st.sampled_from(RULES))
-def test_orders_leave_and_late_events_are_refused_as_in_the_model(records: list[Record], rules: AccountRules) -> None:
-    hold_against_each_other(records, rules)
+def test_orders_leave_and_late_events_are_refused_as_in_the_model(
+    records: list[Record], policies: AccountPolicies
+) -> None:
+    hold_against_each_other(records, policies)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -50,9 +54,9 @@ def test_a_long_history_has_the_outcomes_and_the_outputs_of_the_model(seed: int)
 
 @given(histories(Menu(jumps=True)), st.sampled_from(RULES), st.randoms(use_true_random=False))
 def test_what_is_written_does_not_depend_on_where_transactions_end(
-    records: list[Record], rules: AccountRules, chance: Random
+    records: list[Record], policies: AccountPolicies, chance: Random
 ) -> None:
-    singly, together = Real(rules), Real(rules)
+    singly, together = Real(policies), Real(policies)
     single, coalesced = Written(), Written()
     for record in records:
         outcome, written = singly.feed(record)

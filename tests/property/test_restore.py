@@ -10,7 +10,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.property.drafts import RULES, Menu
 from tests.property.histories import histories
 from tests.property.real import Real, Written
@@ -28,14 +28,14 @@ def without_suspects(written: Written) -> list[OutputRecord]:
 
 
 @given(histories(Menu(jumps=True)), st.sampled_from(RULES), st.data())
-def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
-    records: list[Record], rules: AccountRules, data: st.DataObject
+def test_a_restored_processor_writes_what_the_one_that_ran_on_writes(
+    records: list[Record], policies: AccountPolicies, data: st.DataObject
 ) -> None:
-    ran_on = Real(rules)
+    ran_on = Real(policies)
     cut = data.draw(st.integers(0, len(records)), label="restored after")
     for record in records[:cut]:
         ran_on.feed(record)
-    restored = ran_on.restarted(rules)
+    restored = ran_on.restarted(policies)
     for record in records[cut:]:
         expected_outcome, expected = ran_on.feed(record)
         outcome, written = restored.feed(record)
@@ -45,12 +45,12 @@ def test_a_restored_processor_writes_exactly_what_the_one_that_ran_on_writes(
 
 
 @given(histories(Menu(jumps=True), 4), st.sampled_from(RULES))
-def test_a_restart_after_every_record_changes_nothing(records: list[Record], rules: AccountRules) -> None:
-    ran_on = Real(rules)
-    restarted = Real(rules)
+def test_a_restart_after_every_record_changes_nothing(records: list[Record], policies: AccountPolicies) -> None:
+    ran_on = Real(policies)
+    restarted = Real(policies)
     for record in records:
         expected_outcome, expected = ran_on.feed(record)
-        restarted = restarted.restarted(rules)
+        restarted = restarted.restarted(policies)
         outcome, written = restarted.feed(record)
         assert outcome == expected_outcome
         assert without_suspects(written) == without_suspects(expected)

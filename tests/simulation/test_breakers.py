@@ -55,7 +55,7 @@ def test_a_breaker_that_opens_at_the_record_that_is_one_too_many_is_right(transa
 
 
 @pytest.mark.parametrize("ends", ["", "b", "gbg", "bggb", "bggbggb"])
-def test_a_breaker_that_opens_without_cause_is_found_and_one_that_stays_closed_is_not(ends: str) -> None:
+def test_a_breaker_that_opens_without_cause_is_found(ends: str) -> None:
     judged = _Judged()
     judged.decide(ends)
     judged.breakers.check_all()
@@ -64,7 +64,7 @@ def test_a_breaker_that_opens_without_cause_is_found_and_one_that_stays_closed_i
     assert len(judged.findings) == 1
 
 
-def test_a_record_that_is_decided_after_the_one_that_was_one_too_many_is_found() -> None:
+def test_a_record_decided_after_the_breaker_had_to_open_is_found() -> None:
     judged = _Judged()
     judged.decide("bgbg")
     assert [finding.split(",")[0] for finding in judged.findings] == ["w goes on"]
@@ -103,7 +103,7 @@ def test_who_begins_to_read_anew_counts_anew_and_nobody_counts_for_another() -> 
     assert judged.findings == []
 
 
-def test_what_was_halted_is_begun_again_by_a_new_process_and_by_nothing_else() -> None:
+def test_only_a_new_process_starts_a_halted_partition_again() -> None:
     judged = _Judged()
     judged.decide("g")
     judged.halt("for some other cause")
@@ -116,7 +116,7 @@ def test_what_was_halted_is_begun_again_by_a_new_process_and_by_nothing_else() -
     assert len(judged.findings) == 1
 
 
-def _told(*parties: str | None, known: str = "ab", flooding: str = "", window: int = 3) -> list[Floods]:
+def _decisions(*parties: str | None, known: str = "ab", flooding: str = "", window: int = 3) -> list[Floods]:
     """What begins and ends with each record; None is a good one."""
     breakers = Breakers(2, window, lambda *_: None)
     breakers.started("w")
@@ -129,7 +129,7 @@ def _told(*parties: str | None, known: str = "ab", flooding: str = "", window: i
 
 
 def test_a_flood_of_one_account_among_several_begins_once_and_ends() -> None:
-    assert _told("a", "a", "a", None, None, "a") == [
+    assert _decisions("a", "a", "a", None, None, "a") == [
         Floods(),
         Floods("a"),
         Floods(),
@@ -137,13 +137,13 @@ def test_a_flood_of_one_account_among_several_begins_once_and_ends() -> None:
         Floods(ceased=("a",)),
         Floods(),
     ]
-    assert _told("a", "a", flooding="a") == [Floods(), Floods()]
+    assert _decisions("a", "a", flooding="a") == [Floods(), Floods()]
 
 
 def test_what_is_no_flood_of_one_account_among_several_begins_nothing() -> None:
     for parties in (("a", "b"), (NOBODY, NOBODY), ("a", NOBODY), (RETRY, RETRY, "a")):
-        assert not any(told.began for told in _told(*parties))
-    assert not any(told.began for told in _told("a", "a", known="a"))
+        assert not any(decision.began for decision in _decisions(*parties))
+    assert not any(decision.began for decision in _decisions("a", "a", known="a"))
 
 
 @pytest.mark.parametrize("bad", [b"{}", b'{"account_id": "bolt"}'])
@@ -179,7 +179,7 @@ def _opens(drawn: Flood) -> bool:
     return bool(found)
 
 
-def test_most_floods_open_the_breaker_of_who_reads_all_of_it_and_some_do_not() -> None:
+def test_most_floods_open_the_breaker_when_read_without_restart() -> None:
     opened = Counter(map(_opens, _floods()))
     assert opened[True] > opened[False] > 0
 
@@ -207,7 +207,7 @@ def _flooded(*actions: Action, unattended: bool) -> Plan:
     )
 
 
-def test_a_partition_whose_breaker_is_open_stays_where_it_is_and_the_others_go_on(
+def test_an_open_breaker_stops_its_partition_and_no_other(
     elsewhere: ProcessPoolExecutor,
 ) -> None:
     result = elsewhere.submit(run, _flooded(unattended=True)).result()
@@ -216,7 +216,7 @@ def test_a_partition_whose_breaker_is_open_stays_where_it_is_and_the_others_go_o
     assert result.figures["records left by the breaker"] == 3
 
 
-def test_a_restart_begins_to_count_anew_and_comes_to_the_end_or_to_the_next_three(
+def test_a_restart_counts_from_zero_and_stops_at_the_next_three(
     elsewhere: ProcessPoolExecutor,
 ) -> None:
     leaves = Action(0, at_seconds=3.0, act=Act.LEAVE, subject="w0")

@@ -9,9 +9,9 @@ import pytest
 
 from tests.brokers import Broker, BrokerKind, Names
 from tests.simulator.facts.catalogue import FACTS, Bench
-from tests.simulator.facts.of_kafka_4 import KAFKA_4_FACTS
-from tests.simulator.facts.of_protocol import PROTOCOL_FACTS
-from tests.simulator.facts.of_transactions import TRANSACTION_FACTS
+from tests.simulator.facts.kafka_4_facts import KAFKA_4_FACTS
+from tests.simulator.facts.protocol_facts import PROTOCOL_FACTS
+from tests.simulator.facts.transaction_facts import TRANSACTION_FACTS
 from tests.simulator.world import Simulation
 
 Fact = Callable[[Bench], Coroutine[Any, Any, None]]

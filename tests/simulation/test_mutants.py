@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.simulator import hashes
-from tests.simulator.mutants.catalogue import BY_NAME, MUTANTS
-from tests.simulator.mutants.hunting import hunt
-from tests.simulator.mutants.planting import Edit, Mutant, Stale, mutated
+from tests.simulator.mutants.hunt import hunt
 
 QUICK = (
     "batch-split",
@@ -26,26 +22,6 @@ QUICK = (
 """Found within a few seeds."""
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
-def test_the_text_that_a_mutant_changes_is_there(mutant: Mutant) -> None:
-    for module in {edit.module for edit in mutant.edits}:
-        spec = importlib.util.find_spec(module)
-        assert spec is not None
-        source = Path(spec.origin or "").read_text()
-        changed = mutated(source, [edit for edit in mutant.edits if edit.module == module])
-        assert changed != source
-        compile(changed, module, "exec")
-
-
-def test_a_mutant_whose_text_is_gone_is_refused() -> None:
-    with pytest.raises(Stale, match="0 times"):
-        mutated("a = 1\n", [Edit("a", "b = 1\n", "b = 2\n")])
-
-
-def test_mutants_have_names_of_their_own() -> None:
-    assert len(BY_NAME) == len(MUTANTS) >= 15
-
-
 def test_planted_faults_are_found() -> None:
     assert {one.name for one in hunt(QUICK, 60, 2) if one.seed is not None} == set(QUICK)
 
@@ -54,9 +30,9 @@ OLD_OFFSETS_ONLY = """
 import sys
 from dataclasses import replace
 from tests.simulator.mutants.catalogue import BY_NAME
-from tests.simulator.mutants.planting import install
+from tests.simulator.mutants.seams import plant
 
-install(BY_NAME["start-from-group"])
+plant(BY_NAME["start-from-group"])
 from tests.simulator.faults.faults import AtTime, Fault, FaultPlan
 from tests.simulator.history import Entry
 from tests.simulator.run import run
@@ -79,7 +55,7 @@ print(*(finding.kind for finding in run(plan).findings), sep=", ")
 
 
 @pytest.mark.parametrize("commits_back", [0, 1, 2])
-def test_who_begins_at_the_offsets_of_the_group_is_found_by_old_offsets_alone(commits_back: int) -> None:
+def test_a_start_at_the_group_offsets_fails_only_when_they_are_old(commits_back: int) -> None:
     old, calm = [
         subprocess.run(
             [sys.executable, "-c", OLD_OFFSETS_ONLY, str(commits_back), *options],
@@ -94,7 +70,7 @@ def test_who_begins_at_the_offsets_of_the_group_is_found_by_old_offsets_alone(co
     assert not calm
 
 
-def test_a_planted_fault_is_told_with_the_command_that_shows_it() -> None:
+def test_a_found_mutant_comes_with_the_command_that_shows_it() -> None:
     command = [
         sys.executable,
         "-m",

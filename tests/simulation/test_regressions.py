@@ -10,7 +10,7 @@ from aiokafka.protocol.metadata import MetadataRequest_v5
 from aiokafka.protocol.offset import OffsetRequest_v3
 from aiokafka.protocol.transaction import EndTxnRequest_v0
 
-from tests.model.run import AccountRules
+from tests.model.run import AccountPolicies
 from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulator.history import Entry
 from tests.simulator.run import run
@@ -24,7 +24,7 @@ def _world(
     return Plan(
         seed=427,
         partitions=1,
-        rules=AccountRules(),
+        rules=AccountPolicies(),
         clean=False,
         entries=entries,
         skipped=0,
@@ -55,7 +55,7 @@ def test_a_group_whose_leader_learns_of_no_partitions_is_joined_anew(
 
 
 @pytest.mark.parametrize("nth", range(4, 8))
-def test_a_static_member_that_led_without_metadata_and_comes_back_at_once_is_given_its_partitions(
+def test_a_static_member_that_led_without_metadata_gets_partitions_again(
     elsewhere: ProcessPoolExecutor, nth: int
 ) -> None:
     """Seed 8543: it gave itself nothing, and the broker gave its successor of the same name that again."""
@@ -82,10 +82,10 @@ def test_a_partition_begins_although_the_connection_of_the_group_is_dead(
 
 
 @pytest.mark.parametrize(("transaction_version", "seconds"), [(1, 8.6), (1, 9.0), (2, 9.0), (2, 9.8)])
-def test_who_slept_does_not_halt_at_records_that_another_worker_processed_before_they_were_deleted(
+def test_a_woken_worker_does_not_halt_at_deleted_but_processed_records(
     elsewhere: ProcessPoolExecutor, transaction_version: int, seconds: float
 ) -> None:
-    """Seed 3521: the woken worker reads on where it was before the group tells that the partition is another's."""
+    """Seed 3521: the woken worker reads on before the group's answer that another worker has the partition."""
     away = Fault(number=0, blow=AtTime.ISOLATE, at_seconds=3.0, process="w1", seconds=seconds)
     record = Entry(0, at_ms=4000, timestamp_ms=4000, topic="orders.events.v1", partition=0, key=b"acme", value=b"{}")
     deletion = Action(0, at_seconds=9.5, act=Act.TRUNCATE, subject="0")

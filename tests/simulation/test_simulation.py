@@ -29,7 +29,7 @@ def test_nothing_is_lost_or_applied_twice_whatever_fails() -> None:
     assert sum(outcome.figures["transactions"] for outcome in outcomes) > 2 * len(SEEDS)
 
 
-def test_seeds_have_brokers_of_both_ways_of_transactions_and_epochs_that_are_soon_used_up() -> None:
+def test_seeds_cover_both_transaction_protocols_and_exhausted_epochs() -> None:
     plans = [Plan.drawn(seed) for seed in SEEDS]
     for version in (1, 2):
         assert sum(plan.transaction_version == version for plan in plans) > len(SEEDS) / 3
@@ -83,20 +83,20 @@ def test_the_command_says_how_many_seeds_found_nothing() -> None:
 
 def test_the_command_tells_the_story_of_a_seed() -> None:
     command = [sys.executable, "-m", "tests.simulator", "--seed", "3", "--trace", "--without", "r0-1"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    assert "seed 3: " in told
-    assert "was given the partitions" in told
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "seed 3: " in printed
+    assert "was given the partitions" in printed
 
 
 def test_the_story_of_a_seed_is_the_same_in_every_process() -> None:
     command = [sys.executable, "-m", "tests.simulator", "--seed", "0", "--trace"]
-    told = {
+    printed = {
         subprocess.run(
             command, capture_output=True, text=True, check=True, env=os.environ | {"PYTHONHASHSEED": hashes}
         ).stdout
         for hashes in ("1", "2", "3")
     }
-    assert len(told) == 1
+    assert len(printed) == 1
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ COUNTED = (
 SOURCE = (ORDERS, 0)
 
 
-def test_most_records_that_nobody_may_see_would_move_something_if_they_were_read() -> None:
+def test_most_aborted_records_would_move_stock_if_they_were_read() -> None:
     ends: Counter[str] = Counter()
     for plan in map(Plan.drawn, range(150)):
         for one in plan.input_transactions:
@@ -57,7 +57,7 @@ def test_transactions_end_in_every_way_and_carry_records_of_the_history() -> Non
 
 
 @pytest.mark.parametrize("commit", [True, False])
-def test_records_of_a_transaction_are_seen_when_it_is_committed_and_hold_back_others_until_then(
+def test_an_open_transaction_holds_back_the_records_behind_it(
     commit: bool,  # noqa: FBT001 -- a parameter of the test
 ) -> None:
     with Simulation(1) as simulation:
@@ -74,7 +74,7 @@ def test_records_of_a_transaction_are_seen_when_it_is_committed_and_hold_back_ot
         assert seen == ([b"0", b"1", b"2"] if commit else [b"1"])
 
 
-def test_a_transaction_that_its_producer_leaves_open_is_aborted_by_the_broker_which_takes_no_more_of_it() -> None:
+def test_the_broker_aborts_an_open_transaction_and_rejects_more_of_it() -> None:
     with Simulation(1) as simulation:
         simulation.create_topic(ORDERS, 1)
         writing = Writing(simulation.cluster, "upstream", frozenset({SOURCE}), 1000, lambda: None)

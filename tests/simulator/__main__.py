@@ -1,4 +1,4 @@
-"""`python -m tests.simulator`: many seeds, or one with its story.
+"""`python -m tests.simulator`: run many seeds, or one with its trace.
 
 Exit code 0: nothing found. 1: something was found, and the command that shows it is printed. 2: bad usage.
 """
@@ -33,7 +33,7 @@ console = Console(highlight=False, soft_wrap=True)
 @click.option("--from", "first", type=click.IntRange(min=0), default=0, show_default=True, help="The first of them.")
 @click.option("--seed", type=click.IntRange(min=0), help="Only this one; if it fails, it is made smaller.")
 @click.option("--without", "left_out", default="", metavar="ITEMS", help="With --seed: leave out these (f1,r3-9,w1).")
-@click.option("--trace", is_flag=True, help="With --seed: tell all that happened.")
+@click.option("--trace", is_flag=True, help="With --seed: print all that happened.")
 @click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes at once.")
 def main(seeds: int, first: int, seed: int | None, left_out: str, jobs: int, *, trace: bool) -> None:
     """Try to refute that no movement is ever lost or applied twice.
@@ -75,7 +75,7 @@ def _many(seeds: range, jobs: int) -> int:
 
 
 def _until_interrupted(chunks: Iterator[list[Outcome]]) -> Iterator[list[Outcome]]:
-    """Ctrl-C ends a run, and what was run so far is told."""
+    """Ctrl-C ends a run; its results so far are printed."""
     try:
         yield from chunks
     except KeyboardInterrupt:
@@ -106,7 +106,7 @@ def _show(seed: int, left_out: list[str], *, tracing: bool) -> int:
     result = run(plan.without(left_out), tracing=tracing)
     if not result.findings:
         if tracing:
-            _tell(result)
+            _print_story(result)
         console.print(f"seed {seed}: [green]nothing found[/] in {result.seconds:.1f} virtual seconds")
         return 0
     if not left_out:
@@ -120,15 +120,15 @@ def _show(seed: int, left_out: list[str], *, tracing: bool) -> int:
 
         left_out = shrink(plan.items, fails, out_of_time=lambda: time.perf_counter() > ends_at)
         result = run(plan.without(left_out), tracing=True)
-    _tell(result)
+    _print_story(result)
     program = click.get_current_context().find_root().info_name
     options = f" --without {folded(left_out)}" if left_out else ""
     console.print(f"\nSee it again: [bold]{program} --seed {seed}{options} --trace")
     return 1
 
 
-def _tell(result: Result) -> None:
-    for line in (*result.plan.told(), *result.trace):
+def _print_story(result: Result) -> None:
+    for line in (*result.plan.lines(), *result.trace):
         console.print(str(line), markup=False)
     for finding in result.findings:
         console.print(f"[red]{escape(str(finding))}")

@@ -1,4 +1,4 @@
-"""A small, nasty input history from a seed: what is said to the worker while the world around it fails.
+"""A small, nasty input history from a seed: what the worker is sent while the world around it fails.
 
 What happens is drawn by the drafts of the property tests, whose alphabets are so small that everything collides. Here
 it is spread over partitions and accounts, comes in bursts, late and out of order, and is repeated, spoilt, replayed and
@@ -68,7 +68,7 @@ class Menus:
 
 
 @dataclass
-class _Teller:
+class _HistoryWriter:
     r: Random
     partitions: int
     start_ms: int
@@ -80,7 +80,7 @@ class _Teller:
     jumped_ms: int = 0
     jumps: int = 0
 
-    def tell(self, drafted: Draft) -> None:
+    def write(self, drafted: Draft) -> None:
         match drafted.act:
             case "jump":
                 self.jumped_ms += drafted.index * DAY_MS
@@ -232,7 +232,7 @@ def moment(ms: int) -> str:
 
 def history(r: Random, menus: Menus, start_ms: int) -> list[Entry]:
     """The entries of a history that begins at `start_ms` (milliseconds since the epoch), in the order of appending."""
-    teller = _Teller(r, menus.partitions, start_ms, menus.menu.jumps, at_ms=menus.begins_ms)
+    writer = _HistoryWriter(r, menus.partitions, start_ms, menus.menu.jumps, at_ms=menus.begins_ms)
     for _ in range(menus.drafts):
-        teller.tell(draft(r, menus.menu))
-    return teller.entries
+        writer.write(draft(r, menus.menu))
+    return writer.entries

@@ -124,7 +124,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.ended: Callable[[Process], None] = lambda _process: None
         """Called when a process comes to the step that is its last."""
         self.late: list[dict[str, Any]] = []
-        """What was told to the loop's exception handler."""
+        """The errors that reached the loop's exception handler."""
         self.set_exception_handler(lambda _loop, context: self.late.append(context))
 
     # -- what asyncio asks of a loop
@@ -183,7 +183,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 if self._stopping:  # type: ignore[attr-defined]
                     return
                 self._advance()
-            # Code takes time too. Without it, whoever waits for the least of times would wait for ever.
+            # Code takes time too. Without it, a wait for the shortest time would never end.
             self._now += TURN_SECONDS
             for _ in range(len(ready)):
                 handle = ready.popleft()
@@ -274,7 +274,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             warnings.simplefilter("ignore", RuntimeWarning)
             for task in self._tasks:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-                # Whatever it says: it is not there any more.
+                # Whatever it raises: its process is gone.
                 with contextlib.suppress(BaseException):
                     task.get_coro().close()
             self._tasks.clear()

@@ -14,20 +14,20 @@ from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.breakers import BREAKER, party_of
 from tests.simulator.audit.expected import OUTPUTS
 from tests.simulator.audit.findings import Finding, Kind
+from tests.simulator.audit.observer import Chronicle, Complaints, RunObserver
 from tests.simulator.audit.partition_audit import INPUTS, OUTCOMES, STATE, World
-from tests.simulator.audit.testimony import POISON, Witnessed
-from tests.simulator.audit.watching import Chronicle, Complaints, Eye
-from tests.simulator.ending import calm_differences, differences, flood_differences
+from tests.simulator.audit.recording import POISON, RecordingProcessor
 from tests.simulator.faults.aftermath import Aftermath
+from tests.simulator.final_state import calm_differences, differences, flood_differences
 from tests.simulator.scenario import HEAL_SECONDS, WITHIN_SECONDS, Act, Action, Plan
-from tests.simulator.sending import Sender
+from tests.simulator.sender import Sender
 from tests.simulator.workers import APP_ID, PREFIX, config_of, rules_of
 from tests.simulator.world import SimRecord, Simulation, TraceEvent, _sim_record
 from worker.stream import Engine, PartitionState, PartitionStatus
 from worker.stream.kafka.client_log import ASYNCIO, CLIENT_LOGGERS
 
 LOOK_SECONDS = 0.25
-"""How often the auditor looks while nobody says that anything was committed."""
+"""How often the auditor looks while no commit is reported."""
 OPERATOR_SECONDS = 1.0
 """How often the operator looks after halted partitions."""
 STOP_SECONDS_MAX = 9.0
@@ -67,7 +67,7 @@ class _Run:
     def __init__(self, plan: Plan, simulation: Simulation, *, tracing: bool) -> None:
         self.plan = plan
         self.simulation = simulation
-        self.engines: dict[str, Engine[Witnessed]] = {}
+        self.engines: dict[str, Engine[RecordingProcessor]] = {}
         self.incarnations: Counter[str] = Counter()
         self.mended = False
         self.stopping: set[str] = set()
@@ -89,7 +89,7 @@ class _Run:
         loggers = [logging.getLogger(name) for name in ("worker.stream", "aiokafka")]
         for logger in loggers:
             logger.addHandler(complaints)
-            # Whoever else keeps the records keeps what was thrown away.
+            # Another handler would keep the records, and with them what was thrown away.
             logger.propagate = False
         try:
             self._prepare()
@@ -101,8 +101,8 @@ class _Run:
                 logger.removeHandler(complaints)
                 logger.propagate = True
         self.chronicle.figures["records"] = len(self.plan.entries)
-        self.chronicle.figures["floods told"] = sum(
-            self.auditor.partition(number).floods_told for number in range(self.plan.partitions)
+        self.chronicle.figures["floods reported"] = sum(
+            self.auditor.partition(number).floods_reported for number in range(self.plan.partitions)
         )
         self.chronicle.figures.update(f"fault: {fault.blow.value}" for fault in self.plan.faults.faults)
         self.chronicle.figures["transactions"] = sum(
@@ -140,10 +140,10 @@ class _Run:
         self.chronicle.breakers.started(worker)
         self.incarnations[worker] += 1
         simulation = self.simulation
-        engine: Engine[Witnessed] = Engine(
+        engine: Engine[RecordingProcessor] = Engine(
             config_of(self.plan, simulation, worker),
             lambda partition, count: self._processor(worker, partition, count),
-            Eye(self.chronicle, worker),
+            RunObserver(self.chronicle, worker),
             clock=simulation.clock(worker),
             chance=simulation.chance(worker),
         )
@@ -154,13 +154,13 @@ class _Run:
     def _stop(self, worker: str) -> None:
         engine = self.engines.get(worker)
         if engine is not None and self.simulation.running(worker):
-            self.chronicle.note(worker, "told to stop")
+            self.chronicle.note(worker, "asked to stop")
             self.chronicle.figures["clean stops"] += 1
             self.stopping.add(worker)
             self.simulation.spawn(worker, engine.stop())
             self._watch_stop(worker, engine, STOP_SECONDS_MAX)
 
-    def _watch_stop(self, worker: str, engine: Engine[Witnessed], left_seconds: float) -> None:
+    def _watch_stop(self, worker: str, engine: Engine[RecordingProcessor], left_seconds: float) -> None:
         """What the watchdog of the worker would do: a process that runs must have stopped within its bound."""
         if self.engines[worker] is not engine or not self.simulation.running(worker):
             return
@@ -266,7 +266,7 @@ class _Run:
         self.auditor.look()
         return self._consumed()
 
-    def _is_well(self, engine: Engine[Witnessed]) -> bool:
+    def _is_well(self, engine: Engine[RecordingProcessor]) -> bool:
         """Whether it does all that it can."""
         status = engine.status()
         well = all(
@@ -342,28 +342,28 @@ class _Run:
         """Nothing is counted in the metrics that was not committed; a crash may keep something from being counted."""
         positions = self.auditor.partition(partition).positions or {}
         return [
-            f"{count} of {topic} were told to be {outcome}, and {positions[topic][1 + OUTCOMES.index(outcome)]} are"
-            for (number, topic, outcome), count in self.chronicle.told.items()
+            f"{count} of {topic} were reported as {outcome}, and {positions[topic][1 + OUTCOMES.index(outcome)]} are"
+            for (number, topic, outcome), count in self.chronicle.reported.items()
             if number == partition and count > positions[topic][1 + OUTCOMES.index(outcome)]
         ]
 
-    def _processor(self, worker: str, partition: int, count: int) -> Witnessed:
-        return Witnessed(
+    def _processor(self, worker: str, partition: int, count: int) -> RecordingProcessor:
+        return RecordingProcessor(
             worker=worker,
             partition=partition,
             partition_count=count,
             prefix=PREFIX,
             rules=rules_of(self.plan.rules),
             state_topic=PREFIX + STATE,
-            testify=self.auditor.testify,
-            decided=lambda record, bad, witness: self.chronicle.breakers.decided(
+            recorded=self.auditor.recorded,
+            decided=lambda record, bad, processor: self.chronicle.breakers.decided(
                 worker,
                 partition,
                 bad=bad,
                 party=party_of(record, PREFIX),
                 is_home=lambda account_id: partition_of(account_id, count) == partition,
-                known=witness.known_accounts,
-                flooding=witness.ledger.flooding,
+                known=processor.known_accounts,
+                flooding=processor.ledger.flooding,
             ),
             poisoned=self.sender.poisoned,
         )

@@ -2,7 +2,7 @@
 
 A plan is data, drawn at once and before anything runs. Its items have names that do not change when others are left
 out, and every draw that is made during a run depends on the seed and a name alone: so a failing plan can be made
-smaller, item by item, and told to somebody else in one line.
+smaller, item by item, and passed on in one line.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
-from tests.model.run import AccountRules, Record
+from tests.model.run import AccountPolicies, Record
 from tests.property.drafts import ADOPTING, RULES, Menu
 from tests.simulator.faults.faults import FaultPlan
 from tests.simulator.faults.flood import Flood, flood
@@ -65,7 +65,7 @@ class Plan:
 
     seed: int
     partitions: int
-    rules: AccountRules
+    rules: AccountPolicies
     clean: bool
     """Every record can be applied in any order: the end must be that of a calm run."""
     entries: tuple[Entry, ...]
@@ -154,7 +154,7 @@ class Plan:
 
     @property
     def items(self) -> list[str]:
-        """The names of everything that can be left out, the most telling first."""
+        """The names of everything that can be left out, those that explain most first."""
         return [
             *(f"f{fault.number}" for fault in self.faults.faults),
             *(f"a{action.index}" for action in self.actions),
@@ -206,7 +206,7 @@ class Plan:
         first = next((action for action in self.actions if action.subject == worker), None)
         return first is not None and first.act is Act.JOIN
 
-    def told(self) -> list[str]:
+    def lines(self) -> list[str]:
         """What a reader of a trace wants to know first."""
         of_last = f"of the last {self.breaker_window}"
         traits = [

@@ -1,4 +1,4 @@
-"""Many seeds: what is told of each, and how they are spread over processes."""
+"""Many seeds: the outcome of each, and how they are spread over processes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COLLECTED_AFTER = 10_000
 
 
 class Outcome(NamedTuple):
-    """What is told of one seed."""
+    """The outcome of one seed."""
 
     seed: int
     findings: list[str]

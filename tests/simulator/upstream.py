@@ -118,13 +118,13 @@ def _unseen(r: Random, name: str, entries: Sequence[Entry], partitions: int, sta
     entry = r.choice(readable)
     body = _otherwise(r, json.loads(entry.value or b""))
     if r.random() < 0.7:
-        # Else the event itself is in conflict with this one, for whoever has read it.
+        # Else the event itself is in conflict with this one, where it was read before.
         body["event_id"] = f"unseen {name}"
     return Unseen(entry.topic, entry.partition, entry.key or b"", _encoded(body))
 
 
 def _counts(entry: Entry, partitions: int) -> bool:
-    """Whether an entry is an event that its account may have said."""
+    """Whether an entry is an event that its account may have sent."""
     try:
         event = reading.read(entry.topic, entry.value)
     except Refusal:
@@ -133,16 +133,16 @@ def _counts(entry: Entry, partitions: int) -> bool:
     return entry.key == account_id.encode() and reading.partition_of(account_id, partitions) == entry.partition
 
 
-def _otherwise(r: Random, told: Any) -> Any:  # noqa: ANN401 -- whatever JSON has
+def _otherwise(r: Random, document: Any) -> Any:  # noqa: ANN401 -- whatever JSON has
     """The same with other quantities."""
-    if isinstance(told, list):
-        return [_otherwise(r, one) for one in told]
-    if not isinstance(told, dict):
-        return told
+    if isinstance(document, list):
+        return [_otherwise(r, one) for one in document]
+    if not isinstance(document, dict):
+        return document
     more = r.randint(1, 5)
     return {
         name: value + more if name in ("quantity", "on_hand", "delta") and value != -more else _otherwise(r, value)
-        for name, value in told.items()
+        for name, value in document.items()
     }
 
 
@@ -153,7 +153,7 @@ def _encoded(body: dict[str, Any]) -> bytes:
 class Writing:
     """A transaction while it is written: it goes the way of all transactions, through the coordinator and its log.
 
-    The producer itself cannot fail: it waits for whoever does not answer.
+    The producer itself cannot fail: it waits for a node that does not answer.
     """
 
     def __init__(

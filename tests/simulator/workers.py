@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.model.run import AccountRules
+from tests.model.run import AccountPolicies
 from tests.simulator.audit.expected import OUTPUTS
 from tests.simulator.audit.partition_audit import INPUTS, JOURNAL, STATE
 from tests.simulator.scenario import Plan
 from tests.simulator.world import Simulation
-from worker.domain.policies import AccountRules as WorkerRules
-from worker.domain.policies import Rules
+from worker.domain.policies import AccountPolicies as WorkerPolicies
+from worker.domain.policies import Policies
 from worker.stream import EngineConfig
 
 PREFIX = "shop."
@@ -51,6 +51,6 @@ def config_of(plan: Plan, simulation: Simulation, worker: str) -> EngineConfig:
     return replace(config, **{name: int(getattr(config, name) * plan.pace) for name in PACED})  # type: ignore[arg-type]
 
 
-def rules_of(rules: AccountRules) -> Rules:
+def rules_of(rules: AccountPolicies) -> Policies:
     """The worker's form of the model's rules."""
-    return Rules(defaults=WorkerRules(**rules._asdict()))
+    return Policies(defaults=WorkerPolicies(**rules._asdict()))

@@ -33,8 +33,8 @@ from enum import StrEnum
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tests.simulator.faults.course import Course
 from tests.simulator.faults.faults import FaultPlan
+from tests.simulator.faults.injection import Course
 from tests.simulator.kafka.api import Api
 from tests.simulator.kafka.cluster import Cluster
 from tests.simulator.kafka.network import Network
@@ -91,7 +91,7 @@ class TraceEvent(NamedTuple):
 class Simulation:
     """A world of its own, begun at virtual second 0. Everything in it follows from `seed` and `faults`.
 
-    `nodes` brokers, or as many as the seed says; `tracing` fills `trace`.
+    `nodes` brokers, or as many as the seed draws; `tracing` fills `trace`.
     """
 
     def __init__(
@@ -117,7 +117,7 @@ class Simulation:
         self._works: dict[Process, set[asyncio.Task[object]]] = {}
         self.loop.ended = lambda process: self.crash(process.name)
         if tracing:
-            self.cluster.told = self.cluster.transactions.told = lambda what: self.note("cluster", what)
+            self.cluster.on_event = self.cluster.transactions.on_event = lambda what: self.note("cluster", what)
         self._course = Course(faults or FaultPlan.none(), self)
 
     # -- topics; any time, at once and without faults
@@ -232,7 +232,7 @@ class Simulation:
         self._process(process).ends_at_step = step
 
     def crash(self, process: str) -> None:
-        """kill -9: none of its code ever runs again, no `finally`; its connections are cut. Then `on_crash` is told."""
+        """kill -9: none of its code ever runs again, no `finally`, and its connections are cut. Calls `on_crash`."""
         incarnation = self._process(process)
         if incarnation.dead:
             return

@@ -13,7 +13,7 @@ import pytest
 from schemas.topics import LEDGER
 from worker.clock import Clock
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.ops.metrics import Metrics
 from worker.processors.ledger import PartitionProcessor
 from worker.roles import HostedRole, LedgerPartitions, Process, RoleObserver, host_ledger, maker_of
@@ -65,7 +65,7 @@ def test_the_group_of_the_ledger_is_the_app_id_and_others_add_their_role(process
 
 
 def test_a_processor_is_made_anew_each_time_and_not_kept() -> None:
-    partitions = LedgerPartitions(prefix="", rules=Rules())
+    partitions = LedgerPartitions(prefix="", policies=Policies())
     first, second = partitions.make(3, 8), partitions.make(3, 8)
     assert first is not second
     assert partitions.count == 8

@@ -11,7 +11,7 @@ import pytest
 from schemas.topics import Topic
 from tests.unit.refused_settings import PASSWORD, file_with, refusal
 from worker.configuration import load_settings
-from worker.domain.policies import AccountRules
+from worker.domain.policies import AccountPolicies
 from worker.settings import Settings, SettingsError, settings_table
 
 
@@ -21,7 +21,7 @@ def test_without_file_and_environment_the_defaults_of_the_contract_hold() -> Non
     assert settings.app_id == "stockfreeze"
     assert settings.topic(Topic.ORDERS) == "orders.events.v1"
     assert (settings.web_host, settings.web_port) == ("127.0.0.1", 6066)
-    assert settings.rules().of("anyone") == AccountRules()
+    assert settings.policies().of("anyone") == AccountPolicies()
     assert settings.client_options() == {"bootstrap_servers": "127.0.0.1:9092", "security_protocol": "PLAINTEXT"}
 
 
@@ -31,10 +31,10 @@ def test_an_account_has_the_rules_of_its_table_else_those_of_all(tmp_path: Path)
         'buffer = 5\ncount_policy = "report"\n[accounts."shop/1"]\nbuffer = 0\nretention_days = 7\n'
         '[accounts.two]\ncount_policy = "adopt"\ncount_origin = "erp"\ndefault_warehouse = "W 2"\n',
     )
-    rules = load_settings(config, {"STOCKFREEZE_RETENTION_DAYS": "30"}).rules()
-    assert rules.of("other") == AccountRules(buffer=5, count_policy="report", retention_days=30)
-    assert rules.of("shop/1") == AccountRules(buffer=0, count_policy="report", retention_days=7)
-    assert rules.of("two") == AccountRules(
+    policies = load_settings(config, {"STOCKFREEZE_RETENTION_DAYS": "30"}).policies()
+    assert policies.of("other") == AccountPolicies(buffer=5, count_policy="report", retention_days=30)
+    assert policies.of("shop/1") == AccountPolicies(buffer=0, count_policy="report", retention_days=7)
+    assert policies.of("two") == AccountPolicies(
         buffer=5, count_policy="adopt", count_origin="erp", default_warehouse="W 2", retention_days=30
     )
 

@@ -24,7 +24,7 @@ from schemas.decoding import Decoded, Refused, decode
 from schemas.inputs import StockCounted
 from schemas.topics import LEDGER, RECORD_BYTES_MAX, Topic
 from worker.domain.ledger import COUNTED_AHEAD_MS_MAX, OCCURRED_AHEAD_MS_MAX
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection import connecting
 from worker.inspection.admin import INPUT_RECORD_BYTES_MAX
 from worker.stream.partitioning import partition_of
@@ -63,7 +63,7 @@ class Checking:
 
     now_ms: int
     as_of_event: bool
-    rules: Rules
+    policies: Policies
 
     def check(self, value: bytes) -> EventLine:
         """Check a line, and return its event. Raises BadLine."""
@@ -84,7 +84,7 @@ class Checking:
         return (
             not self.as_of_event
             and line.topic in (Topic.ORDERS, Topic.SUB_ORDERS)
-            and line.occurred_ms < self.now_ms - self.rules.of(line.account_id).retention_ms
+            and line.occurred_ms < self.now_ms - self.policies.of(line.account_id).retention_ms
         )
 
 

@@ -104,7 +104,7 @@ class OpenSystem:
         """Return the function that makes an empty processor, to restore the state of a partition into."""
         from worker.inspection.state_reader import processors
 
-        return processors(self.partition_count, self.settings.topic_prefix, self.settings.rules())
+        return processors(self.partition_count, self.settings.topic_prefix, self.settings.policies())
 
     async def state_of(self, partition: int) -> StateAtOffset:
         """Read the state of a partition as it is now."""

@@ -3,38 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from schemas.encoding import json_string, key_of, stock_json
-from schemas.state import AdjustmentState
+from schemas.state import AdjustmentState, OrderHead
 from worker.domain.order.state import OrderState
-from worker.domain.policies import AccountRules
+from worker.domain.policies import KEPT_AFTER_RETENTION_MS, AccountPolicies
+from worker.domain.stock.snapshots import Snapshot
 from worker.domain.stock.stock import Stock
-
-
-@dataclass(slots=True)
-class Snapshot:
-    """A remembered snapshot of a warehouse: which parts came, and what they found. Sets hold SKUs."""
-
-    snapshot_id: str
-    as_of: int
-    parts: int
-    absent_zero: bool
-    received: dict[int, bytes] = field(default_factory=dict)
-    seen: set[str] = field(default_factory=set)
-    checked: set[str] = field(default_factory=set)
-    drifted: set[str] = field(default_factory=set)
-    unknown: set[str] = field(default_factory=set)
-
-    @property
-    def complete(self) -> bool:
-        """Whether all its parts are in."""
-        return len(self.received) == self.parts
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """What snapshots of one origin and warehouse are compared by: once complete, one makes the lesser forgotten."""
-        return self.as_of, self.snapshot_id
 
 
 class Account:
@@ -51,27 +26,31 @@ class Account:
         "json",
         "key",
         "orders",
+        "policies",
+        "policies",
+        "retention_ms",
         "retired",
-        "rules",
         "snapshots",
         "stock",
     )
 
-    def __init__(self, account_id: str, rules: AccountRules) -> None:
+    def __init__(self, account_id: str, policies: AccountPolicies) -> None:
         self.id = account_id
         self.json = json_string(account_id)
         self.key = account_id.encode()
-        self.rules = rules
+        self.policies = policies
+        self.retention_ms = policies.retention_ms
         self.default_warehouse: str | None = None
         self.orders: dict[str, OrderState | bytes] = {}
         self.retired: dict[str, bytes] = {}
         self.stock: dict[str, dict[str, Stock]] = {}
         self.adjustments: dict[bytes, AdjustmentState] = {}
         self.snapshots: dict[tuple[str, str], dict[str, Snapshot]] = {}
+        """By origin and warehouse, then by snapshot id."""
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is known of it: it is as good as never heard of."""
+        """Whether it holds nothing, so that it need not be kept."""
         known = self.orders or self.retired or self.stock or self.adjustments or self.snapshots
         return not known and self.default_warehouse is None
 
@@ -93,3 +72,16 @@ class Account:
         """Every stock key of the account, in no order."""
         for by_sku in self.stock.values():
             yield from by_sku.values()
+
+    def retires_at(self, order: OrderState | OrderHead) -> int:
+        """When the order leaves the state, if it may be archived then."""
+        return max(order.occurred_at_max, order.seen_at) + self.retention_ms
+
+    def drops_at(self, kept: AdjustmentState) -> int:
+        """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept.
+
+        The id is still remembered in the last millisecond in which the same adjustment is not `too_late`.
+        """
+        retention_ms = self.retention_ms
+        forgotten_at = kept.seen_at + retention_ms + 1
+        return max([forgotten_at, *(at + retention_ms + KEPT_AFTER_RETENTION_MS for _, _, at, _ in kept.flows)])

@@ -1,4 +1,4 @@
-"""What outputs are made for: the input, and what all its outputs say of it."""
+"""The input that outputs are made for, and the fields that all of them share."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 from schemas.identity import identity_of
 from schemas.inputs import StockCounted
 from schemas.state import VERSION, PartState
-from worker.domain.accounts import Account, Snapshot
+from worker.domain.accounts import Account
 from worker.domain.books import Books
 from worker.domain.cause import Cause
 from worker.domain.refusals import RuleRefusal
@@ -22,30 +22,29 @@ from worker.domain.steps import in_slices
 from worker.domain.stock.reconcile import (
     Comparison,
     compares_reserved,
-    is_forgotten,
     is_greater,
     is_missing,
     listed,
-    superseded_by,
     take_count,
 )
-from worker.domain.stock.stock import Rank, Stock, rank_of
+from worker.domain.stock.snapshots import Snapshot, is_forgotten, superseded_by
+from worker.domain.stock.stock import CountRank, Stock, rank_of
 
 KEYS_PER_STEP: Final = 100
 """Keys that are counted, or written down, at a step: at most about 5 ms."""
 
 KEYS_SEEN_PER_STEP: Final = 5000
-"""Keys that are only looked at, or put in order, at a step: likewise."""
+"""Keys that are only read, or put in order, at a step: likewise."""
 
 
 class Taking(NamedTuple):
-    """A part that is taken. is_new: whether anything it says is. steps: what is to be done before anything else."""
+    """A part that is taken. is_new: whether it adds anything. steps: what must be done before the next record."""
 
     is_new: bool
     steps: Iterator[None]
 
 
-class _Taken(NamedTuple):
+class _CountedKey(NamedTuple):
     """A key that was counted, and what it had available before."""
 
     sku: str
@@ -57,7 +56,7 @@ class _Taken(NamedTuple):
 def take_part(books: Books, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Taking | None:
     """Begin to take a part of a snapshot, None if it is known already.
 
-    Raises RuleRefusal (conflict) if the part, or the snapshot it belongs to, was told otherwise before.
+    Raises RuleRefusal (conflict) if the part, or its snapshot, came before with other content.
     """
     content = identity_of(event)[1]
     named = account.snapshots.get((event.origin, event.warehouse_id), {})
@@ -66,7 +65,7 @@ def take_part(books: Books, account: Account, event: StockCounted, as_of: int, c
         if snapshot.received.get(event.part) == content:
             return None
         _check_agreement(snapshot, event, as_of)
-    elif is_forgotten(account, event.origin, event.warehouse_id, (as_of, event.snapshot_id)):
+    elif is_forgotten(named, (as_of, event.snapshot_id)):
         by_sku = account.stock.get(event.warehouse_id, {})
         rank = _rank(event, as_of)
         counts = [None if stock is None else stock.count for stock in map(by_sku.get, [c.sku for c in event.counts])]
@@ -116,23 +115,23 @@ def _check_agreement(snapshot: Snapshot, event: StockCounted, as_of: int) -> Non
         raise RuleRefusal(
             "conflict", "The field part names a part of the snapshot that came before with other content."
         )
-    for name, known, told in (
+    for name, known, given in (
         ("parts", snapshot.parts, event.parts),
         ("as_of", snapshot.as_of, as_of),
         ("absent", snapshot.absent_zero, event.absent == "zero"),
     ):
-        if known != told:
+        if known != given:
             raise RuleRefusal("conflict", f"The field {name} differs from that of the snapshot's other parts.")
 
 
-def _rank(event: StockCounted, as_of: int) -> Rank:
+def _rank(event: StockCounted, as_of: int) -> CountRank:
     return as_of, event.origin, event.snapshot_id, event.part
 
 
 def _take_counts(
     books: Books, account: Account, event: StockCounted, as_of: int, *, reserved: bool
-) -> Generator[None, None, list[_Taken]]:
-    taken: list[_Taken] = []
+) -> Generator[None, None, list[_CountedKey]]:
+    taken: list[_CountedKey] = []
     rank = _rank(event, as_of)
     for counts in in_slices(event.counts, KEYS_PER_STEP):
         for count in counts:
@@ -142,12 +141,12 @@ def _take_counts(
                 stock = account.unknown_stock(event.warehouse_id, count.sku)
             books.fold(account, stock)
             available = stock.available
-            comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.rules)
+            comparison = take_count(stock, rank, count.on_hand, count.reserved if reserved else None, account.policies)
             if comparison.adopted and comparison.unknown:
                 books.state_records += 1
-            if comparison.adopted and not is_known:  # one that is only compared says nothing that is kept
+            if comparison.adopted and not is_known:  # of one that is only compared nothing is kept
                 account.stock.setdefault(event.warehouse_id, {})[count.sku] = stock
-            taken.append(_Taken(count.sku, stock, comparison, available))
+            taken.append(_CountedKey(count.sku, stock, comparison, available))
         yield
     return taken
 
@@ -164,9 +163,9 @@ def _lacking(account: Account, warehouse: str, snapshot: Snapshot) -> Generator[
 
 def _take_absent(
     books: Books, account: Account, event: StockCounted, as_of: int, snapshot: Snapshot, lacking: list[Stock]
-) -> Generator[None, None, list[_Taken]]:
+) -> Generator[None, None, list[_CountedKey]]:
     """Count 0 what the snapshot lacks and has an older count: with `absent: zero`."""
-    taken: list[_Taken] = []
+    taken: list[_CountedKey] = []
     rank = _rank(event, as_of)
     for stocks in in_slices(lacking, KEYS_PER_STEP):
         for stock in stocks:
@@ -174,8 +173,8 @@ def _take_absent(
                 continue
             books.fold(account, stock)
             available = stock.available
-            comparison = take_count(stock, rank, 0, None, account.rules)
-            taken.append(_Taken(stock.sku, stock, comparison, available))
+            comparison = take_count(stock, rank, 0, None, account.policies)
+            taken.append(_CountedKey(stock.sku, stock, comparison, available))
             if comparison.compared:
                 snapshot.checked.add(stock.sku)
             if comparison.drifts:
@@ -185,7 +184,7 @@ def _take_absent(
 
 
 def _record_part(
-    books: Books, account: Account, event: StockCounted, content: bytes, snapshot: Snapshot, taken: list[_Taken]
+    books: Books, account: Account, event: StockCounted, content: bytes, snapshot: Snapshot, taken: list[_CountedKey]
 ) -> None:
     state = PartState(
         version=VERSION,
@@ -198,18 +197,9 @@ def _record_part(
         drifted=[i for i, entry in enumerate(taken) if entry.comparison.drifts],
         unknown=[i for i, entry in enumerate(taken) if entry.comparison.unknown],
     )
-    add_part(snapshot, event.part, state)
+    snapshot.add(event.part, state)
     books.state_records += 1
     books.out.keep(state, *_part_key(account, event.warehouse_id, event.origin, event.snapshot_id, event.part))
-
-
-def add_part(snapshot: Snapshot, part: int, state: PartState) -> None:
-    """Add what a part found to its snapshot, when it is taken and when it is restored."""
-    snapshot.received[part] = state.content
-    snapshot.seen.update(state.skus)
-    snapshot.checked.update(state.skus[i] for i in state.checked)
-    snapshot.drifted.update(state.skus[i] for i in state.drifted)
-    snapshot.unknown.update(state.skus[i] for i in state.unknown)
 
 
 def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, part: int) -> tuple[str, ...]:
@@ -217,10 +207,10 @@ def _part_key(account: Account, warehouse: str, origin: str, snapshot_id: str, p
 
 
 def _write(
-    books: Books, event: StockCounted, as_of: int, taken: list[_Taken], cause: Cause
+    books: Books, event: StockCounted, as_of: int, taken: list[_CountedKey], cause: Cause
 ) -> Generator[None, None, None]:
     """Write down what was found, in ascending order of SKU."""
-    ordered: list[list[_Taken]] = []
+    ordered: list[list[_CountedKey]] = []
     for entries in in_slices(taken, KEYS_SEEN_PER_STEP):
         ordered.append(sorted(entries, key=_sku_of))
         yield
@@ -238,7 +228,7 @@ def _forget_superseded(
     books: Books, account: Account, event: StockCounted, snapshot: Snapshot
 ) -> Generator[None, None, None]:
     named = account.snapshots[event.origin, event.warehouse_id]
-    for other in superseded_by(account, event.origin, event.warehouse_id, snapshot):
+    for other in superseded_by(named, snapshot):
         del named[other.snapshot_id]
         for parts in in_slices(other.received, KEYS_SEEN_PER_STEP):
             for part in parts:

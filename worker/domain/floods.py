@@ -1,6 +1,6 @@
-"""Floods of bad records that go on, by account: one is told when it begins, and again only after it ceased.
+"""Floods of bad records that go on, by account: an alert is raised when one begins, and again only after it ceased.
 
-Whether one goes on is in the state, so that whoever has the partition next does not tell it again.
+Which floods go on is in the state, so the alert is not raised again after a restart.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ class Floods:
         """By account, those that go on."""
 
     def began(self, account: Account, recorded_at: int) -> None:
-        """Remember that it was told, by a record of this timestamp."""
+        """Remember that its alert was raised, by a record of this timestamp (milliseconds)."""
         flood = self.known[account.id] = FloodState(VERSION, recorded_at)
         self._out.keep(flood, "flood", account.id)
 
     def ceased(self, account_id: str) -> None:
-        """Forget it: the next one of the account is told again."""
+        """Forget it: the next one of the account raises the alert again."""
         if self.known.pop(account_id, None) is not None:
             self._out.drop("flood", account_id)

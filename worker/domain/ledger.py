@@ -1,15 +1,14 @@
 """The ledger of one partition: the one way in.
 
-`apply` takes an event and decides everything about it, `refused` tells it of records that were dead-lettered, and
-`flush` hands over what was decided. What facts come to is found in the modules beside it; here is what an event is told
-apart by.
+`apply` takes an event and decides everything about it, `refused` takes a record that was dead-lettered, and `flush`
+hands over what was decided. Here the kind of an event and its identity are told apart; what it leads to is decided in
+`consequences` (orders), `counting` and `adjusting` (stock), and `retention` (time).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from enum import StrEnum
-from typing import Final, assert_never, cast, get_args
+from typing import Final, assert_never, get_args
 
 from schemas.dead_letters import DeadLetterCode
 from schemas.decoding import Decoded
@@ -27,17 +26,20 @@ from schemas.inputs import (
 )
 from schemas.state import VERSION, AccountState
 from worker.domain.accounts import Account
+from worker.domain.adjusting import take_adjustment
 from worker.domain.books import Books
 from worker.domain.cause import Cause
+from worker.domain.consequences import Consequences
 from worker.domain.counting import take_part
+from worker.domain.effects import APPLIED, DUPLICATE, STALE, Effect
 from worker.domain.order import facts
 from worker.domain.order.archive import rejection_of, statuses_of
 from worker.domain.order.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
-from worker.domain.orders import Orders
 from worker.domain.outbox import Outbox, Record
-from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Rules
+from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Policies
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import Restoration
+from worker.domain.retention import Retention
 from worker.domain.searches import CensusTaker, HolderSearch, LevelsWanted, accounts_page, levels_page
 from worker.domain.views import AccountView, OrderView, StockView
 
@@ -53,20 +55,6 @@ _ABOUT_FACTS: Final = frozenset(get_args(FactsEvent))
 _ABOUT_SUB_ORDERS: Final = frozenset(get_args(SubOrdersEvent))
 
 
-class Effect(StrEnum):
-    """What an event did."""
-
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"
-    STALE = "stale"
-
-
-# A member is looked up in its class by a method in Python: too dear for every event.
-_APPLIED: Final = Effect.APPLIED
-_DUPLICATE: Final = Effect.DUPLICATE
-_STALE: Final = Effect.STALE
-
-
 class Ledger:
     """State and rules of one partition's accounts.
 
@@ -74,15 +62,16 @@ class Ledger:
     last flush may be written.
     """
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, policies: Policies) -> None:
         self._out = Outbox()
-        self._books = Books(rules, self._out)
-        self._orders = Orders(self._books)
+        self._books = Books(policies, self._out)
+        self._retention = Retention(self._books)
+        self._consequences = Consequences(self._books)
         self._restoration = Restoration(self._books)
         self._refusal: Cause | None = None
         """What the last refused record was the cause of: its outputs are numbered on."""
         self.rest: Iterator[None] | None = None
-        """What `apply` left to be done of its event, in steps; nobody must look at the books before it is."""
+        """What `apply` left to be done of its event, in steps. The books must not be read before all are taken."""
 
     # Reading, for those who ask
 
@@ -151,7 +140,7 @@ class Ledger:
         if self.rest is not None:
             self.finish()
         if recorded_at > self._books.stream_time_ms:
-            self._books.advance(recorded_at)
+            self._retention.advance(recorded_at)
 
     def apply(self, decoded: Decoded, source: str, recorded_at: int, replay: DeadLetterOfOrder | None = None) -> Effect:
         """Apply an event.
@@ -165,18 +154,16 @@ class Ledger:
         event = decoded.event
         if decoded.occurred_at_ms > recorded_at + OCCURRED_AHEAD_MS_MAX:
             raise RuleRefusal("future", "The field occurred_at is more than 24 h after the record's timestamp.")
-        if decoded.as_of_ms > recorded_at + COUNTED_AHEAD_MS_MAX and isinstance(event, StockCounted):
-            raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
         account = self._books.account(event.account_id)
-        # Not isinstance, which the metaclass of structs makes costly.
+        # Not isinstance, which the metaclass of structs makes costly; nor cast(), which is a call.
         kind = type(event)
-        sub_order_id = cast("SubOrdersEvent", event).sub_order_id if kind in _ABOUT_SUB_ORDERS else None
+        sub_order_id = event.sub_order_id if kind in _ABOUT_SUB_ORDERS else None  # type: ignore[union-attr]
         order_id = getattr(event, "order_id", None)
         cause = Cause(account, source, recorded_at, event.occurred_at, event.event_id, order_id, sub_order_id)
         if kind in _ABOUT_FACTS:
-            effect = self._apply_to_order(account, cast("FactsEvent", event), decoded.occurred_at_ms, cause)
+            effect = self._apply_to_order(account, event, decoded.occurred_at_ms, cause)  # type: ignore[arg-type]
         else:
-            effect = self._apply_to_others(account, decoded, cast("StockEvent | Command", event), cause)
+            effect = self._apply_to_others(account, decoded, event, cause)  # type: ignore[arg-type]
         if replay is not None:
             if self.rest is None:
                 self._resolve(account, replay.order_id, replay.dead_letter_id, cause)
@@ -200,7 +187,7 @@ class Ledger:
             case StockCounted():
                 return self._count(account, event, decoded.as_of_ms, cause)
             case StockAdjusted():
-                return self._adjust(account, event, decoded.occurred_at_ms, cause)
+                return take_adjustment(self._books, account, event, decoded.occurred_at_ms, cause)
             case _:
                 assert_never(event)
 
@@ -258,7 +245,7 @@ class Ledger:
 
     def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder, code: DeadLetterCode) -> None:
         account, order_id, dead_letter_id = cause.account, dead_letter.order_id, dead_letter.dead_letter_id
-        order = self._books.open_order(account, order_id)
+        order = self._retention.open_or_retire(account, order_id)
         if order is not None and dead_letter_id in order.dead_letters:
             self._books.pending.began(account.id, order_id, dead_letter_id, code)
             return
@@ -272,26 +259,24 @@ class Ledger:
             order.dead_letters.append(dead_letter_id)
             order.changed = True
             self._books.pending.began(account.id, order_id, dead_letter_id, code)
-            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
+            self._consequences.conclude(account, order_id, order, cause, rows_changed=False)
 
     # Orders
 
     def _apply_to_order(self, account: Account, event: FactsEvent, at: int, cause: Cause) -> Effect:
         order_id = event.order_id
         books = self._books
-        order = books.open_order(account, order_id)
-        if order is None and order_id in account.retired:
-            retired = books.retired_order(account, order_id)
-            if retired is not None and at <= retired.occurred_at_max:
-                return _STALE
-            if retired is not None:
-                kept = account.rules.retention_text
-                raise RuleRefusal(
-                    "too_late", f"The field occurred_at is later than all of an order that left after {kept}."
-                )
+        order = self._retention.open_or_retire(account, order_id)
+        if order is None and (retired := books.retired_order(account, order_id)) is not None:
+            if at <= retired.occurred_at_max:
+                return STALE
+            kept = account.policies.retention_text
+            raise RuleRefusal(
+                "too_late", f"The field occurred_at is later than all of an order that left after {kept}."
+            )
         is_known = order is not None and order.known
-        if not is_known and at < cause.recorded_at - account.rules.retention_ms:
-            kept = account.rules.retention_text
+        if not is_known and at < cause.recorded_at - account.retention_ms:
+            kept = account.policies.retention_text
             raise RuleRefusal(
                 "too_late", f"The field occurred_at is older than {kept}, and no event of its order is known."
             )
@@ -302,10 +287,10 @@ class Ledger:
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
             order.seen_at = max(order.seen_at, cause.recorded_at)
             order.changed = True
-            return _DUPLICATE
+            return DUPLICATE
         sizeable = not is_small(event) or len(identities) > SMALL_IDENTITIES or (order is not None and order.sizeable)
         if sizeable:
-            refuse_outgrowth(order, event, account.default_warehouse or account.rules.default_warehouse)
+            refuse_outgrowth(order, event, account.default_warehouse or account.policies.default_warehouse)
         if order is None:
             order = books.new_order(account, order_id)
         order.sizeable = sizeable
@@ -318,44 +303,44 @@ class Ledger:
         order.known = True
         order.changed = True
         if touch is None:
-            return _STALE
-        self._orders.changed(account, order_id, order, touch, at, cause)
-        return _APPLIED
+            return STALE
+        self._consequences.draw(account, order_id, order, touch, at, cause)
+        return APPLIED
 
     def _default_warehouse(self, account: Account, event: InputEvent) -> str:
         """The account's default warehouse, fixed when first needed."""
         if facts.needs_default_warehouse(event):
-            account.default_warehouse = account.rules.default_warehouse
+            account.default_warehouse = account.policies.default_warehouse
             self._books.state_records += 1
             self._out.keep(AccountState(VERSION, account.default_warehouse), "account", account.id)
-        return account.rules.default_warehouse
+        return account.policies.default_warehouse
 
     # Commands
 
     def _answer(self, account: Account, event: ArchiveRequested, cause: Cause) -> Effect:
-        order = self._books.open_order(account, event.order_id)
+        order = self._retention.open_or_retire(account, event.order_id)
         if order is None and self._books.retired_order(account, event.order_id) is not None:
             self._out.eligible(cause, event.order_id, {})
-            return _APPLIED
+            return APPLIED
         rejection = rejection_of(order)
         if rejection is None:
             self._out.eligible(cause, event.order_id, statuses_of(order))
         else:
             self._out.rejected(cause, event.order_id, statuses_of(order), rejection)
-        return _APPLIED
+        return APPLIED
 
     def _resolve(self, account: Account, order_id: str, dead_letter_id: str, cause: Cause) -> Effect:
-        order = self._books.open_order(account, order_id)
+        order = self._retention.open_or_retire(account, order_id)
         if order is None or dead_letter_id not in order.dead_letters:
-            return _STALE
+            return STALE
         order.dead_letters.remove(dead_letter_id)
         self._books.pending.ended(account.id, order_id, dead_letter_id)
         if order.known or order.dead_letters:
             order.changed = True
-            self._orders.conclude(account, order_id, order, cause, rows_changed=False)
+            self._consequences.conclude(account, order_id, order, cause, rows_changed=False)
         else:
             self._books.remove_order(account, order_id)
-        return _APPLIED
+        return APPLIED
 
     def _then_resolve(
         self, steps: Iterator[None], account: Account, replay: DeadLetterOfOrder, cause: Cause
@@ -366,35 +351,16 @@ class Ledger:
     # Stock
 
     def _count(self, account: Account, event: StockCounted, as_of: int, cause: Cause) -> Effect:
+        if as_of > cause.recorded_at + COUNTED_AHEAD_MS_MAX:
+            raise RuleRefusal("future", "The field as_of is more than 5 min after the record's timestamp.")
         if as_of < self._books.horizon(account):
-            kept = f"{account.rules.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
+            kept = f"{account.policies.retention_text} and {KEPT_AFTER_RETENTION_MS // DAY_MS} days"
             raise RuleRefusal("too_late", f"The field as_of is older than any flow that is kept: {kept}.")
         taking = take_part(self._books, account, event, as_of, cause)
         if taking is None:
-            return _DUPLICATE
+            return DUPLICATE
         self.rest = taking.steps
-        return _APPLIED if taking.is_new else _STALE
-
-    def _adjust(self, account: Account, event: StockAdjusted, at: int, cause: Cause) -> Effect:
-        event_hash, content = identity_of(event)
-        known = self._books.adjustment(account, event_hash)
-        if known is not None and known.content == content:
-            return _DUPLICATE
-        if at < self._books.moves_horizon(account):  # its id may have been forgotten, and it would count twice
-            raise RuleRefusal("too_late", f"The field occurred_at is older than {account.rules.retention_text}.")
-        if known is not None:
-            raise RuleRefusal("conflict", "The field event_id was used before for an adjustment, with other content.")
-        stock = account.stock_at(event.warehouse_id, event.sku)
-        self._books.fold(account, stock)
-        is_stale = stock.count is not None and at <= stock.count.as_of
-        flow = None if is_stale else (event.warehouse_id, event.sku, at, event.delta)
-        self._books.keep_adjustment(account, event_hash, content, max(at, cause.recorded_at), flow)
-        if is_stale:
-            return _STALE
-        available = stock.available
-        posting = stock.adjust(at, event.delta)
-        self._books.post(stock, [posting] if posting else [], available, cause)
-        return _APPLIED
+        return APPLIED if taking.is_new else STALE
 
 
 def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:

@@ -6,6 +6,7 @@ given when the change happens, so an output's `event_id` does not depend on wher
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final, NotRequired, TypedDict
 
 from schemas import state
@@ -26,13 +27,13 @@ from schemas.outputs import (
 from schemas.state import State
 from schemas.times import time_text
 from schemas.topics import Topic
-from worker.domain.accounts import Snapshot
 from worker.domain.cause import Cause
 from worker.domain.order.archive import Rejection, statuses_of
 from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import STATUSES
 from worker.domain.order.units import unit_rows
 from worker.domain.stock.reconcile import Drift, listed, suspects_of
+from worker.domain.stock.snapshots import Snapshot
 from worker.domain.stock.stock import Posting, Stock
 from worker.domain.violations import InvariantViolation
 
@@ -73,7 +74,10 @@ class Outbox:
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._state: dict[bytes, bytes | None] = {}
-        self._levels: list[Stock] = []
+        self._levels: dict[Stock, tuple[Cause, int]] = {}
+        """Keys whose level changed: by what, and the number that its output has among those of its cause."""
+        self._statuses: dict[OrderState, tuple[Cause, int]] = {}
+        """Orders whose status record changed, likewise."""
         self.tally: dict[tuple[str, ...], int] = {}
 
     # State
@@ -93,7 +97,7 @@ class Outbox:
     # Outputs
 
     def count(self, *what: str, by: int = 1) -> None:
-        """Count what was decided, for metrics; `what` is its kind and what tells it apart."""
+        """Count what was decided, for metrics; `what` is its kind, and what it is within that kind."""
         self.tally[what] = self.tally.get(what, 0) + by
 
     def moved(self, cause: Cause, stock: Stock, posting: Posting) -> None:
@@ -121,14 +125,12 @@ class Outbox:
     def level_changed(self, cause: Cause, stock: Stock) -> None:
         """A key's level changed: its latest is written at the flush."""
         cause.number += 1
-        if stock.level_cause is None:
-            self._levels.append(stock)
-        stock.level_cause, stock.level_number = cause, cause.number
+        self._levels[stock] = cause, cause.number
 
     def status_changed(self, cause: Cause, order: OrderState) -> None:
         """An order's status record changed: its latest is written at the flush."""
         cause.number += 1
-        order.status_cause, order.status_number = cause, cause.number
+        self._statuses[order] = cause, cause.number
 
     def alert(
         self,
@@ -154,7 +156,7 @@ class Outbox:
         self.count("alert", alert)
 
     def eligible(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
-        """The order may be archived: it became so, or somebody asked."""
+        """The order may be archived: it became so, or a command asked."""
         self._say(
             Topic.ELIGIBILITY, cause, ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
         )
@@ -233,40 +235,37 @@ class Outbox:
 
     # Taking them
 
-    def take_levels(self) -> list[Stock]:
-        """The keys whose levels changed since the last call: each is to be written."""
-        levels, self._levels = self._levels, []
-        return levels
+    def take_levels(self) -> Iterable[tuple[Stock, tuple[Cause, int]]]:
+        """The keys whose levels changed since the last call, and what changed each: they are to be written."""
+        levels, self._levels = self._levels, {}
+        return levels.items()
 
-    def write_level(self, stock: Stock) -> None:
-        """Write the level of a key that changed, as it is now."""
-        cause = stock.level_cause
-        if cause is None:
-            raise InvariantViolation(f"nothing changed the level of SKU {stock.sku!r} in {stock.warehouse!r}")
-        stock.level_cause = None
+    def write_level(self, stock: Stock, change: tuple[Cause, int]) -> None:
+        """Write the level of a key as it is now; `change` comes from `take_levels`."""
+        cause, number = change
         on_hand, available = stock.on_hand, stock.available
         value = level_changed(
             cause.source,
-            stock.level_number,
+            number,
             cause.envelope,
             stock.fragment,
             on_hand,
             stock.frozen,
             available,
-            None if available is None else max(0, available - cause.account.rules.buffer),
+            cause.account.policies.publishable(available),
             stock.as_of_text,
         )
         self._records.append((_LEVELS, stock.key, value))
 
     def write_status(self, key: bytes, order_id: str, order: OrderState) -> None:
         """Write the status record of an order as it is now, if it changed; `key` is the record's."""
-        cause = order.status_cause
-        if cause is None:
+        change = self._statuses.pop(order, None)
+        if change is None:
             return
-        order.status_cause = None
+        cause, number = change
         value = status_changed(
             cause.source,
-            order.status_number,
+            number,
             cause.envelope,
             json_string(order_id),
             STATUSES[order.status],
@@ -276,6 +275,11 @@ class Outbox:
             unit_rows(order),
         )
         self._records.append((_STATUS, key, value))
+
+    def check_statuses_written(self) -> None:
+        """Raise InvariantViolation where an order's status record changed and was not written before the flush ends."""
+        if self._statuses:
+            raise InvariantViolation(f"the status records of {len(self._statuses)} orders changed and were not written")
 
     def take(self) -> list[Record]:
         """All records made since the last call, state included: of levels and statuses those that were written."""

@@ -1,7 +1,7 @@
 """The pending dead letters of a partition, by the code they were refused with last: for metrics.
 
 An order knows the ids of its own; what each was refused with stands in a record beside the order's, written only when
-one comes or goes. One whose code nobody wrote down counts as `unknown`.
+one comes or goes. One without a recorded code counts as `unknown`.
 """
 
 from __future__ import annotations

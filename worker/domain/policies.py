@@ -1,4 +1,7 @@
-"""What an operator may set about the rules, for all accounts and for single ones."""
+"""Policies: what an operator may choose about the rules, for all accounts and for single ones.
+
+`AccountPolicies` is the one list of them; `worker.settings` takes its names and defaults from there.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,21 @@ CountOrigin = Literal["any", "erp", "wms"]
 
 
 @dataclass(frozen=True, slots=True)
-class AccountRules:
-    """Settings of one account. `buffer` is in units, `retention_days` in days."""
+class AccountPolicies:
+    """The policies of one account. `buffer` is in units, `retention_days` in days."""
 
     buffer: int = 0
     default_warehouse: str = "default"
     count_policy: CountPolicy = "adopt"
     count_origin: CountOrigin = "any"
     retention_days: int = 90
+
+    def publishable(self, available: int | None) -> int | None:
+        """What a shop may offer of the units `available` of a stock key; None until it is counted. Contract section 5.
+
+        The buffer is held back, and never less than nothing is offered, however many units are oversold.
+        """
+        return None if available is None else max(0, available - self.buffer)
 
     @property
     def retention_ms(self) -> int:
@@ -36,12 +46,12 @@ class AccountRules:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The settings of every account: its own where given, else the defaults."""
+class Policies:
+    """The policies of every account: its own where it has some, else the defaults."""
 
-    defaults: AccountRules = AccountRules()
-    accounts: Mapping[str, AccountRules] = field(default_factory=dict)
+    defaults: AccountPolicies = AccountPolicies()
+    accounts: Mapping[str, AccountPolicies] = field(default_factory=dict)
 
-    def of(self, account_id: str) -> AccountRules:
-        """The settings of an account."""
+    def of(self, account_id: str) -> AccountPolicies:
+        """The policies of an account."""
         return self.accounts.get(account_id, self.defaults)

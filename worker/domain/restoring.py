@@ -23,13 +23,13 @@ from schemas.state import (
     decode_stock,
     version_of,
 )
-from worker.domain.accounts import Account, Snapshot
-from worker.domain.books import Books, dropped_at, retires_at
-from worker.domain.counting import add_part
+from worker.domain.accounts import Account
+from worker.domain.books import Books
 from worker.domain.order.deadlines import Deadline
 from worker.domain.order.state import Claim, claim_of
 from worker.domain.policies import KEPT_AFTER_RETENTION_MS
-from worker.domain.stock.stock import Stock, Touched
+from worker.domain.stock.snapshots import Snapshot
+from worker.domain.stock.stock import Stock, SuspectMovement
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -120,12 +120,12 @@ class Restoration:
                 claim = claim_of(row)
                 stock = account.stock_at(warehouse, sku)
                 stock.restore_claim(claim)
-                _restore_touches(stock, order_id, claim)
+                _restore_suspects(stock, order_id, claim)
         if head.dead_letters:
             self._books.pending.restored(account.id, order_id, head.dead_letters)
         if head.eligible:
             self._books.orders_eligible += 1
-            self._books.deadlines.add(Deadline(retires_at(account, head), "order", account.id, order_id))
+            self._books.deadlines.add(Deadline(account.retires_at(head), "order", account.id, order_id))
 
     def _restore_retired(self, account: Account, order_id: str, value: bytes) -> None:
         retired = decode_retired(value)
@@ -135,7 +135,7 @@ class Restoration:
 
     def _restore_adjustment(self, account: Account, event_hash: bytes, kept: AdjustmentState) -> None:
         _restore_flows(account, kept.flows)
-        self._books.deadlines.add(Deadline(dropped_at(account, kept), "adjustment", account.id, event_hash.hex()))
+        self._books.deadlines.add(Deadline(account.drops_at(kept), "adjustment", account.id, event_hash.hex()))
 
     def _restore_part(self, key: tuple[str, ...], value: bytes) -> None:
         account_id, warehouse, origin, snapshot_id, part = key
@@ -143,7 +143,7 @@ class Restoration:
         named = self._books.account(account_id).snapshots.setdefault((origin, warehouse), {})
         if snapshot_id not in named:
             named[snapshot_id] = Snapshot(snapshot_id, state.as_of, state.parts, state.absent_zero)
-        add_part(named[snapshot_id], int(part), state)
+        named[snapshot_id].add(int(part), state)
 
 
 def _records_of(account: Account) -> int:
@@ -153,19 +153,19 @@ def _records_of(account: Account) -> int:
     return named + counted + len(account.orders) + len(account.retired) + len(account.adjustments)
 
 
-def _restore_touches(stock: Stock, order_id: str, claim: Claim) -> None:
-    """Remember what an order did at a key, as far as its claim tells: by which sub-order, it does not."""
+def _restore_suspects(stock: Stock, order_id: str, claim: Claim) -> None:
+    """Remember what an order did at a key, as far as its claim has it: the sub-order is not known."""
     moves, shipments, returns = claim.moves, claim.shipments, claim.returns
     for i in range(0, len(moves), 2):
         at, frozen_delta = moves[i], moves[i + 1]
         if frozen_delta > 0:
-            stock.restore_touch(Touched(at, frozen_delta, "freeze", order_id, None))
+            stock.restore_suspect(SuspectMovement(at, frozen_delta, "freeze", order_id, None))
         elif at not in shipments[::2]:
-            stock.restore_touch(Touched(at, -frozen_delta, "unfreeze", order_id, None))
+            stock.restore_suspect(SuspectMovement(at, -frozen_delta, "unfreeze", order_id, None))
     for i in range(0, len(shipments), 2):
-        stock.restore_touch(Touched(shipments[i], shipments[i + 1], "release", order_id, None))
+        stock.restore_suspect(SuspectMovement(shipments[i], shipments[i + 1], "release", order_id, None))
     for i in range(0, len(returns), 2):
-        stock.restore_touch(Touched(returns[i], returns[i + 1], "restock", order_id, None))
+        stock.restore_suspect(SuspectMovement(returns[i], returns[i + 1], "restock", order_id, None))
 
 
 def _restore_flows(account: Account, flows: list[Flow]) -> None:

@@ -1,10 +1,9 @@
 """Searches through the books whose cost has no small bound: pages of levels and accounts, the holders of a stock key,
 and a census of orders.
 
-A search must neither keep a partition from its work nor cost an open order anything while nobody searches. So there is
-no index. An order rests as bytes that nobody changes: to note all of them, between two transactions, takes some ten
-milliseconds for half a million orders and is a view of one moment. The steps of a search go through them afterwards,
-while the partition goes on.
+A search must not stop its partition, and must cost an order nothing while there is none. So there is no index. Orders
+rest as bytes that never change: to list all of them, between two transactions, takes some ten milliseconds for half a
+million orders, and is a view of one moment. The steps of a search go through that list while the partition goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from heapq import nsmallest
 
 from schemas.state import decode_order_head, decode_order_marks, encode
 from worker.domain.books import Books, stock_view
-from worker.domain.order.state import OrderState, thaw
+from worker.domain.order.state import OrderState, decode_order
 from worker.domain.order.units import unit_rows
 from worker.domain.steps import in_slices
 from worker.domain.stock.stock import Stock
@@ -35,7 +34,7 @@ class OrdersAtOneMoment:
         self._orders = list(orders.values())
 
     def slices(self) -> Iterator[Iterator[tuple[str, OrderState | bytes]]]:
-        """All of them, with their ids, so many at a step, those that came last first."""
+        """All of them with their ids, `ORDERS_PER_STEP` at a step, the latest first."""
         for end in range(len(self._ids), 0, -ORDERS_PER_STEP):
             start = max(0, end - ORDERS_PER_STEP)
             yield zip(self._ids[start:end], self._orders[start:end], strict=True)
@@ -43,7 +42,7 @@ class OrdersAtOneMoment:
 
 @dataclass(frozen=True, slots=True)
 class LevelsWanted:
-    """Which levels of an account are asked for, by ascending warehouse and SKU; None: whichever.
+    """Which levels of an account are asked for, by ascending warehouse and SKU; None: any.
 
     `below`: those with less available; `after`: those behind this warehouse and SKU.
     """
@@ -120,7 +119,7 @@ class HolderSearch:
 
     def steps(self) -> Iterator[None]:
         """Search, a few milliseconds at a step."""
-        claims: list[_Claimed] = []
+        claims: list[_Claimant] = []
         needle, left = encode(self._sku), self._frozen
         for orders in self._orders.slices():
             if not left:
@@ -144,7 +143,7 @@ class HolderSearch:
             yield
         self._keep_greatest()
 
-    def _is_full_before(self, claimed: _Claimed) -> bool:
+    def _is_full_before(self, claimed: _Claimant) -> bool:
         """Whether no sub-order of an order, nor of those behind it, can be among the holdings that are kept."""
         if len(self.holdings) < self._limit:
             return False
@@ -163,7 +162,7 @@ class HolderSearch:
         return 0 if claim is None else claim.open
 
     def _take(self, order_id: str, order: OrderState | bytes) -> None:
-        rows = unit_rows(thaw(order) if isinstance(order, bytes) else order)
+        rows = unit_rows(decode_order(order) if isinstance(order, bytes) else order)
         self.holdings += [
             Holding(order_id, sub_order_id, units)
             for sub_order_id, warehouse_id, sku, units, _, _ in rows
@@ -171,11 +170,11 @@ class HolderSearch:
         ]
 
 
-_Claimed = tuple[int, str, OrderState | bytes]
+_Claimant = tuple[int, str, OrderState | bytes]
 """Units, negative so that the greatest come first, and the order."""
 
 
-def _by_claim(claimed: _Claimed) -> tuple[int, str]:
+def _by_claim(claimed: _Claimant) -> tuple[int, str]:
     return claimed[0], claimed[1]
 
 

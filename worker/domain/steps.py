@@ -1,7 +1,7 @@
-"""Long work in steps: between two of them others may go on, who do not look at what is half done.
+"""Long work in steps, between which other partitions may go on. The caller sees to it that nobody reads half of it.
 
-A worker is one event loop. What one record brings about may be a hundred thousand keys, so whatever has no small bound
-is done a slice at a time, and whoever called decides who else goes on in between.
+A worker is one event loop, and one record may touch a hundred thousand keys. So work without a small bound is done a
+slice at a time.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection.topic_reader import Record, TopicReader
 from worker.processors.ledger import PartitionProcessor, source_name
 from worker.stream.processor import StateVersionError
@@ -61,10 +61,10 @@ def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
     return cut
 
 
-def processors(partition_count: int, prefix: str, rules: Rules) -> NewProcessor:
+def processors(partition_count: int, prefix: str, policies: Policies) -> NewProcessor:
     """Return the function that makes the processors of a system."""
     return lambda partition: PartitionProcessor(
-        partition=partition, partition_count=partition_count, prefix=prefix, rules=rules
+        partition=partition, partition_count=partition_count, prefix=prefix, policies=policies
     )
 
 

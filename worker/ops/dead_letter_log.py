@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from worker.clock import Clock
-from worker.processors.parties import Refusals
+from worker.processors.parties import RefusalCount
 
 INTERVAL_SECONDS = 60.0
 """The least time between two lines about the same account."""
@@ -33,7 +33,7 @@ class RefusalLog:
         self._clock = clock
         self._logged: dict[str | None, _Logged] = {}
 
-    def tell(self, refused: MutableMapping[str | None, Refusals]) -> None:
+    def tell(self, refused: MutableMapping[str | None, RefusalCount]) -> None:
         """Log a transaction's refusals by account (None: its account cannot be read), and clear the mapping."""
         now = self._clock.monotonic()
         for account_id, refusals in refused.items():

@@ -17,14 +17,15 @@ from schemas.inputs import StockEvent
 from schemas.sentences import quoted
 from schemas.topics import LEDGER, Topic
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.ledger import Effect, Ledger
+from worker.domain.effects import Effect
+from worker.domain.ledger import Ledger
 from worker.domain.outbox import Record
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
 from worker.domain.restoring import UnknownStateVersion
 from worker.domain.steps import in_slices
 from worker.domain.violations import InvariantViolation
-from worker.processors.parties import Accounts, Refusals, Refused
+from worker.processors.parties import AccountParties, RefusalCount, Refused
 from worker.stream.partitioning import partition_of
 from worker.stream.processor import Outcome, StateVersionError
 from worker.stream.records import InputRecord, Output, OutputRecord
@@ -47,7 +48,7 @@ ERROR_HEADERS: Final = ("error-code", "error", "source-topic", "source-partition
 
 
 class Origin(NamedTuple):
-    """Where a dead letter's record first lay: for a replay, what its header says."""
+    """Where a dead letter's record first lay; for a replay, the place that its header names."""
 
     topic: str
     """With its generation, where it was accepted anew."""
@@ -73,17 +74,18 @@ def topic_of_source(source: str) -> str:
 class PartitionProcessor:
     """The engine's processor for one partition. `prefix` goes before every topic's name."""
 
-    def __init__(self, *, partition: int, partition_count: int, prefix: str, rules: Rules) -> None:
-        self.ledger = Ledger(rules)
+    def __init__(self, *, partition: int, partition_count: int, prefix: str, policies: Policies) -> None:
+        self.ledger = Ledger(policies)
         self._partition = partition
         self._partition_count = partition_count
         self._names = {topic: prefix + topic for topic in Topic}
         self._inputs = {prefix + topic: topic for topic in LEDGER.inputs}
         self._sources = {name: f"{name}/{partition}/" for name in self._inputs}
         self._dead_letters: list[Output] = []
-        self.refusals: dict[str | None, Refusals] = {}
+        self.refusals: dict[str | None, RefusalCount] = {}
         """The dead letters of each account since the reader last cleared it, for the log."""
-        self.parties = Accounts(self.ledger, lambda account_id: partition_of(account_id, partition_count) == partition)
+        # Not a method of self: a circle would keep a state of gigabytes after the engine threw it away.
+        self.parties = AccountParties(self.ledger, lambda id_: partition_of(id_, partition_count) == partition)
 
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
@@ -190,10 +192,10 @@ class PartitionProcessor:
             )
 
     def _replay_of(self, record: InputRecord) -> Origin | None:
-        """The dead letter that a record says to be the replay of; None where it says nothing that could be one.
+        """The dead letter that a record's header names as its original; None without one, or where it cannot be right.
 
-        A replay is sent to where its original lay, so what names another partition, or no input of this system, is not
-        believed: nobody could find the dead letter again by that name.
+        A replay is sent to where its original lay. So a header that names another partition, or no input of this
+        system, is ignored: the dead letter could never be found by that name.
         """
         for name, value in record.headers:
             if name == REPLAY_HEADER:
@@ -245,7 +247,7 @@ class PartitionProcessor:
     def _count_refusal(self, record: InputRecord, account_id: str | None, refused: NotDecoded | RuleRefusal) -> None:
         known = self.refusals.get(account_id)
         if known is None:
-            first = Refusals(record.topic, record.partition, record.offset, refused.code, refused.message)
+            first = RefusalCount(record.topic, record.partition, record.offset, refused.code, refused.message)
             self.refusals[account_id] = first
         else:
             known.count += 1

@@ -1,8 +1,8 @@
 """Whose records are bad: what the engine's breaker asks, so that one account's broken source stops no other account.
 
-A bad record is of the account that its field account_id names, or else its key. Floods are told by the alert `flooding`
-of that account; one whose account belongs to another partition stops nobody either, but has no alert, as the records of
-an account lie in its own partition.
+A bad record is of the account that its field account_id names, or else its key. A flood raises the alert `flooding`
+of that account. If the account belongs to another partition, its flood stops nobody either, but raises no alert: the
+records of an account lie in its own partition.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Refused(NamedTuple):
 
 
 @dataclass(slots=True)
-class Refusals:
+class RefusalCount:
     """Dead letters of one account, and the first of them."""
 
     topic: str
@@ -63,7 +63,7 @@ class Refusals:
     count: int = 1
 
 
-class Accounts:
+class AccountParties:
     """The accounts of one partition as the breaker's parties. `last_refused` is set with each dead letter."""
 
     def __init__(self, ledger: Ledger, lives_here: Callable[[str], bool]) -> None:

@@ -21,11 +21,11 @@ from rich.table import Table
 
 from deploy.kafka.jars import KafkaUnavailable
 from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench.command import start_command
 from tests.bench.growth import in_process, stretches, with_broker
 from tests.bench.growth.series import Findings, Series
 from tests.bench.machine import machine
 from tests.bench.system import BenchFailed
-from tests.bench.telling import teller
 
 STRETCHES: Final = "stretches"
 BROKER: Final = "broker"
@@ -34,9 +34,9 @@ BROKER: Final = "broker"
 def main() -> int:
     """Measure, and print."""
     options = _options()
-    tell = teller()
+    note = start_command()
     try:
-        findings = _measure(options, tell)
+        findings = _measure(options, note)
     except (KafkaUnavailable, KafkaStartError, BenchFailed, TimeoutError) as error:
         print(f"error: {str(error) or 'it did not end in time'}", file=sys.stderr)
         return 1
@@ -48,18 +48,18 @@ def main() -> int:
     return 1 if grows or held_up else 0
 
 
-def _measure(options: argparse.Namespace, tell: Callable[[str], None]) -> Findings:
+def _measure(options: argparse.Namespace, note: Callable[[str], None]) -> Findings:
     wanted = options.only or [*in_process.QUESTIONS, STRETCHES, BROKER]
     findings = Findings(machine(), [], [])
     for name in wanted:
         if name in in_process.QUESTIONS:
-            findings.series.append(in_process.measure(name, tell, quick=options.quick))
+            findings.series.append(in_process.measure(name, note, quick=options.quick))
             _keep(findings, options.output)
     if STRETCHES in wanted:
-        findings.stretches += asyncio.run(stretches.measure(tell, quick=options.quick))
+        findings.stretches += asyncio.run(stretches.measure(note, quick=options.quick))
     if BROKER in wanted:
         with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            findings.series += runner.run(with_broker.measure(kafka, tell, quick=options.quick))
+            findings.series += runner.run(with_broker.measure(kafka, note, quick=options.quick))
     _keep(findings, options.output)
     return findings
 
@@ -71,7 +71,7 @@ def _keep(findings: Findings, output: Path | None) -> None:
 
 
 def _as_data(findings: Findings) -> dict[str, object]:
-    """What was measured, with what it says."""
+    """What was measured, and whether it is within its bounds."""
     series = [msgspec.to_builtins(each) | {"slope": each.slope, "verdict": each.verdict} for each in findings.series]
     return {"machine": findings.machine, "series": series, "stretches": msgspec.to_builtins(findings.stretches)}
 

@@ -128,14 +128,14 @@ QUESTIONS: Final = {
 }
 
 
-def measure(name: str, tell: Callable[[str], None], *, quick: bool) -> Series:
+def measure(name: str, note: Callable[[str], None], *, quick: bool) -> Series:
     """Answer one of `QUESTIONS`."""
     question = QUESTIONS[name]
     points = []
     with ProcessPoolExecutor(1, mp_context=get_context("spawn"), max_tasks_per_child=1) as pool:
         for size in question.quick if quick else question.sizes:
             cost = pool.submit(_cost, name, size).result()
-            tell(f"{question.name}: {size:,}: {cost:.1f} µs/event")
+            note(f"{question.name}: {size:,}: {cost:.1f} µs/event")
             points.append(Point(size, cost))
     return Series(question.name, question.size, question.touched, points)
 

@@ -50,15 +50,17 @@ def order_of(n_lines: int, name: str, at_ms: int) -> list[LoadRecord]:
     order = {"order_id": name}
     sub_order = {**order, "sub_order_id": f"{name}-1"}
 
-    def told(number: int, topic: Topic, kind: str, **fields: object) -> LoadRecord:
+    def load_record(number: int, topic: Topic, kind: str, **fields: object) -> LoadRecord:
         return record(topic, kind, "account-0", f"{name}/{number}", at_ms + number, **fields)
 
     return [
-        told(1, Topic.ORDERS, "order.created", **order, lines=[line | {"warehouse_id": "central"} for line in lines]),
-        told(2, Topic.SUB_ORDERS, "sub_order.created", **sub_order, warehouse_id="central", lines=lines),
-        told(3, Topic.SUB_ORDERS, "sub_order.label_issued", **sub_order),
-        told(4, Topic.SUB_ORDERS, "sub_order.shipped", **sub_order),
-        told(5, Topic.SUB_ORDERS, "sub_order.delivered", **sub_order),
+        load_record(
+            1, Topic.ORDERS, "order.created", **order, lines=[line | {"warehouse_id": "central"} for line in lines]
+        ),
+        load_record(2, Topic.SUB_ORDERS, "sub_order.created", **sub_order, warehouse_id="central", lines=lines),
+        load_record(3, Topic.SUB_ORDERS, "sub_order.label_issued", **sub_order),
+        load_record(4, Topic.SUB_ORDERS, "sub_order.shipped", **sub_order),
+        load_record(5, Topic.SUB_ORDERS, "sub_order.delivered", **sub_order),
     ]
 
 

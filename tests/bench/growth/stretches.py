@@ -26,7 +26,7 @@ SUB_ORDERS: Final = 100
 _ACCOUNT: Final = "account-0"
 
 
-async def measure(tell: Callable[[str], None], *, quick: bool) -> list[Stretch]:
+async def measure(note: Callable[[str], None], *, quick: bool) -> list[Stretch]:
     """Every stretch of a snapshot of many SKUs, first and repeated, and of orders of a thousand lines."""
     collect_little()
     line = Line(chunk_time_ms_max=EngineConfig.chunk_time_ms_max)
@@ -52,7 +52,7 @@ async def measure(tell: Callable[[str], None], *, quick: bool) -> list[Stretch]:
         for step, cpu_ms in stretches.items():
             found.append(Stretch(name, step, cpu_ms, len(records)))
         worst = max(stretches.items(), key=lambda entry: entry[1])
-        tell(f"{name}: {worst[1]:.0f} ms in {worst[0]}")
+        note(f"{name}: {worst[1]:.0f} ms in {worst[0]}")
     return found
 
 
@@ -65,17 +65,17 @@ def _split(at_ms: int) -> list[LoadRecord]:
         for number, name in enumerate(names)
     ]
 
-    def told(number: int, topic: Topic, kind: str, **fields: object) -> LoadRecord:
+    def load_record(number: int, topic: Topic, kind: str, **fields: object) -> LoadRecord:
         return record(topic, kind, _ACCOUNT, f"split/{number}", at_ms + number, order_id="split", **fields)
 
     given = [line | {"warehouse_id": "central"} for line in lines]
     whole = {"sub_order_id": "whole"}
     return [
-        told(1, Topic.ORDERS, "order.created", lines=given),
-        told(2, Topic.SUB_ORDERS, "sub_order.created", **whole, warehouse_id="central", lines=lines),
-        told(3, Topic.SUB_ORDERS, "sub_order.split", **whole, children=children),
+        load_record(1, Topic.ORDERS, "order.created", lines=given),
+        load_record(2, Topic.SUB_ORDERS, "sub_order.created", **whole, warehouse_id="central", lines=lines),
+        load_record(3, Topic.SUB_ORDERS, "sub_order.split", **whole, children=children),
         *(
-            told(10 + number, Topic.SUB_ORDERS, "sub_order.shipped", sub_order_id=name)
+            load_record(10 + number, Topic.SUB_ORDERS, "sub_order.shipped", sub_order_id=name)
             for number, name in enumerate(names)
         ),
     ]

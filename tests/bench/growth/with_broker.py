@@ -24,10 +24,10 @@ OF_WORKERS: Final = 16
 WARM_UP_SHARE: Final = 0.2
 
 
-async def measure(kafka: KafkaCluster, tell: Callable[[str], None], *, quick: bool) -> list[Series]:
+async def measure(kafka: KafkaCluster, note: Callable[[str], None], *, quick: bool) -> list[Series]:
     """Throughput and CPU by the number of partitions, and by that of workers."""
-    bench = Bench(kafka, EVENTS_QUICK if quick else EVENTS, tell)
-    tell("to warm up the broker, whose virtual machine compiles while it is measured otherwise:")
+    bench = Bench(kafka, EVENTS_QUICK if quick else EVENTS, note)
+    note("to warm up the broker, whose virtual machine compiles while it is measured otherwise:")
     await _point(bench, 1, OF_WORKERS, 1)
     partitions = [await _point(bench, number, number, 1) for number in PARTITIONS]
     workers = [await _point(bench, number, OF_WORKERS, number) for number in WORKERS]
@@ -65,7 +65,7 @@ async def _point(bench: Bench, size: int, partitions: int, n_workers: int) -> Po
             system, bench.events, WARM_UP_SHARE, lambda: tuple(cpu_seconds(worker.pid) for worker in workers), check
         )
     point = Point(size, worked.us_per_event(), worked.events_per_s)
-    bench.tell(
+    bench.note(
         f"{partitions} partitions, {n_workers} workers: {point.events_per_s:,.0f} events/s, {point.us_per_event:.1f} µs"
     )
     return point

@@ -24,13 +24,13 @@ from rich.console import Console
 
 from deploy.kafka.jars import KafkaUnavailable
 from deploy.kafka.local import KafkaCluster, KafkaStartError
+from tests.bench.command import start_command
 from tests.bench.machine import machine
 from tests.bench.peers.levels import kernel_events
 from tests.bench.peers.roster import CONTENDERS, Contender
 from tests.bench.peers.runs import TRICKLED, Sample, run
 from tests.bench.peers.table import as_data, as_markdown, as_tables
 from tests.bench.system import Bench, BenchFailed
-from tests.bench.telling import teller
 from tests.e2e.worker_process import WorkerNotReadyError
 from worker.inspection.cluster import ClusterError
 
@@ -71,12 +71,12 @@ def main() -> int:
 
 
 def _measure(options: argparse.Namespace) -> Outcome:
-    tell = teller()
+    note = start_command()
     chosen = [each for each in CONTENDERS if not options.only or each.name in options.only]
     with KafkaCluster() as kafka, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         outcome = Outcome(machine(), [], [])
         try:
-            runner.run(_rounds(Bench(kafka, options.events, tell), chosen, options.rounds, outcome))
+            runner.run(_rounds(Bench(kafka, options.events, note), chosen, options.rounds, outcome))
         except KeyboardInterrupt:
             if not outcome.samples:
                 raise
@@ -101,11 +101,11 @@ async def _rounds(bench: Bench, contenders: Sequence[Contender], rounds: int, ou
         except (BenchFailed, ClusterError, WorkerNotReadyError, TimeoutError) as error:
             failed.add(contender.name)
             outcome.failures.append(f"{contender.name}: {str(error) or 'it did not end in time'}")
-            bench.tell(outcome.failures[-1])
+            bench.note(outcome.failures[-1])
             continue
         if number:
             outcome.samples.append(sample)
-        bench.tell(
+        bench.note(
             f"{f'round {number} of {rounds}' if number else 'to warm up'}, {contender.name}: "
             f"{sample.events_per_s:,.0f} events/s, {sample.cpu_us_per_event:.1f} µs, p50 {sample.p50_ms:.0f} ms, "
             f"p99 {sample.p99_ms:.0f} ms, {sample.memory_mib:,.0f} MiB"
@@ -115,8 +115,8 @@ async def _rounds(bench: Bench, contenders: Sequence[Contender], rounds: int, ou
 
 def _print(outcome: Outcome, options: argparse.Namespace) -> None:
     if options.json:
-        told = msgspec.to_builtins(outcome) | {"systems": as_data(outcome.samples)}
-        print(json.dumps(told, indent=2))
+        result = msgspec.to_builtins(outcome) | {"systems": as_data(outcome.samples)}
+        print(json.dumps(result, indent=2))
     elif options.markdown:
         print(as_markdown(outcome.samples))
     else:

@@ -3,7 +3,7 @@
 An order freezes its lines; a sub-order's lines are what it will ship; shipping releases them. Nothing else: no splits,
 cancellations, returns, counts, statuses or duplicates. The two topics are read in no particular order, so what belongs
 together may come in any: the order's record keeps what came first. Only the standard library is needed here, as every
-peer written in Python imports it; the one in Java says the same in `KernelJob.java`.
+peer written in Python imports it; the one in Java has the same in `KernelJob.java`.
 """
 
 from __future__ import annotations

@@ -75,7 +75,7 @@ def expected_levels(records: Iterable[LoadRecord]) -> dict[StockKey, int]:
 
 
 async def read_levels(system: System) -> dict[StockKey, int]:
-    """The frozen units that the last committed record of each level tells."""
+    """The frozen units in the last committed record of each level."""
     latest: dict[bytes | None, bytes] = {}
 
     def take(records: Sequence[Record]) -> None:

@@ -1,4 +1,4 @@
-"""Who takes part, how each is started, what it promises, and what of Stockfreeze's job it leaves out."""
+"""The contenders: how each is started, what it promises, and what of Stockfreeze's job it leaves out."""
 
 from __future__ import annotations
 

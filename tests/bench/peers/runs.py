@@ -91,8 +91,8 @@ class _Running:
         """Raise BenchFailed if one of it has ended."""
         for process in self.processes:
             if (code := process.exit_code()) is not None:
-                said = process.log.read_text(errors="replace")[-_LOG_CHARACTERS:]
-                raise BenchFailed(f"it ended with {code}; the end of its log:\n{said}")
+                output = process.log.read_text(errors="replace")[-_LOG_CHARACTERS:]
+                raise BenchFailed(f"it ended with {code}; the end of its log:\n{output}")
 
 
 async def run(bench: Bench, contender: Contender, load: Sequence[LoadRecord], start_ms: int) -> Sample:

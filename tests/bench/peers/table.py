@@ -90,10 +90,10 @@ def as_markdown(samples: Sequence[Sample]) -> str:
     return "\n".join(lines)
 
 
-def _cell(told: Mapping[str, float | None]) -> str:
-    ratio = told["ratio_to_stockfreeze"]
+def _cell(measured: Mapping[str, float | None]) -> str:
+    ratio = measured["ratio_to_stockfreeze"]
     compared = "" if ratio is None else f" ({ratio:.2g} x)"
-    return f"{_number(told['median'])}{compared}\n{_number(told['min'])} to {_number(told['max'])}"
+    return f"{_number(measured['median'])}{compared}\n{_number(measured['min'])} to {_number(measured['max'])}"
 
 
 def _number(value: float | None) -> str:

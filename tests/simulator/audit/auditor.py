@@ -1,8 +1,8 @@
 """The independent judge: follows the topics as a read_committed reader does, and holds every transaction against the
 model of the contract in `tests/model`, which shares no code with the worker.
 
-For each partition the state topic tells which inputs a transaction says it took; the workers' testimony tells in which
-order (see `testimony`). From these the model says what the transaction must have written: every record of every
+For each partition the state topic has which inputs a transaction took; the workers' recordings have in which
+order (see `recording`). From these the model derives what the transaction must have written: every record of every
 output topic is held against it, whole transactions at a time, in the middle of the run as at its end. Beyond that, it
 is checked from the outputs alone that books balance and offsets add up.
 """
@@ -14,18 +14,18 @@ from collections.abc import Callable
 from tests.model.run import Record
 from tests.simulator.audit.findings import Finding, Kind, Wrong
 from tests.simulator.audit.partition_audit import INPUTS, PartitionAudit, Sent, World
-from tests.simulator.audit.testimony import Attempt
+from tests.simulator.audit.recording import Attempt
 
 
 class Auditor:
-    """All partitions. Told of inputs and testimonies as they come; `look` may be called at any time."""
+    """Audits all partitions. Takes inputs and recordings as they come; `look` may be called at any time."""
 
     def __init__(self, world: World, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._audits = [PartitionAudit(world, partition) for partition in range(world.partitions)]
         self.findings: list[Finding] = []
         self._wrong: set[int] = set()
-        """Partitions with a finding: after the first one nothing more can be said of them."""
+        """Partitions with a finding: after the first one they are not audited any more."""
         self._given_up: frozenset[int] = frozenset()
 
     def begin(self, topic: str, partition: int, offset: int) -> None:
@@ -36,8 +36,8 @@ class Auditor:
         """An input record can be read."""
         self._audits[record.partition].inputs[record.topic][record.offset] = Sent(record, appended_at, at_seconds)
 
-    def testify(self, partition: int, attempt: Attempt) -> None:
-        """A worker says what it is about to write."""
+    def recorded(self, partition: int, attempt: Attempt) -> None:
+        """Take what a worker is about to write."""
         self._audits[partition].attempts.append(attempt)
 
     def find(self, kind: Kind, partition: int | None, message: str) -> None:
@@ -45,7 +45,7 @@ class Auditor:
         self.findings.append(Finding(kind, partition, message, self._now_ms()))
 
     def give_up(self, partitions: frozenset[int]) -> None:
-        """Something was taken away from these partitions: nothing more can be said of them."""
+        """Something was taken away from these partitions: they are not audited any more."""
         self._given_up |= partitions
 
     def look(self) -> None:

@@ -53,7 +53,7 @@ class Books:
             self._check(key)
 
     def _take_id(self, topic: str, event: dict[str, Any]) -> None:
-        """Nothing is said twice: an event_id is of one output."""
+        """No output is written twice: each event_id belongs to one output."""
         event_id = event["event_id"]
         if event_id in self._ids:
             raise Wrong(Kind.DOUBLED, f"the event_id {event_id} is in {self._ids[event_id]} and again in {topic}")

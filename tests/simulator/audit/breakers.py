@@ -1,9 +1,9 @@
 """The dead-letter breakers of all workers, as the contract has them: when each must open, and that nothing follows it.
 
 A partition stops when so many of its last records were bad, unless nine tenths of these are of one account and the
-partition knows others: then that account floods, which is told once. They are counted in the order in which one worker
-decides them, from where it began to read: a crash, a rebalance and a transaction that failed let the count begin anew,
-and with it the records that were not committed come again. A partition that stopped stays so until its process is
+partition knows others: then that account floods, which is reported once. They are counted in the order in which one
+worker decides them, from where it began to read: a crash, a rebalance and a transaction that failed let the count begin
+anew, and with it the records that were not committed come again. A partition that stopped stays so until its process is
 restarted.
 """
 
@@ -67,7 +67,7 @@ class _Count:
 
 
 class Breakers:
-    """Told of what every worker decides, commits and halts. `find` is told what is wrong."""
+    """Follows what every worker decides, commits and halts. Calls `find` with what is wrong."""
 
     def __init__(self, bad_max: int, window: int, find: Find) -> None:
         self._bad_max = bad_max
@@ -99,7 +99,7 @@ class Breakers:
     ) -> Floods:
         """A record was decided.
 
-        `known`: the accounts that the partition knows. `flooding`: those of which the state says so, asked for when a
+        `known`: the accounts that the partition knows. `flooding`: those that the state has, read when a
         count begins. `is_home`: whether an account belongs to the partition.
         """
         count = self._count(worker, partition, flooding)

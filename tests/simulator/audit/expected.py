@@ -49,7 +49,7 @@ class Seen(Protocol):
 
 
 class Taken(NamedTuple):
-    """An input record of the transaction, and what the model says of it. `source` is its place."""
+    """An input record of the transaction, and what the model makes of it. `source` is its place."""
 
     record: Record
     step: Step
@@ -126,17 +126,17 @@ class Transaction:
             if expected.get(key) != content:
                 raise Wrong(Kind.OUTPUT, f"{topic} {key!r}: expected {expected.get(key)}, found {content}")
         for key in self.changed & expected.keys() - actual.keys():
-            raise Wrong(Kind.LOST, f"{topic} {key!r} changed to {expected[key]}, and no record says so")
+            raise Wrong(Kind.LOST, f"{topic} {key!r} changed to {expected[key]}, and no record has it")
 
     def _check_dead_letters(self, block: Sequence[Seen]) -> None:
         expected = [_dead_letter(taken) for taken in self.taken if taken.step.dead_letter_id is not None]
         actual = []
         for record in block:
-            told = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-            place = "/".join(told.get(f"source-{name}", "?") for name in ("topic", "partition", "offset"))
+            headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+            place = "/".join(headers.get(f"source-{name}", "?") for name in ("topic", "partition", "offset"))
             own = [header for header in record.headers if not header[0].startswith(("error", "source-"))]
-            actual.append((record.key, record.value, place, told.get("error-code"), own))
-            if not told.get("error") or not told.get("source-timestamp"):
+            actual.append((record.key, record.value, place, headers.get("error-code"), own))
+            if not headers.get("error") or not headers.get("source-timestamp"):
                 raise Wrong(Kind.OUTPUT, f"the dead letter {place} has no error or no source-timestamp")
         if actual != expected:
             raise Wrong(_kind_of(actual, expected), f"dead letters: expected {expected}, found {actual}")
@@ -151,10 +151,10 @@ class Transaction:
         cause = taken.step.event
         if cause is None:
             return
-        told = (event["account_id"], time_ms(event["occurred_at"]), event.get("cause"))
+        envelope = (event["account_id"], time_ms(event["occurred_at"]), event.get("cause"))
         known = (cause["account_id"], cause["occurred_at"], cause["event_id"])
-        if told != known:
-            raise Wrong(Kind.OUTPUT, f"{topic}/{record.offset}: the envelope says {told}, its cause {known}")
+        if envelope != known:
+            raise Wrong(Kind.OUTPUT, f"{topic}/{record.offset}: the envelope has {envelope}, its cause {known}")
         if topic not in (LEVELS, STATUS) and record.key != cause["account_id"].encode():
             raise Wrong(Kind.OUTPUT, f"{topic}/{record.offset} has the key {record.key!r}")
 
@@ -201,7 +201,7 @@ def _without_envelope(event: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rows(topic: str, step: Step) -> list[Any]:
-    """What the model says that one input brings about in an append-only topic."""
+    """What one input brings about in an append-only topic, by the model."""
     match topic:
         case "stock.movements.v1":
             return step.movements
@@ -225,8 +225,8 @@ def _row(topic: str, event: dict[str, Any]) -> Any:  # noqa: ANN401 -- whatever 
             row = {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "suspects"}
             return {**row, "as_of": time_ms(row["as_of"])}
         case "orders.alerts.v1":
-            told = OF_ALERT[event["alert"]]
-            return [event["alert"], *(event.get(name) if name in told else None for name in ALERT_FIELDS)]
+            fields = OF_ALERT[event["alert"]]
+            return [event["alert"], *(event.get(name) if name in fields else None for name in ALERT_FIELDS)]
         case _:
             raise AssertionError(topic)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Kind(StrEnum):
-    """What went wrong, by what it would mean to whoever reads the outputs."""
+    """What went wrong, by what it would mean to a reader of the outputs."""
 
     DOUBLED = "applied twice"
     LOST = "lost"

@@ -1,7 +1,7 @@
 """The judgement of one partition: every transaction against the model, from its first input to its last output.
 
-The state topic tells which inputs a transaction says it took; the workers' testimony tells in which order (see
-`testimony`).
+The state topic has which inputs a transaction took; the workers' recordings have in which order
+(see `recording`).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import NamedTuple
 import msgspec
 
 from tests.model.reading import COMMANDS, ORDERS, STOCK, SUB_ORDERS
-from tests.model.run import AccountRules, Model, Record, Step
+from tests.model.run import AccountPolicies, Model, Record, Step
 from tests.simulator.audit.books import Books
 from tests.simulator.audit.expected import OUTPUTS, Latest, Seen, Taken, Transaction, transaction_of
 from tests.simulator.audit.findings import Kind, Wrong
-from tests.simulator.audit.testimony import Attempt, Decided
+from tests.simulator.audit.recording import Attempt, Decided
 
 INPUTS = (ORDERS, SUB_ORDERS, STOCK, COMMANDS)
 STATE = "stockfreeze.state.v1"
@@ -58,7 +58,7 @@ class World:
 
     prefix: str
     partitions: int
-    rules: AccountRules
+    rules: AccountPolicies
     read: Callable[[str, int, int], Sequence[Seen]]
     group_offset: Callable[[str, int], int | None]
     end_offset: Callable[[str, int], int]
@@ -76,7 +76,7 @@ class PartitionAudit:
         self.model = Model(partition, world.partitions, world.prefix, world.rules)
         self.floods: set[str] = set()
         """The accounts whose flood goes on."""
-        self.floods_told = 0
+        self.floods_reported = 0
         self.positions: Mapping[str, Position] | None = None
         self.transactions = 0
         self.books = Books()
@@ -246,14 +246,12 @@ class PartitionAudit:
             unread.append(transaction)
 
     def _count_state(self, block: Sequence[Seen], state_records: int) -> None:
-        """What the state is said to have must be what it has: a restore is compared with it."""
+        """The recorded count of state records must be the real one, because a restore is compared with it."""
         for record in block:
             if record.key is not None and not record.key.startswith(b"stream/"):
                 (self._state_keys.discard if record.value is None else self._state_keys.add)(record.key)
         if state_records != len(self._state_keys):
-            raise Wrong(
-                Kind.STATE, f"the state has {len(self._state_keys)} records, and is said to have {state_records}"
-            )
+            raise Wrong(Kind.STATE, f"the state has {len(self._state_keys)} records, but {state_records} are recorded")
 
     def _take_beginning(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> None:
         if self.positions is not None:
@@ -266,7 +264,7 @@ class PartitionAudit:
         self.positions = positions
 
     def _attempt_of(self, block: Sequence[Seen], positions: Mapping[str, Position]) -> Attempt:
-        """The testimony of what was written: of several with the same state, the one that fits the positions."""
+        """The recording of what was written: of several with the same state, the one that fits the positions."""
         state = [(record.key, record.value) for record in block[:-1] if record.key != TOPICS_KEY]
         alike = [attempt for attempt in self.attempts if attempt.state == state]
         if not alike:
@@ -293,7 +291,7 @@ class PartitionAudit:
         return [offset for offset in range(begin, end) if offset in inputs]
 
     def _feed(self, attempt: Attempt, positions: Mapping[str, Position]) -> list[Taken]:
-        """What the model says of the inputs of a transaction, each exactly once."""
+        """What the model gives for the inputs of a transaction, each exactly once."""
         prefix, before = self._world.prefix, self.positions or {}
         columns = {topic: list(position) for topic, position in before.items()}
         taken: list[Taken] = []
@@ -329,13 +327,13 @@ class PartitionAudit:
         return taken
 
     def _take_floods(self, decided: Decided, step: Step) -> None:
-        """A flood is told when it begins, and again only after it ceased, whoever had the partition then."""
+        """A flood is reported when it begins, and again only after it ceased, across owners of the partition."""
         began, ceased = decided.floods
         if began is not None:
             if began in self.floods:
                 raise Wrong(Kind.DOUBLED, f"the flood of {began} begins again, and has not ceased")
             self.floods.add(began)
-            self.floods_told += 1
+            self.floods_reported += 1
             step.alerts.append(("flooding", None, None, None, None))
         self.floods -= set(ceased)
 
@@ -375,7 +373,7 @@ class PartitionAudit:
 
 
 def _positions_of(value: bytes | None) -> tuple[dict[str, Position], int, int]:
-    """The positions, the stream time, and how many records the state is said to have."""
+    """The positions, the stream time, and the recorded count of state records."""
     if value is None:
         raise Wrong(Kind.STATE, "the positions were deleted")
     version, positions, stream_time_ms, _, state_records = msgspec.msgpack.decode(value)

@@ -100,7 +100,7 @@ class Bench:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(WAIT_SECONDS):
-        while not await condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        while not await condition():  # noqa: ASYNC110 - the broker sends no event for it
             await asyncio.sleep(0.02)
 
 
@@ -139,7 +139,7 @@ async def _committed(consumer: Any, bench: Bench, offset: int) -> bool:  # noqa:
 
 
 async def offsets_of_an_open_transaction_are_answered_as_they_were_before_it(bench: Bench) -> None:
-    """So who reads them at the wrong moment is told old ones, and not that they are."""
+    """A read at the wrong moment gives old offsets, and nothing marks them as old."""
     await bench.create()
     group = bench.names.app_id
     async with bench.producer() as producer, bench.consumer(group_id=group) as consumer:

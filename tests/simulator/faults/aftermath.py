@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Final, assert_never
 
 from tests.simulator.audit.partition_audit import JOURNAL, POSITIONS_KEY, STATE
-from tests.simulator.audit.testimony import Witnessed
+from tests.simulator.audit.recording import RecordingProcessor
 from tests.simulator.faults.losses import Loss, What
 from tests.simulator.kafka.partition_log import PartitionLog
 from tests.simulator.workers import PREFIX
@@ -24,10 +24,10 @@ LONGER_BY: Final = 6
 
 
 class Aftermath:
-    """Lets a loss happen, and says what must come of it.
+    """Lets a loss happen, and knows what must follow from it.
 
-    `unjudged` are the partitions whose outputs say nothing any more, `must_halt` those of them that must not go on. Of
-    partitions from which nothing was lost, neither is true.
+    `unjudged` are the partitions whose outputs prove nothing any more, `must_halt` those of them that must not go on.
+    Partitions from which nothing was lost are in neither.
     """
 
     def __init__(self, loss: Loss | None, simulation: Simulation, partitions: int) -> None:
@@ -37,7 +37,7 @@ class Aftermath:
         self.unjudged: frozenset[int] = frozenset()
         self.must_halt: frozenset[int] = frozenset()
         self.problem: str | None = None
-        """What every worker must say, where none may go on."""
+        """The problem that every worker must report, where none may go on."""
         self._booked: dict[int, int] = {}
         """By partition: how many batches the journal had just after the loss."""
 
@@ -160,7 +160,7 @@ class Aftermath:
             )
         ]
 
-    def is_over(self, engines: Collection[Engine[Witnessed]]) -> bool:
+    def is_over(self, engines: Collection[Engine[RecordingProcessor]]) -> bool:
         """Whether everybody has come to the end that a loss must have."""
         if self.problem is not None:
             return all(self.problem in (engine.status().problem or "") for engine in engines)

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from aiokafka.protocol import commit, coordination, fetch, group, metadata, offset, produce, transaction
 
-from tests.simulator.kafka.refusals import ERRORS
+from tests.simulator.kafka.error_answers import ERRORS
 
 FAULTS_MAX = 12
 OLD_OFFSETS_SHARE = 0.25
@@ -231,8 +231,8 @@ def _at_time(number: int, chance: random.Random, processes: Sequence[str], until
 
 
 def _old_offsets(seed: int, number: int, until_seconds: float) -> list[Fault]:
-    """Now and then, a coordinator that answers old offsets. The older, the more is wrong for whoever believes them; of
-    0 commits ago it knows none at all.
+    """Now and then, a coordinator that answers old offsets. The older they are, the more harm they do to a worker that
+    trusts them. 0 commits back stands for no offsets at all.
     """
     chance = random.Random(f"old offsets/{seed}")
     if chance.random() >= OLD_OFFSETS_SHARE:

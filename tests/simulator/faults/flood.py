@@ -1,6 +1,6 @@
 """A flood: so many bad records of one partition behind each other that its breaker opens, or nearly so.
 
-Those of some floods are all of one account: where the partition knows others too, that one alone is told of.
+Those of some floods are all of one account: where the partition knows others too, only that one is reported.
 
 Not all of them are bad: what counts is how many of the last ones are. And the breaker need not open: a worker that
 crashes in the midst of it begins to count anew.
@@ -56,8 +56,8 @@ def _bad(r: Random, accused: str | None) -> tuple[bytes | None, bytes | None]:
     """A bad record of one account, or of this and that."""
     if accused is None:
         return r.choice(((b"acme", None), (None, b"{"), (b"acme", b"{}"), (b"", b'{"type": "order.exploded"}')))
-    key, told = accused.encode(), json.dumps({"account_id": accused}).encode()
-    return r.choice(((key, None), (key, b"{"), (key, told), (None, told), (b"", told)))
+    key, named_value = accused.encode(), json.dumps({"account_id": accused}).encode()
+    return r.choice(((key, None), (key, b"{"), (key, named_value), (None, named_value), (b"", named_value)))
 
 
 def _good(r: Random, index: int, partition: int, partitions: int, start_ms: int) -> tuple[bytes | None, bytes | None]:

@@ -9,15 +9,15 @@ from typing import Any
 
 from aiokafka.protocol import admin, commit, coordination, fetch, group, metadata, offset, produce, transaction
 
-from tests.simulator.kafka.adding import Adding
 from tests.simulator.kafka.cluster import GROUP, HOST, PORT, TRANSACTION, Cluster, Node
 from tests.simulator.kafka.codes import Code
-from tests.simulator.kafka.describing import Describing
-from tests.simulator.kafka.fetching import Answer, Fetching
+from tests.simulator.kafka.fetch_answers import Answer, Fetching
 from tests.simulator.kafka.groups import Join, Joined
+from tests.simulator.kafka.kafka_4_transactions import Adding
 from tests.simulator.kafka.network import Reply, Request, Response
 from tests.simulator.kafka.partition_log import Fetched, PartitionLog
 from tests.simulator.kafka.record_batch import sequence_of
+from tests.simulator.kafka.topic_descriptions import Describing
 from tests.simulator.kafka.transactions import OFFSETS_TOPIC, Partition
 
 PRODUCE_SECONDS_MAX = 0.002
@@ -321,7 +321,7 @@ class Api:
                 request.producer_epoch,
                 (OFFSETS_TOPIC + request.group_id, 0),
             )
-            # A concurrent transaction is told to an old client as a coordinator that is loading.
+            # An old client gets a concurrent transaction as a coordinator that is loading.
             code = Code.COORDINATOR_LOAD_IN_PROGRESS if code is Code.NOT_ENOUGH_REPLICAS else code
         if code is Code.NONE:
             kept = self.cluster.group(request.group_id).offsets.keep(

@@ -103,7 +103,7 @@ class Cluster:
         self.transactions.awake = lambda key, action: self.at_coordinator(TRANSACTION, key, action)
         self.cut: Callable[[int], None] = lambda _node_id: None
         """Breaks all connections of a node."""
-        self.told: Callable[[str], None] | None = None
+        self.on_event: Callable[[str], None] | None = None
         """Hears what happens, for the trace."""
         self._moved: dict[tuple[int, str], int] = {}
         self._loading_until: dict[tuple[int, str], float] = {}
@@ -202,7 +202,7 @@ class Cluster:
         if group is None:
             group = self.groups[group_id] = Group(self.loop, group_id)
             group.awake = lambda action: self.at_coordinator(GROUP, group_id, action)
-            group.told = self._tell
+            group.on_event = self._event
         return group
 
     def write_marker(self, partition: Partition, producer_id: int, epoch: int, *, commit: bool) -> bool:
@@ -235,7 +235,7 @@ class Cluster:
         node = self.nodes[node_id]
         if not node.up:
             return
-        self._tell(f"node {node_id} dies")
+        self._event(f"node {node_id} dies")
         node.die()
         self.cut(node_id)
         self.loop.later(FAILOVER_SECONDS, lambda: self._fail_over(node))
@@ -244,7 +244,7 @@ class Cluster:
     def freeze(self, node_id: int, seconds: float) -> None:
         """Hold a node up."""
         node = self.nodes[node_id]
-        self._tell(f"node {node_id} is held up for {seconds:.1f} s")
+        self._event(f"node {node_id} is held up for {seconds:.1f} s")
         node.freeze()
         self.loop.later(FAILOVER_SECONDS, lambda: self._fail_over(node))
         self.loop.later(seconds, lambda: self._thaw(node))
@@ -253,19 +253,19 @@ class Cluster:
         """Let other nodes coordinate the groups or the transactional ids; a single node reads its log again."""
         for kind_led, key in sorted(self._led):
             if kind_led == kind:
-                self._tell(f"the coordinator of {key} moves")
+                self._event(f"the coordinator of {key} moves")
                 self._moved[kind, key] = self._moved.get((kind, key), 0) + 1
                 self._load(kind, key)
 
     def answer_old_offsets(self, commits_back: int, for_seconds: float) -> None:
         """Let the coordinators of the groups answer offsets as they were so many commits ago, for a while."""
-        self._tell(f"the coordinators of the groups answer offsets of {commits_back} commits ago")
+        self._event(f"the coordinators of the groups answer offsets of {commits_back} commits ago")
         for group in self.groups.values():
             group.offsets.answer_old(commits_back, self.loop.time() + for_seconds)
 
     def agree_on_transactions(self, version: int) -> None:
         """Change the feature `transaction.version`, as an operator does after an upgrade."""
-        self._tell(f"the nodes agree on transactions of version {version}")
+        self._event(f"the nodes agree on transactions of version {version}")
         self.transaction_version = version
 
     def clean_logs(self) -> None:
@@ -277,7 +277,7 @@ class Cluster:
     def _fail_over(self, node: Node) -> None:
         if not node.is_awake and len(self.nodes) > 1:
             self._put(node, online=False)
-            self._tell(f"node {node.node_id} leads nothing any more")
+            self._event(f"node {node.node_id} leads nothing any more")
 
     def _thaw(self, node: Node) -> None:
         node.thaw()
@@ -285,7 +285,7 @@ class Cluster:
             self._put(node, online=True)
 
     def _restart(self, node: Node) -> None:
-        self._tell(f"node {node.node_id} is back")
+        self._event(f"node {node.node_id} is back")
         node.up = True
         self._put(node, online=True)
         for kind, key in self._led:
@@ -297,6 +297,6 @@ class Cluster:
         self._leaders.clear()
         self.changes += 1
 
-    def _tell(self, what: str) -> None:
-        if self.told is not None:
-            self.told(what)
+    def _event(self, what: str) -> None:
+        if self.on_event is not None:
+            self.on_event(what)

@@ -1,7 +1,7 @@
 """The committed offsets of one consumer group: what is committed, what waits for a marker, and what is answered.
 
 What is answered need not be what is committed: a coordinator that slept while another one was elected answers what it
-knew, and one that was elected uncleanly what its replica had. Who reads them back is told old offsets, or none.
+knew, and one that was elected uncleanly what its replica had. A read then gives old offsets, or none.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class GroupOffsets:
         self._old_until = until_seconds
 
     def answered(self, now_seconds: float) -> Mapping[tuple[str, int], int]:
-        """What a fetch of the offsets is told. Offsets of open transactions are not in it, in the version spoken here:
+        """The answer to a fetch of the offsets. Offsets of open transactions are not in it, in the version spoken here:
         only from version 7 on can a client ask for an error instead.
         """
         return self._old if now_seconds < self._old_until else self.committed

@@ -1,7 +1,7 @@
 """The group coordinator: members, generations and rebalances of one consumer group.
 
-The classic protocol: members join, the first of them assigns, all are told, and all keep up heartbeats. A rebalance
-waits for every known member to join again, as long as their rebalance time-out allows.
+The classic protocol: members join, the first of them assigns, all get their share, and all keep up heartbeats. A
+rebalance waits for every known member to join again, as long as their rebalance time-out allows.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class Group:
         self.offsets = GroupOffsets()
         self.awake: Callable[[Callable[[], None]], None] = lambda action: action()
         """Does something once the coordinator is up and awake."""
-        self.told: Callable[[str], None] | None = None
+        self.on_event: Callable[[str], None] | None = None
 
     # -- requests
 
@@ -136,7 +136,7 @@ class Group:
         if self._leader == known:
             self._leader = member.member_id
         if self.state is GroupState.STABLE and old.protocols == request.protocols:
-            # It is told the leader's old name: so it does not assign, and takes what its predecessor had.
+            # The answer has the leader's old name: so it does not assign, and takes what its predecessor had.
             reply(self._joined(member)._replace(leader=known if self._leader == member.member_id else self._leader))
             return True
         member.joining = reply
@@ -247,7 +247,7 @@ class Group:
         if member.heard_at + member.session_seconds > self._loop.time() + 1e-6:
             self._watch(member)
             return
-        self._tell(f"{member.member_id} was not heard of for {member.session_seconds:.0f} s")
+        self._event(f"{member.member_id} was not heard of for {member.session_seconds:.0f} s")
         self._remove(member.member_id)
 
     def _remove(self, member_id: str) -> None:
@@ -258,7 +258,7 @@ class Group:
             member.joining(Joined(Code.UNKNOWN_MEMBER_ID, member_id=member_id))
         if member.syncing is not None:
             member.syncing(Code.UNKNOWN_MEMBER_ID, b"")
-        self._tell(f"{member_id} is no member any more")
+        self._event(f"{member_id} is no member any more")
         if self.state is GroupState.PREPARING:
             self._complete_if_all()
         else:
@@ -302,7 +302,7 @@ class Group:
         self.state = GroupState.COMPLETING
         if self._leader not in self._members:
             self._leader = next(iter(self._members))
-        self._tell(f"generation {self.generation}: {', '.join(self._members)}")
+        self._event(f"generation {self.generation}: {', '.join(self._members)}")
         for member in list(self._members.values()):
             joining, member.joining = member.joining, None
             member.heard_at = self._loop.time()
@@ -325,6 +325,6 @@ class Group:
             if syncing is not None:
                 syncing(Code.NONE, member.assignment)
 
-    def _tell(self, what: str) -> None:
-        if self.told is not None:
-            self.told(f"group {self.group_id}: {what}")
+    def _event(self, what: str) -> None:
+        if self.on_event is not None:
+            self.on_event(f"group {self.group_id}: {what}")

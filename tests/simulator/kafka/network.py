@@ -1,7 +1,7 @@
 """The network: connections that take the place of aiokafka's own, and the time that messages take on them.
 
 A connection keeps the order of its messages, and its node answers one request before it looks at the next one, as
-Apache Kafka does. What is sent may come late, not at all, or be answered to nobody: there a plan of faults has its say.
+Apache Kafka does. What is sent may come late, not at all, or be answered to nobody: a plan of faults decides.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Node(Protocol):
 
 
 Held = Callable[[Callable[[], None], Callable[[], bool]], None]
-"""Takes what lets a message arrive at last, and what tells whether its sender has closed the connection."""
+"""Takes what lets a message arrive at last, and a check whether its sender has closed the connection."""
 
 
 class Verdict:

@@ -12,7 +12,7 @@ from tests.simulator.kafka.codes import Code
 from tests.simulator.kafka.record_batch import Batch, Sequence, marker, sequence_of
 
 REMEMBERED_BATCHES = 5
-"""A repeated batch is told from a new one as long as it is among the producer's last ones."""
+"""A repeated batch is known as long as it is among the producer's last ones."""
 
 
 class Fetched(NamedTuple):

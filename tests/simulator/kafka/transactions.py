@@ -3,7 +3,7 @@
 It speaks with each client as that speaks: the old way (KIP-98, with the check of KIP-890 that a produce belongs to an
 open transaction), or that of Kafka 4 (KIP-890), in which each end brings the next epoch, and another producer id where
 the epochs are used up. Every change of a transaction is first written to the coordinator's own log: until it is, the id
-is pending, and whoever asks is told of a concurrent transaction. Markers are written after the answer to a commit.
+is pending, and every request gets CONCURRENT_TRANSACTIONS. Markers are written after the answer to a commit.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EPOCHS_MAX = 32_766
 
 
 class TxnState(StrEnum):
-    """As Apache Kafka names them; the two states of completion and of a fence are told by what comes next."""
+    """As Apache Kafka names them; the two states of completion and of a fence are known by what comes next."""
 
     EMPTY = "Empty"
     ONGOING = "Ongoing"
@@ -86,7 +86,7 @@ class TransactionCoordinator:
         self.awake: Callable[[str, Callable[[], None]], None] = lambda _id, action: action()
         """Does something once the coordinator of an id is up and awake."""
         self._markers_slow = (0.0, 0.0)
-        self.told: Callable[[str], None] | None = None
+        self.on_event: Callable[[str], None] | None = None
         """Hears what happens, for the trace."""
 
     def init_producer_id(self, transactional_id: str | None, timeout_ms: int, reply: Callable[..., None]) -> None:
@@ -154,7 +154,7 @@ class TransactionCoordinator:
         if isinstance(txn, Code):
             return txn
         if txn.pending or txn.state.ending:
-            return Code.NOT_ENOUGH_REPLICAS  # what an old client is told of a concurrent transaction
+            return Code.NOT_ENOUGH_REPLICAS  # what an old client gets for a concurrent transaction
         if txn.state is not TxnState.ONGOING or partition not in txn.partitions:
             return Code.INVALID_TXN_STATE
         return Code.NONE
@@ -196,7 +196,7 @@ class TransactionCoordinator:
     ) -> None:
         """Commit or abort, and give the producer id and the epoch of the next transaction.
 
-        Who asks again does so with the epoch that was ended, so it cannot be taken for the end of the next transaction.
+        A retry has the epoch that was ended, so it cannot be taken for the end of the next transaction.
         """
         txn = self._transactions.get(transactional_id)
         again = txn is not None and _is_asked_again(txn, producer_id, epoch, self.epochs_max)
@@ -243,8 +243,8 @@ class TransactionCoordinator:
 
     def _end(self, txn: Transaction, *, commit: bool, decided: Callable[[], None]) -> None:
         txn.state = TxnState.PREPARE_COMMIT if commit else TxnState.PREPARE_ABORT
-        if self.told is not None:
-            self.told(f"{txn.transactional_id} epoch {txn.epoch}: {txn.state}")
+        if self.on_event is not None:
+            self.on_event(f"{txn.transactional_id} epoch {txn.epoch}: {txn.state}")
 
         def written() -> None:
             decided()
@@ -307,7 +307,7 @@ def _is_asked_again(txn: Transaction, producer_id: int, epoch: int, epochs_max: 
 
 
 def _ended_before(txn: Transaction, *, commit: bool) -> Code:
-    """What an end is told that was decided before: done, to be asked for again, or that it was the other one."""
+    """The answer to a repeated end: done, to be retried, or that the other end was decided."""
     if commit is not (txn.state in (TxnState.PREPARE_COMMIT, TxnState.COMPLETE_COMMIT)):
         return Code.INVALID_TXN_STATE
     return Code.CONCURRENT_TRANSACTIONS if txn.state.ending else Code.NONE

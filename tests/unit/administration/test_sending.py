@@ -10,7 +10,7 @@ import pytest
 from schemas.times import time_text
 from schemas.topics import Topic
 from worker.administration.sending import BadLine, Checking, Sent
-from worker.domain.policies import DAY_MS, AccountRules, Rules
+from worker.domain.policies import DAY_MS, AccountPolicies, Policies
 
 NOW_MS = 1_772_359_200_000
 ORDER = {"type": "order.created", "event_id": "e", "account_id": "acme", "order_id": "o"}
@@ -33,7 +33,7 @@ def line(fields: dict[str, Any], ago_ms: int = 0) -> bytes:
 
 
 def checking(*, as_of_event: bool = False, retention_days: int = 90) -> Checking:
-    return Checking(NOW_MS, as_of_event, Rules(accounts={"acme": AccountRules(retention_days=retention_days)}))
+    return Checking(NOW_MS, as_of_event, Policies(accounts={"acme": AccountPolicies(retention_days=retention_days)}))
 
 
 def refusal(value: bytes, *, as_of_event: bool = False) -> str:

@@ -17,10 +17,10 @@ def test_an_event_takes_no_more_bytecodes_than_committed() -> None:
 
 
 def test_more_bytecodes_than_the_margin_allows_are_complained_about() -> None:
-    said = complaint(1001 * (1 + MARGIN), {"3.11": 1000.0}, "3.11")
-    assert said is not None
-    assert "5.1% more than the committed 1,000" in said
-    assert RENEW in said
+    problem = complaint(1001 * (1 + MARGIN), {"3.11": 1000.0}, "3.11")
+    assert problem is not None
+    assert "5.1% more than the committed 1,000" in problem
+    assert RENEW in problem
 
 
 @pytest.mark.parametrize("measured", [1000 * (1 + MARGIN), 1000.0, 1.0])

@@ -1,4 +1,4 @@
-"""The judgement: each way of being wrong is seen, and told apart."""
+"""The judgement: each kind of damage is seen, and reported as what it is."""
 
 from __future__ import annotations
 

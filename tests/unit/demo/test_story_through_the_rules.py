@@ -13,7 +13,7 @@ from worker.demo.judgement import judge
 from worker.demo.retail import read_invoices
 from worker.demo.scenario import scenario_of
 from worker.demo.tally import WATCHED, Tally
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.partitioning import partition_of
 from worker.stream.records import InputRecord
@@ -26,9 +26,9 @@ NOW_MS = 1_790_000_000_000
 def test_levels_answers_drifts_and_dead_letters_are_as_foretold(seed: int) -> None:
     scenario = scenario_of(read_invoices(), now_ms=NOW_MS, seed=seed)
     deliveries = disturb(scenario.events, now_ms=NOW_MS, seed=seed, repeats=0.2, late=0.4, broken_each=10)
-    rules = Rules(AccountRules(), {})
+    policies = Policies(AccountPolicies(), {})
     processors = [
-        PartitionProcessor(partition=partition, partition_count=PARTITIONS, prefix="", rules=rules)
+        PartitionProcessor(partition=partition, partition_count=PARTITIONS, prefix="", policies=policies)
         for partition in range(PARTITIONS)
     ]
     offsets: Counter[tuple[Topic, int]] = Counter()

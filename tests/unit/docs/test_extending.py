@@ -16,7 +16,7 @@ from tests.property.drafts import Menu, draft
 from tests.unit.docs.pages import DOCS, ROOT, section, text_of
 from worker.configuration import load_settings
 from worker.ops import metrics
-from worker.settings import AccountSettings, Settings
+from worker.settings import PolicySettings, Settings
 
 PAGE = text_of(DOCS / "extending.md")
 LISTS = ("Add an event type", "Add a setting", "Add a metric", "Add a role", "Add a marketplace", "Add an ERP")
@@ -96,12 +96,12 @@ def test_histories_draw_every_event_type() -> None:
     assert kinds == set(TYPE_NAMES)
 
 
-@pytest.mark.parametrize("name", AccountSettings.model_fields)
+@pytest.mark.parametrize("name", PolicySettings.model_fields)
 def test_an_account_may_have_its_own_value_of_a_setting(name: str, tmp_path: Path) -> None:
     value = _another(name)
     config = tmp_path / "stockfreeze.toml"
     config.write_text(f'[accounts."acme"]\n{name} = {value!r}\n', encoding="utf-8")
-    rules = load_settings(config, {}).rules()
+    rules = load_settings(config, {}).policies()
     assert getattr(rules.of("acme"), name) == value
     assert getattr(rules.of("another"), name) == Settings.model_fields[name].default
 

@@ -1,7 +1,7 @@
 """A shop: the account "a" on a partition of its own, driven record by record at the wire, through the real processor.
 
-Times are minutes since `START_MS`: `at` of an event, `now` of the records that are sent. What is not said of an event
-has a plain value: order "o", sub-order "s", return "r", warehouse "w", SKU "k", an `event_id` of its own.
+Times are minutes since `START_MS`: `at` of an event, `now` of the records that are sent. A field that is not given has
+a plain value: order "o", sub-order "s", return "r", warehouse "w", SKU "k", an `event_id` of its own.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.named import named
 from worker.domain.order.facts import Touch, merge
 from worker.domain.order.state import OrderState
 from worker.domain.order.units import unit_rows
-from worker.domain.policies import AccountRules, Rules
+from worker.domain.policies import AccountPolicies, Policies
 from worker.domain.searches import LevelsWanted
 from worker.domain.views import Holding, OrderView, StockView, UnitRow
 from worker.processors.ledger import PartitionProcessor
@@ -32,7 +32,7 @@ DAY = 24 * 60
 """Minutes."""
 
 APPLIED, DUPLICATE, STALE, DEAD_LETTERED = Outcome.APPLIED, Outcome.DUPLICATE, Outcome.STALE, Outcome.DEAD_LETTERED
-PLAIN = AccountRules()
+PLAIN = AccountPolicies()
 
 Headers = tuple[tuple[str, bytes | None], ...]
 Fields = dict[str, Any]
@@ -40,7 +40,7 @@ Move = tuple[str, int, int, int]
 """movement, quantity, frozen_delta, on_hand_delta."""
 
 
-class Said(NamedTuple):
+class Flushed(NamedTuple):
     """How a record ended, and everything that was written since the flush before."""
 
     outcome: Outcome
@@ -114,23 +114,23 @@ class Said(NamedTuple):
 class Shop:
     """The processor of one partition, and the last state record of every key that it wrote."""
 
-    def __init__(self, rules: AccountRules = PLAIN, *, now: int = 60) -> None:
-        self.rules = rules
+    def __init__(self, policies: AccountPolicies = PLAIN, *, now: int = 60) -> None:
+        self.policies = policies
         self.now = now
         self.state: dict[bytes, bytes | None] = {}
         self.stream_time_ms = -1
         self.offsets = count()
         self.processor = PartitionProcessor(
-            partition=0, partition_count=1, prefix="", rules=Rules(accounts={"a": rules})
+            partition=0, partition_count=1, prefix="", policies=Policies(accounts={"a": policies})
         )
 
-    def say(self, kind: str, at: int = 0, /, **fields: object) -> Said:
+    def say(self, kind: str, at: int = 0, /, **fields: object) -> Flushed:
         """Send one event, and flush."""
         return self.send(body_of(kind, at, **fields))
 
     def send(
         self, body: Fields | bytes | None, *, topic: Topic | None = None, key: bytes = b"a", headers: Headers = ()
-    ) -> Said:
+    ) -> Flushed:
         """Send any value, and flush. Without a topic, a body goes where its type belongs."""
         return self.flush(self.process(body, topic=topic, key=key, headers=headers))
 
@@ -143,33 +143,33 @@ class Shop:
         self.stream_time_ms = max(self.stream_time_ms, timestamp)
         return self.processor.process(InputRecord(where, 0, next(self.offsets), timestamp, key, value, headers))
 
-    def flush(self, outcome: Outcome = APPLIED) -> Said:
-        said = Said(outcome, named(self.processor.flush()))
-        for record in said.of(Topic.STATE):
+    def flush(self, outcome: Outcome = APPLIED) -> Flushed:
+        flushed = Flushed(outcome, named(self.processor.flush()))
+        for record in flushed.of(Topic.STATE):
             assert record.key is not None
             self.state[record.key] = record.value
-        return said
+        return flushed
 
-    def count(self, on_hand: int | Mapping[str, int], as_of: int, /, **fields: object) -> Said:
-        """Count one SKU "k", or several; a snapshot of one part, named after its time, unless said otherwise."""
+    def count(self, on_hand: int | Mapping[str, int], as_of: int, /, **fields: object) -> Flushed:
+        """Count one SKU "k", or several; a snapshot of one part, named after its time, unless a test gives others."""
         return self.say("stock.counted", as_of, **counted(on_hand, as_of, **fields))
 
-    def order(self, quantity: int, at: int = 0, /, **fields: object) -> Said:
+    def order(self, quantity: int, at: int = 0, /, **fields: object) -> Flushed:
         return self.say("order.created", at, lines=ordered(quantity), **fields)
 
-    def sub_order(self, quantity: int, at: int = 0, /, **fields: object) -> Said:
+    def sub_order(self, quantity: int, at: int = 0, /, **fields: object) -> Flushed:
         return self.say("sub_order.created", at, lines=lines(quantity), **fields)
 
-    def delivered_order(self, quantity: int = 1, /, **fields: object) -> Said:
+    def delivered_order(self, quantity: int = 1, /, **fields: object) -> Flushed:
         """An order whose only sub-order was shipped at minute 10 and delivered at minute 20."""
         self.order(quantity, **fields)
         self.sub_order(quantity, **fields)
         self.say("sub_order.shipped", 10, **fields)
         return self.say("sub_order.delivered", 20, **fields)
 
-    def restarted(self, rules: AccountRules | None = None) -> Shop:
+    def restarted(self, policies: AccountPolicies | None = None) -> Shop:
         """The same shop in a new process that read the state topic."""
-        shop = Shop(self.rules if rules is None else rules, now=self.now)
+        shop = Shop(self.policies if policies is None else policies, now=self.now)
         shop.state, shop.stream_time_ms, shop.offsets = dict(self.state), self.stream_time_ms, self.offsets
         for key, value in self.state.items():
             shop.processor.restore(key, value)
@@ -272,7 +272,7 @@ def child(sub_order_id: str, quantity: int, /, **fields: object) -> Fields:
     return {"sub_order_id": sub_order_id, "lines": lines(quantity), **fields}
 
 
-def told(kind: str, at: int = 0, /, **fields: object) -> Decoded:
+def decoded(kind: str, at: int = 0, /, **fields: object) -> Decoded:
     """An event as the decoder gives it."""
     return decode(topic_of(kind), json.dumps(body_of(kind, at, **fields)).encode())
 
@@ -280,8 +280,8 @@ def told(kind: str, at: int = 0, /, **fields: object) -> Decoded:
 def order_of(events: Iterable[Decoded]) -> OrderState:
     """The facts of an order after these events, in this order. Nothing is derived."""
     order = OrderState()
-    for decoded in events:
-        merge_into(order, decoded.event, decoded.occurred_at_ms)
+    for known in events:
+        merge_into(order, known.event, known.occurred_at_ms)
     return order
 
 

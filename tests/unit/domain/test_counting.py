@@ -7,7 +7,18 @@ from itertools import count, permutations
 import pytest
 
 from schemas.topics import Topic
-from tests.unit.domain.shop import APPLIED, DEAD_LETTERED, DUPLICATE, STALE, Fields, Said, Shop, body_of, counted, iso
+from tests.unit.domain.shop import (
+    APPLIED,
+    DEAD_LETTERED,
+    DUPLICATE,
+    STALE,
+    Fields,
+    Flushed,
+    Shop,
+    body_of,
+    counted,
+    iso,
+)
 from worker.domain.books import RECORDS_PER_STEP
 from worker.domain.counting import KEYS_PER_STEP
 
@@ -20,7 +31,7 @@ SUMMARY_OF_TWO = {
 }
 
 
-def part(shop: Shop, number: int, on_hand: dict[str, int], **fields: object) -> Said:
+def part(shop: Shop, number: int, on_hand: dict[str, int], **fields: object) -> Flushed:
     """One of two parts of a snapshot as of minute 30."""
     return shop.count(on_hand, 30, **{"part": number, "parts": 2, **fields})
 
@@ -37,7 +48,7 @@ def of(summary: Fields) -> Fields:
     return {name: summary[name] for name in SUMMARY_OF_TWO}
 
 
-def test_the_summary_comes_with_the_last_part_in_whatever_order_they_arrive() -> None:
+def test_the_summary_comes_with_the_last_part_to_arrive() -> None:
     parts = {1: {"known": 5, "moved": 4}, 2: {"new": 3}}
     for arrival in permutations(parts):
         shop = stocked()
@@ -86,23 +97,23 @@ def test_missing_keys_are_those_of_the_warehouse_alone() -> None:
 def test_the_same_part_is_a_duplicate_whatever_its_event_id_and_envelope(shop: Shop) -> None:
     shop.count(5, 30)
     again = body_of("stock.counted", 45, source="retry", **counted(5, 30), absent="unknown")
-    said = shop.send(again)
-    assert (said.outcome, said.outputs) == (DUPLICATE, [])
+    flushed = shop.send(again)
+    assert (flushed.outcome, flushed.outputs) == (DUPLICATE, [])
     assert shop.restarted().send(again).outcome == DUPLICATE
 
 
 def test_the_same_part_with_other_content_is_a_conflict_and_an_alert(shop: Shop) -> None:
     shop.count(5, 30)
-    said = shop.count(6, 30)
-    assert (said.outcome, said.code, said.alerts) == (DEAD_LETTERED, "conflict", ["conflict"])
+    flushed = shop.count(6, 30)
+    assert (flushed.outcome, flushed.code, flushed.alerts) == (DEAD_LETTERED, "conflict", ["conflict"])
     assert shop.stock() == (5, 0)
 
 
 @pytest.mark.parametrize("difference", [{"parts": 3}, {"as_of": iso(31)}, {"absent": "zero"}])
 def test_parts_of_one_snapshot_that_disagree_are_a_conflict(shop: Shop, difference: Fields) -> None:
     part(shop, 1, {"k": 5})
-    said = part(shop, 2, {"other": 5}, **difference)
-    assert (said.code, said.alerts) == ("conflict", ["conflict"])
+    flushed = part(shop, 2, {"other": 5}, **difference)
+    assert (flushed.code, flushed.alerts) == ("conflict", ["conflict"])
     assert part(shop, 2, {"other": 5}).outcome == APPLIED
 
 
@@ -151,19 +162,19 @@ def test_an_absent_key_is_expected_with_the_flows_up_to_the_count() -> None:
     shop = stocked()
     shop.say("stock.adjusted", 20, sku="gone", delta=-7)
     shop.say("stock.adjusted", 40, sku="gone", delta=2)
-    said = shop.count({"known": 5, "moved": 6}, 30, absent="zero")
-    assert said.drifts == []
+    flushed = shop.count({"known": 5, "moved": 6}, 30, absent="zero")
+    assert flushed.drifts == []
     assert shop.stock("gone") == (2, 0)
 
 
 # What is forgotten.
 
 
-def test_a_part_of_a_snapshot_that_a_complete_one_superseded_is_taken_key_by_key(shop: Shop) -> None:
+def test_a_part_of_a_superseded_snapshot_is_taken_key_by_key(shop: Shop) -> None:
     part(shop, 1, {"k": 5})
     shop.count({"k": 6}, 31)
-    said = part(shop, 2, {"k": 4, "other": 3})
-    assert (said.outcome, said.places, said.summaries) == (APPLIED, [("w", "other", "count", 3)], [])
+    flushed = part(shop, 2, {"k": 4, "other": 3})
+    assert (flushed.outcome, flushed.places, flushed.summaries) == (APPLIED, [("w", "other", "count", 3)], [])
     assert part(shop, 1, {"k": 5}).outcome == STALE
     assert part(shop, 1, {"k": 9}).outcome == STALE
 
@@ -171,8 +182,8 @@ def test_a_part_of_a_snapshot_that_a_complete_one_superseded_is_taken_key_by_key
 def test_such_a_part_does_not_compare_reserved(shop: Shop) -> None:
     shop.count({"k": 6}, 31, origin="marketplace")
     counts = [{"sku": "k", "on_hand": 0, "reserved": 9}]
-    said = shop.count(0, 30, origin="marketplace", counts=counts)
-    assert (said.drifts, said.summaries) == ([], [])
+    flushed = shop.count(0, 30, origin="marketplace", counts=counts)
+    assert (flushed.drifts, flushed.summaries) == ([], [])
 
 
 def test_such_a_part_does_not_count_absent_keys_zero() -> None:
@@ -183,9 +194,7 @@ def test_such_a_part_does_not_count_absent_keys_zero() -> None:
 
 
 @pytest.mark.parametrize("difference", [{"warehouse_id": "x"}, {"origin": "wms"}, {"parts": 2}])
-def test_a_snapshot_is_remembered_until_one_of_its_origin_and_warehouse_is_complete(
-    shop: Shop, difference: Fields
-) -> None:
+def test_a_snapshot_is_remembered_until_a_greater_one_is_complete(shop: Shop, difference: Fields) -> None:
     part(shop, 1, {"k": 5})
     shop.count({"k": 6}, 31, **difference)
     assert len(part(shop, 2, {"other": 3}).summaries) == 1
@@ -206,9 +215,9 @@ def test_what_is_superseded_leaves_the_state(shop: Shop) -> None:
 
 
 def test_a_part_writes_one_movement_per_key_in_ascending_order(shop: Shop) -> None:
-    said = shop.count({"b": 1, "a": 2, "c": 3}, 5)
-    assert [place[1] for place in said.places] == ["a", "b", "c"]
-    assert len(said.of(Topic.LEVELS)) == 3
+    flushed = shop.count({"b": 1, "a": 2, "c": 3}, 5)
+    assert [place[1] for place in flushed.places] == ["a", "b", "c"]
+    assert len(flushed.of(Topic.LEVELS)) == 3
 
 
 # In steps.
@@ -218,9 +227,9 @@ STEPS_MIN = 2 * len(MANY) // KEYS_PER_STEP
 """Each key is counted, and then written down."""
 
 
-def begun(shop: Shop, on_hand: dict[str, int], as_of: int, /, **fields: object) -> Said:
+def begun(shop: Shop, on_hand: dict[str, int], as_of: int, /, **fields: object) -> Flushed:
     """A count that was begun to be taken: the outcome, and no step yet."""
-    return Said(shop.process(body_of("stock.counted", as_of, **counted(on_hand, as_of, **fields))), [])
+    return Flushed(shop.process(body_of("stock.counted", as_of, **counted(on_hand, as_of, **fields))), [])
 
 
 def steps_of(shop: Shop) -> int:
@@ -244,10 +253,10 @@ def test_absent_keys_are_counted_zero_in_small_steps() -> None:
     shop.count(MANY, 10)
     begun(shop, {"z": 1}, 20, absent="zero")
     assert steps_of(shop) >= STEPS_MIN
-    said = shop.flush()
-    assert len(said.levels) == len(MANY) + 1
-    assert said.summaries[0]["missing_in_count"]["count"] == len(MANY)
-    skus = [sku for _, sku, _, _ in said.places]
+    flushed = shop.flush()
+    assert len(flushed.levels) == len(MANY) + 1
+    assert flushed.summaries[0]["missing_in_count"]["count"] == len(MANY)
+    skus = [sku for _, sku, _, _ in flushed.places]
     assert skus == sorted(skus)
 
 
@@ -268,7 +277,7 @@ def test_a_part_that_is_half_taken_is_finished_by_the_next_record() -> None:
     assert [(drift, expected) for drift, _, expected, _, _ in shop.flush().drifts] == [("on_hand", 5), ("on_hand", 9)]
 
 
-def test_a_part_that_is_refused_has_changed_nothing_and_leaves_nothing_to_do() -> None:
+def test_a_part_that_is_refused_changes_nothing() -> None:
     shop = stocked()
     part(shop, 1, {"known": 5})
     before = shop.levels()

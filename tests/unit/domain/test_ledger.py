@@ -12,7 +12,7 @@ from tests.unit.domain.shop import (
     DUPLICATE,
     STALE,
     Fields,
-    Said,
+    Flushed,
     Shop,
     body_of,
     counted,
@@ -21,8 +21,8 @@ from tests.unit.domain.shop import (
     ordered,
 )
 from worker.domain.ledger import _content_of
-from worker.domain.order.state import Claim, OrderState, freeze
-from worker.domain.policies import AccountRules
+from worker.domain.order.state import Claim, OrderState, encode_order
+from worker.domain.policies import AccountPolicies
 from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation
 from worker.stream.processor import Outcome
@@ -30,7 +30,7 @@ from worker.stream.processor import Outcome
 BROKEN: Fields = {"type": "order.created", "event_id": "b", "account_id": "a", "order_id": "o", "lines": []}
 
 
-def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Said:
+def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Flushed:
     return shop.send(body, headers=(("replay-of", dead_letter_id.encode()),))
 
 
@@ -40,8 +40,8 @@ def replay(shop: Shop, body: Fields, dead_letter_id: str) -> Said:
 def test_the_same_event_again_is_a_duplicate_and_changes_nothing(shop: Shop) -> None:
     body = body_of("order.created", lines=ordered(3))
     assert shop.send(body).outcome == APPLIED
-    said = shop.send(body)
-    assert (said.outcome, said.outputs) == (DUPLICATE, [])
+    flushed = shop.send(body)
+    assert (flushed.outcome, flushed.outputs) == (DUPLICATE, [])
     assert shop.restarted().send(body).outcome == DUPLICATE
 
 
@@ -60,9 +60,9 @@ def test_what_is_said_in_other_words_is_the_same(shop: Shop, spelling: Fields) -
 def test_the_same_event_id_with_other_content_is_a_conflict_and_an_alert(shop: Shop, change: Fields) -> None:
     body = body_of("order.cancelled")
     shop.send(body)
-    said = shop.send({**body, **change})
-    assert (said.outcome, said.code) == (DEAD_LETTERED, "conflict")
-    (alert,) = said.events(Topic.ALERTS)
+    flushed = shop.send({**body, **change})
+    assert (flushed.outcome, flushed.code) == (DEAD_LETTERED, "conflict")
+    (alert,) = flushed.events(Topic.ALERTS)
     assert (alert["alert"], alert["severity"], alert["order_id"]) == ("conflict", "warning", "o")
 
 
@@ -102,9 +102,9 @@ def test_an_identity_of_an_adjustment_is_scoped_to_the_account(shop: Shop) -> No
     body = body_of("stock.adjusted", 5, delta=3)
     assert shop.send(body).outcome == APPLIED
     assert shop.send(body).outcome == DUPLICATE
-    said = shop.send({**body, "warehouse_id": "x"})
-    assert (said.code, said.alerts) == ("conflict", ["conflict"])
-    assert "order_id" not in said.events(Topic.ALERTS)[0]
+    flushed = shop.send({**body, "warehouse_id": "x"})
+    assert (flushed.code, flushed.alerts) == ("conflict", ["conflict"])
+    assert "order_id" not in flushed.events(Topic.ALERTS)[0]
 
 
 def test_a_stale_adjustment_leaves_its_identity(shop: Shop) -> None:
@@ -133,7 +133,7 @@ def test_what_happened_more_than_a_day_after_its_record_is_future(shop: Shop, bo
     assert shop.send({**body, "event_id": "late", "occurred_at": iso(60 + DAY + 1)}).code == "future"
 
 
-def test_what_was_counted_more_than_five_minutes_after_its_record_is_future(shop: Shop) -> None:
+def test_a_count_more_than_five_minutes_after_its_record_is_future(shop: Shop) -> None:
     assert shop.count(1, 65).outcome == APPLIED
     assert shop.count(1, 66).code == "future"
 
@@ -144,7 +144,7 @@ def test_future_is_decided_before_conflict(shop: Shop) -> None:
 
 
 def test_an_old_event_of_an_order_that_is_not_known_is_too_late() -> None:
-    shop = Shop(AccountRules(retention_days=30), now=30 * DAY + 10)
+    shop = Shop(AccountPolicies(retention_days=30), now=30 * DAY + 10)
     assert shop.order(1, 9).code == "too_late"
     assert shop.order(1, 10).outcome == APPLIED
     assert shop.sub_order(1, 9).outcome == APPLIED
@@ -166,7 +166,7 @@ def test_a_dead_letter_holds_its_order_back(shop: Shop) -> None:
     assert shop.restarted().view().dead_letters == ["orders.events.v1/0/0"]
 
 
-def test_an_order_of_which_only_a_dead_letter_is_known_has_no_status_record(shop: Shop) -> None:
+def test_an_order_known_by_a_dead_letter_alone_has_no_status_record(shop: Shop) -> None:
     assert shop.send(BROKEN).statuses == []
 
 
@@ -186,8 +186,8 @@ def test_a_replay_that_is_accepted_ends_it_however_it_is(shop: Shop, outcome: Ou
 def test_a_replay_that_is_refused_again_keeps_its_id_and_is_pending_once(shop: Shop) -> None:
     shop.order(1)
     shop.send(BROKEN)
-    said = replay(shop, BROKEN, "orders.events.v1/0/1")
-    headers = dict(said.of(Topic.DEAD_LETTERS)[0].headers)
+    flushed = replay(shop, BROKEN, "orders.events.v1/0/1")
+    headers = dict(flushed.of(Topic.DEAD_LETTERS)[0].headers)
     assert (headers["source-topic"], headers["source-partition"], headers["source-offset"]) == (
         b"orders.events.v1",
         b"0",
@@ -204,7 +204,7 @@ def test_several_dead_letters_end_one_by_one(shop: Shop) -> None:
     assert shop.view().dead_letters == ["orders.events.v1/0/2"]
 
 
-def test_a_dead_letter_whose_replay_is_too_late_stays_pending_until_it_is_discarded(shop: Shop) -> None:
+def test_a_dead_letter_whose_replay_is_too_late_is_pending_until_discarded(shop: Shop) -> None:
     ahead = body_of("order.cancelled", 3 * DAY)
     assert shop.send(ahead).code == "future"
     shop.now = 200 * DAY
@@ -214,7 +214,7 @@ def test_a_dead_letter_whose_replay_is_too_late_stays_pending_until_it_is_discar
     assert shop.processor.ledger.order_of("a", "o") is None
 
 
-def test_a_discarded_dead_letter_is_pending_no_more_until_its_replay_is_refused(shop: Shop) -> None:
+def test_a_discarded_dead_letter_is_pending_again_if_its_replay_is_refused(shop: Shop) -> None:
     shop.order(1)
     shop.send(BROKEN)
     discarded = shop.say("dead_letter.discarded", dead_letter_id="orders.events.v1/0/1")
@@ -273,7 +273,7 @@ def test_a_dead_letter_without_a_valid_order_id_holds_nothing_back(shop: Shop) -
 
 
 def test_the_default_warehouse_is_fixed_when_it_is_first_needed(shop: Shop) -> None:
-    renamed = AccountRules(default_warehouse="renamed")
+    renamed = AccountPolicies(default_warehouse="renamed")
     shop.order(1)
     unneeded = shop.restarted(renamed)
     unneeded.say("order.created", order_id="p", lines=lines(1))
@@ -284,8 +284,8 @@ def test_the_default_warehouse_is_fixed_when_it_is_first_needed(shop: Shop) -> N
     assert needed.units("q") == [(None, "default", "k", 1, 0, 0)]
 
 
-def test_every_account_has_its_own_stock_and_rules() -> None:
-    shop = Shop(AccountRules(buffer=4))
+def test_every_account_has_its_own_stock_and_policies() -> None:
+    shop = Shop(AccountPolicies(buffer=4))
     shop.count(10, 5)
     shop.send(body_of("stock.counted", 5, **counted(10, 5), account_id="b"), key=b"b")
     ledger = shop.processor.ledger
@@ -309,7 +309,7 @@ def test_an_eligible_order_with_open_units_stops_the_partition(shop: Shop) -> No
     spoilt = OrderState()
     spoilt.known, spoilt.lines, spoilt.cancelled_at = True, {}, 1
     spoilt.dead_letters, spoilt.claims = ["t/0/1"], {"w": {"k": Claim(3)}}
-    shop.processor.restore(b"order/a/o", freeze(spoilt))
+    shop.processor.restore(b"order/a/o", encode_order(spoilt))
     shop.processor.restored(0)
     with pytest.raises(InvariantViolation, match="eligible"):
         shop.say("dead_letter.discarded", dead_letter_id="t/0/1")

@@ -6,6 +6,7 @@ import json
 from typing import Any, get_args
 
 import msgspec
+import pytest
 
 from schemas.outputs import (
     Alert,
@@ -21,8 +22,13 @@ from schemas.outputs import (
     StockMoved,
 )
 from schemas.topics import Topic
-from tests.unit.domain.shop import Said, Shop, body_of, counted, iso, lines, ordered
-from worker.domain.outbox import _MOVEMENT_TALLY, SEVERITIES
+from tests.unit.domain.shop import Flushed, Shop, body_of, counted, iso, lines, ordered
+from worker.domain.accounts import Account
+from worker.domain.cause import Cause
+from worker.domain.order.state import OrderState
+from worker.domain.outbox import _MOVEMENT_TALLY, SEVERITIES, Outbox
+from worker.domain.policies import AccountPolicies
+from worker.domain.violations import InvariantViolation
 
 SHAPES: dict[Topic, msgspec.json.Decoder[Any]] = {
     Topic.MOVEMENTS: msgspec.json.Decoder(StockMoved, strict=True),
@@ -34,14 +40,14 @@ SHAPES: dict[Topic, msgspec.json.Decoder[Any]] = {
 }
 
 
-def ids(said: Said) -> list[str]:
-    return [json.loads(record.value or b"")["event_id"] for record in said.outputs]
+def ids(flushed: Flushed) -> list[str]:
+    return [json.loads(record.value or b"")["event_id"] for record in flushed.outputs]
 
 
-def busy_shop() -> tuple[Shop, list[Said]]:
+def busy_shop() -> tuple[Shop, list[Flushed]]:
     """Every kind of output."""
     shop = Shop()
-    said = [
+    flushed = [
         shop.count(2, 1),
         shop.say("order.created", 2, lines=[*ordered(3), *ordered(1, "x", "other")]),
         shop.sub_order(4, 3),
@@ -55,13 +61,13 @@ def busy_shop() -> tuple[Shop, list[Said]]:
         shop.say("sub_order.delivered", 9, event_id="e"),
         shop.say("sub_order.delivered", 10, event_id="e"),
     ]
-    return shop, said
+    return shop, flushed
 
 
 def test_every_output_has_its_declared_shape_and_key() -> None:
     seen = set()
-    for said in busy_shop()[1]:
-        for record in said.outputs:
+    for flushed in busy_shop()[1]:
+        for record in flushed.outputs:
             topic = Topic(record.topic)
             event = SHAPES[topic].decode(record.value or b"")
             seen.add(type(event))
@@ -75,42 +81,44 @@ def test_every_output_has_its_declared_shape_and_key() -> None:
 
 
 def test_event_ids_are_the_source_and_a_running_number_and_all_differ() -> None:
-    _, said = busy_shop()
-    for offset, step in enumerate(said):
+    _, flushed = busy_shop()
+    for offset, step in enumerate(flushed):
         sources = [event_id.rpartition("/") for event_id in ids(step)]
         assert {source.rpartition("/")[2] for source, _, _ in sources} <= {str(offset)}
         numbers = sorted(int(number) for _, _, number in sources)
         assert numbers == sorted(set(numbers))
         assert numbers[:1] in ([], [0])
-    everything = [event_id for step in said for event_id in ids(step)]
+    everything = [event_id for step in flushed for event_id in ids(step)]
     assert len(everything) == len(set(everything)) > 20
     assert everything[0] == "stock.events.v1/0/0/0"
 
 
 def test_outputs_say_what_caused_them_and_when_that_happened(shop: Shop) -> None:
-    said = shop.order(3, 7, event_id="cause of it")
-    for record in said.outputs:
+    flushed = shop.order(3, 7, event_id="cause of it")
+    for record in flushed.outputs:
         event = json.loads(record.value or b"")
         assert (event["account_id"], event["cause"], event["occurred_at"]) == ("a", "cause of it", iso(7))
 
 
 def test_longer_keys_are_percent_encoded(shop: Shop) -> None:
     order_id, sku, warehouse_id = "№ 1/2", 'a"b', "w%\\"
-    said = shop.say("order.created", order_id=order_id, lines=ordered(1, warehouse_id, sku))
-    assert [record.key for record in said.of(Topic.STATUS)] == [b"a/%E2%84%96%201%2F2"]
-    assert [record.key for record in said.of(Topic.LEVELS)] == [b"a/w%25%5C/a%22b"]
-    assert (said.levels[0]["warehouse_id"], said.levels[0]["sku"]) == (warehouse_id, sku)
-    assert said.statuses[0]["order_id"] == order_id
+    flushed = shop.say("order.created", order_id=order_id, lines=ordered(1, warehouse_id, sku))
+    assert [record.key for record in flushed.of(Topic.STATUS)] == [b"a/%E2%84%96%201%2F2"]
+    assert [record.key for record in flushed.of(Topic.LEVELS)] == [b"a/w%25%5C/a%22b"]
+    assert (flushed.levels[0]["warehouse_id"], flushed.levels[0]["sku"]) == (warehouse_id, sku)
+    assert flushed.statuses[0]["order_id"] == order_id
     assert shop.restarted().view(order_id) == shop.view(order_id)
 
 
-def test_several_changes_in_one_transaction_share_one_level_and_one_status_but_no_movement(shop: Shop) -> None:
+def test_changes_in_one_transaction_share_a_level_and_a_status_record(shop: Shop) -> None:
     shop.process(body_of("order.created", 1, lines=ordered(3), event_id="first"))
     shop.process(body_of("order.amended", 2, revision=1, lines=ordered(5), event_id="second"))
-    said = shop.flush()
-    assert [move[:2] for move in said.moves] == [("freeze", 3), ("freeze", 2)]
-    assert [(level["frozen"], level["cause"], level["occurred_at"]) for level in said.levels] == [(5, "second", iso(2))]
-    assert [(status["units"][0]["open"], status["cause"]) for status in said.statuses] == [(5, "second")]
+    flushed = shop.flush()
+    assert [move[:2] for move in flushed.moves] == [("freeze", 3), ("freeze", 2)]
+    assert [(level["frozen"], level["cause"], level["occurred_at"]) for level in flushed.levels] == [
+        (5, "second", iso(2))
+    ]
+    assert [(status["units"][0]["open"], status["cause"]) for status in flushed.statuses] == [(5, "second")]
 
 
 def test_event_ids_do_not_depend_on_where_a_transaction_ends() -> None:
@@ -138,8 +146,8 @@ def test_a_flush_without_anything_new_writes_nothing(shop: Shop) -> None:
 
 def test_only_what_changed_is_written_to_the_state(shop: Shop) -> None:
     shop.order(3)
-    said = shop.order(1, order_id="other")
-    assert [record.key for record in said.of(Topic.STATE)] == [b"order/a/other"]
+    flushed = shop.order(1, order_id="other")
+    assert [record.key for record in flushed.of(Topic.STATE)] == [b"order/a/other"]
     assert shop.say("archive.requested").of(Topic.STATE) == []
 
 
@@ -158,3 +166,13 @@ def test_what_was_decided_is_counted_by_kind() -> None:
 def test_every_alert_has_a_severity_and_every_movement_is_counted() -> None:
     assert SEVERITIES.keys() == set(get_args(Alert))
     assert _MOVEMENT_TALLY.keys() == set(get_args(Movement))
+
+
+def test_a_changed_status_that_was_not_written_stops_the_partition() -> None:
+    out, order = Outbox(), OrderState()
+    account = Account("a", AccountPolicies())
+    out.status_changed(Cause(account, "orders.events.v1/0/1", 0, iso(0), "e"), order)
+    with pytest.raises(InvariantViolation, match="status records of 1 orders"):
+        out.check_statuses_written()
+    out.write_status(b"a/o", "o", order)
+    out.check_statuses_written()

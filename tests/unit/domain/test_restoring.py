@@ -68,9 +68,9 @@ def test_what_is_restored_goes_on_as_if_it_had_never_stopped() -> None:
     steady, restarting = Shop(), Shop()
     for body in HISTORY:
         restarting = restarting.restarted()
-        steady_said, said = steady.send(body), restarting.send(body)
-        assert said.outcome == steady_said.outcome
-        assert without_suspects(said.outputs) == without_suspects(steady_said.outputs)
+        steady_said, flushed = steady.send(body), restarting.send(body)
+        assert flushed.outcome == steady_said.outcome
+        assert without_suspects(flushed.outputs) == without_suspects(steady_said.outputs)
         assert restarting.state == steady.state
 
 
@@ -86,7 +86,7 @@ LONG_AFTER = 600 * DAY
 @pytest.mark.parametrize(
     "earlier", [0, 5, -5], ids=["nothing else", "a flow before them", "one that stays before them"]
 )
-def test_a_flow_whose_time_another_shared_is_not_counted_again_when_the_other_has_left_the_state(
+def test_a_flow_is_not_counted_again_when_one_of_its_time_has_left(
     adjusted: tuple[int, ...], shipped: int, on_hand: int, earlier: int
 ) -> None:
     shop = Shop(now=2 * DAY)
@@ -109,7 +109,7 @@ def test_a_flow_whose_time_another_shared_is_not_counted_again_when_the_other_ha
     assert restored.stock() == (on_hand + earlier + 100, 0)
 
 
-def test_a_later_record_of_a_key_replaces_an_earlier_one_and_a_tombstone_deletes_it() -> None:
+def test_a_later_record_replaces_an_earlier_one_and_a_tombstone_deletes_it() -> None:
     shop = Shop()
     versions = [(record.key or b"", record.value) for body in HISTORY[:3] for record in shop.send(body).of(Topic.STATE)]
     replayed = Shop()

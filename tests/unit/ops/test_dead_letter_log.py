@@ -6,7 +6,7 @@ from structlog.testing import capture_logs
 
 from worker.clock import Clock
 from worker.ops.dead_letter_log import ACCOUNTS_MAX, INTERVAL_SECONDS, RefusalLog
-from worker.processors.parties import Refusals
+from worker.processors.parties import RefusalCount
 
 
 class _Log:
@@ -16,7 +16,7 @@ class _Log:
 
     def tell(self, *accounts: str | None, count: int = 1) -> list[dict[str, object]]:
         error = "The field lines is wrong."
-        refused = {account: Refusals("orders", 3, 17, "invalid", error, count) for account in accounts}
+        refused = {account: RefusalCount("orders", 3, 17, "invalid", error, count) for account in accounts}
         with capture_logs() as logged:
             self.log.tell(refused)
         assert not refused

@@ -13,8 +13,8 @@ from schemas.decoding import Decoded
 from schemas.inputs import ArchiveRequested
 from worker.domain.order.claims import Difference, Settlement
 from worker.domain.order.facts import Touch
-from worker.domain.order.state import Claim, ReturnFacts, SubOrderFacts
-from worker.domain.stock.stock import Posting, Touched
+from worker.domain.order.state import Claim, OrderState, ReturnFacts, SubOrderFacts
+from worker.domain.stock.stock import Posting, Stock, SuspectMovement
 from worker.ops.garbage import NEW_OBJECTS_MAX, collect_little, set_apart
 from worker.stream.records import InputRecord
 
@@ -91,13 +91,15 @@ def test_however_often_it_is_asked_for_survivors_are_set_apart_once() -> None:
         Decoded(ArchiveRequested(event_id="e", account_id="a", occurred_at="", order_id="o"), 0, 0),
         InputRecord("orders.v1", 0, 0, 0, b"a", b"{}"),
         Claim(),
+        OrderState(),
         SubOrderFacts(),
         ReturnFacts(),
         Touch(None, None),
         Settlement({}, {}, ()),
         Difference(("w", "k"), None, Claim()),
         Posting("freeze", 1, 1, 0, None, 1),
-        Touched(0, 1, "freeze", "o", None),
+        Stock("w", "k", b"a/w/k", ""),
+        SuspectMovement(0, 1, "freeze", "o", None),
     ],
     ids=lambda thing: type(thing).__name__,
 )

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit.stream.fakes import Obedient
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.ops.age_histogram import AgeHistogram
 from worker.ops.metrics import (
     END_TO_END,
@@ -221,7 +221,7 @@ def test_two_roles_that_read_the_same_topics_are_counted_apart(worker: Worker) -
 
 
 def test_the_real_processor_tells_the_sizes_that_are_documented() -> None:
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=Policies())
     assert set(processor.gauges()) == set(SIZES)
     assert not processor.tally
 

@@ -7,7 +7,7 @@ import json
 from schemas.topics import Topic
 from tests.named import named
 from tests.unit.domain.shop import START_MS, Fields, body_of, ms, ordered
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import PartitionProcessor
 from worker.stream.partitioning import partition_of
 from worker.stream.processor import Outcome
@@ -27,7 +27,7 @@ class Partition:
     """The partition of the account "a" in topics of four, with a prefix."""
 
     def __init__(self) -> None:
-        self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, rules=Rules())
+        self.processor = PartitionProcessor(partition=HOME, partition_count=COUNT, prefix=PREFIX, policies=Policies())
         self.offset = 6
         self.state: dict[bytes, bytes | None] = {}
 

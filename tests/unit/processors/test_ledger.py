@@ -28,7 +28,7 @@ from tests.unit.processors.partition import (
     restored,
 )
 from worker.domain.books import RECORDS_PER_STEP
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.processors.ledger import ERROR_HEADERS, PartitionProcessor
 from worker.stream.processor import Outcome
 from worker.stream.records import InputRecord
@@ -150,7 +150,7 @@ def test_many_dead_letters_are_handed_over_a_few_at_a_time() -> None:
     assert (sum(sizes), max(sizes)) == (2 * RECORDS_PER_STEP + 1, RECORDS_PER_STEP)
 
 
-def test_a_record_without_a_usable_timestamp_is_dead_lettered_like_any_other(partition: Partition) -> None:
+def test_a_record_without_a_usable_timestamp_is_dead_lettered(partition: Partition) -> None:
     for timestamp in (-1, 2**62):
         assert partition.code_of(BROKEN, timestamp=timestamp) == "invalid"
     assert len(partition.pending()) == 2
@@ -230,7 +230,7 @@ def test_a_neighbour_in_the_partition_is_another_account(partition: Partition) -
 # How many are pending.
 
 
-def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_last(partition: Partition) -> None:
+def test_pending_dead_letters_are_counted_by_their_last_code(partition: Partition) -> None:
     ahead = {**CREATED, "order_id": "ahead", "occurred_at": iso(3 * DAY)}
     name = f"shop.orders.events.v1/{HOME}/7"
     partition.process(ahead)
@@ -247,7 +247,7 @@ def test_pending_dead_letters_are_counted_by_the_code_they_were_refused_with_las
     assert restored(partition).processor.pending() == {"invalid": 1}
 
 
-def test_a_pending_dead_letter_whose_code_nobody_wrote_down_is_counted_as_such(partition: Partition) -> None:
+def test_a_pending_dead_letter_without_a_code_is_counted_as_unknown(partition: Partition) -> None:
     partition.process(BROKEN)
     assert restored(partition, without=b"pending/").processor.pending() == {"unknown": 1}
 
@@ -259,13 +259,13 @@ EXAMPLES = sorted(path for name in INPUT_TYPES for path in (ROOT / "examples" / 
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: f"{path.parent.name}/{path.stem}")
-def test_every_type_of_event_is_taken_by_the_rules_also_by_an_order_that_is_large(path: Path) -> None:
+def test_every_type_of_event_is_taken_also_by_a_large_order(path: Path) -> None:
     raw, topic = path.read_bytes(), TOPIC_OF[path.parent.name]
     body: dict[str, Any] = json.loads(raw)
     decoded = decode(topic, raw)
     recorded_at = max(decoded.occurred_at_ms, decoded.as_of_ms)
     key = body["account_id"].encode()
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix="", policies=Policies())
     numbers = count()
 
     def send(topic: Topic, value: bytes) -> Outcome:
@@ -329,15 +329,15 @@ def test_an_alert_of_a_conflict_about_stock_says_where(partition: Partition) -> 
 
 
 @pytest.mark.parametrize(
-    ("told", "dated"), [({}, iso(NOW)), ({"occurred_at": "soon"}, iso(NOW)), ({"occurred_at": iso(9)}, iso(9))]
+    ("given", "dated"), [({}, iso(NOW)), ({"occurred_at": "soon"}, iso(NOW)), ({"occurred_at": iso(9)}, iso(9))]
 )
-def test_a_revocation_by_a_record_that_was_refused_has_its_time_as_far_as_that_can_be_read(
-    partition: Partition, told: dict[str, str], dated: str
+def test_a_revocation_by_a_refused_record_has_its_time_if_readable(
+    partition: Partition, given: dict[str, str], dated: str
 ) -> None:
     partition.process(CREATED)
     partition.process(body_of("order.cancelled"))
     list(partition.processor.flush())
-    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread", **told})
+    partition.process({"type": "x", "account_id": "a", "order_id": "o", "event_id": "unread", **given})
     records = [record for record in named(partition.processor.flush()) if record.topic == PREFIX + Topic.ELIGIBILITY]
     (revoked,) = [json.loads(record.value or b"") for record in records]
     assert (revoked["type"], revoked["occurred_at"], revoked["cause"]) == ("archive.revoked", dated, "unread")
@@ -347,7 +347,7 @@ def test_a_revocation_by_a_record_that_was_refused_has_its_time_as_far_as_that_c
 
 
 def test_accounts_that_are_only_named_are_not_remembered() -> None:
-    processor = PartitionProcessor(partition=0, partition_count=1, prefix=PREFIX, rules=Rules())
+    processor = PartitionProcessor(partition=0, partition_count=1, prefix=PREFIX, policies=Policies())
     numbers = count()
 
     def send(kind: str, topic: Topic, at: int = 0, **fields: object) -> Outcome:
@@ -379,7 +379,7 @@ def test_outputs_of_a_topic_that_was_accepted_anew_name_its_generation(partition
     assert json.loads(moved.value or b"")["event_id"] == f"shop.orders.events.v1~2/{HOME}/7/0"
 
 
-def test_a_dead_letter_of_a_topic_that_was_accepted_anew_names_its_generation(partition: Partition) -> None:
+def test_a_dead_letter_of_an_accepted_topic_names_its_generation(partition: Partition) -> None:
     for _ in partition.processor.finish_restore(-1, {PREFIX + Topic.ORDERS: 2}):
         pass
     partition.process(BROKEN)

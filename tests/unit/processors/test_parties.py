@@ -49,7 +49,7 @@ def blamed(partition: Partition) -> str | None:
         (None, b"a", "a"),
     ],
 )
-def test_a_bad_record_counts_for_the_account_that_it_names_or_else_for_its_key(
+def test_a_bad_record_counts_for_the_account_it_names_or_else_for_its_key(
     partition: Partition, value: Fields | bytes | None, key: bytes | None, party: str | None
 ) -> None:
     assert partition.process(value, key=key) is Outcome.DEAD_LETTERED
@@ -77,7 +77,7 @@ def alerts_of(partition: Partition) -> list[dict[str, Any]]:
     return [json.loads(record.value or b"") for record in records if record.topic == PREFIX + Topic.ALERTS]
 
 
-def test_a_flood_is_an_alert_of_its_account_whose_id_follows_those_of_the_same_record(partition: Partition) -> None:
+def test_the_id_of_a_floods_alert_follows_those_of_the_same_record(partition: Partition) -> None:
     partition.process(CREATED)
     partition.process({**CREATED, "lines": ordered(2)})
     partition.processor.parties.flood_began("a")

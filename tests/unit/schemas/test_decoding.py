@@ -82,7 +82,7 @@ def test_an_event_is_read_in_its_normal_form() -> None:
     assert decoded.as_of_ms == 0
 
 
-def test_a_count_has_its_as_of_in_milliseconds_and_a_stated_default_as_absent() -> None:
+def test_a_count_has_its_as_of_in_milliseconds_and_no_stated_default() -> None:
     decoded = decode(Topic.STOCK, written(COUNTED, absent="unknown"))
     assert isinstance(decoded.event, StockCounted)
     assert decoded.event.absent is None
@@ -186,9 +186,7 @@ def test_what_is_not_a_utf_8_json_object_is_undecodable(value: bytes | None, tol
     "broken", [b'"\xff"', b'"\\ud800"', b'"\xed\xa0\x80"', b"NaN", b"[" * 100_000 + b"]" * 100_000, b'"\\q"', b"tru"]
 )
 @pytest.mark.parametrize("name", ["comment", "reason", "order_id"])
-def test_a_broken_field_makes_the_record_undecodable_wherever_it_is_and_whatever_else_is_wrong(
-    broken: bytes, name: str
-) -> None:
+def test_a_broken_field_anywhere_makes_the_record_undecodable(broken: bytes, name: str) -> None:
     field = b'"' + name.encode() + b'":' + broken
     for good in (
         written({**COMMON, "type": "order.cancelled", "order_id": "o-1"}),
@@ -213,7 +211,7 @@ def test_a_broken_field_makes_the_record_undecodable_wherever_it_is_and_whatever
         ("stock.counted", 'The field type says "stock.counted", which belongs to stock.events.v1.'),
     ],
 )
-def test_a_type_that_its_topic_does_not_carry_is_unknown_even_if_the_fields_are_bad(tag: object, told: str) -> None:
+def test_a_type_of_another_topic_is_unknown_even_if_the_fields_are_bad(tag: object, told: str) -> None:
     for value in (written(CREATED, type=tag), written(CREATED, type=tag, lines=7)):
         found = refusal(Topic.ORDERS, value)
         assert (found.code, found.message) == ("unknown_type", told)
@@ -332,7 +330,7 @@ def test_a_message_stays_short_whatever_the_record_holds() -> None:
 # What can be read of a record that may be refused.
 
 
-def test_a_refused_record_of_an_order_still_tells_its_order_event_id_and_time() -> None:
+def test_a_refused_record_still_has_its_order_event_id_and_time() -> None:
     value = written(CREATED, lines=[], type=None, occurred_at="2026-01-31T09:30:00+01:00")
     assert order_of(value, b"a-1") == ("a-1", "o-1")
     assert id_and_time_of(value) == ("e-1", "2026-01-31T08:30:00.000Z")

@@ -33,9 +33,7 @@ def test_the_committed_files_are_what_the_types_say() -> None:
     assert stale_files(ROOT) == []
 
 
-def test_check_names_each_stale_missing_and_left_over_file_and_changes_none(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_check_names_each_stale_missing_and_left_over_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path)
     assert main(["--check"], tmp_path) == 0
     (tmp_path / "asyncapi.yaml").write_text("asyncapi: 2.0.0\n", "utf-8")

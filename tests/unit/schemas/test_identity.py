@@ -62,7 +62,7 @@ def test_any_known_field_but_source_changes_the_content() -> None:
     assert len(contents) == 1 + len(changes)
 
 
-def test_source_unknown_fields_spelling_of_times_and_stated_absence_change_nothing() -> None:
+def test_source_unknown_fields_and_spelling_change_no_identity() -> None:
     assert identity(ADJUSTED) == identity(
         ADJUSTED, source="erp", reason=None, comment="x", occurred_at="2026-03-04T08:06:07.1239+03:00"
     )

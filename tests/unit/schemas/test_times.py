@@ -29,7 +29,7 @@ from schemas.times import read_time, time_text, timestamp_text
         ("2017-01-01T02:59:60.25+03:00", "2017-01-01T00:00:00.250Z"),
     ],
 )
-def test_an_rfc_3339_time_is_read_as_utc_with_the_digits_beyond_the_millisecond_cut_off(text: str, normal: str) -> None:
+def test_an_rfc_3339_time_is_read_as_utc_and_cut_to_the_millisecond(text: str, normal: str) -> None:
     read, ms = read_time(text)
     assert read == normal
     assert read_time(normal) == (normal, ms)
@@ -39,7 +39,7 @@ def test_an_rfc_3339_time_is_read_as_utc_with_the_digits_beyond_the_millisecond_
 @pytest.mark.parametrize(
     "tail", ["60.000Z", "0 .000Z", "00.0 0Z", "00.000", "00.0000", "00.000z0", "00.000Z0", "000.00Z"]
 )
-def test_what_follows_a_minute_that_was_read_before_is_looked_at_all_the_same(tail: str) -> None:
+def test_a_minute_that_was_read_before_does_not_hide_what_follows_it(tail: str) -> None:
     minute = "2026-03-04T05:06:"
     assert read_time(f"{minute}07.123Z")[1] == 1_772_600_767_123
     assert read_time(f"{minute}59.999Z") == (f"{minute}59.999Z", 1_772_600_819_999)
@@ -118,7 +118,7 @@ def test_milliseconds_count_from_1970_in_utc(text: str, ms: int) -> None:
         "now",
     ],
 )
-def test_what_is_not_an_rfc_3339_time_within_the_years_1_to_9999_is_refused(text: str) -> None:
+def test_what_is_no_rfc_3339_time_of_the_years_1_to_9999_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"^(is|names|lies) "):
         read_time(text)
 

@@ -13,7 +13,7 @@ from schemas.topics import Topic
 from tests.offline import Transaction, account_in, replaced
 from tests.topics_in_memory import MemoryCluster, MemoryReader
 from tests.unit.verification.world import ACCOUNT, COUNT, PARTITION, World, changed, found, world
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection.state_reader import processors
 from worker.stream.records import InputRecord, OutputRecord
 from worker.stream.state.positions import POSITIONS_KEY, decode_checkpoint, encode_checkpoint
@@ -348,7 +348,7 @@ async def test_a_state_of_a_newer_version_is_told_and_not_judged() -> None:
 
 async def test_a_state_built_for_another_partition_count_is_found() -> None:
     sound = world()
-    system = VerifiedSystem(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Rules()))
+    system = VerifiedSystem(app_id="app", prefix="", partition_count=6, new_processor=processors(6, "", Policies()))
 
     report = await verify_partition(sound.cluster, sound.reader, system, PARTITION)
 

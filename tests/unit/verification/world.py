@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.offline import Corrupt, OfflinePartition, Transaction, account_in, as_written, input_records, story
 from tests.topics_in_memory import MemoryCluster, MemoryReader, Records
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection.state_reader import processors
 from worker.stream.records import OutputRecord
 from worker.verification.findings import Check
@@ -31,7 +31,7 @@ class World:
 
     async def verify(self) -> PartitionReport:
         system = VerifiedSystem(
-            app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Rules())
+            app_id="app", prefix="", partition_count=COUNT, new_processor=processors(COUNT, "", Policies())
         )
         return await verify_partition(self.cluster, self.reader, system, PARTITION)
 

@@ -16,7 +16,7 @@ from yarl import URL
 
 from schemas.topics import Topic
 from worker.domain.ledger import Ledger
-from worker.domain.policies import Rules
+from worker.domain.policies import Policies
 from worker.inspection.members import WORKER_HEADER
 from worker.processors.ledger import PartitionProcessor
 from worker.stream import NotAssigned
@@ -49,7 +49,7 @@ class FakeEngine:
         partition = partition_of(event["account_id"], PARTITIONS)
         if partition not in self.processors:
             self.processors[partition] = PartitionProcessor(
-                partition=partition, partition_count=PARTITIONS, prefix="", rules=Rules()
+                partition=partition, partition_count=PARTITIONS, prefix="", policies=Policies()
             )
             self.states[partition] = PartitionStatus(PartitionState.RUNNING)
         value = json.dumps({"event_id": "e", "occurred_at": NOW, **event}).encode()

@@ -73,7 +73,7 @@ def command(settings: Settings, *, file: str, dry_run: bool, as_of_event: bool, 
     from worker.administration.sending import Checking
     from worker.cli.lines import check, opened
 
-    checking = Checking(Clock().now_ms(), as_of_event, settings.rules())
+    checking = Checking(Clock().now_ms(), as_of_event, settings.policies())
     with opened(file) as lines:
         checked = check(lines, checking)
         if checked.bad_count:

@@ -54,7 +54,7 @@ async def _republish(settings: Settings) -> list[RewrittenPartition]:
     levels = settings.topic(Topic.LEVELS)
     async with open_stopped_system(settings) as (cluster, partition_count):
         ids = await cluster.ids([settings.topic(topic) for topic in Topic])
-        new_processor = processors(partition_count, settings.topic_prefix, settings.rules())
+        new_processor = processors(partition_count, settings.topic_prefix, settings.policies())
         republisher = Republisher(settings.engine_config(), settings.topic_prefix, ids, new_processor)
         try:
             with ReadingBar() as bar:

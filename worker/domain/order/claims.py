@@ -2,6 +2,18 @@
 
 A claim is per (warehouse, SKU). It is computed anew for the SKUs that an event touched, from facts alone, and compared
 with the one before: movements are that difference, so a late, repeated or early event needs no rule of its own.
+
+An example. An order asks for 5 units of SKU K at warehouse W; sub-order A has 2 of them and ships:
+
+    facts                        claim at (W, K)           uncovered     movements
+    order: 5 of K at W           5 open                    5 at W        freeze 5
+    + A: 2 of K from W           5 open (3 + 2 of A)       3 at W        none: the claim is the same
+    + A shipped                  3 open, 2 shipped         3 at W        release 2
+    + the order is cancelled     2 shipped                 none          unfreeze 3
+
+Whatever the order in which these four events come, the last claim is the same, and so are the sums of the movements.
+
+`settle`, `differences` and `ship_directly` decide and change nothing; `replace_uncovered` and `replace_claims` do.
 """
 
 from __future__ import annotations
@@ -15,6 +27,7 @@ from mypy_extensions import mypyc_attr
 from worker.domain.order.facts import CANCELLED_WHOLE, shipped_at_of
 from worker.domain.order.state import Claim, OrderState, SubOrderFacts
 from worker.domain.order.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
+from worker.domain.violations import InvariantViolation
 
 StockKey = tuple[str, str]
 """Warehouse and SKU."""
@@ -53,7 +66,7 @@ class Settlement:
 
 
 _Cover = tuple[str, int, int]
-"""What one sub-order has of a SKU: its warehouse, all units (whatever became of them), and those open or shipped."""
+"""What one sub-order has of a SKU: its warehouse, all units (cancelled ones too), and those open or shipped."""
 
 
 def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
@@ -77,16 +90,17 @@ def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
             _add_returns(order, sub_order, warehouse, skus, claims)
     if order.lines is None:
         return Settlement(claims, {}, _NO_SKUS)
-    return _add_uncovered(order, order.lines, skus, claims, covers)
+    return _compare_with_order(order, order.lines, skus, claims, covers)
 
 
-def _add_uncovered(
+def _compare_with_order(
     order: OrderState,
     lines: dict[str, dict[str, int]],
     skus: Collection[str] | None,
     claims: dict[StockKey, Claim],
     covers: dict[str, list[_Cover]],
 ) -> Settlement:
+    """Complete a settlement of a placed order: what its sub-orders leave uncovered, and where they hold too much."""
     uncovered: dict[str, dict[str, int]] = {}
     over_allocated: set[str] = set()
     for sku in lines.keys() | covers.keys() if skus is None else skus:
@@ -158,7 +172,7 @@ def _insert(flat: list[int], at: int, units: int) -> None:
 
 
 def _uncovered_units(asked: dict[str, int], covers: list[_Cover]) -> tuple[dict[str, int], bool]:
-    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked.
+    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked: `over_allocated`.
 
     What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
     """
@@ -211,7 +225,10 @@ def replace_uncovered(order: OrderState, uncovered: dict[str, dict[str, int]], s
 
 
 def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collection[str] | None) -> list[Difference]:
-    """Replace the order's claims at `skus` by `claims`; return what changed, in order of warehouse and SKU."""
+    """How `claims` differ from those that the order has at `skus` (None: all), in order of warehouse and SKU.
+
+    A claim that is no more leaves an empty one behind, and each new claim goes on with the moves of the one before.
+    """
     changed: list[Difference] = []
     for warehouse, by_sku in order.claims.items():
         for sku in by_sku if skus is None else skus:
@@ -228,13 +245,17 @@ def differences(order: OrderState, claims: dict[StockKey, Claim], skus: Collecti
             changed.append(Difference(key, before, after))
     if len(changed) > 1:
         changed.sort(key=_key_of)
+    return changed
+
+
+def replace_claims(order: OrderState, changed: list[Difference]) -> None:
+    """Let the order's claims be what they are after `changed`."""
     for difference in changed:
         warehouse, sku = difference.key
         if warehouse in order.claims:
             order.claims[warehouse][sku] = difference.after
         else:
             order.claims[warehouse] = {sku: difference.after}
-    return changed
 
 
 def moves_units(difference: Difference) -> bool:
@@ -245,31 +266,42 @@ def moves_units(difference: Difference) -> bool:
     return before.open != after.open or before.shipped != after.shipped
 
 
-def cover_directly(order: OrderState, sub_order: SubOrderFacts) -> bool:
-    """Let a sub-order that just got its first lines take over what is uncovered: no claim changes then.
+def only_covers(order: OrderState, sub_order: SubOrderFacts) -> bool:
+    """Whether a sub-order that just got its first lines takes over uncovered units, and that is all that happens.
 
-    Returns False, and does nothing, where that is not all that happens: `settle` must find out.
+    No claim changes then. Where it is False, `settle` must find out what happens.
     """
     lines, warehouse, uncovered = sub_order.lines, sub_order.warehouse, order.uncovered
     if not lines or warehouse is None or not _is_plain(order, sub_order) or shipped_at_of(sub_order) is not None:
         return False
-    for sku, quantity in lines.items():
+    for sku, quantity in lines.items():  # noqa: SIM110  # a generator costs every such event more
         if uncovered.get(sku, _NOTHING).get(warehouse, 0) < quantity:
             return False
-    for sku, quantity in lines.items():
-        by_warehouse = uncovered[sku]
-        by_warehouse[warehouse] -= quantity
-        if not by_warehouse[warehouse]:
-            del by_warehouse[warehouse]
-            if not by_warehouse:
-                del uncovered[sku]
     return True
 
 
-def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Difference] | None:
-    """Turn the open units of a sub-order that just shipped into shipped ones: nothing else changes then.
+def cover(order: OrderState, sub_order: SubOrderFacts) -> None:
+    """Take the units of a sub-order off the uncovered ones. Only where `only_covers` holds."""
+    lines, warehouse, uncovered = sub_order.lines, sub_order.warehouse, order.uncovered
+    if lines is None or warehouse is None:
+        raise InvariantViolation("a sub-order without lines or warehouse covers nothing")
+    for sku, quantity in lines.items():
+        by_warehouse = uncovered[sku]
+        left = by_warehouse[warehouse] - quantity
+        if left > 0:
+            by_warehouse[warehouse] = left
+        elif left:
+            raise InvariantViolation(f"{-left} units of SKU {sku!r} more are covered than are uncovered")
+        elif len(by_warehouse) > 1:
+            del by_warehouse[warehouse]
+        else:
+            del uncovered[sku]
 
-    Returns what changed, in order of warehouse and SKU; None, and does nothing, where that is not all that happens.
+
+def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Difference] | None:
+    """What changes where a sub-order just shipped and that is all that happens: its open units become shipped ones.
+
+    In order of warehouse and SKU. None where it is not all: `settle` must find out what happens then.
     """
     lines, warehouse, at = sub_order.lines, sub_order.warehouse, shipped_at_of(sub_order)
     if not lines or warehouse is None or at is None or not _is_plain(order, sub_order):
@@ -278,12 +310,13 @@ def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Differenc
     changed: list[Difference] = []
     for sku in sorted(lines) if len(lines) > 1 else lines:
         before, quantity = claims[sku], lines[sku]
+        if before.open < quantity:
+            raise InvariantViolation(f"{quantity} units of SKU {sku!r} ship, and {before.open} are open")
         shipments = before.shipments.copy()
         _insert(shipments, at, quantity)
         after = Claim(
             before.open - quantity, before.shipped + quantity, before.restocked, shipments, before.returns, before.moves
         )
-        claims[sku] = after
         changed.append(Difference((warehouse, sku), before, after))
     return changed
 

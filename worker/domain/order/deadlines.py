@@ -24,7 +24,7 @@ class Deadline(NamedTuple):
     id: str
 
 
-class Deadlines:
+class DeadlineHeap:
     """A heap of deadlines. An entry may be out of date: it is a reminder to look, never the truth."""
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Deadlines:
         return bool(self._heap) and self._heap[0].due_at <= stream_time_ms
 
     def due(self, stream_time_ms: int, entries_max: int) -> list[Deadline]:
-        """Take what is due, at most so many entries: the rest is taken with later records."""
+        """Take what is due, at most `entries_max` of it: the rest is taken with later records."""
         taken: list[Deadline] = []
         while self._heap and len(taken) < entries_max and self._heap[0].due_at <= stream_time_ms:
             taken.append(heapq.heappop(self._heap))

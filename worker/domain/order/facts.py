@@ -1,8 +1,19 @@
 """What is known about an order, and how an event adds to it. Contract section 3.
 
 Facts merge by maximum, minimum and union, so the order and the number of times in which events arrive do not matter.
-Merging decides nothing about units or statuses: it says which sub-orders and SKUs an event touched, and only those are
+Merging decides nothing about units or statuses: it finds which sub-orders and SKUs an event touched, and only those are
 computed anew.
+
+An example, of sub-order A, whose events come in the wrong order and one of them twice:
+
+    event                     shipped_at (minimum)   resumed_at (maximum)   touched
+    shipped at 10:00          10:00                  10:00                  A, and the SKUs of its lines
+    shipped at 09:00          09:00                  10:00                  A, and its SKUs: units left earlier
+    shipped at 10:00 again    09:00                  10:00                  nothing (None): nothing of it is new
+    label issued at 11:00     09:00                  11:00                  A, no SKU: its status may differ
+
+`merge` is the one writer of facts. Each of its functions first finds what is new, then writes that, and returns what it
+touched.
 """
 
 from __future__ import annotations
@@ -38,7 +49,7 @@ IN_TRANSIT: Final = 1
 DELIVERED: Final = 2
 FAILED_TO_DELIVER: Final = 4
 CANCELLED_WHOLE: Final = 8
-"""Bits of `SubOrderFacts.marks`: an event that said so is known."""
+"""Bits of `SubOrderFacts.marks`: an event of that kind is known."""
 
 
 class Shortcut(Enum):
@@ -80,9 +91,9 @@ SHIPS: Final = Shortcut.SHIPS
 
 
 def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, default_warehouse: str) -> Touch | None:
-    """Add what `event`, which happened `at` (milliseconds), says to the facts of `order`.
+    """Add the facts of `event`, which happened `at` (milliseconds), to those of `order`.
 
-    Returns what it touched, or None where nothing it says is new. `default_warehouse` is where order lines that name
+    Returns what it touched, or None where none of its facts is new. `default_warehouse` is where order lines that name
     none are.
     """
     # A dictionary, as to match the classes one by one costs more; a test walks the types.
@@ -148,7 +159,7 @@ def _sub_order(order: OrderState, sub_order_id: str) -> SubOrderFacts:
     return sub_order
 
 
-def _name(
+def _give_lines(
     sub_order: SubOrderFacts, rank: tuple[int, str], lines: dict[str, int], warehouse: str | None, parent: str | None
 ) -> bool:
     """Give a sub-order its lines and warehouse, unless a later event gave them already."""
@@ -162,7 +173,7 @@ def _create(order: OrderState, event: SubOrderCreated, at: int, _: str) -> Touch
     sub_order = _sub_order(order, event.sub_order_id)
     before, was_elsewhere = sub_order.lines, (sub_order.warehouse, sub_order.parent) != (event.warehouse_id, None)
     lines = sum_lines(event.lines)
-    if not _name(sub_order, (at, event.event_id), lines, event.warehouse_id, None):
+    if not _give_lines(sub_order, (at, event.event_id), lines, event.warehouse_id, None):
         return None
     if sub_order.children:  # those that name no warehouse follow this one's
         return Touch(None, None, rows=was_elsewhere)
@@ -182,14 +193,14 @@ def _split(order: OrderState, event: SubOrderSplit, at: int, _: str) -> Touch | 
         inherits = parent_id if entry.warehouse_id is None else None
         child = _sub_order(order, entry.sub_order_id)
         named = (child.lines, child.warehouse, child.parent)
-        if _name(child, (at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits):
+        if _give_lines(child, (at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits):
             changed = True
             rows = rows or named != (child.lines, child.warehouse, child.parent)
     return Touch(None, None, rows=rows) if changed else None
 
 
-def _resume(sub_order: SubOrderFacts, at: int) -> bool:
-    """An event that ends a hold unless the hold is later."""
+def _end_hold(sub_order: SubOrderFacts, at: int) -> bool:
+    """Note an event that ends a hold, unless the hold is later; return whether that is new."""
     if sub_order.resumed_at is not None and at <= sub_order.resumed_at:
         return False
     sub_order.resumed_at = at
@@ -211,7 +222,7 @@ def _touch(
 
 def _label(order: OrderState, event: SubOrderLabelIssued, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    return _touch(event.sub_order_id, sub_order, changed=_resume(sub_order, at), units_changed=False)
+    return _touch(event.sub_order_id, sub_order, changed=_end_hold(sub_order, at), units_changed=False)
 
 
 def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | None:
@@ -224,7 +235,7 @@ def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | 
 
 def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    resumed = _resume(sub_order, at)
+    resumed = _end_hold(sub_order, at)
     shortcut = None
     earlier = sub_order.shipped_at is None or at < sub_order.shipped_at
     if earlier:
@@ -233,8 +244,8 @@ def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch |
     return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier, shortcut=shortcut)
 
 
-def _moved(sub_order: SubOrderFacts, at: int) -> tuple[bool, bool]:
-    """An event that implies shipment without telling it: whether that is new, and whether it dates the shipment."""
+def _move(sub_order: SubOrderFacts, at: int) -> tuple[bool, bool]:
+    """Note an event that implies a shipment; return whether it is new, and whether it dates the shipment."""
     if sub_order.moved_at is not None and at >= sub_order.moved_at:
         return False, False
     sub_order.moved_at = at
@@ -246,10 +257,10 @@ def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
         order: OrderState, event: SubOrderInTransit | SubOrderDelivered | SubOrderFailedToDeliver, at: int, _: str
     ) -> Touch | None:
         sub_order = _sub_order(order, event.sub_order_id)
-        changed = _resume(sub_order, at) or not sub_order.marks & bit
+        changed = _end_hold(sub_order, at) or not sub_order.marks & bit
         sub_order.marks |= bit
         shortcut = SHIPS if shipped_at_of(sub_order) is None else None
-        moved, dates = _moved(sub_order, at)
+        moved, dates = _move(sub_order, at)
         return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates, shortcut=shortcut)
 
     return merge_mark
@@ -257,12 +268,13 @@ def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
 
 def _cancel(order: OrderState, event: SubOrderCancelled, at: int, _: str) -> Touch | None:
     sub_order = _sub_order(order, event.sub_order_id)
-    resumed = _resume(sub_order, at)
+    resumed = _end_hold(sub_order, at)
     if event.lines is None:
         new = not sub_order.marks & CANCELLED_WHOLE
         sub_order.marks |= CANCELLED_WHOLE
     else:
         units = sum_lines(event.lines)
+        # A cancellation adds nothing to one of at least as many units that happened no later.
         new = not any(known_at <= at and _reaches(known, units) for known_at, known in sub_order.cancels)
         if new:
             kept = [(k_at, known) for k_at, known in sub_order.cancels if not (at <= k_at and _reaches(units, known))]
@@ -292,7 +304,7 @@ def _start_return(order: OrderState, event: SubOrderReturnStarted, at: int, _: s
     facts, changed = _return(sub_order, event.return_id, (at, event.event_id), event.lines)
     changed |= not facts.started
     facts.started = True
-    moved, dates = _moved(sub_order, at)
+    moved, dates = _move(sub_order, at)
     return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=changed or dates)
 
 
@@ -309,8 +321,8 @@ def _finish_return(order: OrderState, event: SubOrderReturned, at: int, _: str) 
     if event.warehouse_id is not None and (facts.warehouse_rank is None or rank > facts.warehouse_rank):
         facts.warehouse, facts.warehouse_rank = event.warehouse_id, rank
         changed = True
-    resumed = _resume(sub_order, at)
-    moved, dates = _moved(sub_order, at)
+    resumed = _end_hold(sub_order, at)
+    moved, dates = _move(sub_order, at)
     return _touch(event.sub_order_id, sub_order, changed=changed or resumed or moved, units_changed=changed or dates)
 
 

@@ -2,7 +2,7 @@
 
 A record that does not fit could never be written, and its partition would stand still for ever. So an event by which an
 order could outgrow that is refused before it changes anything. What is found here is a bound, not a size: the same
-whatever transactions the order's events fell into, and for almost every event three comparisons.
+however an order's events are dealt out to transactions, and for almost every event three comparisons.
 
 What an order is written as are its state, its status record, what is kept of it after it has left, and answers about
 the archive. All but a fixed part of each of them are entries: a SKU of something that has lines (a sub-order, a return,
@@ -34,7 +34,7 @@ from schemas.inputs import (
     SubOrderSplit,
 )
 from schemas.topics import RECORD_BYTES_MAX
-from worker.domain.order.state import OrderState, SubOrderFacts, freeze
+from worker.domain.order.state import OrderState, SubOrderFacts, encode_order
 from worker.domain.refusals import RuleRefusal
 
 DEAD_LETTERS_MAX: Final = 2000
@@ -42,16 +42,16 @@ DEAD_LETTERS_MAX: Final = 2000
 
 _DEAD_LETTER_BYTES: Final = 300
 _FIXED_BYTES: Final = 64 * 1024
-"""Keys, envelopes, what the broker adds, and all that a single event says besides its lines."""
+"""Keys, envelopes, what the broker adds, and all that a single event has besides its lines."""
 
 ORDER_BYTES_MAX: Final = RECORD_BYTES_MAX - DEAD_LETTERS_MAX * _DEAD_LETTER_BYTES - _FIXED_BYTES
-"""What is left for everything that events say."""
+"""What is left for the facts of all events."""
 
 SMALL_STATE_BYTES: Final = 2048
 SMALL_IDENTITIES: Final = 24 * 16
 SMALL_LINES: Final = 8
 """An order whose state was so small before this transaction, with the identities of so few events, and events of so few
-lines since, is small whatever they say: below what a record may have by far. Most orders are, all their life.
+lines since, is small: far below what a record may have. Most orders are, all their life.
 """
 
 _ROW_BYTES: Final = 140
@@ -67,8 +67,8 @@ _LINE_BYTES: Final = 20
 _NAME_BYTES: Final = 80
 """A sub-order among statuses, or among those that keep an order from the archive, without its name."""
 _CHILD_BYTES: Final = 3000
-"""All that a child's entry says besides its lines."""
-_TOLD_BYTES_MAX: Final = 4 * (2 * 4 * ID_LENGTH_MAX + _ROW_BYTES)
+"""All that a child's entry has besides its lines."""
+_NAMED_BYTES_MAX: Final = 4 * (2 * 4 * ID_LENGTH_MAX + _ROW_BYTES)
 _KEPT_BYTES_MAX: Final = 4 * (4 * ID_LENGTH_MAX + _ROW_BYTES)
 """All that an entry adds to any record, with names of four bytes a code point; one that is kept, without its SKU."""
 
@@ -77,10 +77,10 @@ _WITH_LINES: Final = frozenset(
     for kind in (*get_args(OrdersEvent), *get_args(SubOrdersEvent))
     if not {"lines", "children"}.isdisjoint(kind.__struct_fields__)
 )
-"""The events that tell of SKUs, found by their fields so that none is forgotten."""
+"""The events that name SKUs, found by their fields so that none is forgotten."""
 
 
-class Told(NamedTuple):
+class OwnedSkus(NamedTuple):
     """SKUs that an event gives to something: the id of a sub-order, or nothing for the order itself."""
 
     owner: str
@@ -112,13 +112,13 @@ class Extent:
 
 
 def bytes_of(texts: Iterable[str]) -> int:
-    """At most so many bytes do texts take in JSON or msgpack, without quotes and headers."""
+    """A bound on the bytes that texts take in JSON or msgpack, without quotes and headers."""
     whole = "".join(texts)
     return len(whole.encode()) + whole.count('"') + whole.count("\\")
 
 
 def is_small(event: OrdersEvent | SubOrdersEvent) -> bool:
-    """Whether the event tells of so few lines that they matter only together with many others."""
+    """Whether the event has so few lines that they matter only together with many others."""
     kind = type(event)
     if kind not in _WITH_LINES:
         return True
@@ -137,8 +137,8 @@ def refuse_outgrowth(order: OrderState | None, event: OrdersEvent | SubOrdersEve
         return
     if bytes_max_after(order, event, default_warehouse) <= ORDER_BYTES_MAX:
         return
-    told = _told_by(event)
-    field = "children" if type(event) is SubOrderSplit else "lines" if any(entry.skus for entry in told) else "order_id"
+    has_lines = any(entry.skus for entry in _skus_named_by(event))
+    field = "children" if type(event) is SubOrderSplit else "lines" if has_lines else "order_id"
     raise RuleRefusal(
         "invalid",
         f"The field {field} would let the order outgrow what a record can hold, {RECORD_BYTES_MAX >> 20} MiB.",
@@ -151,39 +151,39 @@ def bytes_max_by_count(order: OrderState, event: OrdersEvent | SubOrdersEvent) -
     But for the SKUs that are in the state, an entry each: they take no more bytes than it, or twice as many in JSON.
     """
     if type(event) is SubOrderSplit:
-        told, names = sum(len(child.lines) for child in event.children), 1 + len(event.children)
+        named, names = sum(len(child.lines) for child in event.children), 1 + len(event.children)
     else:
-        told, names = len(getattr(event, "lines", None) or ()), 1
+        named, names = len(getattr(event, "lines", None) or ()), 1
     kept = 0
     if order.lines is not None:
         kept = len(order.lines)
-        told += sum(map(len, order.lines.values())) - kept  # their SKU is in the state only once
+        named += sum(map(len, order.lines.values())) - kept  # their SKU is in the state only once
     for sub_order in order.sub_orders.values():
         names += 1
         for skus in _entries_of(sub_order):
             kept += len(skus)
     claims = sum(map(len, order.claims.values()))
-    entries = told * _TOLD_BYTES_MAX + kept * _KEPT_BYTES_MAX
-    return 9 * len(freeze(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
+    entries = named * _NAMED_BYTES_MAX + kept * _KEPT_BYTES_MAX
+    return 9 * len(encode_order(order)) + entries + names * _CHILD_BYTES * 2 + claims * _MOVES_BYTES
 
 
 def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, default_warehouse: str) -> int:
     """A bound on the largest record of the order once the event is applied, without `_FIXED_BYTES` and dead letters."""
-    everything, touched, ordered, told = Extent(), Extent(), Extent(), Extent()
-    named = getattr(event, "sub_order_id", "")
+    everything, touched, ordered, named = Extent(), Extent(), Extent(), Extent()
+    sub_order_named = getattr(event, "sub_order_id", "")
     spreads = _spreads(order, event)
     for sub_order_id, sub_order in order.sub_orders.items():
         owner_bytes = bytes_of([sub_order_id])
         for skus in _entries_of(sub_order):
             everything.add(owner_bytes, skus)
-            if spreads or sub_order_id == named:
+            if spreads or sub_order_id == sub_order_named:
                 touched.add(owner_bytes, skus)
     ordered.add(0, [sku for sku, by_warehouse in (order.lines or {}).items() for _ in by_warehouse])
-    entries = _told_by(event)
+    entries = _skus_named_by(event)
     for owner, skus in entries:
-        told.add(bytes_of([owner]), skus)
-    everything = everything + ordered + told
-    touched = touched + told + told  # where it leaves from and where it comes back to; or uncovered, and a claim
+        named.add(bytes_of([owner]), skus)
+    everything = everything + ordered + named
+    touched = touched + named + named  # where it leaves from and where it comes back to; or uncovered, and a claim
     names = len(order.sub_orders) + len(entries)
     name_bytes = bytes_of(order.sub_orders) + bytes_of(entry.owner for entry in entries) + names * _NAME_BYTES
     warehouse_bytes = max(bytes_of([name]) for name in _warehouses(order, event, default_warehouse))
@@ -195,10 +195,10 @@ def bytes_max_after(order: OrderState, event: OrdersEvent | SubOrdersEvent, defa
     retired = 2 * located(everything, _FLOW_BYTES)  # what shipped, and what came back
     answer = 2 * name_bytes
     state = (
-        len(freeze(order))
+        len(encode_order(order))
         - len(order.dead_letters) * _DEAD_LETTER_BYTES
         + len(entries) * _CHILD_BYTES
-        + located(told, _LINE_BYTES)
+        + located(named, _LINE_BYTES)
         + located(touched, _CLAIM_BYTES)
         + 2 * located(ordered, _CLAIM_BYTES)  # what is uncovered anew, and its claims
         + sum(map(len, order.claims.values())) * _MOVES_BYTES
@@ -225,17 +225,17 @@ def _entries_of(sub_order: SubOrderFacts) -> Iterator[Collection[str]]:
         yield facts.lines or ()
 
 
-def _told_by(event: OrdersEvent | SubOrdersEvent) -> list[Told]:
+def _skus_named_by(event: OrdersEvent | SubOrdersEvent) -> list[OwnedSkus]:
     match event:
         case OrderCreated() | OrderAmended():
-            return [Told("", [line.sku for line in event.lines])]
+            return [OwnedSkus("", [line.sku for line in event.lines])]
         case SubOrderSplit():
-            children = [Told(child.sub_order_id, [line.sku for line in child.lines]) for child in event.children]
-            return [Told(event.sub_order_id, []), *children]
+            children = [OwnedSkus(child.sub_order_id, [line.sku for line in child.lines]) for child in event.children]
+            return [OwnedSkus(event.sub_order_id, []), *children]
         case OrderCancelled():
             return []
         case SubOrderCreated() | SubOrderCancelled() | SubOrderReturnStarted() | SubOrderReturned():
-            return [Told(event.sub_order_id, [line.sku for line in event.lines or ()])]
+            return [OwnedSkus(event.sub_order_id, [line.sku for line in event.lines or ()])]
         case (
             SubOrderLabelIssued()
             | SubOrderShipped()
@@ -244,7 +244,7 @@ def _told_by(event: OrdersEvent | SubOrdersEvent) -> list[Told]:
             | SubOrderDelivered()
             | SubOrderFailedToDeliver()
         ):
-            return [Told(event.sub_order_id, [])]
+            return [OwnedSkus(event.sub_order_id, [])]
         case _:
             assert_never(event)
 

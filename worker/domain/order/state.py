@@ -1,4 +1,4 @@
-"""An order as an object: thawed from its record when an event touches it, frozen into it again at the flush.
+"""An order as an object: decoded from its record when an event touches it, encoded again at the flush.
 
 The shapes on the wire are rows (`schemas.state`); these are classes of their own because every rule reads them all the
 time, and a field of a compiled class takes a twentieth of what a field of a decoded struct does.
@@ -6,7 +6,7 @@ time, and a field of a compiled class takes a twentieth of what a field of a dec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -18,12 +18,9 @@ from schemas.state import (
     Rank,
     ReturnRow,
     SubOrderRow,
-    decode_order,
+    decode_order_row,
     encode,
 )
-
-if TYPE_CHECKING:
-    from worker.domain.cause import Cause  # which names an account, and that its orders
 
 STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
@@ -60,7 +57,7 @@ class Claim:
         self.moves: list[int] = [] if moves is None else moves
 
     def asks_as(self, other: Claim) -> bool:
-        """Whether both ask the same, whatever moved before."""
+        """Whether both ask the same; `moves` may differ."""
         return (
             self.open == other.open
             and self.shipped == other.shipped
@@ -134,6 +131,7 @@ class SubOrderFacts:
         self.returns: dict[str, ReturnFacts] = {}
 
 
+@mypyc_attr(acyclic=True)
 @final
 class OrderState:
     """All that is known of an order, and what was derived of it when it was last touched.
@@ -144,9 +142,8 @@ class OrderState:
     identities: 16 bytes an event. dead_letters: pending ids.
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
-    Until the flush alone: record is the one it was thawed from (None: it is new), changed says that another must be
-    written, sizeable that the order's size has to be looked at with every event; status_cause is what changed its
-    status record last, status_number the number that it will have.
+    Until the flush alone: record is the one it was decoded from (None: it is new), changed says that another must be
+    written, sizeable that the order's size must be bounded with every event.
     """
 
     __slots__ = (
@@ -165,8 +162,6 @@ class OrderState:
         "seen_at",
         "sizeable",
         "status",
-        "status_cause",
-        "status_number",
         "sub_orders",
         "uncovered",
     )
@@ -189,14 +184,12 @@ class OrderState:
         self.record = record
         self.changed = False
         self.sizeable = False
-        self.status_cause: Cause | None = None
-        self.status_number = 0
 
 
-def thaw(value: bytes) -> OrderState:
+def decode_order(value: bytes) -> OrderState:
     """The order of a record. Raises msgspec.DecodeError where it is none of this version."""
     order = OrderState(record=value)
-    row: OrderRow = decode_order(value)
+    row: OrderRow = decode_order_row(value)
     (
         _,
         claims,
@@ -221,8 +214,8 @@ def thaw(value: bytes) -> OrderState:
     return order
 
 
-def freeze(order: OrderState) -> bytes:
-    """The record of an order: the counterpart of `thaw`."""
+def encode_order(order: OrderState) -> bytes:
+    """The record of an order: the counterpart of `decode_order`."""
     return encode(
         (
             VERSION,

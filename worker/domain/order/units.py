@@ -19,7 +19,7 @@ LeafLine = tuple[str, int, int, int, int]
 def warehouse_of(order: OrderState, sub_order: SubOrderFacts) -> str | None:
     """The sub-order's warehouse; a child that names none has its parent's.
 
-    None where no event says it, or parents go in a circle.
+    None where no event has it, or parents go in a circle.
     """
     hops = 0
     while sub_order.warehouse is None and sub_order.parent is not None and hops <= len(order.sub_orders):

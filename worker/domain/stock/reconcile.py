@@ -1,6 +1,6 @@
-"""Counts against the ledger: drift, its suspects, and the summary of a snapshot. Contract section 6.
+"""A count of one key against the ledger: drift, and its suspects. Contract section 6.
 
-Decisions only: what a count of a key finds, and what a snapshot's parts come to. The ledger writes them down.
+A count is compared, and adopted where it may be; `counting` writes down what came of it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Final, Literal, NamedTuple
 from schemas.outputs import Missing, Suspect
 from schemas.state import StockState
 from schemas.times import time_text
-from worker.domain.accounts import Account, Snapshot
-from worker.domain.policies import DAY_MS, AccountRules
-from worker.domain.stock.stock import Posting, Rank, Stock, Touched, rank_of
+from worker.domain.policies import DAY_MS, AccountPolicies
+from worker.domain.stock.stock import CountRank, Posting, Stock, SuspectMovement, rank_of
 
 SUSPECTS_MAX: Final = 10
 SKUS_LISTED_MAX: Final = 100
@@ -44,8 +43,10 @@ class Comparison(NamedTuple):
     unknown: bool
 
 
-def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rules: AccountRules) -> Comparison:
-    """Compare a count with the key, and adopt it where it is greater and the rules say so.
+def take_count(
+    stock: Stock, rank: CountRank, on_hand: int, reserved: int | None, policies: AccountPolicies
+) -> Comparison:
+    """Compare a count with the key, and adopt it where it is greater and the account's policies allow it.
 
     `reserved` is None where it is not to be compared.
     """
@@ -54,7 +55,8 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
     drifts: list[Drift] = []
     posting = None
     greater = is_greater(counted, rank)
-    adopted = greater and rules.count_origin in {"any", origin} and (counted is None or rules.count_policy == "adopt")
+    may_adopt = policies.count_origin in {"any", origin} and (counted is None or policies.count_policy == "adopt")
+    adopted = greater and may_adopt
     compared = greater and counted is not None
     if compared:
         expected = stock.expected_at(as_of)
@@ -70,8 +72,8 @@ def take_count(stock: Stock, rank: Rank, on_hand: int, reserved: int | None, rul
     return Comparison(posting, adopted, tuple(drifts), compared, counted is None)
 
 
-def is_greater(count: StockState | None, rank: Rank) -> bool:
-    """Whether a count of this rank says more than what a key has: that of a marketplace never does."""
+def is_greater(count: StockState | None, rank: CountRank) -> bool:
+    """Whether a count of this rank is greater than the one a key has: that of a marketplace never is."""
     return rank[1] != "marketplace" and (count is None or rank > rank_of(count))
 
 
@@ -85,34 +87,22 @@ def suspects_of(stock: Stock, as_of: int, drift: int) -> list[Suspect]:
 
     Those whose movement has just its size come first, then those that happened nearest to the count.
     """
-    ranked = sorted(stock.touches, key=lambda touch: (touch.quantity != abs(drift), abs(touch.at - as_of)))
+    ranked = sorted(stock.suspects, key=lambda moved: (moved.quantity != abs(drift), abs(moved.at - as_of)))
     suspects: dict[tuple[str, str | None], Suspect] = {}
-    for touch in ranked:
-        order_id, sub_order_id = touch.order_id, touch.sub_order_id
+    for moved in ranked:
+        order_id, sub_order_id = moved.order_id, moved.sub_order_id
         if (order_id, sub_order_id) not in suspects and len(suspects) < SUSPECTS_MAX:
-            suspect = suspects[order_id, sub_order_id] = Suspect(order_id=order_id, reason=_reason(touch, as_of, drift))
+            suspect = suspects[order_id, sub_order_id] = Suspect(order_id=order_id, reason=_reason(moved, as_of, drift))
             if sub_order_id is not None:
                 suspect.sub_order_id = sub_order_id
     return list(suspects.values())
 
 
-def _reason(touch: Touched, as_of: int, drift: int) -> str:
-    at, quantity = touch.at, touch.quantity
+def _reason(moved: SuspectMovement, as_of: int, drift: int) -> str:
+    at, quantity = moved.at, moved.quantity
     size = "just the drift" if quantity == abs(drift) else "near the count"
     side = "after" if at > as_of else "before"
-    return f"{touch.movement} of {quantity} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
-
-
-def is_forgotten(account: Account, origin: str, warehouse: str, order: tuple[int, str]) -> bool:
-    """Whether a snapshot is no longer remembered: a greater one of its origin and warehouse is complete."""
-    others = account.snapshots.get((origin, warehouse), {}).values()
-    return any(other.complete and other.order > order for other in others)
-
-
-def superseded_by(account: Account, origin: str, warehouse: str, snapshot: Snapshot) -> list[Snapshot]:
-    """The snapshots that a complete one makes to be forgotten."""
-    others = account.snapshots.get((origin, warehouse), {}).values()
-    return [other for other in others if other.order < snapshot.order]
+    return f"{moved.movement} of {quantity} at {time_text(at)}, {abs(at - as_of) // 1000} s {side} the count: {size}"
 
 
 def is_missing(stock: Stock) -> bool:

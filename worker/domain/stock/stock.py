@@ -11,7 +11,7 @@ from array import array
 from bisect import bisect_left, bisect_right
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
@@ -20,11 +20,8 @@ from schemas.times import time_text
 from worker.domain.order.state import Claim
 from worker.domain.violations import InvariantViolation
 
-if TYPE_CHECKING:
-    from worker.domain.cause import Cause  # which names an account, and that its stock
-
-TOUCHES_MAX: Final = 24
-"""How many of a key's latest shipments, returns and freezes are remembered as suspects for a drift."""
+SUSPECTS_KEPT_MAX: Final = 24
+"""How many of a key's latest shipments, returns and freezes are remembered, in case a count drifts."""
 
 _LONG_AGO_MS: Final = -(1 << 60)
 _NEVER_MS: Final = 1 << 60
@@ -52,7 +49,7 @@ class Posting:
 
 @mypyc_attr(acyclic=True)
 @final
-class Touched:
+class SuspectMovement:
     """An order's movement at a key, remembered as a possible cause of a drift. Of these there are many."""
 
     __slots__ = ("at", "movement", "order_id", "quantity", "sub_order_id")
@@ -65,21 +62,19 @@ class Touched:
         self.sub_order_id = sub_order_id
 
 
-Rank = tuple[int, str, str, int]
+CountRank = tuple[int, str, str, int]
 """as_of, origin, snapshot_id, part: the greatest count wins."""
 
 
-def rank_of(count: StockState) -> Rank:
+def rank_of(count: StockState) -> CountRank:
     """What a count is compared by."""
     return count.as_of, count.origin, count.snapshot_id, count.part
 
 
+@mypyc_attr(acyclic=True)
 @final
 class Stock:
-    """The state of one (account, warehouse, SKU).
-
-    Until the flush alone: level_cause is what changed its level last, level_number the number its record will have.
-    """
+    """The state of one (account, warehouse, SKU)."""
 
     __slots__ = (
         "_claimed",
@@ -97,11 +92,9 @@ class Stock:
         "fragment",
         "frozen",
         "key",
-        "level_cause",
-        "level_number",
         "on_hand",
         "sku",
-        "touches",
+        "suspects",
         "warehouse",
     )
 
@@ -115,12 +108,10 @@ class Stock:
         self.on_hand: int | None = None
         self.frozen = 0
         self.dirty = False
-        self.level_cause: Cause | None = None
-        self.level_number = 0
-        self.touches: list[Touched] = []
+        self.suspects: list[SuspectMovement] = []
         self._claimed = 0
-        # Of what an event looks at, the bounds are here, so that it need not look at what they are the bounds of: keys
-        # are many, and what is read of one has mostly left the CPU's caches since.
+        # An event mostly needs only the bounds of these lists, so they are kept beside them: keys are many, and a list
+        # has mostly left the CPU's caches since it was last used.
         self._counted_at = self._folded_until = _LONG_AGO_MS
         self._first_at, self._last_at = _NEVER_MS, _LONG_AGO_MS
         self._times = array("q")
@@ -167,8 +158,8 @@ class Stock:
             self._times = array("q", sorted(at for at, delta in flows.items() if delta))
             self._deltas = array("q", [flows[at] for at in self._times])
             self._bound()
-        if len(self.touches) > 1:
-            self._drop_touches()
+        if len(self.suspects) > 1:
+            self._drop_suspects()
         if self.count is not None:
             self.on_hand = self.count.on_hand + sum(self._deltas)
             self.as_of_text = time_text(self.count.as_of)
@@ -249,7 +240,7 @@ class Stock:
             raise InvariantViolation(f"{self.sku!r} in {self.warehouse!r} has no count to compare with")
         return self.count.on_hand + sum(self._deltas[: bisect_right(self._times, as_of)])
 
-    def adopt(self, rank: Rank, on_hand: int) -> Posting | None:
+    def adopt(self, rank: CountRank, on_hand: int) -> Posting | None:
         """Make a greater count the base. Returns the `count` movement, None where nothing moved."""
         first = self.count is None
         as_of, origin, snapshot_id, part = rank
@@ -270,15 +261,27 @@ class Stock:
     def post(self, before: Claim | None, after: Claim) -> list[Posting]:
         """Move the key from one claim of an order to the next.
 
-        Returns the movements, in the order of contract section 5.
-        Raises InvariantViolation where frozen is not the sum of the open units (contract section 10, 2).
+        Returns the movements, at most one of each kind, in the order of contract section 5: adjust, freeze, release,
+        unfreeze, restock. Raises InvariantViolation where frozen is not the sum of the open units (contract section
+        10, 2).
+
+        An example: 3 of 5 open units ship and the other 2 are cancelled, in one event.
+
+            claim before   5 open
+            claim after    0 open, 3 shipped         added -5, shipped 3, held -2
+            release 3      frozen -3, on hand -3     shipped
+            unfreeze 2     frozen -2                 held, as it is negative; a freeze where it is positive
+
+        Where a count already had the shipment, `flow` changes nothing, and the release leaves on hand alone. Where a
+        shipment only gets another date, across a count, on hand changes without units that ship: an `adjust`.
         """
         before = _NO_CLAIM if before is None else before
         claimed = after.open
         added = claimed - before.open
         shipped = after.shipped - before.shipped
         restocked = after.restocked - before.restocked
-        held = added + shipped
+        held = added + shipped  # how far the units that are open or shipped grew: what must be frozen anew
+
         on_hand, frozen = self.on_hand, self.frozen
         ship_effect = return_effect = 0
         shipments, returns = after.shipments, after.returns
@@ -286,6 +289,7 @@ class Stock:
             ship_effect = self._replace_flows(shipments_before, shipments, -1)
         if returns != (returns_before := before.returns):
             return_effect = self._replace_flows(returns_before, returns, 1)
+
         postings: list[Posting] = []
         redated = (0 if shipped else ship_effect) + (0 if restocked else return_effect)
         if redated and on_hand is not None:
@@ -304,6 +308,7 @@ class Stock:
         if restocked:
             on_hand = None if on_hand is None else on_hand + return_effect
             postings.append(Posting("restock", restocked, 0, return_effect, on_hand, frozen))
+
         self.frozen = frozen
         self._claimed += added
         if frozen != self._claimed or frozen < claimed or on_hand != self.on_hand:
@@ -332,7 +337,7 @@ class Stock:
             moves.append(at)
             moves.append(frozen_delta)
         length += 2
-        if length >= 128 and length & (length - 1) == 0:  # amortised: looked at when the length doubles
+        if length >= 128 and length & (length - 1) == 0:  # amortised: done when the length doubles
             del moves[: self._moves_until(horizon)]
 
     def _sort_moves(self) -> None:
@@ -351,22 +356,22 @@ class Stock:
             self._sort_moves()
         return self.frozen - sum(self._moves[self._moves_until(as_of) + 1 :: 2])
 
-    def remember_touch(self, touched: Touched) -> None:
+    def remember_suspect(self, movement: SuspectMovement) -> None:
         """Keep an order's movement as a suspect for a drift, in the place of the oldest where there are enough."""
-        touches = self.touches
-        if len(touches) >= TOUCHES_MAX:
-            del touches[0]
-        touches.append(touched)
+        suspects = self.suspects
+        if len(suspects) >= SUSPECTS_KEPT_MAX:
+            del suspects[0]
+        suspects.append(movement)
 
-    def restore_touch(self, touched: Touched) -> None:
+    def restore_suspect(self, movement: SuspectMovement) -> None:
         """Keep one of the latest. They may come in any order until `restored`."""
-        self.touches.append(touched)
-        if len(self.touches) >= 4 * TOUCHES_MAX:
-            self._drop_touches()
+        self.suspects.append(movement)
+        if len(self.suspects) >= 4 * SUSPECTS_KEPT_MAX:
+            self._drop_suspects()
 
-    def _drop_touches(self) -> None:
-        self.touches.sort(key=_at_of)
-        del self.touches[:-TOUCHES_MAX]
+    def _drop_suspects(self) -> None:
+        self.suspects.sort(key=_at_of)
+        del self.suspects[:-SUSPECTS_KEPT_MAX]
 
 
 _NO_CLAIM: Final = Claim()

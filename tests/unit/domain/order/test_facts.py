@@ -14,24 +14,24 @@ from tests.unit.domain.shop import (
     Shop,
     body_of,
     child,
+    decoded,
     lines,
     merge_into,
     ms,
     order_of,
     ordered,
     rows_of,
-    told,
 )
 from worker.domain.order.facts import _MERGES, shipped_at_of
 from worker.domain.order.units import warehouse_of
 
 SHIPPING = (
-    told("sub_order.shipped", 5),
-    told("sub_order.in_transit", 5),
-    told("sub_order.delivered", 5),
-    told("sub_order.failed_to_deliver", 5),
-    told("sub_order.return_started", 5),
-    told("sub_order.returned", 5),
+    decoded("sub_order.shipped", 5),
+    decoded("sub_order.in_transit", 5),
+    decoded("sub_order.delivered", 5),
+    decoded("sub_order.failed_to_deliver", 5),
+    decoded("sub_order.return_started", 5),
+    decoded("sub_order.returned", 5),
 )
 RESUMING = (
     "sub_order.label_issued",
@@ -52,31 +52,31 @@ def kind_of(event: object) -> str:
 # Lines of the order.
 
 
-def test_the_lines_of_the_greatest_revision_hold_in_whatever_order_they_arrive() -> None:
+def test_the_lines_of_the_greatest_revision_hold_in_any_order() -> None:
     events = (
-        told("order.created", 9, lines=ordered(1)),
-        told("order.amended", 2, revision=2, lines=ordered(5)),
-        told("order.amended", 8, revision=1, lines=ordered(3)),
+        decoded("order.created", 9, lines=ordered(1)),
+        decoded("order.amended", 2, revision=2, lines=ordered(5)),
+        decoded("order.amended", 8, revision=1, lines=ordered(3)),
     )
     for arrival in permutations(events):
         assert order_of(arrival).lines == {"k": {"w": 5}}
 
 
-def test_of_one_revision_the_latest_holds_and_at_one_time_the_greater_event_id() -> None:
-    early = told("order.amended", 1, revision=1, lines=ordered(1), event_id="z")
-    late = told("order.amended", 2, revision=1, lines=ordered(2), event_id="a")
-    same_time = told("order.amended", 2, revision=1, lines=ordered(3), event_id="b")
+def test_of_one_revision_the_latest_holds_then_the_greater_event_id() -> None:
+    early = decoded("order.amended", 1, revision=1, lines=ordered(1), event_id="z")
+    late = decoded("order.amended", 2, revision=1, lines=ordered(2), event_id="a")
+    same_time = decoded("order.amended", 2, revision=1, lines=ordered(3), event_id="b")
     for arrival in permutations((early, late, same_time)):
         assert order_of(arrival).lines == {"k": {"w": 3}}
 
 
 def test_lines_of_one_sku_and_warehouse_add_up() -> None:
-    order = order_of([told("order.created", lines=[*ordered(2), *ordered(3), *ordered(4, "x")])])
+    order = order_of([decoded("order.created", lines=[*ordered(2), *ordered(3), *ordered(4, "x")])])
     assert order.lines == {"k": {"w": 5, "x": 4}}
 
 
 def test_a_line_without_a_warehouse_is_in_the_default_warehouse() -> None:
-    assert order_of([told("order.created", lines=lines(2))]).lines == {"k": {"default": 2}}
+    assert order_of([decoded("order.created", lines=lines(2))]).lines == {"k": {"default": 2}}
 
 
 def test_an_order_is_placed_by_its_creation_or_an_amendment_alone(shop: Shop) -> None:
@@ -119,19 +119,19 @@ def test_a_cancelled_order_keeps_what_has_shipped(shop: Shop) -> None:
 # Lines and warehouse of a sub-order.
 
 
-def test_the_lines_of_a_sub_order_are_those_of_the_latest_event_that_names_it() -> None:
-    created = told("sub_order.created", 1, sub_order_id="c", lines=lines(9))
-    split = told("sub_order.split", 3, children=[child("c", 4, warehouse_id="x")])
-    again = told("sub_order.created", 2, sub_order_id="c", lines=lines(7))
+def test_the_lines_of_a_sub_order_are_those_of_its_latest_event() -> None:
+    created = decoded("sub_order.created", 1, sub_order_id="c", lines=lines(9))
+    split = decoded("sub_order.split", 3, children=[child("c", 4, warehouse_id="x")])
+    again = decoded("sub_order.created", 2, sub_order_id="c", lines=lines(7))
     for arrival in permutations((created, split, again)):
         assert rows_of(*arrival) == [("c", "x", "k", 4, 0, 0)]
 
 
 def test_lines_of_one_sku_of_a_sub_order_add_up() -> None:
-    assert rows_of(told("sub_order.created", lines=[*lines(2), *lines(3)])) == [("s", "w", "k", 5, 0, 0)]
+    assert rows_of(decoded("sub_order.created", lines=[*lines(2), *lines(3)])) == [("s", "w", "k", 5, 0, 0)]
 
 
-def test_a_sub_order_without_known_lines_keeps_its_other_facts_and_moves_nothing(shop: Shop) -> None:
+def test_a_sub_order_without_lines_keeps_its_facts_and_moves_nothing(shop: Shop) -> None:
     assert shop.say("sub_order.shipped", 5).moves == []
     assert shop.status() == "picked_up"
     assert shop.units() == []
@@ -139,11 +139,11 @@ def test_a_sub_order_without_known_lines_keeps_its_other_facts_and_moves_nothing
     assert shop.units() == [("s", "w", "k", 0, 3, 0)]
 
 
-def test_a_child_inherits_its_parents_warehouse_through_every_generation_and_in_any_order() -> None:
+def test_a_child_inherits_its_parents_warehouse_through_all_generations() -> None:
     events = (
-        told("sub_order.created", 1, warehouse_id="x", lines=lines(4)),
-        told("sub_order.split", 2, children=[child("c", 4)]),
-        told("sub_order.split", 3, sub_order_id="c", children=[child("d", 3), child("e", 1, warehouse_id="y")]),
+        decoded("sub_order.created", 1, warehouse_id="x", lines=lines(4)),
+        decoded("sub_order.split", 2, children=[child("c", 4)]),
+        decoded("sub_order.split", 3, sub_order_id="c", children=[child("d", 3), child("e", 1, warehouse_id="y")]),
     )
     for arrival in permutations(events):
         assert rows_of(*arrival) == [("d", "x", "k", 3, 0, 0), ("e", "y", "k", 1, 0, 0)]
@@ -152,8 +152,8 @@ def test_a_child_inherits_its_parents_warehouse_through_every_generation_and_in_
 def test_a_child_follows_its_parent_to_another_warehouse(shop: Shop) -> None:
     shop.sub_order(4, 1)
     shop.say("sub_order.split", 2, children=[child("c", 4)])
-    said = shop.sub_order(4, 3, warehouse_id="x")
-    assert said.places == [("w", "k", "unfreeze", 4), ("x", "k", "freeze", 4)]
+    flushed = shop.sub_order(4, 3, warehouse_id="x")
+    assert flushed.places == [("w", "k", "unfreeze", 4), ("x", "k", "freeze", 4)]
 
 
 def test_a_child_whose_parent_is_not_known_moves_nothing_until_it_is(shop: Shop) -> None:
@@ -162,21 +162,21 @@ def test_a_child_whose_parent_is_not_known_moves_nothing_until_it_is(shop: Shop)
     assert shop.sub_order(9, 1).moves == [("freeze", 4, 4, 0)]
 
 
-def test_parents_that_go_in_a_circle_leave_their_children_without_a_warehouse(shop: Shop) -> None:
+def test_parents_in_a_circle_leave_their_children_without_a_warehouse(shop: Shop) -> None:
     shop.say("sub_order.split", 1, sub_order_id="a", children=[child("b", 2), child("c", 1)])
     assert shop.say("sub_order.split", 2, sub_order_id="b", children=[child("a", 2)]).moves == []
     order = order_of(
         [
-            told("sub_order.split", 1, sub_order_id="a", children=[child("b", 2), child("c", 1)]),
-            told("sub_order.split", 2, sub_order_id="b", children=[child("a", 2)]),
+            decoded("sub_order.split", 1, sub_order_id="a", children=[child("b", 2), child("c", 1)]),
+            decoded("sub_order.split", 2, sub_order_id="b", children=[child("a", 2)]),
         ]
     )
     assert [warehouse_of(order, sub_order) for sub_order in order.sub_orders.values()] == [None, None, None]
 
 
-def test_a_sub_order_that_becomes_a_child_of_another_keeps_only_its_latest_warehouse() -> None:
-    created = told("sub_order.created", 1, sub_order_id="c", warehouse_id="x", lines=lines(1))
-    orphaned = told("sub_order.split", 2, children=[child("c", 1)])
+def test_a_sub_order_that_becomes_a_child_keeps_its_latest_warehouse() -> None:
+    created = decoded("sub_order.created", 1, sub_order_id="c", warehouse_id="x", lines=lines(1))
+    orphaned = decoded("sub_order.split", 2, children=[child("c", 1)])
     assert rows_of(created, orphaned) == rows_of(orphaned, created) == []
 
 
@@ -186,8 +186,8 @@ def test_a_sub_order_that_becomes_a_child_of_another_keeps_only_its_latest_wareh
 def test_children_are_the_union_of_all_splits(shop: Shop) -> None:
     shop.sub_order(5)
     shop.say("sub_order.split", 1, children=[child("c", 3), child("d", 2)])
-    said = shop.say("sub_order.split", 2, children=[child("e", 1), child("d", 1)])
-    assert said.moves == []
+    flushed = shop.say("sub_order.split", 2, children=[child("e", 1), child("d", 1)])
+    assert flushed.moves == []
     assert shop.units() == [("c", "w", "k", 3, 0, 0), ("d", "w", "k", 1, 0, 0), ("e", "w", "k", 1, 0, 0)]
 
 
@@ -198,7 +198,7 @@ def test_a_split_told_again_says_nothing_new(shop: Shop) -> None:
     assert shop.units() == [("c", "w", "k", 3, 0, 0)]
 
 
-def test_a_superseded_sub_order_holds_nothing_and_its_shipment_and_returns_count_for_nothing(shop: Shop) -> None:
+def test_what_happens_to_a_superseded_sub_order_counts_for_nothing(shop: Shop) -> None:
     shop.count(10, 0)
     shop.sub_order(3, 1)
     shop.say("sub_order.split", 2, children=[child("c", 2), child("d", 1)])
@@ -212,22 +212,26 @@ def test_a_superseded_sub_order_holds_nothing_and_its_shipment_and_returns_count
 
 @pytest.mark.parametrize("event", SHIPPING, ids=kind_of)
 def test_what_only_shipped_goods_can_do_ships_them(event: Decoded) -> None:
-    assert rows_of(told("sub_order.created", lines=lines(2)), event) == [("s", "w", "k", 0, 2, 0)]
+    assert rows_of(decoded("sub_order.created", lines=lines(2)), event) == [("s", "w", "k", 0, 2, 0)]
 
 
 @pytest.mark.parametrize("kind", ["sub_order.label_issued", "sub_order.on_hold", "sub_order.cancelled"])
 def test_nothing_else_ships_them(kind: str) -> None:
-    assert shipped_at_of(order_of([told(kind, 5)]).sub_orders["s"]) is None
+    assert shipped_at_of(order_of([decoded(kind, 5)]).sub_orders["s"]) is None
 
 
-def test_goods_shipped_when_the_earliest_shipment_says_even_if_it_is_later_than_a_delivery() -> None:
-    events = (told("sub_order.delivered", 3), told("sub_order.shipped", 8), told("sub_order.shipped", 7))
+def test_goods_shipped_at_the_earliest_shipment_even_after_a_delivery() -> None:
+    events = (decoded("sub_order.delivered", 3), decoded("sub_order.shipped", 8), decoded("sub_order.shipped", 7))
     for arrival in permutations(events):
         assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(7)
 
 
-def test_without_a_shipment_goods_shipped_with_the_earliest_event_that_implies_it() -> None:
-    events = (told("sub_order.delivered", 6), told("sub_order.in_transit", 4), told("sub_order.return_started", 5))
+def test_without_a_shipment_the_earliest_event_that_implies_it_counts() -> None:
+    events = (
+        decoded("sub_order.delivered", 6),
+        decoded("sub_order.in_transit", 4),
+        decoded("sub_order.return_started", 5),
+    )
     for arrival in permutations(events):
         assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(4)
 
@@ -237,9 +241,9 @@ def test_without_a_shipment_goods_shipped_with_the_earliest_event_that_implies_i
 
 def test_every_fact_of_a_return_is_of_the_latest_event_that_gives_it() -> None:
     events = (
-        told("sub_order.return_started", 1, lines=lines(1)),
-        told("sub_order.returned", 3, lines=lines(2), restock=False, warehouse_id="x"),
-        told("sub_order.returned", 5, restock=True),
+        decoded("sub_order.return_started", 1, lines=lines(1)),
+        decoded("sub_order.returned", 3, lines=lines(2), restock=False, warehouse_id="x"),
+        decoded("sub_order.returned", 5, restock=True),
     )
     for arrival in permutations(events):
         facts = order_of(arrival).sub_orders["s"].returns["r"]
@@ -249,9 +253,9 @@ def test_every_fact_of_a_return_is_of_the_latest_event_that_gives_it() -> None:
 
 def test_of_two_warehouses_of_a_return_the_later_told_holds() -> None:
     events = (
-        told("sub_order.returned", 3, warehouse_id="x"),
-        told("sub_order.returned", 5, warehouse_id="y"),
-        told("sub_order.returned", 4, warehouse_id="z"),
+        decoded("sub_order.returned", 3, warehouse_id="x"),
+        decoded("sub_order.returned", 5, warehouse_id="y"),
+        decoded("sub_order.returned", 4, warehouse_id="z"),
     )
     for arrival in permutations(events):
         assert order_of(arrival).sub_orders["s"].returns["r"].warehouse == "y"
@@ -261,7 +265,7 @@ def test_of_two_warehouses_of_a_return_the_later_told_holds() -> None:
 
 
 @pytest.mark.parametrize("kind", RESUMING)
-def test_a_hold_is_ended_by_a_later_event_and_not_by_an_earlier_or_simultaneous_one(kind: str) -> None:
+def test_a_hold_is_ended_by_later_events_alone(kind: str) -> None:
     for at, held in ((4, True), (5, True), (6, False)):
         for events in permutations([("sub_order.on_hold", 5), (kind, at)]):
             shop = Shop()
@@ -270,7 +274,7 @@ def test_a_hold_is_ended_by_a_later_event_and_not_by_an_earlier_or_simultaneous_
             assert (shop.status() == "on_hold") is held, (at, events)
 
 
-def test_a_hold_is_ended_by_a_later_cancellation_of_the_order_whenever_that_is_told() -> None:
+def test_a_hold_is_ended_by_a_later_cancellation_whenever_that_comes() -> None:
     for first, second in ((2, 9), (9, 2)):
         shop = Shop()
         shop.say("sub_order.on_hold", 5)
@@ -299,19 +303,21 @@ def test_the_latest_hold_counts(shop: Shop) -> None:
 def test_an_event_that_says_nothing_new_is_stale_and_leaves_its_identity(shop: Shop) -> None:
     shop.say("sub_order.delivered", 5)
     body = body_of("sub_order.delivered", 5)
-    said = shop.send(body)
-    assert (said.outcome, said.outputs) == (STALE, [])
+    flushed = shop.send(body)
+    assert (flushed.outcome, flushed.outputs) == (STALE, [])
     assert shop.send({**body, "reason": "left at the door"}).code == "conflict"
 
 
 def test_an_earlier_shipment_is_news_and_a_later_one_dates_nothing() -> None:
-    order = order_of([told("sub_order.shipped", 5), told("sub_order.shipped", 4), told("sub_order.shipped", 6)])
+    order = order_of(
+        [decoded("sub_order.shipped", 5), decoded("sub_order.shipped", 4), decoded("sub_order.shipped", 6)]
+    )
     assert order.sub_orders["s"].shipped_at == ms(4)
 
 
 def test_merging_says_which_skus_an_event_touched() -> None:
-    order = order_of([told("sub_order.created", lines=[*lines(1), *lines(1, "other")])])
-    shipped = told("sub_order.shipped", 1)
+    order = order_of([decoded("sub_order.created", lines=[*lines(1), *lines(1, "other")])])
+    shipped = decoded("sub_order.shipped", 1)
     touch = merge_into(order, shipped.event, shipped.occurred_at_ms)
     assert touch is not None
     assert touch.sub_orders == ("s",)

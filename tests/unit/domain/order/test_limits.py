@@ -13,7 +13,7 @@ import pytest
 from schemas.encoding import key_of
 from schemas.inputs import OrdersEvent, SubOrdersEvent
 from schemas.topics import RECORD_BYTES_MAX, Topic
-from tests.unit.domain.shop import APPLIED, DAY, DEAD_LETTERED, Fields, Said, Shop, body_of, ordered, told
+from tests.unit.domain.shop import APPLIED, DAY, DEAD_LETTERED, Fields, Flushed, Shop, body_of, decoded, ordered
 from worker.domain.order.limits import (
     _FIXED_BYTES,
     _WITH_LINES,
@@ -27,7 +27,7 @@ from worker.domain.order.limits import (
     bytes_of,
     is_small,
 )
-from worker.domain.order.state import OrderState, thaw
+from worker.domain.order.state import OrderState, decode_order
 from worker.stream.processor import Outcome
 
 LINES: Final = 1000
@@ -47,8 +47,8 @@ def lines_of(skus: Iterator[str], n_lines: int = LINES, **fields: object) -> lis
     return [{"sku": next(skus), "quantity": 10**9, **fields} for _ in range(n_lines)]
 
 
-def largest(said: Said) -> int:
-    return max(len(record.key or b"") + len(record.value or b"") for record in said.records)
+def largest(flushed: Flushed) -> int:
+    return max(len(record.key or b"") + len(record.value or b"") for record in flushed.records)
 
 
 def sub_orders(character: str) -> Iterator[Fields]:
@@ -68,7 +68,7 @@ def amendments(character: str) -> Iterator[Fields]:
 
 
 def splits(character: str) -> Iterator[Fields]:
-    """Short SKUs, long owners: the status record is far larger than what was told."""
+    """Short SKUs, long owners: the status record is far larger than the events."""
     owners = names(character)
     yield body_of("sub_order.created", warehouse_id=character * ID_LENGTH, lines=[{"sku": "k", "quantity": 1}])
     while True:
@@ -117,15 +117,15 @@ def test_no_record_of_an_order_outgrows_its_topic(history: Callable[[str], Itera
     for body in history(character):
         last = body
         outcome = shop.process(body)
-        said = shop.flush(outcome)
-        assert largest(said) < RECORD_BYTES_MAX
+        flushed = shop.flush(outcome)
+        assert largest(flushed) < RECORD_BYTES_MAX
         if outcome is DEAD_LETTERED:
             break
         accepted += 1
     assert accepted >= 1
-    assert said.code == "invalid"
-    assert not said.moves
-    assert not said.statuses
+    assert flushed.code == "invalid"
+    assert not flushed.moves
+    assert not flushed.statuses
     assert shop.order(1, order_id="neighbour").outcome is APPLIED
     assert shop.restarted().view("neighbour").placed
     assert len(shop.view().dead_letters) == 1
@@ -181,10 +181,10 @@ def test_an_order_with_more_dead_letters_than_it_remembers_still_fits() -> None:
     for number in range(DEAD_LETTERS_MAX + 10):
         origin = f"{'t' * 249}/{number:010}/{number:019}"
         assert shop.process(invalid, headers=(("replay-of", origin.encode()),)) is DEAD_LETTERED
-    said = shop.flush()
-    assert len(said.of(Topic.DEAD_LETTERS)) == DEAD_LETTERS_MAX + 10
+    flushed = shop.flush()
+    assert len(flushed.of(Topic.DEAD_LETTERS)) == DEAD_LETTERS_MAX + 10
     assert len(shop.view().dead_letters) == DEAD_LETTERS_MAX
-    assert max(len(record.value or b"") for record in said.of(Topic.STATE)) < DEAD_LETTERS_MAX * 300
+    assert max(len(record.value or b"") for record in flushed.of(Topic.STATE)) < DEAD_LETTERS_MAX * 300
     assert largest(shop.say("archive.requested")) < RECORD_BYTES_MAX
 
 
@@ -197,7 +197,7 @@ class _Known:
     def __init__(self, shop: Shop) -> None:
         value = shop.state.get(b"order/" + key_of("a", "o"))
         self.bytes = len(value or b"")
-        self.order = OrderState() if value is None else thaw(value)
+        self.order = OrderState() if value is None else decode_order(value)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -210,7 +210,7 @@ def test_no_record_is_larger_than_the_bound_said_before_the_event(seed: int) -> 
     for _ in range(60):
         body = _any_event(chance, owners, skus, warehouses)
         known = _Known(shop)
-        event = told(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
+        event = decoded(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
         bound = bytes_max_after(known.order, event, "default")  # type: ignore[arg-type]  # one of an order
         assert bytes_max_by_count(known.order, event) >= bound  # type: ignore[arg-type]  # likewise
         bound += _FIXED_BYTES
@@ -218,27 +218,27 @@ def test_no_record_is_larger_than_the_bound_said_before_the_event(seed: int) -> 
         assert largest(shop.say("archive.requested")) <= bound
 
 
-def test_no_record_is_larger_than_the_bound_where_names_are_short_and_many_sub_orders_share_their_skus() -> None:
+def test_no_record_exceeds_the_bound_where_many_sub_orders_share_skus() -> None:
     shop = Shop(now=600)
     for number in range(5):
         fields = {"sub_order_id": f"s{number}", "lines": lines_of(names("", 6))}
-        event = told("sub_order.created", number, **fields).event
+        event = decoded("sub_order.created", number, **fields).event
         bound = bytes_max_after(_Known(shop).order, event, "default")  # type: ignore[arg-type]  # one of an order
         assert largest(shop.say("sub_order.created", number, **fields)) <= bound + _FIXED_BYTES
 
 
-def test_what_is_kept_of_an_order_that_left_names_the_warehouses_of_returns_within_the_bound() -> None:
+def test_what_is_kept_of_an_order_that_left_is_within_the_bound() -> None:
     shop = Shop(now=600)
     shop.say("sub_order.created", lines=lines_of(names("", 6)))
     shop.say("sub_order.shipped", 1)
     shop.say("sub_order.returned", 2, warehouse_id=BYTES_OF_FOUR * ID_LENGTH)
     placed = ordered(1, sku="000000")
-    last = told("order.created", 3, lines=placed)
+    last = decoded("order.created", 3, lines=placed)
     bound = bytes_max_after(_Known(shop).order, last.event, "default")  # type: ignore[arg-type]  # one of an order
     assert shop.say("order.created", 3, lines=placed).archive == ["archive.eligible"]
     shop.now += 91 * DAY
-    said = shop.say("archive.requested", 91 * DAY, order_id="another")
-    (kept,) = (record for record in said.of(Topic.STATE) if record.value is not None)
+    flushed = shop.say("archive.requested", 91 * DAY, order_id="another")
+    (kept,) = (record for record in flushed.of(Topic.STATE) if record.value is not None)
     assert (kept.key or b"").startswith(b"retired/")
     assert len(kept.value or b"") <= bound
 
@@ -281,7 +281,7 @@ def _any_event(chance: random.Random, owners: list[str], skus: list[str], wareho
             return body_of("sub_order.delivered", at, sub_order_id=owner)
 
 
-def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said() -> None:
+def test_an_order_whose_size_is_not_looked_at_is_small() -> None:
     """As much as fits into a small state, and then as many small events as may follow in one transaction."""
     long = names(BYTES_OF_FOUR)
     shop = Shop(now=600)
@@ -295,7 +295,7 @@ def test_an_order_whose_size_is_not_looked_at_is_small_whatever_its_events_said(
         else:
             fields = {"lines": lines_of(long, 1)}
         body = body_of("sub_order.created", at, warehouse_id=next(long), **fields)
-        event = told(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
+        event = decoded(body["type"], **{name: value for name, value in body.items() if name != "type"}).event
         books = shop.processor.ledger._books
         order = books.open_order(books.account("a"), "o")
         assert order is not None
@@ -311,7 +311,7 @@ def test_no_text_takes_more_bytes_than_counted(text: str) -> None:
     assert bytes_of([text, text]) >= 2 * max(len(msgspec.json.encode(text)) - 2, len(text.encode()))
 
 
-def test_the_only_lists_that_an_event_of_an_order_has_are_those_whose_size_is_looked_at() -> None:
+def test_the_size_of_every_list_in_an_order_event_is_looked_at() -> None:
     # Another list of something would have to be bounded here too.
     listed = {kind: _lists_of(kind) for kind in (*get_args(OrdersEvent), *get_args(SubOrdersEvent))}
     assert {name for names in listed.values() for name in names} == {"lines", "children"}

@@ -6,28 +6,28 @@ import msgspec
 import pytest
 
 from tests.state_fixture import CURRENT, read
-from worker.domain.order.state import Claim, OrderState, freeze, thaw
+from worker.domain.order.state import Claim, OrderState, decode_order, encode_order
 
 RECORDS = [value for key, value in read(CURRENT).records if key.startswith("order/") and value is not None]
-"""Between them they use every field: `test_state_fixtures` sees to it."""
+"""Between them they use every field: `test_state_fixture` sees to it."""
 
 
 @pytest.mark.parametrize("record", RECORDS)
 def test_an_order_that_was_thawed_freezes_to_the_same_record(record: bytes) -> None:
-    assert freeze(thaw(record)) == record
+    assert encode_order(decode_order(record)) == record
 
 
 def test_what_is_known_until_the_flush_alone_is_in_no_record() -> None:
-    order = thaw(RECORDS[0])
+    order = decode_order(RECORDS[0])
     assert (order.record, order.changed, order.sizeable) == (RECORDS[0], False, False)
     order.changed = order.sizeable = True
-    assert freeze(order) == RECORDS[0]
+    assert encode_order(order) == RECORDS[0]
 
 
 def test_a_new_order_has_no_record_and_knows_nothing() -> None:
     order = OrderState(3)
     assert (order.record, order.status, order.known, order.lines) == (None, 3, False, None)
-    assert thaw(freeze(order)).status == 3
+    assert decode_order(encode_order(order)).status == 3
 
 
 def test_orders_share_nothing_that_can_change() -> None:
@@ -43,13 +43,13 @@ def test_orders_share_nothing_that_can_change() -> None:
 def test_a_record_that_lacks_a_field_is_not_taken_for_an_order() -> None:
     fields = msgspec.msgpack.decode(RECORDS[0])
     with pytest.raises(msgspec.ValidationError):
-        thaw(msgspec.msgpack.encode(fields[:-1]))
+        decode_order(msgspec.msgpack.encode(fields[:-1]))
 
 
 @pytest.mark.parametrize(
     "other", [Claim(2), Claim(1, 1), Claim(1, 0, 1), Claim(1, 0, 0, [5, 1]), Claim(1, 0, 0, [], [5, 1])]
 )
-def test_claims_that_differ_in_anything_but_their_moves_do_not_ask_the_same(other: Claim) -> None:
+def test_claims_that_differ_not_only_in_moves_do_not_ask_the_same(other: Claim) -> None:
     assert not Claim(1).asks_as(other)
 
 

@@ -65,9 +65,7 @@ def test_a_sub_order_has_the_first_status_that_holds(shop: Shop, events: Events,
 
 
 @pytest.mark.parametrize(("at", "holds"), [(4, True), (5, True), (6, False)])
-def test_a_hold_ends_when_its_order_is_cancelled_later_and_not_at_its_own_time(
-    shop: Shop, at: int, *, holds: bool
-) -> None:
+def test_a_hold_ends_when_its_order_is_cancelled_later(shop: Shop, at: int, *, holds: bool) -> None:
     shop.sub_order(3)
     shop.say("sub_order.on_hold", 5)
     shop.say("order.cancelled", at)

@@ -1,5 +1,5 @@
 """What the requests of Kafka 4's transactions are, and who may be asked with them. That Apache Kafka understands them
-is a fact of its own (`tests.simulator.facts.of_kafka_4`).
+is a fact of its own (`tests.simulator.facts.kafka_4_facts`).
 """
 
 from __future__ import annotations
