@@ -21,7 +21,6 @@ MIRRORS_NO_MODULE = {
     "tests/unit/demo/test_story_through_the_rules.py": "the demo's data and the ledger together",
     "tests/unit/deploy/test_alerts.py": "deploy/prometheus",
     "tests/unit/deploy/test_versions.py": "what is pinned in more than one file",
-    "tests/unit/model/test_model.py": "tests/model as a whole",
     "tests/unit/schemas/test_generated_files.py": "schemas/json and schemas/asyncapi.yaml",
     "tests/unit/stream/kafka/test_producer_records.py": "records of worker/stream/kafka/producer.py",
     "tests/unit/stream/test_task_states.py": "the states of worker/stream/task.py",
@@ -36,25 +35,8 @@ MIRRORS_NO_MODULE = {
 
 MODULES_OF_ANY_NAME = {"__init__.py": "packages", "__main__.py": "programs"}
 
-NAMES_TO_SHORTEN = (
-    "tests/unit/domain",
-    "tests/unit/model",
-    "tests/unit/ops",
-    "tests/unit/processors",
-    "tests/unit/schemas",
-    "tests/unit/stream",
-    "tests/unit/test_app.py",
-)
-"""Where names of tests are still longer."""
-
-FILES_TO_SHORTEN = {
-    "tests/unit/verification/test_partition.py",
-    "worker/domain/ledger.py",
-}
-"""Files that are still longer."""
-
 SHARED_NAMES = {"ledger.py"}
-"""Names that two modules of the worker still have."""
+"""The ledger as rules (`domain`) and as what the role of that name does with a record (`processors`)."""
 
 
 class Function(NamedTuple):
@@ -86,7 +68,7 @@ def test_the_name_of_a_test_has_at_most_70_characters() -> None:
     long = [
         f"{path}: {function.name}"
         for path in sources("tests")
-        if path.name.startswith("test_") and not any(map(path.is_relative_to, NAMES_TO_SHORTEN))
+        if path.name.startswith("test_")
         for function in functions(path)
         if function.name.startswith("test_") and len(function.name) > NAME_CHARACTERS_MAX
     ]
@@ -96,7 +78,7 @@ def test_the_name_of_a_test_has_at_most_70_characters() -> None:
 @pytest.mark.parametrize("folder", PACKAGES)
 def test_a_file_has_at_most_400_lines(folder: str) -> None:
     long = {str(path): count for path in sources(folder) if (count := _lines(path)) > LINES_MAX}
-    assert long.keys() <= FILES_TO_SHORTEN, long
+    assert not long, long
 
 
 @pytest.mark.parametrize("folder", PACKAGES)
@@ -134,7 +116,7 @@ def test_a_unit_test_lies_where_its_module_lies() -> None:
 
 
 def test_every_exception_names_something_that_is_there() -> None:
-    for path in (*MIRRORS_NO_MODULE, *NAMES_TO_SHORTEN, *FILES_TO_SHORTEN):
+    for path in MIRRORS_NO_MODULE:
         assert (ROOT / path).exists(), path
 
 

@@ -127,7 +127,7 @@ async def test_a_stop_closes_the_session(engine: Engine[Obedient], course: _Cour
     assert engine.status().partitions == {}
 
 
-async def test_a_session_that_ends_by_an_error_is_told_and_followed_by_another_one(
+async def test_a_session_that_ends_by_an_error_is_followed_by_another(
     engine: Engine[Obedient], course: _Course
 ) -> None:
     course.error = NotReady("topics are missing: a")

@@ -29,7 +29,7 @@ def command(settings: Settings, *, as_json: bool) -> int:
         {"name": name.upper(), "value": shown, "from": sources[name]}
         for name, shown in settings.model_dump(mode="json", exclude={"accounts"}).items()
     ]
-    accounts = settings.model_dump(mode="json", exclude_none=True)["accounts"]
+    accounts = {name: own.model_dump(mode="json", exclude_unset=True) for name, own in settings.accounts.items()}
     if as_json:
         print_json({"settings": rows, "accounts": accounts})
         return 0

@@ -74,7 +74,7 @@ def _serve(served: _Served, records: str, bad_max: int = 3, window: int = 4) -> 
     return None
 
 
-def test_a_flood_of_one_party_among_several_stops_no_party_and_is_reported_once() -> None:
+def test_a_flood_of_one_party_among_several_stops_none_of_them() -> None:
     served = _Served("A", "B")
     assert _serve(served, "AAAAAAA.AAA") is None
     assert served.reports == ["A floods"]
