@@ -1,8 +1,8 @@
 """Finding the worker that has a partition, and the address of its pages, through the consumer group.
 
-Each worker joins its group with that address. A reader may not be able to use it: it may be the loopback address of
-another machine, or belong to another worker by now. So each worker also joins with a name of its own, and puts the name
-into every answer.
+Each worker joins its group with that address. It may lead elsewhere: it may be a loopback address, which is another
+machine for the one that asks, or another worker may use it by now. So each worker also joins with a name of its own,
+and puts the name into every answer. The one that asks compares the two names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ DESCRIBE_SECONDS_MAX = 3.0
 class Contact(msgspec.Struct, omit_defaults=True):
     """The data that a worker joins its group with: its name, and the address of its pages.
 
-    `url` None: the pages listen on all addresses of their machine, so they are at the one that the broker sees.
+    `url` None: the pages listen on all addresses of their machine. Then the address from which the broker sees the
+    worker connect is used, with `port`.
     """
 
     worker: str

@@ -129,7 +129,7 @@ class PartitionProcessor:
         return self.ledger.state_records
 
     def restored(self, stream_time_ms: int) -> None:
-        """Take all steps of `finish_restore` at once, where nothing else has to go on meanwhile."""
+        """Take all steps of `finish_restore` in one go, where nothing else has to go on meanwhile."""
         for _ in self.finish_restore(stream_time_ms):
             pass
 

@@ -1,6 +1,7 @@
 """Reads what a partition needs to start, with a consumer of its own: state, first and last offsets, single records.
 
-The engine's consumer cannot be used, because it reads many partitions, and other requests wait behind its fetches.
+The engine's consumer cannot be used, because it reads many partitions, and other requests wait until its fetches are
+answered.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ class PartitionReader:
         )
 
     async def start(self) -> None:
-        """Connect, and load the metadata of all topics at once, because each later topic costs 100 ms."""
+        """Connect, and load the metadata of all topics together, because each later topic costs 100 ms."""
         config = self._config
         self._consumer._client.set_topics([*config.inputs, config.journal_topic, config.state_topic])  # noqa: SLF001
         await bounded(self._consumer.start(), self._config.step_ms_max, "starting the restore")
