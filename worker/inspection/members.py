@@ -53,11 +53,11 @@ class Worker:
 def contact_data(worker: str, url: str | None, host: str, port: int) -> bytes:
     """Encode what a worker joins with. `url` overrides `host` and `port`, where its pages listen."""
     if url is None and not _is_any(host):
-        url = url_of(host, port)
+        url = page_address(host, port)
     return msgspec.json.encode(Contact(worker, port, None if url is None else url.rstrip("/")))
 
 
-def url_of(host: str, port: int) -> str:
+def page_address(host: str, port: int) -> str:
     """Format the address of pages."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -69,7 +69,7 @@ def worker_of(member: GroupMember, inputs: Sequence[str]) -> Worker:
     except msgspec.DecodeError:
         contact = None
     partitions = set.intersection(*(set(member.partitions.get(topic, ())) for topic in inputs))
-    url = None if contact is None else contact.url or url_of(member.host, contact.port)
+    url = None if contact is None else contact.url or page_address(member.host, contact.port)
     return Worker(None if contact is None else contact.worker, member.host, url, tuple(sorted(partitions)))
 
 

@@ -32,7 +32,7 @@ class Refused(NamedTuple):
     decoded: Decoded | None
     is_replay: bool
 
-    def legible(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
+    def readable_parts(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
         """What can be read of it, for the alert or the order. The caller has read `account_id` and `order_id`.
 
         `with_stock`: the record is about stock, so warehouse and SKU are read too.
@@ -95,7 +95,7 @@ class AccountParties:
     def flood_began(self, party: str) -> None:
         """Raise the alert, with the last dead letter as its cause."""
         if self.last_refused is not None and self._lives_here(party):
-            self._ledger.flood_began(self.last_refused.legible(party, None))
+            self._ledger.flood_began(self.last_refused.readable_parts(party, None))
 
     def flood_ceased(self, party: str) -> None:
         """Let the next flood of the account raise it again."""

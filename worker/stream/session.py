@@ -116,7 +116,7 @@ class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # ai
         self._closed = True
         self.joined = False
         await self._stop_tasks()
-        self._surroundings.reaper.bury(self._consumer)
+        self._surroundings.reaper.close_later(self._consumer)
 
     @property
     def problem(self) -> str | None:

@@ -11,7 +11,8 @@ Transactions have two protocols:
   because the brokers would delay each other.
 
 aiokafka's own producer sends one request after the other, which takes five round trips, and hides its retries. This one
-sends together what may go together, so a transaction takes three round trips in both protocols.
+sends together what may go together. So a transaction takes three round trips in both protocols, each of one or more
+requests.
 
 After an error the producer only aborts and stops (`ProducerState`). Its successor takes the transactional id's next
 epoch, so the broker rejects requests of the old producer that still arrive: they are *fenced*.

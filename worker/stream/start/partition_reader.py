@@ -75,7 +75,7 @@ class PartitionReader:
 
     def close(self) -> None:
         """Disconnect, in the background."""
-        self._reaper.bury(self._consumer)
+        self._reaper.close_later(self._consumer)
 
     async def bounds(self, topics: Iterable[str]) -> dict[str, Bounds]:
         """The first and the last offset of this partition of each topic."""

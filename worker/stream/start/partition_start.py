@@ -137,7 +137,7 @@ class PartitionStart(Generic[P]):
         finally:
             reader.close()
         last_offset = UNKNOWN if state.checkpoint is None else state.checkpoint.journal.last_offset
-        writer.journal_ends(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
+        writer.note_journal_end(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
         return await self._record(state, bounds, writer, fence_offset)
 
     # -- the state

@@ -76,7 +76,7 @@ class TransactionWriter:
             raise KafkaError("the broker did not report the offset of the fence record")
         return offset
 
-    def journal_ends(self, end: JournalEnd) -> None:
+    def note_journal_end(self, end: JournalEnd) -> None:
         """Note where the journal ends after the fence record, because the next transaction continues there."""
         self._journal_last = end.last_offset
         self._next[self._config.journal_topic] = end.next_offset
@@ -145,4 +145,4 @@ class TransactionWriter:
         except Exception as error:  # noqa: BLE001 - after any error, the next producer of this id aborts
             log.debug("the next producer must abort", extra={"partition": self._partition, "error": repr(error)})
         finally:
-            self._reaper.bury(self._producer)
+            self._reaper.close_later(self._producer)
