@@ -45,7 +45,7 @@ class Hunted(NamedTuple):
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.argument("rest", nargs=-1, type=click.UNPROCESSED, metavar="[NAME]...")
 @click.option("--seeds", type=click.IntRange(min=1), default=SEEDS_MAX, show_default=True, help="How many at most.")
-@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes at once.")
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes that run together.")
 def main(rest: tuple[str, ...], seeds: int, jobs: int) -> None:
     """Hunt all mutants, or those named.
 
