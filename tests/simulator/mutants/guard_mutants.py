@@ -75,6 +75,13 @@ async def any_policies(self: TopicCheck) -> None:
     del self
 
 
+JOURNAL_NOT_GUARDED = (
+    replace(Guards, "_journal", any_end),
+    replace(TransactionWriter, "_check_places", any_place),
+)
+"""Without these guards, a state older than the journal goes unnoticed. With them, the partition starts again and is
+right, so a fault that makes such a state is planted together with these."""
+
 GUARD_MUTANTS = (
     Mutant(
         "guard-lost-state",
