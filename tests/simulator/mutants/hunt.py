@@ -25,6 +25,7 @@ from tests.simulator import __main__ as simulation
 from tests.simulator import hashes
 from tests.simulator.mutants.catalogue import BY_NAME
 from tests.simulator.mutants.seams import Stale, plant
+from tests.simulator.scenario import Plan
 from tests.simulator.seeds import run_seed
 
 SEEDS_MAX = 3000
@@ -83,7 +84,10 @@ def _hunt(name: str, seeds: int) -> Hunted:
 def _hunt_here(name: str, seeds: int) -> Hunted:
     _plant(name)
     began_at = time.perf_counter()
+    with_loss = BY_NAME[name].with_loss
     for seed in range(seeds):
+        if with_loss is not None and (Plan.drawn(seed).loss is not None) is not with_loss:
+            continue
         findings = run_seed(seed).findings
         if findings:
             return Hunted(name, seed, findings[0], seed + 1, time.perf_counter() - began_at)

@@ -138,11 +138,13 @@ START_MUTANTS = (
             replace(PartitionStart, "_resume", nothing_in_memory),
             *JOURNAL_NOT_GUARDED,
         ),
+        with_loss=False,
     ),
     Mutant(
         "no-fence-record",
         "The restore goes to the end that the state topic had before the predecessor was fenced; no record is written.",
         (replace(PartitionStart, "fence", fenced_without_a_record), *JOURNAL_NOT_GUARDED),
+        with_loss=False,
     ),
     Mutant(
         "restore-uncommitted",
@@ -162,5 +164,6 @@ START_MUTANTS = (
             wrap(Session, "on_partitions_assigned", memories_kept),
             *JOURNAL_NOT_GUARDED,
         ),
+        with_loss=False,
     ),
 )
