@@ -1,4 +1,8 @@
-"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8."""
+"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8.
+
+`over_allocated` is decided in `worker.domain.order.claims` (`_uncovered_units`), in the pass that finds uncovered
+units; here it only gets its text. The other conditions are decided here.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ def conditions_of(
 ) -> dict[AlertRow, str]:
     """The conditions that follow from an order's facts and hold, each with a sentence of detail.
 
-    Those of `sub_orders` (None: all) are found here; `over_allocated` are the SKUs that were found so already.
+    Those of `sub_orders` (None: all) are found here. `over_allocated` are the SKUs that `claims.settle` found so.
     """
     found: dict[AlertRow, str] = {}
     if over_allocated:
