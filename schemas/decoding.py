@@ -248,7 +248,7 @@ def _check_further(event: InputEvent) -> int:
             _refuse_field("delta", "is 0")
         case StockTransferred():
             if event.to_warehouse_id == event.from_warehouse_id:
-                _refuse_field("to_warehouse_id", "names the warehouse that the field from_warehouse_id names")
+                _refuse_field("to_warehouse_id", "is the same as from_warehouse_id")
         case SubOrderSplit():
             _check_split(event)
         case _:

@@ -103,5 +103,5 @@ def _refuse_outgrowth(before: AdjustmentState, halves: list[_Half]) -> None:
         most = f"{RECORD_BYTES_MAX >> 20} MiB"
         raise RuleRefusal(
             "invalid",
-            f"The field lines would let what is kept of this event_id outgrow {most}; send it with a new event_id.",
+            f"The field event_id was used so often that its record would outgrow {most}; send it with a new event_id.",
         )

@@ -67,6 +67,8 @@ def test_an_id_that_is_used_too_often_for_its_record_is_refused() -> None:
     before = shop.levels()
     refused = shop.say("stock.transferred", shop.now, event_id="t", **names, lines=most_lines())
     assert (refused.code, shop.levels()) == ("invalid", before)
+    (letter,) = refused.of(Topic.DEAD_LETTERS)
+    assert b"The field event_id was used so often" in (dict(letter.headers)["error"] or b"")
     assert shop.say("stock.transferred", shop.now, event_id="new", **names, lines=most_lines()).outcome == APPLIED
     kept = [value for key, value in shop.state.items() if key.startswith(b"adjustment/") and value is not None]
     assert all(len(value) < 8 * 1024 * 1024 for value in kept)
