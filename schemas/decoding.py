@@ -23,6 +23,7 @@ from schemas.inputs import (
     StockAdjusted,
     StockCounted,
     StockEvent,
+    StockTransferred,
     SubOrdersEvent,
     SubOrderSplit,
 )
@@ -76,7 +77,7 @@ _DECODE: Final = {
     Topic.STOCK: msgspec.json.Decoder[InputEvent](StockEvent).decode,
     Topic.COMMANDS: msgspec.json.Decoder[InputEvent](Command).decode,
 }
-_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, SubOrderSplit})
+_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, StockTransferred, SubOrderSplit})
 _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -265,6 +266,9 @@ def _check_further(event: InputEvent) -> int:
             return _check_count(event)
         case StockAdjusted(delta=0):
             _refuse_field("delta", "is 0")
+        case StockTransferred():
+            if event.to_warehouse_id == event.from_warehouse_id:
+                _refuse_field("to_warehouse_id", "is the same as from_warehouse_id")
         case SubOrderSplit():
             _check_split(event)
         case _:

@@ -209,6 +209,15 @@ class StockAdjusted(Event, tag="stock.adjusted", kw_only=True):
     reason: Text | None = None
 
 
+class StockTransferred(Event, tag="stock.transferred", kw_only=True):
+    """Goods went from one warehouse to another: each line leaves the one and arrives at the other at `occurred_at`."""
+
+    from_warehouse_id: Id
+    to_warehouse_id: Id
+    lines: Lines
+    reason: Text | None = None
+
+
 class ArchiveRequested(OrderEvent, tag="archive.requested", kw_only=True):
     """Asks whether an order may be archived; answered on the eligibility topic."""
 
@@ -233,6 +242,6 @@ SubOrdersEvent = (
     | SubOrderReturnStarted
     | SubOrderReturned
 )
-StockEvent = StockCounted | StockAdjusted
+StockEvent = StockCounted | StockAdjusted | StockTransferred
 Command = ArchiveRequested | DeadLetterDiscarded
 InputEvent = OrdersEvent | SubOrdersEvent | StockEvent | Command

@@ -41,7 +41,7 @@ OrderStatus = Literal[
     "completed",
     "partially_shipped",
 ]
-Movement = Literal["count", "adjust", "freeze", "release", "unfreeze", "restock"]
+Movement = Literal["count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"]
 OrderAlert = Literal["over_allocated", "over_returned", "superseded_shipped", "order_refused"]
 """Those that the state of an order keeps while they hold."""
 Alert = Literal["oversold", OrderAlert, "conflict", "flooding"]

@@ -141,6 +141,7 @@ def _orders_today(telling: _Telling) -> None:
 def _stock_today(telling: _Telling) -> None:
     at = TODAY
     telling.say("stock.adjusted", at + 120, event_id="today", sku="folded", delta=5)
+    telling.say("stock.transferred", at + 130, event_id="moved", lines=[*lines(2), *lines(1), *lines(4, "gone")])
     telling.count({"k": 80, "new": 3}, at + 200, snapshot_id="complete")
     telling.count({"sku/1": 4}, at + 210, snapshot_id="zeros", warehouse_id="z", parts=2, absent="zero")
     telling.count({"k": 70, "unknown": 1}, at + 300, snapshot_id="half", part=2, parts=2)
@@ -172,6 +173,10 @@ def what_follows(starts: dict[str, int]) -> list[InputRecord]:
     for known in before[1], before[-1]:  # an id that is forgotten, and one that is not
         telling.send(Topic(known.topic), known.value or b"", account_id=(known.key or b"").decode())
     telling.say("stock.adjusted", TODAY + 120, event_id="today", sku="folded", delta=6)
+    telling.say("stock.transferred", at + 130, event_id="moved", lines=lines(2))
+    telling.say("stock.transferred", at + 131, event_id="today", lines=lines(2))
+    back = {"from_warehouse_id": "x", "to_warehouse_id": "w"}
+    telling.say("stock.transferred", TODAY + 150, event_id="half stale", **back, lines=lines(1))
     telling.sub("shipped", "split", "held", at)
     telling.sub("delivered", "split", "sent", at)
     telling.sub("returned", "returning", "s", at, return_id="started")

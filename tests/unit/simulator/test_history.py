@@ -49,7 +49,7 @@ def _ends(menu: Menu) -> Counter[str]:
 
 def test_histories_have_every_outcome_every_refusal_and_every_movement() -> None:
     ends = _ends(Menu(jumps=True)) + _ends(Menu())
-    movements = {"count", "adjust", "freeze", "release", "unfreeze", "restock"}
+    movements = {"count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"}
     answers = {"archive.eligible", "archive.revoked", "archive.rejected", "drift.detected", "drift.summary"}
     raised = ("oversold", "over_allocated", "over_returned", "superseded_shipped", "order_refused", "conflict")
     cleared = ("oversold", "over_allocated", "order_refused", "by time")
