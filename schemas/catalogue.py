@@ -24,7 +24,7 @@ TYPES: Final = {
     Topic.STATUS: _by_tag(outputs.OrderStatusChanged),
     Topic.ELIGIBILITY: _by_tag(outputs.ArchiveEligible, outputs.ArchiveRevoked, outputs.ArchiveRejected),
     Topic.DRIFT: _by_tag(outputs.DriftDetected, outputs.DriftSummary),
-    Topic.ALERTS: _by_tag(outputs.AlertRaised),
+    Topic.ALERTS: _by_tag(outputs.AlertRaised, outputs.AlertCleared),
 }
 """By topic, the class of each `type`. Dead letters hold what was received, the state is our own: neither has types."""
 

@@ -156,6 +156,26 @@ def id_and_time_of(value: bytes | None) -> tuple[str | None, str | None]:
     return event_id if _is_id(event_id) else None, occurred_at
 
 
+def skus_of(value: bytes | None) -> list[str]:
+    """Returns the SKUs that a refused record of an order names, in their order, each once.
+
+    Those that are valid: its own, those of its lines, and those of the lines of its children. Raises nothing.
+    """
+    fields = _fields_or_none(value)
+    if fields is None:
+        return []
+    children = fields.get("children")
+    places: list[object] = [fields, *(children if isinstance(children, list) else ())]
+    found: dict[str, None] = {}
+    for place in places:
+        lines = place.get("lines") if isinstance(place, dict) else None
+        for line in (place, *(lines if isinstance(lines, list) else ())):
+            sku = line.get("sku") if isinstance(line, dict) else None
+            if _is_id(sku):
+                found[sku] = None
+    return list(found)
+
+
 # The slow way: without types, to find the reason, or that nothing is wrong.
 
 

@@ -7,10 +7,11 @@ optional field does not, as absent fields are not encoded.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
-from xxhash import xxh3_64_digest
+from xxhash import xxh3_64_digest, xxh3_128_hexdigest
 
 from schemas.inputs import InputEvent, StockCounted
 
@@ -27,3 +28,11 @@ def identity_of(event: InputEvent) -> tuple[bytes, bytes]:
     if type(event) is StockCounted:  # isinstance costs more: the metaclass of structs takes part in it
         content = (event.parts, event.as_of, event.absent, event.counts)
     return xxh3_64_digest(event.event_id.encode()), xxh3_64_digest(_encode(content))
+
+
+def alert_id_of(alert: str, account_id: str, ids: Mapping[str, object]) -> str:
+    """Returns the `alert_id` of a condition: the alert's name, and a hash of the account and the ids, by their names.
+
+    Its record is cleared by the same, perhaps years later. So how it is computed is part of the wire's format, too.
+    """
+    return f"{alert}-{xxh3_128_hexdigest(_encode([account_id, alert, sorted(ids.items())]))}"

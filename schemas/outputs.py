@@ -7,7 +7,7 @@ that is None is there as `null`, which means "not known" (a stock never counted)
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -42,7 +42,9 @@ OrderStatus = Literal[
     "partially_shipped",
 ]
 Movement = Literal["count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"]
-Alert = Literal["oversold", "over_allocated", "over_returned", "superseded_shipped", "conflict", "flooding"]
+OrderAlert = Literal["over_allocated", "over_returned", "superseded_shipped", "order_refused"]
+"""Those that the state of an order keeps while they hold."""
+Alert = Literal["oversold", OrderAlert, "conflict", "flooding"]
 Severity = Literal["info", "warning", "critical"]
 
 
@@ -185,16 +187,46 @@ class DriftSummary(OutputEvent, tag="drift.summary", kw_only=True):
     missing_in_ledger: Missing
 
 
-class AlertRaised(OutputEvent, tag="alert.raised", kw_only=True):
-    """A condition that needs attention began; it is raised again only after it ceased."""
+class AlertIds(TypedDict, total=False):
+    """What an alert is about: of these ids exactly those that its condition is judged per."""
 
+    order_id: str
+    sub_order_id: str
+    warehouse_id: str
+    sku: str
+
+
+class ConflictIds(AlertIds, total=False):
+    """Of these ids those that a conflicting record gives."""
+
+    return_id: str
+    origin: str
+    snapshot_id: str
+
+
+class _AlertEvent(OutputEvent, kw_only=True):
+    """What both have. `alert_id` is the same for the same condition, whenever it begins."""
+
+    alert_id: str
     alert: Alert
-    severity: Severity
-    detail: str
     order_id: OptionalId = UNSET
     sub_order_id: OptionalId = UNSET
     warehouse_id: OptionalId = UNSET
     sku: OptionalId = UNSET
+
+
+class AlertRaised(_AlertEvent, tag="alert.raised", kw_only=True):
+    """A condition that needs attention began; it is raised again only after it ceased."""
+
+    severity: Severity
+    detail: str
+    return_id: OptionalId = UNSET
+    origin: OptionalId = UNSET
+    snapshot_id: OptionalId = UNSET
+
+
+class AlertCleared(_AlertEvent, tag="alert.cleared", kw_only=True):
+    """The condition of an alert ceased; `cause` is absent where time alone ended it."""
 
 
 Output = (
@@ -207,4 +239,5 @@ Output = (
     | DriftDetected
     | DriftSummary
     | AlertRaised
+    | AlertCleared
 )

@@ -27,6 +27,8 @@ from typing import Final
 
 import msgspec
 
+from schemas.outputs import OrderAlert
+
 VERSION: Final = 2
 
 
@@ -65,6 +67,9 @@ SubOrderRow = tuple[
 returns.
 """
 
+AlertRow = tuple[OrderAlert, str, str]
+"""The alert, the sub-order (or empty), the SKU (or empty)."""
+
 OrderRow = tuple[
     int,
     dict[str, dict[str, ClaimRow]],
@@ -79,7 +84,7 @@ OrderRow = tuple[
     dict[str, dict[str, int]],
     bytes,
     list[str],
-    list[tuple[str, str, str]],
+    list[AlertRow],
     dict[str, SubOrderRow],
 ]
 """version, claims, known, eligible, occurred_at_max, seen_at, status, lines, lines_rank, cancelled_at, uncovered,
@@ -88,8 +93,8 @@ identities, dead_letters, alerts, sub_orders. Their meaning: `worker.domain.orde
 
 
 class OrderHead(msgspec.Struct, array_like=True, gc=False):
-    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows, deadlines and the number of
-    pending dead letters from. What it only passes over stays raw.
+    """The first fields of an `OrderRow`: all that a restore derives frozen units, flows, deadlines and the numbers of
+    pending dead letters and of alerts that hold from. What it only passes over stays raw.
     """
 
     version: int
@@ -105,6 +110,7 @@ class OrderHead(msgspec.Struct, array_like=True, gc=False):
     uncovered: msgspec.Raw
     identities: msgspec.Raw
     dead_letters: list[str]
+    alerts: list[AlertRow]
 
 
 class OrderMarks(msgspec.Struct, array_like=True, gc=False):
@@ -123,7 +129,7 @@ class OrderMarks(msgspec.Struct, array_like=True, gc=False):
     uncovered: msgspec.Raw
     identities: msgspec.Raw
     dead_letters: list[str]
-    alerts: list[tuple[str, str, str]]
+    alerts: list[AlertRow]
 
 
 class RetiredOrder(msgspec.Struct, array_like=True, gc=False):
@@ -169,10 +175,14 @@ class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
 
 
 class FloodState(msgspec.Struct, array_like=True, gc=False):
-    """An alert `flooding` of the account was raised, by a record of this timestamp, and its condition still holds."""
+    """An alert `flooding` of the account was raised, by a record of this timestamp, and its condition still holds.
+
+    raised_as: the `event_id` of the alert; empty in a record of version 1.
+    """
 
     version: int
     began_at: int
+    raised_as: str = ""
 
 
 class PendingState(msgspec.Struct, array_like=True, gc=False):

@@ -74,7 +74,7 @@ async def test_a_worker_and_the_topics_give_the_same_answers(system: System, sta
     assert (why["level"]["frozen"], why["level"]["publishable"]) == (7, 1)
     assert [alert["alert"] for alert in order_1["alerts"]] == ["over_allocated"]
     assert [letter["code"] for letter in order_2["dead_letters"]] == ["invalid"]
-    assert of_worker[7].json()["counts"] == {"oversold": 1, "over_allocated": 1}
+    assert of_worker[7].json()["counts"] == {"oversold": 1, "over_allocated": 1, "order_refused": 1}
 
 
 async def test_a_command_asks_the_worker_and_not_the_topics(system: System, start_worker: StartWorker) -> None:

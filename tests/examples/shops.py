@@ -14,9 +14,10 @@ from itertools import count
 from typing import NamedTuple
 
 from schemas.topics import Topic
+from tests.model.alerts import Change
 from tests.model.run import AccountPolicies as ModelPolicies
 from tests.model.run import Model, Record, Step
-from tests.property.comparison import alert_row, drift_row, eligibility_row
+from tests.property.comparison import alert_rows, drift_row, eligibility_row
 from tests.unit.domain import shop as ledger
 from tests.unit.domain.shop import (
     MINUTE_MS,
@@ -36,9 +37,6 @@ from worker.domain.policies import AccountPolicies
 UnitRow = tuple[str | None, str, str, int, int, int]
 """Sub-order (None: uncovered), warehouse, SKU, open, shipped, cancelled."""
 
-AlertRow = tuple[str | None, ...]
-"""Alert, order, sub-order, warehouse, SKU; None where the alert is not about it."""
-
 
 class Result(NamedTuple):
     """What one record brought about. There are two outcomes where the contract leaves it open."""
@@ -50,7 +48,7 @@ class Result(NamedTuple):
     levels: list[Fields]
     eligibility: list[Fields]
     drift: list[Fields]
-    alerts: list[AlertRow]
+    alerts: list[Change]
 
     @property
     def moves(self) -> list[Move]:
@@ -185,7 +183,7 @@ def _of_step(step: Step) -> Result:
         levels,
         step.eligibility,
         step.drift,
-        sorted(step.alerts, key=str),
+        sorted(step.alerts),
     )
 
 
@@ -203,5 +201,5 @@ def _of_flushed(flushed: ledger.Flushed) -> Result:
         flushed.levels,
         [eligibility_row(event) for event in flushed.events(Topic.ELIGIBILITY)],
         [drift_row(event) for event in flushed.events(Topic.DRIFT)],
-        sorted((alert_row(event) for event in flushed.events(Topic.ALERTS)), key=str),
+        alert_rows(flushed.events(Topic.ALERTS)),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from schemas.topics import Topic
 from tests.examples.shops import ExampleShop
+from tests.model.alerts import cleared, raised
 from tests.unit.domain.shop import DAY, body_of
 
 HOUR = 60
@@ -19,11 +20,22 @@ def test_an_event_id_with_other_content_holds_back_until_discarded(shop: Example
     assert shop.order(5, 1, event_id="x", source="two").outcomes == {"duplicate"}
     assert shop.say("order.cancelled", 2).archive == ["archive.eligible"]
     refused = shop.order(6, 1, event_id="x")
-    assert (refused.code, refused.alerts) == ("conflict", [("conflict", "o", None, None, None)])
+    assert (refused.code, refused.alerts) == (
+        "conflict",
+        [raised("conflict", order_id="o"), raised("order_refused", order_id="o")],
+    )
     assert refused.archive == ["archive.revoked"]
     assert reason(shop) == "DEAD_LETTERED"
     discarded = shop.say("dead_letter.discarded", dead_letter_id=refused.dead_letter_id)
     assert discarded.archive == ["archive.eligible"]
+    assert discarded.alerts == [cleared("order_refused", order_id="o")]
+
+
+def test_a_conflict_about_stock_names_the_order_it_holds_back(shop: ExampleShop) -> None:
+    shop.say("stock.adjusted", 1, event_id="x", delta=1)
+    refused = shop.say("stock.adjusted", 1, event_id="x", delta=2, order_id="o")
+    where = {"order_id": "o", "warehouse_id": "w", "sku": "k"}
+    assert refused.alerts == [raised("conflict", **where), raised("order_refused", order_id="o")]
 
 
 def test_an_accepted_replay_holds_nothing_back_a_refused_one_does(shop: ExampleShop) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.examples.shops import ExampleShop
+from tests.model.alerts import cleared, raised
 from tests.unit.domain.shop import child, lines, ordered
 
 
@@ -159,7 +160,7 @@ def test_what_came_back_beyond_what_shipped_counts_for_nothing(shop: ExampleShop
     shop.say("sub_order.shipped", 2)
     assert shop.say("sub_order.returned", 5, return_id="r2").moves == [("restock", 3, 0, 3)]
     earlier = shop.say("sub_order.returned", 4, return_id="r1", lines=lines(5))
-    assert earlier.alerts == [("over_returned", "o", "s", None, "k")]
+    assert earlier.alerts == [raised("over_returned", order_id="o", sub_order_id="s", sku="k")]
     assert (earlier.moves, shop.stock()) == ([], (10, 0))
 
 
@@ -173,9 +174,9 @@ def test_a_hold_not_earlier_than_a_label_holds(shop: ExampleShop) -> None:
 
 
 def test_over_allocation_is_raised_once_until_it_ceased(shop: ExampleShop) -> None:
-    over = [("over_allocated", "o", None, None, "k")]
+    over = [raised("over_allocated", order_id="o", sku="k")]
     shop.order(3)
     assert shop.sub_order(4).alerts == over
     assert shop.sub_order(1, 1, sub_order_id="t").alerts == []
-    shop.say("sub_order.cancelled", 2)
+    assert shop.say("sub_order.cancelled", 2).alerts == [cleared("over_allocated", order_id="o", sku="k")]
     assert shop.sub_order(3, 3, sub_order_id="u").alerts == over

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from tests.examples.conftest import NewShop
 from tests.examples.shops import ExampleShop
+from tests.model.alerts import cleared, raised
 from tests.unit.domain.shop import DAY, lines, ordered
 from worker.domain.policies import AccountPolicies
 
-OVERSOLD = [("oversold", None, None, "w", "k")]
+OVERSOLD = [raised("oversold", warehouse_id="w", sku="k")]
 
 
 def test_a_shipment_at_the_moment_of_the_count_is_in_the_count(shop: ExampleShop) -> None:
@@ -53,7 +54,8 @@ def test_oversold_is_raised_once_per_crossing_below_zero(shop: ExampleShop) -> N
     shop.count(2, 0)
     assert shop.order(5, 1).alerts == OVERSOLD
     assert shop.say("order.amended", 1, revision=1, lines=ordered(6)).alerts == []
-    shop.say("order.amended", 1, revision=2, lines=ordered(1))
+    enough = shop.say("order.amended", 1, revision=2, lines=ordered(1))
+    assert enough.alerts == [cleared("oversold", warehouse_id="w", sku="k")]
     assert shop.say("order.amended", 1, revision=3, lines=ordered(6)).alerts == OVERSOLD
 
 

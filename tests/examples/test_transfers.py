@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tests.examples.shops import ExampleShop
+from tests.model.alerts import raised
 from tests.unit.domain.shop import DAY, lines
 
 ON_THE_WAY = {"from_warehouse_id": "x", "to_warehouse_id": "w"}
@@ -67,14 +68,14 @@ def test_a_transfer_oversells_where_it_leaves(shop: ExampleShop) -> None:
     count_both(shop)
     shop.order(7, 1)
     flushed = shop.say("stock.transferred", 10, lines=lines(6))
-    assert flushed.alerts == [("oversold", None, None, "w", "k")]
+    assert flushed.alerts == [raised("oversold", warehouse_id="w", sku="k")]
     assert [(level["warehouse_id"], level["available"]) for level in flushed.levels] == [("w", -3), ("x", 6)]
 
 
 def test_transfers_and_adjustments_share_their_ids(shop: ExampleShop) -> None:
     shop.say("stock.transferred", 10, event_id="t", lines=lines(6))
     refused = shop.say("stock.transferred", 10, event_id="t", lines=lines(5))
-    assert (refused.code, refused.alerts) == ("conflict", [("conflict", None, None, None, None)])
+    assert (refused.code, refused.alerts) == ("conflict", [raised("conflict")])
     assert shop.say("stock.adjusted", 10, event_id="t", delta=6).code == "conflict"
     assert shop.say("stock.transferred", 10, event_id="t", lines=lines(6)).outcomes == {"duplicate"}
 

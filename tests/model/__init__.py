@@ -9,6 +9,7 @@ a plain reading of the contract's sentences. It is slow.
 - `units`: facts -> units, statuses, flows and the conditions of alerts (sections 3 and 4)
 - `stock`: counts and flows -> levels; two pictures -> the movements between them (section 5)
 - `reconcile`: counts in parts (section 6)
+- `alerts`: what is raised and cleared (section 8)
 - `archive`: eligibility, and what `archive.requested` is answered (section 7)
 - `run`: records in, what must come out; identity, dead letters, retention (sections 2, 7 and 8)
 """

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tests.model import archive, reading
+from tests.model.alerts import ID_NAMES, Change, Condition, Ended, changes, cleared, condition, raised
 from tests.model.facts import Facts, facts_of, traces_of
 from tests.model.reading import DAY_MS, HOUR_MS, MINUTE_MS, Event, Refusal
 from tests.model.reconcile import Reconciler
@@ -68,7 +69,8 @@ class Step:
     statuses_as_before: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
     eligibility: list[dict[str, Any]] = field(default_factory=list)
     drift: list[dict[str, Any]] = field(default_factory=list)
-    alerts: list[tuple[str | None, ...]] = field(default_factory=list)  # (alert, order, sub-order, warehouse, SKU)
+    alerts: list[Change] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
 
 
 @dataclass
@@ -109,6 +111,17 @@ class Account:
         picture = self.ground.orders[order_id]
         return archive.refusal(picture, dead_letter_pending=bool(self.pending.get(order_id))) is None
 
+    def conditions_of(self, order_id: str) -> set[Condition]:
+        """What holds of an order."""
+        picture = self.ground.orders.get(order_id, Picture())
+        found = {condition(alert, order_id=order_id, sub_order_id=s, sku=sku) for alert, s, sku in picture.alerts}
+        return found | ({condition("order_refused", order_id=order_id)} if self.pending.get(order_id) else set())
+
+    def holding(self, stock: dict[Key, Sums]) -> set[Condition]:
+        """All conditions that hold."""
+        short = {condition("oversold", warehouse_id=w, sku=sku) for (w, sku), sums in stock.items() if _is_short(sums)}
+        return short.union(*map(self.conditions_of, {*self.ground.orders, *self.pending}))
+
     def status(self, order_id: str) -> dict[str, Any]:
         picture = self.ground.orders[order_id]
         return {
@@ -147,8 +160,12 @@ class Model:
 
     def feed(self, record: Record) -> Step:
         self.stream_time = max(self.stream_time, record.timestamp)
-        for account in self.accounts.values():
-            _retire(account, self.stream_time)
+        ended = [one for account in self.accounts.values() for one in _retire(account, self.stream_time)]
+        step = self._feed(record)
+        step.ended = ended
+        return step
+
+    def _feed(self, record: Record) -> Step:
         replay_of = self._replay_of(record)
         named = None if record.topic == reading.COMMANDS else reading.order_named_by(record.value, record.key)
         try:
@@ -156,7 +173,7 @@ class Model:
         except Refusal as refusal:
             step = Step({"dead_lettered"}, code=refusal.code)
             step.dead_letter_id = replay_of or f"{self.prefix}{record.topic}/{record.partition}/{record.offset}"
-            self._dead_letter(record, step, named)
+            self._dead_letter(record, step, named, is_replay=replay_of is not None)
             return step
         account = self.account(event["account_id"])
         before = _Before(account, event.get("order_id", named[1] if named else None))
@@ -282,12 +299,11 @@ class Model:
         known += new
         return Step({"applied"} if new else {"stale"})
 
-    def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None) -> None:
+    def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None, *, is_replay: bool) -> None:
         step.event = _as_far_as_read(record)
-        if step.code == "conflict":
-            stock = step.event if step.event is not None and "order_id" not in step.event else {}
-            where = (stock.get("warehouse_id"), stock.get("sku"))
-            step.alerts.append(("conflict", named[1] if named else None, None, *where))
+        if step.code == "conflict" and step.event is not None and not is_replay:
+            given = {name: step.event.get(name) for name in ID_NAMES}
+            step.alerts.append(raised("conflict", **(given | ({"order_id": named[1]} if named else {}))))
         if named is None or step.code == "too_late" or step.dead_letter_id is None:
             return
         account_id, order_id = named
@@ -315,12 +331,15 @@ def _take_count(account: Account, event: Event, timestamp: int) -> Step:
     return Step(outcomes, drift=drift)
 
 
-def _retire(account: Account, now: int) -> None:
+def _retire(account: Account, now: int) -> list[Ended]:
     """What time alone does: orders leave, and are forgotten; adjustments' identities are forgotten."""
+    ended: list[Ended] = []
     retention_ms = account.policies.retention_days * DAY_MS
     for order_id, order in list(account.orders.items()):
         leaves_at = max(order.greatest, order.last_timestamp) + retention_ms
         if account.is_eligible(order_id) and now >= leaves_at:
+            gone = [cleared(alert, **dict(ids)) for alert, ids in sorted(account.conditions_of(order_id))]
+            ended += [Ended(account.account_id, change, leaves_at) for change in gone]
             picture: Picture = account.ground.orders.pop(order_id)
             account.ground.past_shipments += picture.shipments
             account.ground.past_restocks += picture.restocks
@@ -328,6 +347,7 @@ def _retire(account: Account, now: int) -> None:
             del account.orders[order_id]
     account.departed = {o: d for o, d in account.departed.items() if now < d.until}
     account.adjusted = {i: (e, until) for i, (e, until) in account.adjusted.items() if now <= until}
+    return ended
 
 
 class _Before:
@@ -337,6 +357,7 @@ class _Before:
         self.account = account
         self.order_id = order_id
         self.stock: dict[Key, Sums] = account.ground.stock()
+        self.holding = account.holding(self.stock)
         self.picture = account.ground.orders.get(order_id) if order_id is not None else None
         self.status = account.status(str(order_id)) if self.picture else None
 
@@ -357,8 +378,7 @@ class _Before:
                 step.levels[account.account_id, *key] = new.level(account.policies.buffer)
             else:
                 step.levels_as_before[account.account_id, *key] = new.level(account.policies.buffer)
-            if _is_short(new) and not _is_short(old):
-                step.alerts.append(("oversold", None, None, *key))
+        step.alerts += changes(self.holding, account.holding(stock))
         if self.order_id is not None and self.order_id in account.ground.orders:
             self._tell_order(step, self.order_id)
 
@@ -372,8 +392,6 @@ class _Before:
         if status["eligible"] != was:
             kind = "archive.revoked" if was else "archive.eligible"
             step.eligibility.append({"type": kind, "order_id": order_id, "statuses": status["sub_orders"]})
-        begun = self.account.ground.orders[order_id].alerts - (self.picture.alerts if self.picture else set())
-        step.alerts += [(alert, order_id, sub, None, sku) for alert, sub, sku in sorted(begun, key=str)]
 
 
 def _is_short(sums: Sums) -> bool:

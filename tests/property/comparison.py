@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from schemas.topics import Topic
-from tests.model.output_fields import ALERT_FIELDS, ENVELOPE, OF_ALERT
+from tests.model.alerts import CRITICAL, ID_NAMES, RAISED, Change, change_of, ended_of, is_without_cause
+from tests.model.output_fields import ENVELOPE
 from tests.model.reading import time_ms
 from tests.model.run import Model, Record, Step
 from tests.property.drafts import PREFIX
@@ -26,7 +27,7 @@ def differences(step: Step, outcome: Outcome, written: Written, record: Record) 
         *_differ("statuses", _status_map(step), _statuses(written, step)),
         *_differ("eligibility", step.eligibility, [eligibility_row(e) for e in written.events(Topic.ELIGIBILITY)]),
         *_differ("drift", _ordered(step.drift), _ordered([drift_row(e) for e in written.events(Topic.DRIFT)])),
-        *_differ("alerts", _ordered(step.alerts), _ordered([alert_row(e) for e in written.events(Topic.ALERTS)])),
+        *_alerts(step, written),
         *_envelopes(step, written, record),
     ]
 
@@ -44,7 +45,13 @@ def end_differences(model: Model, real: RealThing) -> list[str]:
             statuses[account_id, order_id] = account.status(order_id)
             pending[account_id, order_id] = sorted(account.pending.get(order_id, ()))
     views = {(view.account_id, view.order_id): sorted(view.dead_letters) for view in real.processor.ledger.orders()}
+    held: dict[str, int] = {}
+    for account in model.accounts.values():
+        for condition in account.holding(account.ground.stock()):
+            held[condition.alert] = held.get(condition.alert, 0) + 1
+    open_ = {alert: count for alert, count in real.processor.alerts_open().items() if count}
     return [
+        *_differ("alerts that hold at the end", held, open_),
         *_differ("levels at the end", levels, levels_of(real)),
         *_differ("statuses at the end", statuses, statuses_of(real)),
         *_differ("pending dead letters at the end", pending, {key: views.get(key) for key in pending}),
@@ -120,9 +127,21 @@ def drift_row(event: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def alert_row(event: dict[str, Any]) -> tuple[str | None, ...]:
-    told = OF_ALERT[event["alert"]]
-    return (event["alert"], *(event.get(name) if name in told else None for name in ALERT_FIELDS))
+def alert_rows(events: list[dict[str, Any]]) -> list[Change]:
+    """What was raised and cleared with a cause."""
+    return sorted(change_of(event) for event in events if not is_without_cause(event))
+
+
+def _alerts(step: Step, written: Written) -> Iterator[str]:
+    events = written.events(Topic.ALERTS)
+    yield from _differ("alerts", sorted(step.alerts), alert_rows(events))
+    ended = [ended_of(event) for event in events if is_without_cause(event)]
+    yield from _differ("alerts that ended", sorted(step.ended), sorted(ended))
+    for event in events:
+        fields = {*ENVELOPE, "alert_id", "alert", *ID_NAMES}
+        fields |= {"severity", "detail"} if event["type"] == RAISED else set()
+        if not event.keys() <= fields:
+            yield f"{event['type']} has {sorted(event.keys() - fields)}"
 
 
 def _dead_letters(step: Step, written: Written, record: Record) -> Iterator[str]:
@@ -149,15 +168,15 @@ def _envelopes(step: Step, written: Written, record: Record) -> Iterator[str]:
             continue
         event = json.loads(output.value or b"")
         ids.append(event["event_id"])
+        if is_without_cause(event):
+            continue
         if not event["event_id"].startswith(source):
             yield f"event_id {event['event_id']} is not of {source}"
         if step.event is not None:
             told = (event["account_id"], time_ms(event["occurred_at"]), event.get("cause"))
             known = (step.event["account_id"], step.event["occurred_at"], step.event["event_id"])
             yield from _differ(f"envelope of {event['type']}", known, told)
-        if event["type"] == "alert.raised" and event["severity"] != (
-            "critical" if event["alert"] == "oversold" else "warning"
-        ):
+        if event["type"] == RAISED and event["severity"] != ("critical" if event["alert"] in CRITICAL else "warning"):
             yield f"severity of {event['alert']}: {event['severity']}"
         if event["type"] == "drift.detected" and len(event["suspects"]) > 10:
             yield "more than ten suspects"

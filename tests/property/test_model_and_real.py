@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import Topic
+from tests.model.alerts import AlertHistory
 from tests.model.output_fields import ENVELOPE
 from tests.model.run import AccountPolicies, Model, Record
 from tests.property.comparison import differences, end_differences
@@ -24,10 +25,12 @@ ALWAYS_ONE_EACH = (Topic.MOVEMENTS, Topic.ELIGIBILITY, Topic.DRIFT, Topic.ALERTS
 def hold_against_each_other(records: Sequence[Record], policies: AccountPolicies) -> None:
     model = Model(PARTITION, PARTITION_COUNT, PREFIX, policies)
     real = Real(policies)
+    alerts = AlertHistory()
     for number, record in enumerate(records):
         step = model.feed(record)
         outcome, written = real.feed(record)
         found = differences(step, outcome, written, record)
+        found += filter(None, map(alerts.take, written.events(Topic.ALERTS)))
         assert not found, f"record {number} {record}\n" + "\n".join(found)
     found = end_differences(model, real)
     assert not found, "\n".join(found)

@@ -70,7 +70,7 @@ class Tally:
             self._see_eligibility(event)
         elif topic is Topic.DRIFT:
             self._see_drift(event)
-        elif topic is Topic.ALERTS:
+        elif topic is Topic.ALERTS and event["type"] == "alert.raised":
             self.alerts[event["alert"]] += 1
             self.latest_alerts.append(event)
 

@@ -10,8 +10,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from schemas.encoding import key_of
+from schemas.outputs import AlertIds
 from schemas.state import VERSION, AdjustmentState, Flow, RetiredOrder, decode_retired, encode
 from worker.domain.accounts import Account
+from worker.domain.alerts import Alerts
 from worker.domain.cause import Cause
 from worker.domain.floods import Floods
 from worker.domain.order.archive import statuses_of
@@ -40,6 +42,7 @@ class Books:
         self.stream_time_ms = -1
         self.accounts: dict[str, Account] = {}
         self.deadlines = DeadlineHeap()
+        self.alerts = Alerts(out)
         self.floods = Floods(out)
         self.pending = Pending(out)
         self.orders_eligible = 0
@@ -123,19 +126,26 @@ class Books:
             self._dirty_stock[stock] = None
 
     def post(self, stock: Stock, postings: list[Posting], available_before: int | None, cause: Cause) -> None:
-        """Write movements of a key to the journal, and raise `oversold` where they took it below zero."""
+        """Write movements of a key to the journal, and raise or clear `oversold` where they took it across zero."""
         for posting in postings:
             self.out.moved(cause, stock, posting)
         if postings:
             self.out.level_changed(cause, stock)
             available = stock.available
-            if available is not None and available < 0 and (available_before is None or available_before >= 0):
-                what = f"{-available} units of SKU {stock.sku} more are frozen"
-                detail = f"{what} in warehouse {stock.warehouse} than are on hand."
-                where = {"sub_order_id": cause.sub_order_id, "warehouse_id": stock.warehouse, "sku": stock.sku}
-                self.out.alert(cause, "oversold", detail, **where)
+            if available is not None:
+                is_short = available < 0
+                if is_short != (available_before is not None and available_before < 0):
+                    self._cross_zero(stock, -available, cause, is_short=is_short)
         if stock.dirty:
             self._dirty_stock[stock] = None
+
+    def _cross_zero(self, stock: Stock, short_by: int, cause: Cause, *, is_short: bool) -> None:
+        ids: AlertIds = {"warehouse_id": stock.warehouse, "sku": stock.sku}
+        if not is_short:
+            self.alerts.ceased(cause, "oversold", ids)
+            return
+        what = f"{short_by} units of SKU {stock.sku} more are frozen"
+        self.alerts.began(cause, "oversold", ids, f"{what} in warehouse {stock.warehouse} than are on hand.")
 
     def adjustment(self, account: Account, event_hash: bytes) -> AdjustmentState | None:
         """A known adjustment or transfer, while its id is remembered."""

@@ -71,4 +71,8 @@ class Cause:
     def next_id(self) -> str:
         """The `event_id` of the next output."""
         self.number += 1
+        return self.last_id()
+
+    def last_id(self) -> str:
+        """The `event_id` of the last output."""
         return f"{self.source}/{self.number}"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from schemas.state import AlertRow
 from worker.domain.accounts import Account
 from worker.domain.books import Books
 from worker.domain.cause import Cause
@@ -23,7 +24,7 @@ from worker.domain.order.claims import (
     settle,
     ship_directly,
 )
-from worker.domain.order.conditions import Condition, conditions_of
+from worker.domain.order.conditions import REFUSED, conditions_of, ids_of, was_computed
 from worker.domain.order.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import leaf_mask, status_of_mask, sub_order_status
@@ -64,7 +65,7 @@ class Consequences:
                 rows_changed = True
         conditions = conditions_of(order, sub_orders, over_allocated)
         if conditions or order.alerts:
-            self._update_alerts(order, sub_orders, skus, conditions, cause)
+            self._update_alerts(order_id, order, sub_orders, skus, conditions, cause)
         self.conclude(account, order_id, order, cause, rows_changed=rows_changed)
 
     def _post(self, account: Account, changed: list[Difference], at: int, cause: Cause) -> None:
@@ -82,19 +83,40 @@ class Consequences:
 
     def _update_alerts(
         self,
+        order_id: str,
         order: OrderState,
         sub_orders: Collection[str] | None,
         skus: Collection[str] | None,
-        conditions: dict[Condition, str],
+        conditions: dict[AlertRow, str],
         cause: Cause,
     ) -> None:
+        alerts = self._books.alerts
         known = set(order.alerts)  # an order may have thousands
-        for (alert, sub_order_id, sku), detail in conditions.items():
-            if (alert, sub_order_id, sku) not in known:
-                self._out.alert(cause, alert, detail, sub_order_id=sub_order_id or None, sku=sku or None)
-        still = [entry for entry in order.alerts if not _was_computed(entry, sub_orders, skus) or entry in conditions]
-        kept = set(still)
-        order.alerts = [*still, *(entry for entry in conditions if entry not in kept)]
+        still: list[AlertRow] = []
+        for row in order.alerts:
+            if row in conditions or not was_computed(row, sub_orders, skus):
+                still.append(row)
+            else:
+                alerts.ceased(cause, row[0], ids_of(order_id, row))
+        for row, detail in conditions.items():
+            if row not in known:
+                still.append(row)
+                alerts.began(cause, row[0], ids_of(order_id, row), detail)
+        order.alerts = still
+
+    def refuse(self, order_id: str, order: OrderState, cause: Cause, detail: str) -> None:
+        """The first of the dead letters that are pending holds the order back from now on."""
+        order.alerts.append(REFUSED)
+        self._books.alerts.began(cause, "order_refused", ids_of(order_id, REFUSED), detail)
+
+    def accept(self, order_id: str, order: OrderState, cause: Cause) -> None:
+        """No dead letter of the order is pending any more.
+
+        Where an older version of this program took the first of them, no alert was raised.
+        """
+        if REFUSED in order.alerts:
+            order.alerts.remove(REFUSED)
+            self._books.alerts.ceased(cause, "order_refused", ids_of(order_id, REFUSED))
 
     def conclude(self, account: Account, order_id: str, order: OrderState, cause: Cause, *, rows_changed: bool) -> None:
         """Status and eligibility of an order after its facts or dead letters changed.
@@ -136,15 +158,6 @@ def _take(shortcut: Shortcut | None, order: OrderState, sub_orders: Collection[s
         return None
     cover(order, sub_order)
     return []
-
-
-def _was_computed(
-    entry: tuple[str, str, str], sub_orders: Collection[str] | None, skus: Collection[str] | None
-) -> bool:
-    alert, sub_order_id, sku = entry
-    if alert == "over_allocated":
-        return skus is None or sku in skus
-    return sub_orders is None or sub_order_id in sub_orders
 
 
 def _remember_moves(

@@ -18,12 +18,14 @@ class Floods:
         self.known: dict[str, FloodState] = {}
         """By account, those that go on."""
 
-    def began(self, account: Account, recorded_at: int) -> None:
-        """Remember that its alert was raised, by a record of this timestamp (milliseconds)."""
-        flood = self.known[account.id] = FloodState(VERSION, recorded_at)
+    def began(self, account: Account, recorded_at: int, raised_as: str) -> None:
+        """Remember that its alert was raised with this `event_id`, by a record of this timestamp (milliseconds)."""
+        flood = self.known[account.id] = FloodState(VERSION, recorded_at, raised_as)
         self._out.keep(flood, "flood", account.id)
 
-    def ceased(self, account_id: str) -> None:
-        """Forget it: the next one of the account raises the alert again."""
-        if self.known.pop(account_id, None) is not None:
+    def ceased(self, account_id: str) -> FloodState | None:
+        """Forget it: the next one of the account raises the alert again. Returns what was known of it."""
+        flood = self.known.pop(account_id, None)
+        if flood is not None:
             self._out.drop("flood", account_id)
+        return flood

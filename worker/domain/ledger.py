@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Final, assert_never, get_args
 
 from schemas.dead_letters import DeadLetterCode
-from schemas.decoding import Decoded
-from schemas.identity import identity_of
+from schemas.decoding import Decoded, skus_of
+from schemas.identity import alert_id_of, identity_of
 from schemas.inputs import (
     ArchiveRequested,
     Command,
@@ -38,7 +38,7 @@ from worker.domain.order.archive import rejection_of, statuses_of
 from worker.domain.order.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.outbox import Outbox, Record
 from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Policies
-from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal
+from worker.domain.refusals import DeadLetterOfOrder, RefusedRecord, RuleRefusal, detail_of_refusal
 from worker.domain.restoring import Restoration
 from worker.domain.retention import Retention
 from worker.domain.searches import CensusTaker, HolderSearch, LevelsWanted, accounts_page, levels_page
@@ -112,6 +112,10 @@ class Ledger:
         """How many dead letters hold an order back, by code, or `unknown`."""
         return self._books.pending.counts
 
+    def alerts_open(self) -> dict[str, int]:
+        """How many alerts hold, by name."""
+        return self._books.alerts.held
+
     @property
     def tally(self) -> dict[tuple[str, ...], int]:
         """What was decided, by kind, since the reader last cleared it."""
@@ -140,8 +144,7 @@ class Ledger:
         """A record with this timestamp was read, good or bad: what has fallen due leaves the state."""
         if self.rest is not None:
             self.finish()
-        if recorded_at > self._books.stream_time_ms:
-            self._retention.advance(recorded_at)
+        self._retention.advance(recorded_at)
 
     def apply(self, decoded: Decoded, source: str, recorded_at: int, replay: DeadLetterOfOrder | None = None) -> Effect:
         """Apply an event.
@@ -208,15 +211,14 @@ class Ledger:
             record.recorded_at,
             record.occurred_at,
             record.event_id,
-            record.order_id,
-            record.sub_order_id,
+            record.ids.get("order_id"),
+            record.ids.get("sub_order_id"),
         )
         self._refusal = cause
-        if code == "conflict":
-            where = {"sub_order_id": record.sub_order_id, "warehouse_id": record.warehouse_id, "sku": record.sku}
-            self._out.alert(cause, "conflict", message, **where)
+        if code == "conflict" and not record.is_replay:
+            self._out.conflicted(cause, record.ids, message)
         if dead_letter is not None:
-            self._hold_back(cause, dead_letter, code)
+            self._hold_back(cause, dead_letter, code, record.value)
 
     def flooding(self) -> list[str]:
         """The accounts whose flood of bad records goes on."""
@@ -234,19 +236,29 @@ class Ledger:
         if self._refusal is not None and self._refusal.source == record.source:
             cause.number = self._refusal.number
         detail = "Too many of the last records of this partition were bad, nearly all of them this account's."
-        self._out.alert(cause, "flooding", detail)
-        self._books.floods.began(account, record.recorded_at)
+        self._books.alerts.began(cause, "flooding", {}, detail)
+        self._books.floods.began(account, record.recorded_at, cause.last_id())
 
     def flood_ceased(self, account_id: str) -> None:
-        """The counterpart: the next flood of the account is a new one."""
-        self._books.floods.ceased(account_id)
+        """The counterpart: the next flood of the account is a new one.
+
+        Some later record ended it, of whatever account: so its alert is cleared without a cause, as of now.
+        """
+        books = self._books
+        flood = books.floods.ceased(account_id)
+        if flood is not None:
+            raised_as = flood.raised_as or f"{alert_id_of('flooding', account_id, {})}/{flood.began_at}"
+            account = books.account(account_id)
+            books.alerts.ended(account, "flooding", {}, books.stream_time_ms, f"{raised_as}/cleared")
 
     def flush(self) -> Iterator[list[Record]]:
         """All records decided since the last flush, outputs and dirty state, a few at a time."""
         self.finish()
         return self._books.flush()
 
-    def _hold_back(self, cause: Cause, dead_letter: DeadLetterOfOrder, code: DeadLetterCode) -> None:
+    def _hold_back(
+        self, cause: Cause, dead_letter: DeadLetterOfOrder, code: DeadLetterCode, value: bytes | None
+    ) -> None:
         account, order_id, dead_letter_id = cause.account, dead_letter.order_id, dead_letter.dead_letter_id
         order = self._retention.open_or_retire(account, order_id)
         if order is not None and dead_letter_id in order.dead_letters:
@@ -262,6 +274,9 @@ class Ledger:
             order.dead_letters.append(dead_letter_id)
             order.changed = True
             self._books.pending.began(account.id, order_id, dead_letter_id, code)
+            if len(order.dead_letters) == 1:
+                detail = detail_of_refusal(dead_letter_id, code, skus_of(value))
+                self._consequences.refuse(order_id, order, cause, detail)
             self._consequences.conclude(account, order_id, order, cause, rows_changed=False)
 
     # Orders
@@ -338,6 +353,8 @@ class Ledger:
             return STALE
         order.dead_letters.remove(dead_letter_id)
         self._books.pending.ended(account.id, order_id, dead_letter_id)
+        if not order.dead_letters:
+            self._consequences.accept(order_id, order, cause)
         if order.known or order.dead_letters:
             order.changed = True
             self._consequences.conclude(account, order_id, order, cause, rows_changed=False)

@@ -11,12 +11,16 @@ from typing import Final, NotRequired, TypedDict
 
 from schemas import state
 from schemas.encoding import encode, json_string, key_of, level_changed, moved, status_changed
+from schemas.identity import alert_id_of
 from schemas.outputs import (
     Alert,
+    AlertCleared,
+    AlertIds,
     AlertRaised,
     ArchiveEligible,
     ArchiveRejected,
     ArchiveRevoked,
+    ConflictIds,
     DriftDetected,
     DriftSummary,
     Missing,
@@ -27,6 +31,7 @@ from schemas.outputs import (
 from schemas.state import State
 from schemas.times import time_text
 from schemas.topics import Topic
+from worker.domain.accounts import Account
 from worker.domain.cause import Cause
 from worker.domain.order.archive import Rejection, statuses_of
 from worker.domain.order.state import OrderState
@@ -42,6 +47,7 @@ SEVERITIES: Final[dict[Alert, Severity]] = {
     "over_allocated": "warning",
     "over_returned": "warning",
     "superseded_shipped": "warning",
+    "order_refused": "critical",
     "conflict": "warning",
     "flooding": "critical",
 }
@@ -132,41 +138,60 @@ class Outbox:
         cause.number += 1
         self._statuses[order] = cause, cause.number
 
-    def alert(
-        self,
-        cause: Cause,
-        alert: Alert,
-        detail: str,
-        *,
-        sub_order_id: str | None = None,
-        warehouse_id: str | None = None,
-        sku: str | None = None,
-    ) -> None:
-        """A condition began; what it is not about is None."""
-        event = AlertRaised(**self._envelope(cause), alert=alert, severity=SEVERITIES[alert], detail=detail)
-        if cause.order_id is not None:
-            event.order_id = cause.order_id
-        if sub_order_id is not None:
-            event.sub_order_id = sub_order_id
-        if warehouse_id is not None:
-            event.warehouse_id = warehouse_id
-        if sku is not None:
-            event.sku = sku
-        self._say(Topic.ALERTS, cause, event)
+    def alert_raised(self, cause: Cause, alert: Alert, ids: AlertIds, detail: str) -> None:
+        """A condition began."""
+        event = AlertRaised(
+            **self._envelope(cause),
+            **ids,
+            alert_id=alert_id_of(alert, cause.account.id, ids),
+            alert=alert,
+            severity=SEVERITIES[alert],
+            detail=detail,
+        )
+        self._say(Topic.ALERTS, cause.account, event)
         self.count("alert", alert)
+
+    def conflicted(self, cause: Cause, ids: ConflictIds, detail: str) -> None:
+        """A record was refused as a conflict: an alert of its own, which is never cleared."""
+        event = AlertRaised(
+            **self._envelope(cause),
+            **ids,
+            alert_id=alert_id_of("conflict", cause.account.id, {"source": cause.source}),
+            alert="conflict",
+            severity=SEVERITIES["conflict"],
+            detail=detail,
+        )
+        self._say(Topic.ALERTS, cause.account, event)
+        self.count("alert", "conflict")
+
+    def alert_cleared(self, cause: Cause, alert: Alert, ids: AlertIds) -> None:
+        """A condition ceased with this cause."""
+        alert_id = alert_id_of(alert, cause.account.id, ids)
+        event = AlertCleared(**self._envelope(cause), **ids, alert_id=alert_id, alert=alert)
+        self._say(Topic.ALERTS, cause.account, event)
+
+    def alert_ended(self, account: Account, alert: Alert, ids: AlertIds, at: int, event_id: str) -> None:
+        """A condition ceased without a cause, at a time in milliseconds."""
+        event = AlertCleared(
+            **ids,
+            event_id=event_id,
+            account_id=account.id,
+            occurred_at=time_text(at),
+            alert_id=alert_id_of(alert, account.id, ids),
+            alert=alert,
+        )
+        self._say(Topic.ALERTS, account, event)
 
     def eligible(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
         """The order may be archived: it became so, or a command asked."""
-        self._say(
-            Topic.ELIGIBILITY, cause, ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
-        )
+        event = ArchiveEligible(**self._envelope(cause), order_id=order_id, statuses=statuses)
+        self._say(Topic.ELIGIBILITY, cause.account, event)
         self.count("archive", "eligible")
 
     def revoked(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus]) -> None:
         """The order may no longer be archived."""
-        self._say(
-            Topic.ELIGIBILITY, cause, ArchiveRevoked(**self._envelope(cause), order_id=order_id, statuses=statuses)
-        )
+        event = ArchiveRevoked(**self._envelope(cause), order_id=order_id, statuses=statuses)
+        self._say(Topic.ELIGIBILITY, cause.account, event)
         self.count("archive", "revoked")
 
     def rejected(self, cause: Cause, order_id: str, statuses: dict[str, SubOrderStatus], rejection: Rejection) -> None:
@@ -180,7 +205,7 @@ class Outbox:
         )
         if rejection.blocking is not None:
             event.blocking = rejection.blocking
-        self._say(Topic.ELIGIBILITY, cause, event)
+        self._say(Topic.ELIGIBILITY, cause.account, event)
         self.count("archive", "rejected")
 
     def drifted(self, cause: Cause, stock: Stock, origin: str, snapshot_id: str, as_of: int, drift: Drift) -> None:
@@ -199,7 +224,7 @@ class Outbox:
             adopted=drift.adopted,
             suspects=suspects_of(stock, as_of, drift.actual - drift.expected),
         )
-        self._say(Topic.DRIFT, cause, event)
+        self._say(Topic.DRIFT, cause.account, event)
 
     def summarised(self, cause: Cause, origin: str, warehouse: str, snapshot: Snapshot, missing: Missing) -> None:
         """All parts of a snapshot are in."""
@@ -216,7 +241,7 @@ class Outbox:
             missing_in_count=missing,
             missing_in_ledger=listed(snapshot.unknown),
         )
-        self._say(Topic.DRIFT, cause, event)
+        self._say(Topic.DRIFT, cause.account, event)
         self.count("drift_checked", origin, by=checked)
         self.count("drift_found", origin, by=drifted)
 
@@ -230,8 +255,8 @@ class Outbox:
             envelope["cause"] = cause.event_id
         return envelope
 
-    def _say(self, topic: Topic, cause: Cause, event: Output) -> None:
-        self._records.append((topic, cause.account.key, encode(event)))
+    def _say(self, topic: Topic, account: Account, event: Output) -> None:
+        self._records.append((topic, account.key, encode(event)))
 
     # Taking them
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple
+
+from schemas.outputs import ConflictIds
+
+SKUS_NAMED_MAX: Final = 10
 
 
 class RuleRefusal(Exception):
@@ -29,7 +34,7 @@ class DeadLetterOfOrder(NamedTuple):
 class RefusedRecord(NamedTuple):
     """What can be read of a record that is dead-lettered, as far as anything follows from it.
 
-    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds.
+    `source` is its `topic/partition/offset`, `recorded_at` its timestamp in milliseconds, `ids` those that it gives.
     """
 
     account_id: str
@@ -37,8 +42,14 @@ class RefusedRecord(NamedTuple):
     recorded_at: int
     occurred_at: str
     event_id: str | None
-    order_id: str | None
-    sub_order_id: str | None = None
-    warehouse_id: str | None = None
-    sku: str | None = None
-    """Warehouse and SKU are those of an event of stock."""
+    ids: ConflictIds
+    value: bytes | None
+    is_replay: bool
+
+
+def detail_of_refusal(dead_letter_id: str, code: str, skus: Sequence[str]) -> str:
+    """What an operator must know of the dead letter that holds an order back: a bounded number of its SKUs."""
+    named = ", ".join(skus[:SKUS_NAMED_MAX])
+    more = f" and {len(skus) - SKUS_NAMED_MAX} more" if len(skus) > SKUS_NAMED_MAX else ""
+    of_skus = f"its SKUs are {named}{more}" if skus else "no SKU can be read in it"
+    return f"The dead letter {dead_letter_id} ({code}) holds the order back; {of_skus}."

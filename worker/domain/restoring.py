@@ -92,8 +92,13 @@ class Restoration:
         for account in accounts.values():
             for number, stock in enumerate(account.all_stock()):
                 stock.restored()
+                available = stock.available
+                if available is not None and available < 0:
+                    self._books.alerts.count("oversold", 1)
                 if number % STEP == 0:
                     yield
+        if self._books.floods.known:
+            self._books.alerts.count("flooding", len(self._books.floods.known))
         self._books.state_records = len(self._parts) + sum(map(_records_of, accounts.values()))
 
     def _derive(self) -> Iterator[None]:
@@ -123,6 +128,8 @@ class Restoration:
                 _restore_suspects(stock, order_id, claim)
         if head.dead_letters:
             self._books.pending.restored(account.id, order_id, head.dead_letters)
+        for alert, _, _ in head.alerts:
+            self._books.alerts.count(alert, 1)
         if head.eligible:
             self._books.orders_eligible += 1
             self._books.deadlines.add(Deadline(account.retires_at(head), "order", account.id, order_id))

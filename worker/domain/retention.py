@@ -13,9 +13,11 @@ from __future__ import annotations
 from typing import Final, assert_never
 
 from schemas.encoding import key_of
+from schemas.identity import alert_id_of
 from schemas.state import VERSION, Flow, RetiredOrder, decode_retired, encode
 from worker.domain.accounts import Account
 from worker.domain.books import Books
+from worker.domain.order.conditions import ids_of
 from worker.domain.order.deadlines import Deadline
 from worker.domain.order.state import OrderState
 from worker.domain.policies import KEPT_AFTER_RETENTION_MS
@@ -32,15 +34,12 @@ class Retention:
         self._out = books.out
 
     def advance(self, recorded_at: int) -> None:
-        """Move stream time on to a record's timestamp (milliseconds), and let leave what has fallen due.
-
-        It must be later than any before.
-        """
+        """Move stream time on to a record's timestamp (milliseconds) if it is later, and let leave what is due."""
         books = self._books
-        books.stream_time_ms = recorded_at
-        if not books.deadlines.any_due(recorded_at):
+        books.stream_time_ms = max(books.stream_time_ms, recorded_at)
+        if not books.deadlines.any_due(books.stream_time_ms):
             return
-        for deadline in books.deadlines.due(recorded_at, DUE_PER_RECORD_MAX):
+        for deadline in books.deadlines.due(books.stream_time_ms, DUE_PER_RECORD_MAX):
             account = books.accounts.get(deadline.account_id)
             if account is None:
                 continue  # closed: what was to fall due had left before
@@ -79,7 +78,13 @@ class Retention:
         self._out.write_status(key_of(account.id, order_id), order_id, order)
         self._books.remove_order(account, order_id)
         self._books.ceased_to_be_eligible()
-        retired = RetiredOrder(VERSION, order.occurred_at_max, account.retires_at(order), _flows_of(order))
+        due_at = account.retires_at(order)
+        for row in order.alerts:
+            ids = ids_of(order_id, row)
+            # The order will not leave at this time again, whichever record it leaves with.
+            event_id = f"{alert_id_of(row[0], account.id, ids)}/{due_at}"
+            self._books.alerts.ended(account, row[0], ids, due_at, event_id)
+        retired = RetiredOrder(VERSION, order.occurred_at_max, due_at, _flows_of(order))
         if order_id not in account.retired:
             self._books.state_records += 1
         account.retired[order_id] = encode(retired)

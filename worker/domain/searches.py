@@ -213,6 +213,9 @@ class CensusTaker:
     def __init__(self, books: Books, account_id: str | None, limit: int) -> None:
         accounts = [account for account in books.accounts.values() if account_id is None or account.id == account_id]
         self.census = Census(limit)
+        for flooding in books.floods.known:
+            if account_id is None or flooding == account_id:
+                self.census.add_alert(HeldAlert(flooding, "flooding", None, None, None, None, None))
         self._orders = [(account.id, OrdersAtOneMoment(account.orders)) for account in accounts]
         for account in accounts:
             for stock in account.all_stock():

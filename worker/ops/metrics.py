@@ -99,6 +99,12 @@ PENDING = Spec(
     ("partition", "code"),
     "Dead letters that hold an order back, by the code they were refused with last.",
 )
+ALERTS_OPEN = Spec(
+    "stockfreeze_alerts_open",
+    "gauge",
+    ("partition", "alert"),
+    "Alerts whose condition holds, by name; `conflict` is about one record, so it never does.",
+)
 LAG = Spec(
     "stockfreeze_lag_records",
     "gauge",
@@ -146,7 +152,8 @@ LOOP_LAG = Spec("stockfreeze_event_loop_lag_seconds", "histogram", (), "How late
 BUILD = Spec("stockfreeze_build_info", "gauge", ("version",), "1; the version that runs.")
 
 METRICS = (
-    *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, PENDING, DRIFT_CHECKED, DRIFT_FOUND, ALERTS, ARCHIVE),
+    *(RECORDS, OUTPUTS, MOVEMENTS, DEAD_LETTERS, PENDING, DRIFT_CHECKED, DRIFT_FOUND, ALERTS),
+    *(ALERTS_OPEN, ARCHIVE),
     *(END_TO_END, TRANSACTION, TRANSACTION_RECORDS, LAG, READY, ROLE_READY, PARTITIONS),
     *(RESTORE, RESTORE_RECORDS, RESTORE_PROGRESS, RESTARTS, HALTS, MADE_ANEW, REBALANCES),
     *(ORDERS_OPEN, ORDERS, ORDERS_RETIRED, STOCK_KEYS, ACCOUNTS, LOOP_LAG, BUILD),
@@ -198,6 +205,9 @@ class Counted(Protocol):
     def pending(self) -> Mapping[str, int]:
         """Dead letters that hold an order back, by code."""
 
+    def alerts_open(self) -> Mapping[str, int]:
+        """Alerts that hold, by name."""
+
 
 class CountedProcessor(Processor, Counted, Protocol):
     """A processor that counts for metrics, as that of every role does."""
@@ -246,7 +256,7 @@ class LiveCollector(Collector):
         yield from self._sizes()
 
     def _sizes(self) -> Iterator[Metric]:
-        pending = _gauge(PENDING)
+        pending, alerts = _gauge(PENDING), _gauge(ALERTS_OPEN)
         families = {name: _gauge(spec) for name, spec in SIZES.items()}
         for role in self._roles:
             for number, processor in role.processors().items():
@@ -254,7 +264,9 @@ class LiveCollector(Collector):
                     families[name].add_metric([str(number)], value)
                 for code, count in processor.pending().items():
                     pending.add_metric([str(number), code], count)
-        yield from (*families.values(), pending)
+                for alert, count in processor.alerts_open().items():
+                    alerts.add_metric([str(number), alert], count)
+        yield from (*families.values(), pending, alerts)
 
 
 class Metrics:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Final, NamedTuple, get_args
+from typing import Final, NamedTuple
 
 from schemas import decoding
 from schemas.decoding import Decoded
 from schemas.decoding import Refused as NotDecoded
-from schemas.inputs import StockEvent
 from schemas.sentences import quoted
 from schemas.topics import LEDGER, Topic
 from worker.domain.books import RECORDS_PER_STEP
@@ -37,7 +36,6 @@ GENERATION_MARK: Final = "~"
 NO_GENERATIONS: Final[Mapping[str, int]] = {}
 
 _OUTCOMES: Final = {Effect.APPLIED: Outcome.APPLIED, Effect.DUPLICATE: Outcome.DUPLICATE, Effect.STALE: Outcome.STALE}
-_ABOUT_STOCK: Final = frozenset(get_args(StockEvent))
 _STOCK: Final = Topic.STOCK
 _WAITING_TYPE: Final = b"stock.counted"
 _DEAD_LETTER_ID: Final = re.compile(
@@ -104,6 +102,10 @@ class PartitionProcessor:
     def pending(self) -> dict[str, int]:
         """Dead letters that hold an order back, by code."""
         return self.ledger.pending()
+
+    def alerts_open(self) -> Mapping[str, int]:
+        """Alerts that hold, by name."""
+        return self.ledger.alerts_open()
 
     def restore(self, key: bytes, value: bytes | None) -> None:
         """Take a state record. Raises StateVersionError for one that a newer program wrote."""
@@ -241,7 +243,7 @@ class PartitionProcessor:
         self._count_refusal(record, account_id, refused)
         is_of_none = refused.code == "too_late" and replay is None
         dead_letter = None if is_of_none else self._of_order(topic, record, origin)
-        if dead_letter is not None or refused.code == "conflict":
+        if dead_letter is not None or (refused.code == "conflict" and replay is None):
             self.ledger.refused(_legible(last, dead_letter), refused.code, refused.message, dead_letter)
 
     def _count_refusal(self, record: InputRecord, account_id: str | None, refused: NotDecoded | RuleRefusal) -> None:
@@ -255,9 +257,8 @@ class PartitionProcessor:
 
 def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> RefusedRecord:
     """What can be read of a record that is of an order, or that was decoded."""
-    is_of_stock = refused.decoded is not None and type(refused.decoded.event) in _ABOUT_STOCK
     if dead_letter is not None:
-        return refused.readable_parts(dead_letter.account_id, dead_letter.order_id, with_stock=is_of_stock)
+        return refused.readable_parts(dead_letter.account_id, dead_letter.order_id)
     if refused.decoded is None:
         raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
-    return refused.readable_parts(refused.decoded.event.account_id, None, with_stock=is_of_stock)
+    return refused.readable_parts(refused.decoded.event.account_id, None)

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from schemas import decoding
 from schemas.decoding import Decoded
+from schemas.inputs import InputEvent
+from schemas.outputs import ConflictIds
 from schemas.times import timestamp_text
 from worker.domain.ledger import Ledger
 from worker.domain.refusals import RefusedRecord
@@ -32,28 +34,26 @@ class Refused(NamedTuple):
     decoded: Decoded | None
     is_replay: bool
 
-    def readable_parts(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
-        """What can be read of it, for the alert or the order. The caller has read `account_id` and `order_id`.
-
-        `with_stock`: the record is about stock, so warehouse and SKU are read too.
-        """
-        source, recorded_at = self.source, self.record.timestamp
+    def readable_parts(self, account_id: str, order_id: str | None) -> RefusedRecord:
+        """What can be read of it, for the alert or the order. The caller has read `account_id` and `order_id`."""
+        source, recorded_at, value = self.source, self.record.timestamp, self.record.value
+        ids: ConflictIds = {}
+        if order_id is not None:
+            ids["order_id"] = order_id
         if self.decoded is None:
-            event_id, occurred_at = decoding.id_and_time_of(self.record.value)
+            event_id, occurred_at = decoding.id_and_time_of(value)
             dated = occurred_at or timestamp_text(recorded_at)
-            return RefusedRecord(account_id, source, recorded_at, dated, event_id, order_id)
-        event = self.decoded.event
-        return RefusedRecord(
-            account_id,
-            source,
-            recorded_at,
-            event.occurred_at,
-            event.event_id,
-            order_id,
-            sub_order_id=getattr(event, "sub_order_id", None),
-            warehouse_id=getattr(event, "warehouse_id", None) if with_stock else None,
-            sku=getattr(event, "sku", None),
-        )
+        else:
+            event = self.decoded.event
+            event_id, dated = event.event_id, event.occurred_at
+            ids |= ids_given_by(event)
+        return RefusedRecord(account_id, source, recorded_at, dated, event_id, ids, value, self.is_replay)
+
+
+def ids_given_by(event: InputEvent) -> ConflictIds:
+    """Those ids of an event that an alert may have."""
+    given = {name: getattr(event, name, None) for name in ConflictIds.__optional_keys__}
+    return cast("ConflictIds", {name: value for name, value in given.items() if value is not None})
 
 
 @dataclass(slots=True)

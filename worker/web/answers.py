@@ -121,6 +121,7 @@ class AccountsAnswer(msgspec.Struct):
 class AlertAnswer(msgspec.Struct):
     """An alert whose condition holds now, and what it is about; `available` is that of an oversold key, in units."""
 
+    alert_id: str
     alert: str
     severity: Severity
     account_id: str
@@ -158,16 +159,17 @@ def level_of(view: StockView) -> Level:
 
 def alert_of(held: HeldAlert) -> AlertAnswer:
     """Make the answer for an alert."""
+    from schemas.identity import alert_id_of
     from worker.domain.outbox import SEVERITIES
 
+    about = {name: getattr(held, name) for name in ("order_id", "sub_order_id", "warehouse_id", "sku")}
+    given = {name: value for name, value in about.items() if value is not None}
     return AlertAnswer(
+        alert_id=alert_id_of(held.alert, held.account_id, given),
         alert=held.alert,
         severity=SEVERITIES[cast("Alert", held.alert)],
         account_id=held.account_id,
-        order_id=held.order_id,
-        sub_order_id=held.sub_order_id,
-        warehouse_id=held.warehouse_id,
-        sku=held.sku,
+        **about,
         available=held.available,
     )
 

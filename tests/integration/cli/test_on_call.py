@@ -79,14 +79,16 @@ async def test_alerts_tells_the_last_and_those_that_hold(stockfreeze: Command, o
     others = (await stockfreeze("alerts", "--open", "--account", OTHER, "--json")).json()
     printed = (await stockfreeze("alerts", "--open")).out
 
-    assert [(alert["alert"], alert["order_id"]) for alert in last] == [("oversold", "o1")]
-    assert held["counts"] == {"oversold": 1}
+    assert [(alert["alert"], alert.get("order_id")) for alert in last] == [("order_refused", "o1"), ("oversold", None)]
+    assert held["counts"] == {"order_refused": 1, "oversold": 1}
     assert [(alert["sku"], alert["severity"], alert["available"]) for alert in held["alerts"]] == [
-        ("A", "critical", -1)
+        (None, "critical", None),
+        ("A", "critical", -1),
     ]
+    assert [alert["alert_id"] for alert in held["alerts"]] == [alert["alert_id"] for alert in last]
     assert others["alerts"] == []
     assert "main / A" in printed
-    assert "alerts: 1 oversold hold." in printed
+    assert "alerts: 1 order_refused, 1 oversold hold." in printed
 
 
 async def test_drift_tells_what_counts_found_since(stockfreeze: Command, oversold: System) -> None:
@@ -117,7 +119,10 @@ async def test_status_tells_how_the_system_is_doing(stockfreeze: Command, overso
         ("no answer", 1, 1),
         ("no answer", 1, 0),
     ]
-    assert (status["alerts"], status["dead_letters"]) == ({"oversold": 1}, {"invalid": 1})
+    assert (status["alerts"], status["dead_letters"]) == (
+        {"order_refused": 1, "oversold": 1},
+        {"invalid": 1},
+    )
     assert [summary["snapshot_id"] for summary in status["summaries"]] == ["n2", "n1"]
     assert "dead letters pending: 1 invalid." in printed.out
     assert "not processed: partitions 0-1" in printed.out

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from tests.simulator.audit.expected import LEVELS, MOVEMENTS, STATUS, Seen, long_key
+from tests.model.alerts import AlertHistory
+from tests.simulator.audit.expected import ALERTS, LEVELS, MOVEMENTS, STATUS, Seen, long_key
 from tests.simulator.audit.findings import Kind, Wrong
 
 TERMINAL = {"delivered", "cancelled", "returned", "failed_to_deliver"}
@@ -25,6 +26,7 @@ class Books:
         """Open units by stock key, of each order."""
         self._ids: dict[str, str] = {}
         self._touched: set[bytes] = set()
+        self._alerts = AlertHistory()
 
     def take(self, topic: str, block: Sequence[Seen], events: Sequence[dict[str, Any]]) -> None:
         """Enter what one transaction wrote to a topic. Raises Wrong where a record is wrong in itself."""
@@ -33,6 +35,9 @@ class Books:
         if topic == MOVEMENTS:
             for event in events:
                 self._move(event)
+        elif topic == ALERTS:
+            for problem in filter(None, map(self._alerts.take, events)):
+                raise Wrong(Kind.DOUBLED, f"{ALERTS}: {problem}")
         elif topic == LEVELS:
             for record, event in zip(block, events, strict=True):
                 self.levels[record.key or b""] = event

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
-from tests.model.output_fields import ALERT_FIELDS, ENVELOPE, OF_ALERT
+from tests.model.alerts import change_of, ended_of, is_without_cause
+from tests.model.output_fields import ENVELOPE
 from tests.model.reading import time_ms
 from tests.model.run import Record, Step
 from tests.simulator.audit.findings import Kind, Wrong
@@ -28,7 +29,7 @@ TYPES = {
     STATUS: ("order.status_changed",),
     ELIGIBILITY: ("archive.eligible", "archive.revoked", "archive.rejected"),
     DRIFT: ("drift.detected", "drift.summary"),
-    ALERTS: ("alert.raised",),
+    ALERTS: ("alert.raised", "alert.cleared"),
 }
 NO_LEVEL = {"on_hand": None, "frozen": 0, "available": None, "publishable": None, "as_of": None}
 
@@ -76,6 +77,8 @@ class Transaction:
                 return not self.changed.isdisjoint(self.statuses)
             case "dead-letters.v1":
                 return any(taken.step.dead_letter_id is not None for taken in self.taken)
+            case "orders.alerts.v1":
+                return any(taken.step.alerts or taken.step.ended for taken in self.taken)
             case _:
                 return any(_rows(topic, taken.step) for taken in self.taken)
 
@@ -83,7 +86,11 @@ class Transaction:
         """Whether what was written together in an output topic is of this transaction."""
         if topic == DEAD_LETTERS:
             return self.requires(topic)
-        first = json.loads(block[0].value or b"")["event_id"].rsplit("/", 1)[0]
+        events = [json.loads(record.value or b"") for record in block]
+        caused = next((event for event in events if not is_without_cause(event)), None)
+        if caused is None:
+            return any(ended_of(events[0]) in taken.step.ended for taken in self.taken)
+        first = caused["event_id"].rsplit("/", 1)[0]
         return any(taken.source == first for taken in self.taken)
 
     def check(self, topic: str, block: Sequence[Seen]) -> list[dict[str, Any]]:
@@ -107,8 +114,14 @@ class Transaction:
 
     def _check_rows(self, topic: str, events: list[dict[str, Any]]) -> None:
         """Append-only outputs: those of each input together, in the order in which the inputs were taken."""
+        ended = [ended_of(event) for event in events if is_without_cause(event)]
+        due = [one for taken in self.taken for one in taken.step.ended] if topic == ALERTS else []
+        if sorted(ended) != sorted(due):
+            raise Wrong(_kind_of(ended, due), f"{topic}: expected to end {due}, found {ended}")
         actual: list[tuple[str, list[Any]]] = []
         for event in events:
+            if is_without_cause(event):
+                continue
             source = event["event_id"].rsplit("/", 1)[0]
             if not actual or actual[-1][0] != source:
                 actual.append((source, []))
@@ -142,6 +155,10 @@ class Transaction:
             raise Wrong(_kind_of(actual, expected), f"dead letters: expected {expected}, found {actual}")
 
     def _check_envelope(self, topic: str, record: Seen, event: dict[str, Any]) -> None:
+        if is_without_cause(event):
+            if record.key != event["account_id"].encode():
+                raise Wrong(Kind.OUTPUT, f"{topic}/{record.offset} has the key {record.key!r}")
+            return
         source = event["event_id"].rsplit("/", 1)[0]
         taken = next((taken for taken in self.taken if taken.source == source), None)
         if taken is None:
@@ -210,7 +227,7 @@ def _rows(topic: str, step: Step) -> list[Any]:
         case "stock.drift.v1":
             return step.drift
         case "orders.alerts.v1":
-            return [list(alert) for alert in step.alerts]
+            return [list(change) for change in step.alerts]
         case _:
             raise AssertionError(topic)
 
@@ -225,8 +242,7 @@ def _row(topic: str, event: dict[str, Any]) -> Any:  # noqa: ANN401 -- whatever 
             row = {name: value for name, value in event.items() if name not in ENVELOPE[1:] and name != "suspects"}
             return {**row, "as_of": time_ms(row["as_of"])}
         case "orders.alerts.v1":
-            fields = OF_ALERT[event["alert"]]
-            return [event["alert"], *(event.get(name) if name in fields else None for name in ALERT_FIELDS)]
+            return list(change_of(event))
         case _:
             raise AssertionError(topic)
 

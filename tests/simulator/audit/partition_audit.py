@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from tests.model.alerts import Ended, cleared, raised
 from tests.model.reading import COMMANDS, ORDERS, STOCK, SUB_ORDERS
 from tests.model.run import AccountPolicies, Model, Record, Step
 from tests.simulator.audit.books import Books
@@ -334,7 +335,8 @@ class PartitionAudit:
                 raise Wrong(Kind.DOUBLED, f"the flood of {began} begins again, and has not ceased")
             self.floods.add(began)
             self.floods_reported += 1
-            step.alerts.append(("flooding", None, None, None, None))
+            step.alerts.append(raised("flooding"))
+        step.ended += [Ended(party, cleared("flooding"), self.model.stream_time) for party in ceased]
         self.floods -= set(ceased)
 
     def _next(self, decided: Decided, next_offset: int) -> Sent:

@@ -86,8 +86,8 @@ def breaker_that_reports_again(
     self._flooding = UnknownFloods(self._flooding)
 
 
-def began_in_memory(self: Floods, account: Account, recorded_at: int) -> None:
-    self.known[account.id] = FloodState(VERSION, recorded_at)
+def began_in_memory(self: Floods, account: Account, recorded_at: int, raised_as: str) -> None:
+    self.known[account.id] = FloodState(VERSION, recorded_at, raised_as)
 
 
 def halted_started_again(original: Callable[..., None], self: Session[Processor], partitions: Iterable[int]) -> None:

@@ -39,7 +39,8 @@ def seen() -> Tally:
     see(Topic.DRIFT, type="drift.detected", measure="on_hand", snapshot_id="s", drift=-2, origin="erp")
     see(Topic.DRIFT, type="drift.summary", origin="erp", skus_checked=50, skus_drifted=1)
     see(Topic.DRIFT, type="drift.summary", origin="marketplace", skus_checked=50, skus_drifted=3)
-    see(Topic.ALERTS, alert="oversold", detail="1 unit more is frozen than is on hand.")
+    see(Topic.ALERTS, type="alert.raised", alert="oversold", detail="1 unit more is frozen than is on hand.")
+    see(Topic.ALERTS, type="alert.cleared", alert="oversold")
     tally.see(Topic.DEAD_LETTERS, None, [("error-code", b"undecodable"), ("error", b"no value")])
     return tally
 
@@ -64,7 +65,9 @@ def full_view() -> View:
         tally.see(Topic.MOVEMENTS, orjson.dumps({**level, **movement}), [])
         tally.see(Topic.LEVELS, orjson.dumps({**level, "available": -4080 - number}), [])
         detail = "4080 units of SKU 2290 more are frozen in warehouse central than are on hand."
-        tally.see(Topic.ALERTS, orjson.dumps({**where, "alert": "oversold", "detail": detail}), [])
+        tally.see(
+            Topic.ALERTS, orjson.dumps({**where, "type": "alert.raised", "alert": "oversold", "detail": detail}), []
+        )
         drift = {"type": "drift.detected", "measure": "on_hand", "snapshot_id": "day-2-central", "drift": -3}
         tally.see(Topic.DRIFT, orjson.dumps({**where, **drift}), [])
     tally.movements.update({kind: 10111 * (number + 1) for number, kind in enumerate(MOVEMENT_COLOURS)})

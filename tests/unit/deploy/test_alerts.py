@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
-from worker.ops.metrics import LABELS, METRICS, PARTITIONS
+from schemas.outputs import Alert
+from worker.ops.metrics import ALERTS_OPEN, LABELS, METRICS, PARTITIONS
 from worker.stream.status import PartitionState
 
 PATH = Path(__file__).parents[3] / "deploy" / "alerts.yaml"
@@ -17,7 +18,7 @@ RULES: list[dict[str, Any]] = yaml.safe_load(PATH.read_text())["groups"][0]["rul
 _SERIES = re.compile(r'(stockfreeze_\w+)(?:\{(\w+)="(\w+)"\})?')
 _LABELS = re.compile(r"by \(([a-z, ]+)\)|\$labels\.(\w+)")
 METRIC_OF = {metric.exposed_name: metric for metric in METRICS}
-VALUES = {**LABELS, PARTITIONS.name: [state.value for state in PartitionState]}
+VALUES = {**LABELS, ALERTS_OPEN.name: get_args(Alert), PARTITIONS.name: [state.value for state in PartitionState]}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])

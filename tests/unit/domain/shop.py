@@ -90,7 +90,9 @@ class Flushed(NamedTuple):
 
     @property
     def alerts(self) -> list[str]:
-        return [event["alert"] for event in self.events(Topic.ALERTS)]
+        """Those raised, and those cleared with that word before them."""
+        words = {"alert.raised": "", "alert.cleared": "cleared "}
+        return [words[event["type"]] + event["alert"] for event in self.events(Topic.ALERTS)]
 
     @property
     def drifts(self) -> list[tuple[str, str, int, int, bool]]:

@@ -62,7 +62,7 @@ def test_the_same_event_id_with_other_content_is_a_conflict_and_an_alert(shop: S
     shop.send(body)
     flushed = shop.send({**body, **change})
     assert (flushed.outcome, flushed.code) == (DEAD_LETTERED, "conflict")
-    (alert,) = flushed.events(Topic.ALERTS)
+    alert = flushed.events(Topic.ALERTS)[0]
     assert (alert["alert"], alert["severity"], alert["order_id"]) == ("conflict", "warning", "o")
 
 
@@ -75,8 +75,17 @@ def test_the_order_of_lines_is_content(shop: Shop) -> None:
 def test_every_conflicting_record_is_an_alert(shop: Shop) -> None:
     body = body_of("order.cancelled")
     shop.send(body)
-    for _ in range(2):
-        assert shop.send({**body, "reason": "x"}).alerts == ["conflict"]
+    first, second = (shop.send({**body, "reason": "x"}) for _ in range(2))
+    assert (first.alerts, second.alerts) == (["conflict", "order_refused"], ["conflict"])
+    assert len({flushed.events(Topic.ALERTS)[0]["alert_id"] for flushed in (first, second)}) == 2
+
+
+def test_a_replay_that_conflicts_again_is_no_alert(shop: Shop) -> None:
+    body = body_of("order.cancelled")
+    shop.send(body)
+    shop.send({**body, "reason": "x"})
+    again = shop.send({**body, "reason": "x"}, headers=(("replay-of", b"orders.events.v1/0/1"),))
+    assert (again.code, again.alerts) == ("conflict", [])
 
 
 def test_an_identity_is_scoped_to_its_order(shop: Shop) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from schemas.outputs import (
     Alert,
+    AlertCleared,
     AlertRaised,
     ArchiveEligible,
     ArchiveRejected,
@@ -36,7 +37,7 @@ SHAPES: dict[Topic, msgspec.json.Decoder[Any]] = {
     Topic.STATUS: msgspec.json.Decoder(OrderStatusChanged, strict=True),
     Topic.ELIGIBILITY: msgspec.json.Decoder(ArchiveEligible | ArchiveRevoked | ArchiveRejected, strict=True),
     Topic.DRIFT: msgspec.json.Decoder(DriftDetected | DriftSummary, strict=True),
-    Topic.ALERTS: msgspec.json.Decoder(AlertRaised, strict=True),
+    Topic.ALERTS: msgspec.json.Decoder(AlertRaised | AlertCleared, strict=True),
 }
 
 
@@ -77,7 +78,7 @@ def test_every_output_has_its_declared_shape_and_key() -> None:
                 assert record.key == f"a/{event.order_id}".encode()
             else:
                 assert record.key == b"a"
-    assert len(seen) == 9
+    assert len(seen) == 10
 
 
 def test_event_ids_are_the_source_and_a_running_number_and_all_differ() -> None:

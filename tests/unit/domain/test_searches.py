@@ -196,6 +196,16 @@ def test_the_census_finds_pending_dead_letters_and_no_others(shop: Shop) -> None
     assert (census(shop, limit=1).dead_letters, census(shop, limit=1).dead_letters_pending) == (ids[1:2], 2)
 
 
+def test_the_census_has_refused_orders_and_floods(shop: Shop) -> None:
+    shop.send(body_of("order.created", 1, lines=[]))
+    shop.processor.parties.flood_began("a")
+
+    assert census(shop).alert_counts == {"flooding": 1, "order_refused": 1}
+    shop.flush()
+    assert census(shop.restarted()).alert_counts == {"flooding": 1, "order_refused": 1}
+    assert census(shop, "another").alerts == []
+
+
 def test_what_ceased_is_in_the_census_no_more(shop: Shop) -> None:
     shop.count(1, 1)
     shop.order(2, 2)

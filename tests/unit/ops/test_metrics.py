@@ -40,6 +40,9 @@ class FakeProcessor(Obedient):
     def pending(self) -> Mapping[str, int]:
         return {"invalid": 2, "future": 0}
 
+    def alerts_open(self) -> Mapping[str, int]:
+        return {"oversold": 4}
+
     def gauges(self) -> Mapping[str, float]:
         return dict.fromkeys(SIZES, 3.0)
 

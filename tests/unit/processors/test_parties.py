@@ -9,7 +9,7 @@ import pytest
 
 from schemas.topics import Topic
 from tests.named import named
-from tests.unit.domain.shop import DAY, Fields, iso, ordered
+from tests.unit.domain.shop import DAY, Fields, iso, ms, ordered
 from tests.unit.processors.partition import (
     BROKEN,
     CREATED,
@@ -81,10 +81,10 @@ def test_the_id_of_a_floods_alert_follows_those_of_the_same_record(partition: Pa
     partition.process(CREATED)
     partition.process({**CREATED, "lines": ordered(2)})
     partition.processor.parties.flood_began("a")
-    conflict, flooding = alerts_of(partition)
+    conflict, refused, flooding = alerts_of(partition)
     assert (flooding["alert"], flooding["severity"], flooding["account_id"]) == ("flooding", "critical", "a")
     assert flooding["cause"] == conflict["cause"] == CREATED["event_id"]
-    assert [alert["event_id"].rsplit("/", 1)[1] for alert in (conflict, flooding)] == ["0", "1"]
+    assert [alert["event_id"].rsplit("/", 1)[1] for alert in (conflict, refused, flooding)] == ["0", "1", "2"]
     assert not {"order_id", "sub_order_id", "warehouse_id", "sku"} & flooding.keys()
 
 
@@ -106,6 +106,21 @@ def test_a_flood_of_an_account_that_lives_elsewhere_has_no_alert_here(partition:
 def test_a_flood_is_known_after_a_restart_until_it_ceased(partition: Partition) -> None:
     partition.process(b"{")
     partition.processor.parties.flood_began("a")
-    assert restored(partition).processor.parties.flooding() == ["a"]
+    again = restored(partition)
+    assert again.processor.parties.flooding() == ["a"]
+    assert again.processor.alerts_open() == {"flooding": 1}
     partition.processor.parties.flood_ceased("a")
     assert restored(partition).processor.parties.flooding() == []
+
+
+def test_a_flood_that_ceased_is_cleared_without_a_cause(partition: Partition) -> None:
+    partition.process(b"{")
+    partition.processor.parties.flood_began("a")
+    (raised,) = alerts_of(partition)
+    partition.process(b"{", timestamp=ms(NOW + 5))
+    partition.processor.parties.flood_ceased("a")
+    (cleared,) = alerts_of(partition)
+    assert (cleared["type"], cleared["alert_id"]) == ("alert.cleared", raised["alert_id"])
+    assert (cleared["event_id"], cleared["occurred_at"]) == (f"{raised['event_id']}/cleared", iso(NOW + 5))
+    assert "cause" not in cleared
+    assert partition.processor.alerts_open() == {"flooding": 0}

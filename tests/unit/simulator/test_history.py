@@ -41,7 +41,8 @@ def _ends(menu: Menu) -> Counter[str]:
             offsets[place] += 1
             ends.update([step.code or min(step.outcomes), *(row["type"] for row in step.eligibility)])
             ends.update(row["type"] for row in step.drift)
-            ends.update(str(alert[0]) for alert in step.alerts)
+            ends.update(f"{change.type} {change.alert}" for change in step.alerts)
+            ends.update(f"{one.change.type} by time" for one in step.ended)
             ends.update(row["movement"] for row in step.movements)
     return ends
 
@@ -50,7 +51,9 @@ def test_histories_have_every_outcome_every_refusal_and_every_movement() -> None
     ends = _ends(Menu(jumps=True)) + _ends(Menu())
     movements = {"count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"}
     answers = {"archive.eligible", "archive.revoked", "archive.rejected", "drift.detected", "drift.summary"}
-    alerts = {"oversold", "over_allocated", "over_returned", "superseded_shipped"}
+    raised = ("oversold", "over_allocated", "over_returned", "superseded_shipped", "order_refused", "conflict")
+    cleared = ("oversold", "over_allocated", "order_refused", "by time")
+    alerts = {*(f"alert.raised {alert}" for alert in raised), *(f"alert.cleared {alert}" for alert in cleared)}
     assert {"applied", "duplicate", "stale", *CODES, *movements, *answers, *alerts} <= set(ends)
 
 

@@ -12,6 +12,7 @@ from mypy_extensions import mypyc_attr
 
 from schemas.state import (
     VERSION,
+    AlertRow,
     ClaimRow,
     LinesRank,
     OrderRow,
@@ -179,7 +180,7 @@ class OrderState:
         self.uncovered: dict[str, dict[str, int]] = {}
         self.identities = b""
         self.dead_letters: list[str] = []
-        self.alerts: list[tuple[str, str, str]] = []
+        self.alerts: list[AlertRow] = []
         self.sub_orders: dict[str, SubOrderFacts] = {}
         self.record = record
         self.changed = False

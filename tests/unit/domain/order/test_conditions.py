@@ -1,4 +1,4 @@
-"""Alerts about an order: raised when a condition begins, and again only after it ceased. Contract sections 3 and 8."""
+"""Alerts about an order: raised when a condition begins, cleared when it ceases. Contract sections 3 and 8."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from tests.unit.domain.shop import Flushed, Shop, child, lines, ordered
 
 def named(flushed: Flushed) -> list[tuple[str, str | None, str | None, str | None]]:
     return [
-        (alert["alert"], alert.get("order_id"), alert.get("sub_order_id"), alert.get("sku"))
+        (
+            "cleared " * (alert["type"] == "alert.cleared") + alert["alert"],
+            alert.get("order_id"),
+            alert.get("sub_order_id"),
+            alert.get("sku"),
+        )
         for alert in flushed.events(Topic.ALERTS)
     ]
 
@@ -45,7 +50,7 @@ def test_returns_beyond_what_shipped_are_raised_once_until_it_ceased(shop: Shop)
     assert named(over) == [("over_returned", "o", "s", "k")]
     assert over.moves == []
     assert named(shop.say("sub_order.returned", 4, return_id="p", lines=lines(1))) == []
-    assert named(shop.sub_order(5, 5)) == []
+    assert named(shop.sub_order(5, 5)) == [("cleared over_returned", "o", "s", "k")]
     assert named(shop.sub_order(4, 6)) == [("over_returned", "o", "s", "k")]
 
 
@@ -84,7 +89,10 @@ def test_a_shipped_sub_order_that_turns_out_superseded_is_raised(shop: Shop) -> 
 def test_over_returned_ceases_when_the_sub_order_is_superseded(shop: Shop) -> None:
     shop.sub_order(3)
     shop.say("sub_order.returned", 2, lines=lines(4))
-    assert named(shop.say("sub_order.split", 1, children=[child("c", 3)])) == [("superseded_shipped", "o", "s", None)]
+    assert named(shop.say("sub_order.split", 1, children=[child("c", 3)])) == [
+        ("cleared over_returned", "o", "s", "k"),
+        ("superseded_shipped", "o", "s", None),
+    ]
 
 
 def test_what_was_raised_is_not_raised_again_after_a_restart(shop: Shop) -> None:
