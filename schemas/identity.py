@@ -12,7 +12,24 @@ from typing import Final
 import msgspec
 from xxhash import xxh3_64_digest
 
-from schemas.inputs import InputEvent, StockCounted
+from schemas.inputs import (
+    InputEvent,
+    StockCounted,
+    SubOrderCreated,
+    SubOrderInTransit,
+    SubOrderLabelIssued,
+    SubOrderShipped,
+    SubOrderSplit,
+)
+
+_SINCE_VERSION_1: Final[dict[type, tuple[str, ...]]] = {
+    SubOrderCreated: ("revision",),
+    SubOrderSplit: ("split_reason",),
+    SubOrderLabelIssued: ("carrier",),
+    SubOrderShipped: ("carrier",),
+    SubOrderInTransit: ("carrier",),
+}
+"""Fields that programs of state version 1 did not know: they ignored them, and took identities without them."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -27,3 +44,9 @@ def identity_of(event: InputEvent) -> tuple[bytes, bytes]:
     if type(event) is StockCounted:  # isinstance costs more: the metaclass of structs takes part in it
         content = (event.parts, event.as_of, event.absent, event.counts)
     return xxh3_64_digest(event.event_id.encode()), xxh3_64_digest(_encode(content))
+
+
+def content_of_version_1(event: InputEvent) -> bytes:
+    """Returns the hash of the event's content as a program of state version 1 took it: without the fields since."""
+    fields = dict.fromkeys(_SINCE_VERSION_1.get(type(event), ()))
+    return xxh3_64_digest(_encode(msgspec.structs.replace(event, **fields)))

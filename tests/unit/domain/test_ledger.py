@@ -21,7 +21,8 @@ from tests.unit.domain.shop import (
     ordered,
 )
 from worker.domain.ledger import _content_of
-from worker.domain.order.state import Claim, OrderState, encode_order
+from worker.domain.order.rows import encode_order
+from worker.domain.order.state import Claim, OrderState
 from worker.domain.policies import AccountPolicies
 from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation

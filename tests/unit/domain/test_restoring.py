@@ -7,6 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
+from schemas.state import VERSION
 from schemas.topics import Topic
 from tests.unit.domain.shop import DAY, Fields, Shop, body_of, child, counted, lines, ordered
 from worker.domain.views import StockView
@@ -133,12 +134,12 @@ def test_every_state_record_is_an_array_that_starts_with_its_version() -> None:
     shop.say("archive.requested")
     values = {key: value for key, value in shop.state.items() if value is not None}
     assert {key.split(b"/")[0] for key in values} == {b"account", b"adjustment", b"part", b"retired", b"stock"}
-    assert {msgspec.msgpack.decode(value)[0] for value in values.values()} == {1}
+    assert {msgspec.msgpack.decode(value)[0] for value in values.values()} == {VERSION}
 
 
 NEWER: dict[str, Callable[[], bytes]] = {
-    "a newer version": lambda: msgspec.msgpack.encode([2, "default"]),
-    "a long array of a newer version": lambda: msgspec.msgpack.encode([2, *range(70_000)]),
+    "a newer version": lambda: msgspec.msgpack.encode([VERSION + 1, "default"]),
+    "a long array of a newer version": lambda: msgspec.msgpack.encode([VERSION + 1, *range(70_000)]),
     "version zero": lambda: msgspec.msgpack.encode([0]),
 }
 
