@@ -119,13 +119,13 @@ def test_the_units_of_a_withdrawn_parcel_are_the_orders_again(shop: ExampleShop)
     assert shop.status() == "processing"
 
 
-def test_the_units_of_a_withdrawn_parcel_are_free_until_the_order_is_placed(shop: ExampleShop) -> None:
+def test_units_of_a_withdrawn_parcel_are_free_until_the_order_comes(shop: ExampleShop) -> None:
     shop.sub_order(5, 2)
     assert shop.say("sub_order.withdrawn", 3).moves == [("unfreeze", 5, -5, 0)]
     assert shop.order(5, 1).moves == [("freeze", 5, 5, 0)]
 
 
-def test_a_cancellation_without_lines_of_a_withdrawn_parcel_counts_for_nothing(shop: ExampleShop) -> None:
+def test_cancelling_all_of_a_withdrawn_parcel_counts_for_nothing(shop: ExampleShop) -> None:
     shop.order(5, 1)
     shop.sub_order(5, 2)
     shop.say("sub_order.withdrawn", 4)
@@ -175,7 +175,7 @@ def test_a_parcel_created_again_with_a_lower_revision_stays_withdrawn(shop: Exam
     assert shop.sub_order(4, 5, revision=3).moves == [("freeze", 4, 4, 0)]
 
 
-def test_an_earlier_entry_of_a_greater_revision_brings_back_what_was_hidden(shop: ExampleShop) -> None:
+def test_an_earlier_entry_of_a_greater_revision_unhides_the_past(shop: ExampleShop) -> None:
     shop.sub_order(5, 10)
     shop.say("sub_order.shipped", 11)
     shop.say("sub_order.withdrawn", 12)

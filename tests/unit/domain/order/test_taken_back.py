@@ -71,7 +71,7 @@ def test_a_watermark_that_is_not_later_is_stale(shop: Shop, kind: str) -> None:
     assert shop.status() == ("withdrawn" if kind == "sub_order.withdrawn" else "processing")
 
 
-def test_what_a_withdrawal_hides_is_kept_because_an_entry_may_bring_it_back() -> None:
+def test_an_entry_of_a_greater_revision_brings_hidden_facts_back() -> None:
     events = [
         told("sub_order.created", 10, {"lines": lines(3)}),
         told("sub_order.shipped", 11, {}),
