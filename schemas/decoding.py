@@ -3,7 +3,7 @@
 The fast way is one pass of msgspec over the bytes. It answers for almost every record, and it never takes what the
 contract refuses except for invalid UTF-8 in unknown fields, which is looked for here. It does refuse some records
 that are good (a repeated key whose first value is bad, a repeated `type`) and may name a bad field where the JSON
-behind it is broken. So after any error the record is read again without types, and that reading decides.
+after it is broken. So after any error the record is read again without types, and that reading decides.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Coroutine, Sequence
+from contextvars import copy_context
 from importlib.metadata import version
 
 import faust
@@ -160,13 +161,15 @@ class Host:
 
         The handlers are Python's own and not the loop's, so that the clock starts also while the loop is busy.
         """
+        outside_of_engines = copy_context()  # the signal may come within a task of an engine, whose line it is not
 
         def stop(number: int, _frame: object) -> None:
             if not stopping.is_set():
                 deadline = threading.Timer(STOP_SECONDS_MAX, self._end_now)
                 deadline.daemon = True
                 deadline.start()
-                loop.call_soon_threadsafe(self._begin_stop, stopping, signal.Signals(number).name)
+                name = signal.Signals(number).name
+                loop.call_soon_threadsafe(self._begin_stop, stopping, name, context=outside_of_engines)
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)

@@ -1,4 +1,4 @@
-"""The roles of a worker: what each is made of, and how its engine lives in the process.
+"""The roles of a worker: what each is made of, and how its engine is started, observed and stopped.
 
 A role is a processor on an engine of its own: its topics, its consumer group, its metrics and its health. The app
 composes the roles that the setting `ROLES` names, and knows no more of them than `Hosted`. To add one, declare its
@@ -7,7 +7,8 @@ topics (`schemas.topics`), its name (`worker.settings.RoleName`) and a function 
 Three things belong to the process, so all its roles share them:
 
 - aiokafka's loggers: one filter knows the engine of each line (`worker.stream.kafka.client_log`).
-- aiokafka's record classes: `read_as_input_records` replaces them for every consumer, also for one of no engine.
+- aiokafka's record classes: `read_as_input_records` replaces them for every consumer, also for those outside the
+  engines.
 - the registry of metrics: the metrics of engines have a label `role` (`worker.ops.metrics`).
 """
 
@@ -50,7 +51,11 @@ class Hosted(Protocol):
         """The status of its engine; None before it runs."""
 
     async def run(self) -> None:
-        """Work until `stop`. Called once. It retries whatever it meets: an error is a defect, and ends the process."""
+        """Work until `stop`. Called once.
+
+        It retries after errors of brokers and topics. An error that it raises all the same is a defect, and ends the
+        process.
+        """
 
     async def stop(self) -> None:
         """End the batches in hand and leave the group, within 6 s. Called at most once, whether it runs or not."""
@@ -75,7 +80,7 @@ class Process:
 
 
 class RoleObserver(RoleMetrics[C]):
-    """Observes the engine of a role: counts, and looks after the process's memory."""
+    """Observes the engine of a role: counts for the metrics, and starts garbage collection after a rebalance."""
 
     def __init__(
         self,
@@ -98,7 +103,7 @@ class RoleObserver(RoleMetrics[C]):
             self._committed(report)
 
     def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """Count a rebalance, and let the collector find what ended with it, or with the session before."""
+        """Count a rebalance, and have the garbage collector free what the partitions before it left."""
         super().partitions_assigned(partitions)
         set_apart()
 
@@ -229,7 +234,7 @@ RoleMaker = Callable[[Process], Hosted]
 
 
 def host(process: Process, makers: Iterable[RoleMaker]) -> list[Hosted]:
-    """Make the roles of a process, and what they share."""
+    """Make the roles of a process, after replacing aiokafka's record classes for all of them."""
     read_as_input_records()
     return [make(process) for make in makers]
 

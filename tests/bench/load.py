@@ -1,4 +1,4 @@
-"""What is sent to a benchmark's system: all at once beforehand, or at a steady pace while it works."""
+"""What is sent to a benchmark's system: all together beforehand, or at a steady pace while it works."""
 
 from __future__ import annotations
 

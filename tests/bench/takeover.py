@@ -28,7 +28,7 @@ TAKE_OVER_SECONDS_MAX: Final = 60.0
 async def measure(bench: Bench) -> list[Figure]:
     """From the signal until the survivor has committed records in every partition that the other one had.
 
-    Events keep coming into all partitions. The state topic shows which worker commits: a new owner begins with a fence.
+    Events keep coming into all partitions. The state topic shows who commits: a new owner begins with a fence record.
     """
     async with new_system(bench) as system, _trickling(system):
         bench.note("take-over: two workers")
@@ -80,7 +80,7 @@ async def _processed_by(worker: WorkerProcess) -> set[int]:
 
 
 async def _take_over(system: System, other: WorkerProcess, lost: set[int], number: signal.Signals) -> float:
-    """Seconds from the signal to the last of the first commits behind a fence. Raises BenchFailed."""
+    """Seconds from the signal to the last of the first commits after a fence record. Raises BenchFailed."""
     consumer = AIOKafkaConsumer(
         bootstrap_servers=system.bootstrap_servers,
         isolation_level="read_committed",

@@ -82,7 +82,7 @@ class WorkerProcess:
         return self._started().poll()
 
     def start(self) -> None:
-        """Start the process; returns at once."""
+        """Start the process; returns immediately."""
         if self._process is not None and self._process.poll() is None:
             raise RuntimeError("this worker runs already")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(ENVIRONMENT_PREFIX)}

@@ -1,4 +1,4 @@
-"""What is known about one order, from all its accepted events at once (contract section 3).
+"""What is known about one order, from all its accepted events together (contract section 3).
 
 Nothing here is incremental: `facts_of` reads the whole list. *Latest* is the greatest (occurred_at, event_id); ids
 compare by code points, which is the order of their UTF-8 bytes. What was taken back is left out before anything else.

@@ -118,5 +118,5 @@ def test_a_count_waits_for_an_order_that_is_there_and_cannot_be_read_yet(elsewhe
     result = elsewhere.submit(run, _plan(one, order, count), tracing=True).result()
     assert result.findings == []
     (committed,) = (event for event in result.trace if "committed: " in event.what)
-    assert committed.seconds > 4.5, "both at once, when the transaction has ended"
+    assert committed.seconds > 4.5, "both together, when the transaction has ended"
     assert f"1 applied of shop.{ORDERS}, 1 applied of shop.{STOCK}" in committed.what

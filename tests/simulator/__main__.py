@@ -34,7 +34,7 @@ console = Console(highlight=False, soft_wrap=True)
 @click.option("--seed", type=click.IntRange(min=0), help="Only this one; if it fails, it is made smaller.")
 @click.option("--without", "left_out", default="", metavar="ITEMS", help="With --seed: leave out these (f1,r3-9,w1).")
 @click.option("--trace", is_flag=True, help="With --seed: print all that happened.")
-@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes at once.")
+@click.option("--jobs", type=click.IntRange(min=1), default=os.cpu_count() or 1, help="Processes that run together.")
 def main(seeds: int, first: int, seed: int | None, left_out: str, jobs: int, *, trace: bool) -> None:
     """Try to refute that no movement is ever lost or applied twice.
 

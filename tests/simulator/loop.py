@@ -144,7 +144,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self, _loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], *, context: Context | None = None
     ) -> asyncio.Task[Any]:
         self._futures_made += 1
-        # The task enters itself in a set at once, but that one is never gone through in order.
+        # The task enters itself in a set immediately, but that one is never gone through in order.
         _Task.number = self._futures_made
         task = _Task(work, loop=self, context=context)
         task.number = self._futures_made

@@ -1,6 +1,6 @@
 """What a seed means: a history, the workers that come and go, what fails, and when the failing ends.
 
-A plan is data, drawn at once and before anything runs. Its items have names that do not change when others are left
+A plan is data, drawn as a whole and before anything runs. Its items have names that do not change when others are left
 out, and every draw that is made during a run depends on the seed and a name alone: so a failing plan can be made
 smaller, item by item, and passed on in one line.
 """

@@ -133,7 +133,7 @@ class Sender:
             simulation.after(one.open_ms / 1000, lambda: writing.end(commit=one.ending is Ending.COMMIT))
 
     def _write_unseen(self, one: InputTransaction) -> None:
-        """A half at once, the others later, so that good records come to lie among them."""
+        """A half immediately, the others later, so that good records come to lie among them."""
         for number, record in enumerate(one.unseen):
             after_ms = number % 2 * one.open_ms / 2
             self._simulation.after(after_ms / 1000, lambda record=record: self._write(one, record))  # type: ignore[misc]

@@ -10,7 +10,7 @@ Fails = Callable[[Sequence[str]], bool]
 
 
 def shrink(items: Sequence[str], fails: Fails, *, out_of_time: Callable[[], bool]) -> list[str]:
-    """The items that can be left out, so that it still fails: many at once first, then fewer, then one by one.
+    """The items that can be left out, so that it still fails: many together first, then fewer, then one by one.
 
     Ends when no item can be spared, or out of time.
     """

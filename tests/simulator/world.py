@@ -120,7 +120,7 @@ class Simulation:
             self.cluster.on_event = self.cluster.transactions.on_event = lambda what: self.note("cluster", what)
         self._course = Course(faults or FaultPlan.none(), self)
 
-    # -- topics; any time, at once and without faults
+    # -- topics; any time, immediately and without faults
 
     def create_topic(self, name: str, partitions: int, *, compact: bool = False) -> None:
         """Make a topic."""
@@ -293,7 +293,7 @@ class Simulation:
 
     @property
     def struck(self) -> set[int]:
-        """The numbers of the faults that had a chance to do something; the others may be left out at once."""
+        """The numbers of the faults that had a chance to do something; the others may be left out together."""
         return self._course.struck
 
     def note(self, process: str, what: str) -> None:

@@ -1,8 +1,8 @@
 """Writing levels and statuses anew from the state, one record a key, after their topic was made anew.
 
 Each partition is taken over as a worker takes it over, with the same checks. State and journal stay as they are. Event
-ids derive from the state topic and the offset of the take-over's fence. So two runs have different ids, and no input
-has the same.
+ids derive from the state topic and the offset of the fence record that the take-over wrote. So two runs have different
+ids, and no input has the same.
 """
 
 from __future__ import annotations

@@ -30,7 +30,8 @@ def inputs_of(settings: Settings) -> list[str]:
 class QuestionRouter:
     """Asks the workers of a system, and the topics where none answers.
 
-    A worker that cannot be reached is asked once. Of what was read from the topics the last partition is kept.
+    A worker that cannot be reached is asked once. A state that was read from the topics is kept for further questions,
+    until another partition is asked about.
     """
 
     def __init__(self, system: OpenSystem) -> None:
@@ -40,7 +41,7 @@ class QuestionRouter:
         self._read: tuple[int, Look] | None = None
 
     async def workers(self) -> list[Worker]:
-        """The workers of the system; none where the group cannot be described, as the right to is missing."""
+        """The workers of the system. There are none if the group cannot be described, for example without the right."""
         from worker.inspection.cluster import ClusterError
         from worker.inspection.connecting import RightMissing
         from worker.inspection.members import workers_of
@@ -50,7 +51,7 @@ class QuestionRouter:
             try:
                 self._workers = await workers_of(self._system.cluster, settings.app_id, inputs_of(settings))
             except (ClusterError, RightMissing) as error:
-                click.echo(f"stockfreeze: read from the topics, as no worker can be found: {error}.", err=True)
+                click.echo(f"stockfreeze: read from the topics, because no worker can be found: {error}.", err=True)
                 self._workers = []
         return self._workers
 
@@ -70,7 +71,7 @@ class QuestionRouter:
                 if isinstance(why, Unreachable):
                     self._unreachable.add(worker)
                 where = worker.url or worker.host
-                click.echo(f"stockfreeze: read from the topics, as the worker at {where} {why}.", err=True)
+                click.echo(f"stockfreeze: read from the topics, because the worker at {where} {why}.", err=True)
         answer = await question.ask(await self._look_into(partition), partition)
         if answer is not None:
             await self._show_published(answer, partition)
@@ -88,7 +89,7 @@ class QuestionRouter:
         return self._read[1]
 
     async def _show_published(self, answer: object, partition: int) -> None:
-        """The levels of an answer as the worker published them: its settings may be others than this command's."""
+        """Give an answer the levels that the worker published, because the command may have other settings than it."""
         from worker.web.answers import HoldersAnswer, LevelsAnswer
         from worker.web.published import as_published, published_levels
 

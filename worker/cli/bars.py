@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Bar:
     """A bar of offsets or events, in a `with` block. It appears with the first progress that is not the last.
 
-    So a command that is done at once shows none, and need not wait until rich's bars are imported.
+    So a command that is done immediately shows none, and need not wait until rich's bars are imported.
     """
 
     def __init__(self, unit: str) -> None:

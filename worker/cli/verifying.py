@@ -1,4 +1,4 @@
-"""Verifying all partitions of a system: in this process, or in several at once where there is much to read.
+"""Verifying all partitions of a system: in this process, or in several together where there is much to read.
 
 Verification is bound by the processor, and partitions are independent. So each process verifies some of them, with
 connections of its own. It reports over a pipe how many offsets it has read, and each partition's report. Memory does

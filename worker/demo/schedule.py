@@ -37,7 +37,7 @@ class Calendar:
         self._number = 0
 
     def at(self, time_ms: int, step: Callable[[int], None], *, after_others: bool = False) -> None:
-        """Have `step(time_ms)` run at its time; `after_others`: behind all other steps of that millisecond."""
+        """Have `step(time_ms)` run at its time; `after_others`: after all other steps of that millisecond."""
         self._number += 1
         if time_ms <= self.until_ms:
             heapq.heappush(self._steps, (time_ms, int(after_others), self._number, step))

@@ -89,7 +89,7 @@ class Books:
         return order
 
     def new_order(self, account: Account, order_id: str) -> OrderState:
-        """An order of which nothing is known yet, to be filled in at once."""
+        """An order of which nothing is known yet, to be filled in immediately."""
         order = account.orders[order_id] = OrderState(PROCESSING)
         self.state_records += 1
         self._touched.append((account, order_id, order))

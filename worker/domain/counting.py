@@ -1,6 +1,6 @@
 """Taking a part of a snapshot: every key it counts, and the summary once all parts are in. Contract section 6.
 
-Whether a part is taken is decided at once, and nothing has changed where it is refused. Taking it may touch every key
+Whether a part is taken is decided first, and a refused part changes nothing. Taking it may touch every key
 of a warehouse, so that is done in steps.
 """
 

@@ -84,7 +84,7 @@ class Ledger:
         return levels_page(self._books, wanted)
 
     def accounts_page(self, limit: int, after: str | None = None) -> tuple[list[AccountView], bool]:
-        """The first accounts, by id, behind `after`, and whether there are more."""
+        """The first accounts whose id comes after `after`, and whether there are more."""
         return accounts_page(self._books, limit, after)
 
     def holder_search(self, account_id: str, warehouse_id: str, sku: str, limit: int) -> HolderSearch:
@@ -176,7 +176,7 @@ class Ledger:
         return effect
 
     def finish(self) -> None:
-        """Take all steps of `rest` at once, where nothing else has to go on meanwhile."""
+        """Take all steps of `rest` in one go, where nothing else has to go on meanwhile."""
         if self.rest is not None:
             for _ in self.rest:
                 pass

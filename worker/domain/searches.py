@@ -45,7 +45,7 @@ class OrdersAtOneMoment:
 class LevelsWanted:
     """Which levels of an account are asked for, by ascending warehouse and SKU; None: any.
 
-    `below`: those with less available; `after`: those behind this warehouse and SKU.
+    `below`: those with less available; `after`: those that follow this warehouse and SKU.
     """
 
     account_id: str
@@ -87,7 +87,7 @@ def _skus_wanted(by_sku: dict[str, Stock], warehouse: str, wanted: LevelsWanted)
 
 
 def accounts_page(books: Books, limit: int, after: str | None) -> tuple[list[AccountView], bool]:
-    """The first accounts, by id, behind `after`, and whether there are more."""
+    """The first accounts whose id comes after `after`, and whether there are more."""
     ids = [id_ for id_, account in books.accounts.items() if (after is None or id_ > after) and not account.is_empty]
     found = [books.accounts[id_] for id_ in nsmallest(limit + 1, ids)]
     views = [
@@ -145,7 +145,7 @@ class HolderSearch:
         self._keep_greatest()
 
     def _is_full_before(self, claimed: _Claimant) -> bool:
-        """Whether no sub-order of an order, nor of those behind it, can be among the holdings that are kept."""
+        """Whether no sub-order of an order, nor of those after it, can be among the holdings that are kept."""
         if len(self.holdings) < self._limit:
             return False
         last = self.holdings[-1]
@@ -209,7 +209,7 @@ class Census:
 
 
 class CensusTaker:
-    """Takes the census: of stock at once, of orders step by step."""
+    """Takes the census: of stock in one go, of orders step by step."""
 
     def __init__(self, books: Books, account_id: str | None, limit: int) -> None:
         accounts = [account for account in books.accounts.values() if account_id is None or account.id == account_id]

@@ -1,8 +1,8 @@
 """Finding the worker that has a partition, and the address of its pages, through the consumer group.
 
-Each worker joins its group with that address. A reader may not be able to use it: it may be the loopback address of
-another machine, or belong to another worker by now. So each worker also joins with a name of its own, and puts the name
-into every answer.
+Each worker joins its group with that address. It may lead elsewhere: it may be a loopback address, which is another
+machine for the one that asks, or another worker may use it by now. So each worker also joins with a name of its own,
+and puts the name into every answer. The one that asks compares the two names.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ DESCRIBE_SECONDS_MAX = 3.0
 class Contact(msgspec.Struct, omit_defaults=True):
     """The data that a worker joins its group with: its name, and the address of its pages.
 
-    `url` None: the pages listen on all addresses of their machine, so they are at the one that the broker sees.
+    `url` None: the pages listen on all addresses of their machine. Then the address from which the broker sees the
+    worker connect is used, with `port`.
     """
 
     worker: str
@@ -52,11 +53,11 @@ class Worker:
 def contact_data(worker: str, url: str | None, host: str, port: int) -> bytes:
     """Encode what a worker joins with. `url` overrides `host` and `port`, where its pages listen."""
     if url is None and not _is_any(host):
-        url = url_of(host, port)
+        url = page_address(host, port)
     return msgspec.json.encode(Contact(worker, port, None if url is None else url.rstrip("/")))
 
 
-def url_of(host: str, port: int) -> str:
+def page_address(host: str, port: int) -> str:
     """Format the address of pages."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
@@ -68,7 +69,7 @@ def worker_of(member: GroupMember, inputs: Sequence[str]) -> Worker:
     except msgspec.DecodeError:
         contact = None
     partitions = set.intersection(*(set(member.partitions.get(topic, ())) for topic in inputs))
-    url = None if contact is None else contact.url or url_of(member.host, contact.port)
+    url = None if contact is None else contact.url or page_address(member.host, contact.port)
     return Worker(None if contact is None else contact.worker, member.host, url, tuple(sorted(partitions)))
 
 

@@ -52,7 +52,7 @@ class StateAtOffset:
 def cut_of(positions: Mapping[str, Position]) -> dict[str, int]:
     """The next offset of each source, by the name that outputs call it by: the topic with its generation.
 
-    Of an earlier generation all is behind the state.
+    Earlier generations have the offset ALL, because the state has read, or passed over, all that they had.
     """
     cut: dict[str, int] = {}
     for topic, position in positions.items():

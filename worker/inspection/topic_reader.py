@@ -1,8 +1,10 @@
 """Reading a partition of a topic between two fixed offsets, in bounded memory, for commands.
 
-The engine restores its state with code of its own, because it fences other workers first. Commands do not write, so
-they fix the end of a read when it begins. There are three consumers, because a request for an end offset would wait
-behind the long poll of a consumer that fetches.
+The engine restores its state with code of its own, because it fences other workers first. A read for a command fences
+nobody, so it fixes its end when it begins.
+
+A reader has three consumers. One fetches. The other two ask for end offsets: one for the end of what is committed, one
+for the end with open transactions. On the first one's connection they would wait until its fetch is answered.
 """
 
 from __future__ import annotations
@@ -25,9 +27,10 @@ from worker.stream.rights import missing_right
 CHUNK_RECORDS_MAX = 4000
 FETCH_BYTES_MAX = 2 * 1024 * 1024
 FETCH_WAIT_MS = 10
-"""How long a fetch waits at the broker, and a read for the answer.
+"""How long the broker holds a fetch open if there are no records, and how long a read waits for the answer.
 
-Short, because later requests on the connection wait behind the fetch. Only open transactions can delay a fixed end.
+It is short, because later requests on the connection wait for the fetch. A read to a fixed end seldom waits at all:
+only where a transaction is still open before that end.
 """
 
 STALL_SECONDS_MAX = 45.0
@@ -173,8 +176,9 @@ async def read_backwards(
     span: int,
     take: Callable[[Sequence[Record]], bool],
 ) -> None:
-    """Pass a partition's records to `take` in spans of `span` offsets (each twice the one before, up to 64 times), the
-    last one first, until it is True.
+    """Pass a partition's records to `take` in spans of offsets, the last span first, until `take` returns True.
+
+    The first span has `span` offsets, and each is twice as wide as the one before, at most 64 times `span`.
 
     Within a span the records are in order and come in one call, so that memory is bounded by the greatest span.
     """

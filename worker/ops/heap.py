@@ -1,7 +1,7 @@
 """What the C library does with memory that was freed.
 
 A transaction of thousands of records becomes requests of megabytes, each copied a few times on its way to the socket
-and freed again. glibc gives such blocks back to the kernel at once, and the next one is mapped anew, page by page:
+and freed again. glibc gives such blocks back to the kernel immediately, and the next one is mapped anew, page by page:
 25,000 page faults a second under full load, a twentieth of a worker's samples. What is kept instead, it finds again.
 """
 

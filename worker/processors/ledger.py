@@ -129,7 +129,7 @@ class PartitionProcessor:
         return self.ledger.state_records
 
     def restored(self, stream_time_ms: int) -> None:
-        """Take all steps of `finish_restore` at once, where nothing else has to go on meanwhile."""
+        """Take all steps of `finish_restore` in one go, where nothing else has to go on meanwhile."""
         for _ in self.finish_restore(stream_time_ms):
             pass
 
@@ -257,7 +257,7 @@ def _legible(refused: Refused, dead_letter: DeadLetterOfOrder | None) -> Refused
     """What can be read of a record that is of an order, or that was decoded."""
     is_of_stock = refused.decoded is not None and type(refused.decoded.event) in _ABOUT_STOCK
     if dead_letter is not None:
-        return refused.legible(dead_letter.account_id, dead_letter.order_id, with_stock=is_of_stock)
+        return refused.readable_parts(dead_letter.account_id, dead_letter.order_id, with_stock=is_of_stock)
     if refused.decoded is None:
         raise InvariantViolation("nothing follows from a record that is neither decoded nor of an order")
-    return refused.legible(refused.decoded.event.account_id, None, with_stock=is_of_stock)
+    return refused.readable_parts(refused.decoded.event.account_id, None, with_stock=is_of_stock)

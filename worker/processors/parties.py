@@ -1,8 +1,10 @@
 """Whose records are bad: what the engine's breaker asks, so that one account's broken source stops no other account.
 
-A bad record is of the account that its field account_id names, or else its key. A flood raises the alert `flooding`
-of that account. If the account belongs to another partition, its flood stops nobody either, but raises no alert: the
-records of an account lie in its own partition.
+For the engine, the one that bad records count for is a *party*; here each account is one. A bad record is of the
+account that its field account_id names, or else its key. A flood raises the alert `flooding` of that account.
+
+Bad records may name an account of another partition. Their flood stops nobody either, but raises no alert, because an
+alert is a record of the account, and those lie in the account's own partition.
 """
 
 from __future__ import annotations
@@ -30,8 +32,11 @@ class Refused(NamedTuple):
     decoded: Decoded | None
     is_replay: bool
 
-    def legible(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
-        """What can be read of it; `account_id` and `order_id` are read already. `with_stock`: it is about stock."""
+    def readable_parts(self, account_id: str, order_id: str | None, *, with_stock: bool = False) -> RefusedRecord:
+        """What can be read of it, for the alert or the order. The caller has read `account_id` and `order_id`.
+
+        `with_stock`: the record is about stock, so warehouse and SKU are read too.
+        """
         source, recorded_at = self.source, self.record.timestamp
         if self.decoded is None:
             event_id, occurred_at = decoding.id_and_time_of(self.record.value)
@@ -76,18 +81,21 @@ class AccountParties:
         return self._ledger.flooding()
 
     def blame(self) -> Blame | None:
-        """The account of the last dead letter; None for a replay, which was counted when it was first refused."""
+        """The account of the last dead letter; None for a replay, which was counted when it was first refused.
+
+        A Blame without an account stands for a new bad record of which no account can be read. That one is counted.
+        """
         refused = self.last_refused
         return None if refused is None or refused.is_replay else Blame(refused.account_id)
 
     def serves_others(self, party: str) -> bool:
-        """Whether anything is known of another account."""
+        """Whether the state of this partition has anything of another account."""
         return self._ledger.serves_others(party)
 
     def flood_began(self, party: str) -> None:
         """Raise the alert, with the last dead letter as its cause."""
         if self.last_refused is not None and self._lives_here(party):
-            self._ledger.flood_began(self.last_refused.legible(party, None))
+            self._ledger.flood_began(self.last_refused.readable_parts(party, None))
 
     def flood_ceased(self, party: str) -> None:
         """Let the next flood of the account raise it again."""

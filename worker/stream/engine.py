@@ -101,7 +101,10 @@ class Engine(Generic[P]):
         await asyncio.wait({work}, timeout=bound)
         left = bound - (self._surroundings.clock.monotonic() - began_at)
         if not (await self._surroundings.reaper.wait(left) and work.done()):
-            log.warning("the engine did not end in time", extra={"bound_ms": self._config.stop_ms_max})
+            log.warning(
+                "the engine did not end in time",
+                extra={"app_id": self._config.app_id, "bound_ms": self._config.stop_ms_max},
+            )
 
     def status(self) -> EngineStatus:
         """What the engine does now."""

@@ -1,8 +1,9 @@
 """Records on their way from the group's one consumer to the tasks of the partitions.
 
 One coroutine reads for all tasks. So only that one waits inside the client during a rebalance, and no task wakes for
-the records of another. It takes over what was fetched at once, so that the client can fetch on. A partition is paused
-from its assignment until its task has set the offsets. If an input's buffer is full, its records stay with the client.
+the records of another. It takes over immediately what was fetched, so that the client can fetch on. A partition is
+paused from its assignment until its task has set the offsets. If an input's buffer is full, its records stay with the
+client.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ class Feed:
         except NoOffsetForPartitionError:
             return  # Asked for before the assignment was held; it has a position by now.
         except Exception:
-            # The client has dropped records that it took out before the error, and its positions are behind them.
+            # The client has dropped records that it took out before the error, and its positions are after them.
             self._inlets.clear()
             raise
         for source, records in batches.items():

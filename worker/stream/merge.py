@@ -1,15 +1,16 @@
 """The order in which the inputs of a partition are processed. Pure: no broker, no clock.
 
-Records are taken by timestamp, and in offset order within an input. If an input is known to have more records than were
-fetched, nothing is taken until they are, so that catching up takes the same order every time. The caller limits that
-wait (`Merge.excuse`).
+Records are taken by timestamp, and in offset order within an input. While an input
+has records on the broker, but none of them here, nothing is taken. So catching up takes the same order every time. The
+caller limits that wait (`Merge.excuse`).
 
 A record for which `waits` is true (a count, a command) is taken only when every other input has been read up to the
-record's timestamp, or to its end. Until then it holds back what is behind it in its own input, and nothing else.
+record's timestamp, or to its end. Until then it holds back what comes after it in its own input, and nothing else.
 
 Only fetch answers prove that an input is at its end. One answer may have been under way when the waiting record was
-fetched, so two are needed. The position must also have reached the high watermark of the answer, because records behind
-an open transaction cannot be read yet. No request for end offsets is sent: it would wait behind the long poll.
+fetched, so two are needed. The position must also have reached the high watermark of the answer, because records after
+the begin of an open transaction cannot be read yet. No request for end offsets is sent, because the broker would answer
+it only after the consumer's fetch, which it holds open until records come.
 
 A worked example, with inputs `orders` and `stock`, and a count (C) that waits:
 
@@ -21,9 +22,9 @@ A worked example, with inputs `orders` and `stock`, and a count (C) that waits:
        the count is taken, then offset 5 of stock (250), then offset 8 of orders (300).
 
     If offset 8 of orders had not been fetched, step 2 would differ. `orders` would have no head, so the count would
-    wait. It would remember how many fetch answers `orders` had. After two more answers, both at its end, nothing
-    older than the count can lie there: the count is taken. If a record with timestamp 150 came with one of them, it
-    would be taken before the count.
+    wait. It would remember how many fetch answers `orders` had. After two more answers, and at its end by the
+    latest, nothing older than the count can lie there: the count is taken. If a record with timestamp 150 came with one
+    of them, it would be taken before the count.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Reading(NamedTuple):
     stable_offset: int | None
     """The end for a read_committed reader, as of the latest answer."""
     end_offset: int | None = None
-    """The high watermark, as of the latest answer: the end with open transactions."""
+    """The high watermark, as of the latest answer: the end of all records, also of open transactions."""
 
     @property
     def handed_out(self) -> bool:
@@ -61,12 +62,15 @@ class Reading(NamedTuple):
 
     @property
     def at_end(self) -> bool:
-        """Whether the input had no more records at the latest answer, those of open transactions included."""
+        """Whether the input had no more records at the latest answer, not even those of an open transaction."""
         return self.handed_out and (self.end_offset is None or self.position >= self.end_offset)
 
 
 class _Wait(NamedTuple):
-    """How many answers each input had when the records up to `offset` began to wait."""
+    """How many answers each input had when a record began to wait.
+
+    It also holds for later records of the same input, up to `offset`, which were fetched by then.
+    """
 
     offset: int
     answers: tuple[int, ...]
@@ -95,6 +99,7 @@ class _Input:
 
     @property
     def lacking(self) -> bool:
+        """Whether it has records on the broker, but none here, and is not excused."""
         return not self.records and not self.excused and not self.reading.handed_out
 
 
@@ -146,11 +151,11 @@ class Merge:
 
     @property
     def lacking(self) -> list[str]:
-        """The inputs that have more records on the broker, but none fetched."""
+        """The inputs that have records on the broker, but none here, and for which `take` waits."""
         return [entry.topic for entry in self._inputs if entry.lacking]
 
     def excuse(self) -> None:
-        """Stop waiting for the inputs that are lacking, until their next records come."""
+        """Let `take` go on without the inputs that are lacking, until their next records come."""
         for entry in self._inputs:
             entry.excused = entry.excused or entry.lacking
 
@@ -186,7 +191,7 @@ class Merge:
         records_max: int,
         bytes_kept: int,
     ) -> None:
-        """Take from one input for as long as its head comes before `limit`.
+        """Take from one input while its head comes before `limit`, and more than `bytes_kept` bytes of it are left.
 
         Most records follow one of the same input, so this saves choosing an input for each.
         """
@@ -207,7 +212,7 @@ class Merge:
     def _limit_of(self, entry: _Input) -> tuple[int, bool, int] | None:
         """The key of the next record of another input, None if there is none.
 
-        A waiting record that comes before this input's head is left out, because it could not be taken first.
+        A waiting record that comes before this input's head is left out, because `_next` has already passed it over.
         """
         least: tuple[int, bool, int] | None = None
         for other in self._inputs:

@@ -32,6 +32,9 @@ CHECKS_FAILED_MAX = 2
 """How many checks in a row must fail. While a broker starts, one answer may lack a topic."""
 DUPLICATE_REBALANCES = 6
 DUPLICATE_SECONDS = 30.0
+"""So many rebalances within this time suggest that two workers have the same member id."""
+SILENCE_FACTOR_MAX = 4
+"""The worker reconnects after so many times the silence at which it reports a problem: a broker may come back."""
 
 
 def pair_topics(assigned: Iterable[TopicPartition], inputs: Collection[str]) -> tuple[set[int], list[str]]:
@@ -113,7 +116,7 @@ class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # ai
         self._closed = True
         self.joined = False
         await self._stop_tasks()
-        self._surroundings.reaper.bury(self._consumer)
+        self._surroundings.reaper.close_later(self._consumer)
 
     @property
     def problem(self) -> str | None:
@@ -189,7 +192,7 @@ class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # ai
     async def _measure(self) -> None:
         while True:
             await asyncio.sleep(MEASURE_SECONDS)
-            # At once, because a broker that does not answer for one partition must not delay the others.
+            # All together, because a broker that does not answer for one partition must not delay the others.
             await asyncio.gather(*(task.measure(self._feed) for task in self.tasks.values()))
             self._note_silence()
 
@@ -204,7 +207,7 @@ class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # ai
             self._answer = (answered_at, now)
             return
         silence_ms = (now - self._answer[1]) * 1000
-        if silence_ms > 4 * self._config.silence_ms_max:
+        if silence_ms > SILENCE_FACTOR_MAX * self._config.silence_ms_max:
             raise NotReady(f"no fetch was answered for {silence_ms / 1000:.0f} s; the worker reconnects")
         if silence_ms > self._config.silence_ms_max and self._broker_problem is None:
             self._complain(f"no fetch was answered for {silence_ms / 1000:.0f} s")
@@ -249,6 +252,6 @@ class Session(ConsumerRebalanceListener, Generic[P]):  # type: ignore[misc] # ai
 
     def _complain(self, problem: str) -> None:
         self._broker_problem = problem
-        self._surroundings.client_log.explained()
+        self._surroundings.client_log.explained()  # so the client's own lines about it may be left out
         if self._surroundings.complaints.passes(("session", problem.split("(", maxsplit=1)[0])) is not None:
             log.warning("problem", extra={"problem": problem})

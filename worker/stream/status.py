@@ -26,8 +26,8 @@ class PartitionState(StrEnum):
         STARTING, RESTORING, RUNNING, BACKING_OFF ──► HALTED   only a restart of the process helps
         STARTING, RESTORING, RUNNING, BACKING_OFF ──► STOPPED  revoked, or the engine stops
 
-    A transaction that fails goes to BACKING_OFF at once, also when it halts or stops the partition afterwards: from
-    that moment on nobody may read the processor, because it holds what was not committed.
+    When a transaction fails, the task enters BACKING_OFF immediately, also if it is HALTED or STOPPED soon after.
+    From that moment on nobody may read the processor, because it holds what was not committed.
     """
 
     STARTING = "starting"
@@ -94,11 +94,11 @@ class EngineState(StrEnum):
          │        ▼    │                       │
          │      BACKING_OFF ◄──────────────────┘
          │
-         │      from each of these four: ──► STOPPING
+         │      from these four, not NEW: ──► STOPPING
          │                                      │
          └────────────────► ENDED ◄─────────────┘
 
-    A defect of the engine itself ends it from CHECKING, LEAVING and BACKING_OFF, too.
+    A defect of the engine itself leads from CHECKING, LEAVING and BACKING_OFF straight to ENDED.
     """
 
     NEW = "new"

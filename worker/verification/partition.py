@@ -1,10 +1,13 @@
 """The verification of one partition: what is read when, and again if the system moved on meanwhile.
 
-A round reads the group's offsets, the state, levels, statuses, dead letters and the rest of the journal, in this order;
-outputs up to the end they have after the state was read, transactions that are open by then included. The state's
-positions are the cut (see `sources`). What is read of compacted topics can differ only because compaction or a
-transaction's markers were caught half-way; so while the system moves, a difference counts only when the last round,
-with a cut of its own, finds it too. The journal is read once: each round goes on where the one before met its cut.
+A round reads, in this order: the group's offsets, the state, levels, statuses, dead letters, the journal. The input
+positions in the state are the *cut*: outputs of later inputs are left out (`worker.verification.sources`). Each output
+is read to the end that it has after the state was read. If a transaction is open there, the read waits for its end.
+
+While the system runs, a round may find a difference that is none: it read a compacted topic during a compaction, or
+before all markers of a transaction were written. So a round with a difference is repeated, at most five rounds in all,
+and only what the last round finds is reported. The journal is read once: a round continues where the one before met its
+cut.
 """
 
 from __future__ import annotations
@@ -130,6 +133,7 @@ async def _run_round(reading: _Round, journal: Journal) -> PartitionReport:
     report = PartitionReport(reading.partition, findings)
     system, partition = reading.system, reading.partition
     committed_before = await reading.committed()
+    # The dead letters before this end were committed before the state was read, so the state has counted them.
     sure_end = (await reading.bounds(Topic.DEAD_LETTERS)).stable_end
     try:
         state = await read_state(reading.reader, system.topic(Topic.STATE), partition, system.new_processor)
@@ -143,7 +147,8 @@ async def _run_round(reading: _Round, journal: Journal) -> PartitionReport:
     committed_after = await reading.committed()
     _check_format(system, state, findings)
     cut = state.cut
-    # What `topics republish` wrote was written from the state.
+    # `topics republish` writes levels and statuses from the state. Their source is the state topic, and all of it
+    # counts as read.
     published = {**cut, system.topic(Topic.STATE): ALL}
 
     levels = LastLevels(system.topic(Topic.LEVELS), partition, published)
@@ -166,6 +171,7 @@ async def _run_round(reading: _Round, journal: Journal) -> PartitionReport:
     _check_placement(system, statuses, levels, journal, findings)
     for taken in (levels, statuses, dead_letters):
         findings.extend(taken.findings)
+    # The newest sources after the cut: a later state must have read them.
     beyond = _newest(levels.beyond, statuses.beyond, dead_letters.beyond, journal.beyond)
     await _check_sources(reading, state, beyond, findings)
 
@@ -216,17 +222,17 @@ async def _check_belonging(
     inputs = tuple(system.topic(topic) for topic in LEDGER.inputs)
     guards = Guards(reading.partition, inputs, journal.topic, system.topic(Topic.STATE))
     ids = await reading.cluster.ids([*inputs, journal.topic, system.topic(Topic.STATE)])
-    # After it was read: then the marker behind the last record of the state's transaction is there.
+    # Asked for after the journal was read: by then the marker of the state's transaction is written.
     bounds = await reading.bounds(Topic.MOVEMENTS)
     seen = JournalSeen(guarded.Bounds(bounds.start, bounds.end), journal.last_offset)
     group_offsets = {topic: offset for topic, offset in committed.items() if topic in inputs}
-    judged = Belonging(reading.reader, guards, ids)
-    for breach in await judged.breaches(state.engine, seen, state.ledger.state_records, group_offsets):
+    belonging = Belonging(reading.reader, guards, ids)
+    for breach in await belonging.breaches(state.engine, seen, state.ledger.state_records, group_offsets):
         findings.add(Check.TOPICS, breach.topic, breach.sentence)
 
 
 def _summing(orders: Iterable[OrderView], open_units: dict[StockKey, int]) -> Iterator[OrderView]:
-    """Pass orders on, and add up their open units by stock key: each view is made of encoded facts, so only once."""
+    """Pass orders on, and add up their open units by stock key too, because decoding them twice would be slow."""
     for order in orders:
         for _, warehouse_id, sku, still_open, _, _ in order.units:
             if still_open:
@@ -248,12 +254,12 @@ def _check_stock(
 def _check_placement(
     system: VerifiedSystem, statuses: Statuses, levels: LastLevels, journal: Journal, findings: FindingLog
 ) -> None:
-    tellers: tuple[tuple[str, Iterable[str]], ...] = (
+    accounts_by_topic: tuple[tuple[str, Iterable[str]], ...] = (
         (levels.topic, (key[0] for key in levels.stocks)),
         (statuses.topic, statuses.accounts()),
         (journal.topic, (key[0] for key in journal.stocks())),
     )
-    for topic, accounts in tellers:
+    for topic, accounts in accounts_by_topic:
         for account_id in sorted(set(accounts)):
             own = partition_of(account_id, system.partition_count)
             if own != findings.partition:
@@ -286,6 +292,7 @@ async def _check_kept(reading: _Round, findings: FindingLog) -> None:
 
 
 def _newest(*parts: Cut) -> Cut:
+    """The greatest offset of each topic."""
     newest: dict[str, int] = {}
     for part in parts:
         for topic, offset in part.items():

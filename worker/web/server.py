@@ -25,7 +25,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from worker.domain.ledger import Ledger
-from worker.inspection.members import WORKER_HEADER, url_of
+from worker.inspection.members import WORKER_HEADER, page_address
 from worker.ops.health import readiness
 from worker.stream import NotAssigned
 from worker.stream.partitioning import partition_of
@@ -202,7 +202,7 @@ class Pages(Service):
     @property
     def url(self) -> str:
         """The address of the index page."""
-        return f"{url_of(self._host, self.port)}/"
+        return f"{page_address(self._host, self.port)}/"
 
     async def _sign(self, _request: web.Request, response: web.StreamResponse) -> None:
         response.headers[WORKER_HEADER] = self._worker

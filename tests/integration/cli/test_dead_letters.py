@@ -131,7 +131,7 @@ async def test_a_replay_refused_as_too_late_is_listed_and_can_be_discarded(
 
     assert result.json()["outcomes"] == {id_: {"outcome": "refused", "code": "too_late"}}
     assert [(row["id"], row["code"], row["state"]) for row in pending.json()] == [(id_, "too_late", "pending")]
-    assert (discarded.code, "1 in force" in discarded.out) == (0, True)
+    assert (discarded.code, "1 read by the worker" in discarded.out) == (0, True)
     assert await _state_of(stockfreeze, id_) == "open"
 
 

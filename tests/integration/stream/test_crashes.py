@@ -51,7 +51,7 @@ class _Trap:
     def _leave(self, writer: TransactionWriter) -> Callable[[], Coroutine[Any, Any, None]]:
         async def leave_it_open() -> None:
             # A process that dies aborts nothing: its transaction stays open until its successor fences it.
-            writer._reaper.bury(writer._producer)
+            writer._reaper.close_later(writer._producer)
 
         return leave_it_open
 
@@ -71,7 +71,7 @@ async def test_a_crash_at_any_moment_of_a_transaction_loses_and_doubles_nothing(
     method, after = CRASHES[moment]
     world = await World(broker, names, partitions=1).create()
     await world.send(world.a, NUMBERS)
-    # The first transactions are the fence and the first positions, the third and the fourth have records.
+    # The first transactions are the fence record and the first positions, the third and the fourth have records.
     trap = _Trap(monkeypatch, method, after=after, at=4)
     async with world.running(batch_records_max=100, ready=False) as engine:
         await world.processed(len(NUMBERS), engine)

@@ -141,7 +141,7 @@ async def test_a_state_of_which_a_part_expired_halts(world: World) -> None:
     await _set(world, world.topics.state, cleanup_policy="compact")
     async with world.running(ready=False) as engine:
         reason = await _halted(engine, 0)
-        assert "were written: some are lost" in reason
+        assert "by its last transaction: some are lost" in reason
         assert state_of(engine.status(), 1) is PartitionState.RUNNING
     assert await world.outputs() == before
 

@@ -139,7 +139,7 @@ async def a_transaction_that_takes_too_long_is_aborted_and_its_producer_fenced(b
     assert await bench.seen() == []
 
 
-async def a_transaction_that_is_given_up_gives_back_what_lies_behind_it(bench: Bench) -> None:
+async def a_transaction_that_is_given_up_gives_back_what_lies_after_it(bench: Bench) -> None:
     await bench.create()
     async with (
         bench.producer(transaction_timeout_ms=1000) as producer,
@@ -171,7 +171,7 @@ TRANSACTION_FACTS = (
     transactions_back_to_back_lose_nothing,
     an_open_transaction_hides_what_comes_after_it,
     transactions_among_each_other_are_each_seen_or_not_once_the_first_record_of_all_is_decided,
-    a_transaction_that_is_given_up_gives_back_what_lies_behind_it,
+    a_transaction_that_is_given_up_gives_back_what_lies_after_it,
     a_new_producer_of_an_id_aborts_what_the_old_one_left_open,
     an_epoch_grows_by_one_and_by_two_over_an_open_transaction,
     a_fenced_producer_that_writes_is_told_so_and_can_never_begin_again,

@@ -32,7 +32,7 @@ AS_KAFKA_4 = {
     TxnOffsetCommitRequest_v5: (TxnOffsetCommitRequest_v0, AddOffsetsToTxnRequest_v0),
 }
 """A plan names the requests of the old way. What takes their place is struck by what was meant for each of them: of two
-at once, the second one strikes at the next.
+together, the second one strikes at the next.
 """
 SLOW_SECONDS_MAX = 1.0
 MARKERS_SECONDS_MAX = 3.0

@@ -29,7 +29,7 @@ class GroupOffsets:
         self._old_until = 0.0
 
     def commit(self, offsets: Offsets) -> None:
-        """Commit at once."""
+        """Commit immediately."""
         self._before.append(dict(self.committed))
         self.committed.update(offsets)
 

@@ -2,7 +2,7 @@
 transaction by itself, when the first records or offsets of the transaction come.
 
 The leader of a partition asks the coordinator of the transaction, and where that has another transaction of the id in
-hand it asks again for a while, as Apache Kafka does; the coordinator of a group gives the answer on at once.
+hand it asks again for a while, as Apache Kafka does; the coordinator of a group gives the answer on immediately.
 """
 
 from __future__ import annotations

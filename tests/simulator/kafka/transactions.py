@@ -1,9 +1,11 @@
 """The transaction coordinator: what it knows of each transactional id, and what it does to the partitions.
 
-It speaks with each client as that speaks: the old way (KIP-98, with the check of KIP-890 that a produce belongs to an
-open transaction), or that of Kafka 4 (KIP-890), in which each end brings the next epoch, and another producer id where
-the epochs are used up. Every change of a transaction is first written to the coordinator's own log: until it is, the id
-is pending, and every request gets CONCURRENT_TRANSACTIONS. Markers are written after the answer to a commit.
+It has both protocols, and answers each client in the one that the client uses. The old one is KIP-98, with the check of
+KIP-890 that a produce belongs to an open transaction. In that of Kafka 4 (KIP-890), each end brings the next epoch, and
+another producer id once the epochs are used up.
+
+Every change of a transaction is first written to the coordinator's own log. Until then the id is pending, and every
+request gets CONCURRENT_TRANSACTIONS. Markers are written after the answer to a commit.
 """
 
 from __future__ import annotations
@@ -23,14 +25,17 @@ OFFSETS_TOPIC = "__consumer_offsets"
 LOG_SECONDS_MAX = 0.002
 MARKER_SECONDS_MAX = 0.006
 EXPIRY_CHECK_SECONDS_MAX = 2.0
-"""The coordinator looks for transactions that took too long so often at least (10 s by default on Apache Kafka)."""
+"""The longest pause between two looks for transactions that took too long (10 s by default on Apache Kafka)."""
 RETRY_SECONDS = 0.05
 EPOCHS_MAX = 32_766
 """The last epoch of a producer id that can be ended the way of Kafka 4."""
 
 
 class TxnState(StrEnum):
-    """As Apache Kafka names them; the two states of completion and of a fence are known by what comes next."""
+    """The states, named as Apache Kafka names them.
+
+    PrepareEpochFence is left out: an abort on behalf of a new producer is PREPARE_ABORT here.
+    """
 
     EMPTY = "Empty"
     ONGOING = "Ongoing"
@@ -57,13 +62,13 @@ class Transaction:
     partitions: set[Partition] = field(default_factory=set)
     pending: bool = False
     as_kafka_4: bool = False
-    """Whether the client that began or ended it last speaks that way."""
+    """Whether the client that began or ended it last uses the protocol of Kafka 4."""
     predecessor: int = -1
     """The producer id before this one, whose epochs are used up."""
     successor: int = -1
-    """The producer id that the next transaction has, where it is another one."""
+    """The producer id that the next transaction will have, if it is another one."""
     begun: int = 0
-    """Counts the transactions, so that an expiry knows its own."""
+    """The number of transactions begun, so that a time limit ends only the transaction that it was set for."""
 
 
 class Markers(Protocol):
@@ -84,10 +89,10 @@ class TransactionCoordinator:
         self._producer_ids = 1000
         self.epochs_max = EPOCHS_MAX
         self.awake: Callable[[str, Callable[[], None]], None] = lambda _id, action: action()
-        """Does something once the coordinator of an id is up and awake."""
+        """Calls the given action once the coordinator of an id is up and awake."""
         self._markers_slow = (0.0, 0.0)
         self.on_event: Callable[[str], None] | None = None
-        """Hears what happens, for the trace."""
+        """Called with a line about each event, for the trace."""
 
     def init_producer_id(self, transactional_id: str | None, timeout_ms: int, reply: Callable[..., None]) -> None:
         """Give the next epoch of an id, once what its predecessor left open is aborted: `reply(code, id, epoch)`."""
@@ -126,12 +131,15 @@ class TransactionCoordinator:
         *,
         as_kafka_4: bool = False,
     ) -> None:
-        """Make partitions part of the open transaction, or begin one with them; a client asks for that, or, the way of
-        Kafka 4, who leads a partition that it writes to.
+        """Make partitions part of the open transaction, or begin one with them.
+
+        A client asks for that. With the protocol of Kafka 4, the leader of a partition may ask for it instead, when the
+        client writes there.
         """
         known = self._transactions.get(transactional_id)
         txn = self._owned(transactional_id, producer_id, epoch)
-        # Before all else: the client may know of a producer id already that only comes with the last marker.
+        # Before the id is checked: the client may already use its next producer id, which takes effect here only with
+        # the last marker.
         if known is not None and (known.pending or known.state.ending):
             reply(Code.CONCURRENT_TRANSACTIONS)
         elif isinstance(txn, Code):

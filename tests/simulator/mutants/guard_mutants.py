@@ -75,41 +75,55 @@ async def any_policies(self: TopicCheck) -> None:
     del self
 
 
+JOURNAL_NOT_GUARDED = (
+    replace(Guards, "_journal", any_end),
+    replace(TransactionWriter, "_check_places", any_place),
+)
+"""Without these guards, a state older than the journal goes unnoticed. With them, the partition starts again and is
+right, so a fault that makes such a state is planted together with these."""
+
 GUARD_MUTANTS = (
     Mutant(
         "guard-lost-state",
         "A state without positions is a new one, whatever was written from the one before.",
         (replace(Guards, "_lost_state", no_lost_state),),
+        with_loss=True,
     ),
     Mutant(
         "guard-journal",
         "Nobody looks where the journal ends.",
         (replace(Guards, "_journal", any_end),),
+        with_loss=True,
     ),
     Mutant(
         "guard-state-records",
         "Nobody counts what the state has.",
         (replace(Guards, "_state_records", any_end),),
+        with_loss=True,
     ),
     Mutant(
         "guard-inputs",
         "An input is taken for the one that was read.",
         (replace(Guards, "_input", any_input),),
+        with_loss=True,
     ),
     Mutant(
         "guard-ids",
         "A topic that is made anew under a running worker goes unnoticed.",
         (edit(Session, "_check_topics", "if changed:", "if False:"),),
+        with_loss=True,
     ),
     Mutant(
         "guard-anchor",
         "The last record that was read proves a topic, though it may be the new one's own.",
         (wrap(Guards, "_input", last_record_as_anchor),),
+        with_loss=True,
     ),
     Mutant(
         "guard-places",
         "Nobody looks where the records of a transaction lie, in state and journal.",
         (replace(TransactionWriter, "_check_places", any_place),),
+        with_loss=True,
     ),
     Mutant(
         "guard-memory",
@@ -118,10 +132,12 @@ GUARD_MUTANTS = (
             wrap(StateReader, "unchanged", unchanged_in_a_shorter_topic),
             wrap(PartitionStart, "_resume", resumed_on_any_topic),
         ),
+        with_loss=True,
     ),
     Mutant(
         "guard-policies",
         "Nobody looks whether the state may expire.",
         (replace(TopicCheck, "check_policies", any_policies),),
+        with_loss=True,
     ),
 )

@@ -53,6 +53,8 @@ class Mutant(NamedTuple):
     name: str
     what: str
     seams: tuple[Seam, ...]
+    with_loss: bool | None = None
+    """Whether it is hunted where a topic is lost, or a part of one; None: in all seeds."""
 
 
 def replace(owner: Owner, name: str, by: object) -> Seam:

@@ -8,6 +8,7 @@ from dataclasses import replace as with_changes
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tests.simulator.mutants.guard_mutants import JOURNAL_NOT_GUARDED
 from tests.simulator.mutants.seams import Mutant, replace, wrap
 from worker.stream.errors import StepTimeout
 from worker.stream.feed import Feed, Inlet
@@ -135,12 +136,15 @@ START_MUTANTS = (
             replace(PartitionStart, "fence", fence_left_for_later),
             wrap(PartitionStart, "_check", fenced_after_the_restore),
             replace(PartitionStart, "_resume", nothing_in_memory),
+            *JOURNAL_NOT_GUARDED,
         ),
+        with_loss=False,
     ),
     Mutant(
         "no-fence-record",
         "The restore goes to the end that the state topic had before the predecessor was fenced; no record is written.",
-        (replace(PartitionStart, "fence", fenced_without_a_record),),
+        (replace(PartitionStart, "fence", fenced_without_a_record), *JOURNAL_NOT_GUARDED),
+        with_loss=False,
     ),
     Mutant(
         "restore-uncommitted",
@@ -158,6 +162,8 @@ START_MUTANTS = (
         (
             replace(StateReader, "unchanged", unchanged_in_any_case),
             wrap(Session, "on_partitions_assigned", memories_kept),
+            *JOURNAL_NOT_GUARDED,
         ),
+        with_loss=False,
     ),
 )

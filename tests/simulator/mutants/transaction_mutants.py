@@ -13,6 +13,7 @@ from aiokafka.client import CoordinationType
 from aiokafka.protocol.transaction import EndTxnRequest
 
 from tests.simulator.mutants.seams import Mutant, Seam, edit, replace, wrap
+from tests.simulator.mutants.start_mutants import unchanged_in_any_case
 from worker.clock import Clock
 from worker.stream import task as task_module
 from worker.stream.clients import Answer
@@ -27,6 +28,7 @@ from worker.stream.merge import Merge
 from worker.stream.processor import Outcome, Processor
 from worker.stream.records import InputRecord, Output
 from worker.stream.session import Session
+from worker.stream.start.restore import StateReader
 from worker.stream.state.input_progress import InputProgress
 from worker.stream.state.memory import Memory
 from worker.stream.state.positions import JournalEnd
@@ -286,7 +288,7 @@ TRANSACTION_MUTANTS = (
     Mutant(
         "commit-assumed",
         "After a commit that failed, processing goes on from memory, as if it had succeeded.",
-        (committing(as_if_committed),),
+        (committing(as_if_committed), replace(StateReader, "unchanged", unchanged_in_any_case)),
     ),
     Mutant(
         "state-kept",

@@ -56,4 +56,4 @@ async def test_a_worker_that_cannot_be_reached_is_asked_and_named_once(capsys: p
 
     assert [await orders(answers, partition) for partition in (0, 1)] == [1, 2]
     [shown] = capsys.readouterr().err.splitlines()
-    assert shown.startswith(f"stockfreeze: read from the topics, as the worker at {gone.url} cannot be reached")
+    assert shown.startswith(f"stockfreeze: read from the topics, because the worker at {gone.url} cannot be reached")

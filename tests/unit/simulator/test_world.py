@@ -227,7 +227,7 @@ def test_a_commit_whose_answer_is_lost_with_its_process_is_not_repeated() -> Non
         for fault in FaultPlan.drawn(seed).faults
         if fault.request is not None and fault.request.__name__.startswith("EndTxn")
     )
-    # A partition's first two transactions have its fence and its first positions.
+    # A partition's first two transactions have its fence record and its first positions.
     crash = Fault(number=0, blow=AtRequest.CRASH_DONE, request=end_txn, nth=5)
     with Simulation(1, faults=FaultPlan([crash], 60.0), nodes=1) as simulation:
         crashed: list[float] = []

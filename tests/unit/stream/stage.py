@@ -111,7 +111,7 @@ class _Writer:
         self._stage.committed.set()
         return 8
 
-    def journal_ends(self, end: JournalEnd) -> None:
+    def note_journal_end(self, end: JournalEnd) -> None:
         self._journal = end
 
     def journal_end(self) -> JournalEnd:

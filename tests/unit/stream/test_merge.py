@@ -249,7 +249,7 @@ def test_what_comes_in_whatever_pieces_is_taken_in_one_order() -> None:
     assert len(orders) == 1
 
 
-@pytest.mark.parametrize("offset", [0, 1], ids=["first", "behind another"])
+@pytest.mark.parametrize("offset", [0, 1], ids=["first", "after another"])
 def test_a_failing_waits_halts_when_the_record_is_taken(offset: int) -> None:
     def waits(record: InputRecord) -> bool:
         if record.offset == offset:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.inspection.fates import Fate
 
 HELD_MAX = 50
-"""Dead letters that are held in memory at once; each may have up to 8 MiB."""
+"""Dead letters that are held in memory together; each may have up to 8 MiB."""
 PREVIEW_MAX = 20
 HOPELESS: Final = frozenset({"wrong_partition", "key_mismatch"})
 """Codes that a replay cannot change, because it has the same key and goes to the same partition."""
@@ -77,7 +77,7 @@ def settling(command: Callable[[Request, bool], int]) -> Callable[..., int]:
         wait_seconds: float,
         as_json: bool,
     ) -> int:
-        if bool(ids) == (all_ or not choice.is_empty):
+        if bool(ids) == (all_ or not choice.is_empty):  # both, or neither
             raise click.UsageError("give either ids, or --all or filters")
         choice.check(settings)
         require_terminal(yes=yes)
@@ -132,7 +132,7 @@ def replay(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settli
     for id_ in done.too_large:
         click.echo(
             f"stockfreeze: {id_} is larger than its topic takes, with the header replay-of: "
-            "raise max.message.bytes there for as long as it is sent, or discard it.",
+            "raise the topic's max.message.bytes, replay it, and set the old value again, or discard it.",
             err=True,
         )
     by_topic = Counter(place.topic for place in done.sent.values())
@@ -154,16 +154,17 @@ def replay(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settli
 def discard(request: Request, as_json: bool) -> int:  # noqa: FBT001 # as `settling` passes it
     """Give dead letters up: a discarded one is never applied, unless it is replayed later.
 
-    A pending one no longer keeps its order from the archive. Any other is only marked as dealt with.
+    A pending one no longer keeps its order from the archive. Any other gets a mark in the dead-letter topic, that it is
+    dealt with.
     """
     done = ask(_discard(request))
     if as_json:
         print_json(_as_data(done))
         return done.code
-    way_out = " If its record was deleted, a dead_letter.discarded with that id in the commands topic gives it up."
+    way_out = " If the dead letter was deleted from its topic, send a dead_letter.discarded with that id to give it up."
     _print_left_out(done, way_out)
     click.echo(f"dead-letters: {len(done.sent)} given up, {len(done.marked)} marked as dealt with.")
-    _print_fates(done, "in force")
+    _print_fates(done, "read by the worker")
     return done.code
 
 
@@ -193,6 +194,7 @@ async def _replay(request: Request) -> Done:
         done.fates = await follower.fates(done.sent, request.wait_seconds)
         for entry in done.chosen:
             fate = done.fates.get(entry.letter.id)
+            # `pending` is None for a dead letter of no order.
             if entry.pending is not True and fate is not None and fate.outcome == "accepted":
                 await sender.settle(entry.letter, "accepted", topic)
     return done

@@ -36,7 +36,7 @@ class RunCommand(click.Command):
 
 
 def _leave(_number: int, _frame: object) -> None:
-    """Leave at once, because nothing has begun. A module that is being imported could catch an exception."""
+    """Leave immediately, because nothing has begun. A module that is being imported could catch an exception."""
     os._exit(0)
 
 

@@ -162,7 +162,7 @@ async def _send_lines(lines: IO[bytes], checking: Checking, sender: LineSender, 
 
 
 async def _warn_of_retention(system: OpenSystem, checked: Checked, now_ms: int) -> None:
-    """Warn of records that Kafka may delete at once. Raises CommandError where it would not keep their timestamps."""
+    """Warn of records that Kafka may delete immediately. Raises CommandError if it would not keep their timestamps."""
     names = {system.settings.topic(topic): topic for topic in checked.times_ms}
     for name, configs in (await system.cluster.configs(names, CONFIGS)).items():
         times = checked.times_ms[names[name]]

@@ -1,4 +1,6 @@
-"""Facts to claims: what an order asks of each stock key, and what an event changes of that. Contract section 3.
+"""Facts to claims: an order's units at each stock key, and what an event changes of them. Contract section 3.
+
+Here is also decided which SKUs are over-allocated: sub-orders hold more of them than was ordered (`_uncovered_units`).
 
 A claim is per (warehouse, SKU). It is computed anew for the SKUs that an event touched, from facts alone, and compared
 with the one before: movements are that difference, so a late, repeated or early event needs no rule of its own.
@@ -173,9 +175,11 @@ def _insert(flat: list[int], at: int, units: int) -> None:
 
 
 def _uncovered_units(asked: dict[str, int], covers: list[_Cover]) -> tuple[dict[str, int], bool]:
-    """Units of a SKU that no leaf has, by warehouse, and whether leaves hold more than was asked: `over_allocated`.
+    """Decide which units of a SKU are uncovered, by warehouse, and whether the SKU is over-allocated.
 
-    What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of warehouse.
+    Uncovered units were asked for and are in no leaf. A SKU is over-allocated if leaves hold more than was asked for,
+    cancelled units left out. What leaves have elsewhere, or beyond what was asked, is taken off in ascending order of
+    warehouse.
     """
     if len(covers) == 1 and len(asked) == 1:  # one sub-order of the SKU: no need to add up by warehouse
         ((warehouse, units, live),) = covers

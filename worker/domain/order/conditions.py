@@ -1,4 +1,8 @@
-"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8."""
+"""The conditions of an order that raise an alert while they hold. Contract sections 3 and 8.
+
+`over_allocated` is decided in `worker.domain.order.claims` (`_uncovered_units`), in the pass that finds uncovered
+units; here it only gets its text. The other conditions are decided here.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,7 @@ def conditions_of(
 ) -> dict[Condition, str]:
     """The conditions that hold, each with a sentence of detail.
 
-    Those of `sub_orders` (None: all) are found here; `over_allocated` are the SKUs that were found so already.
+    Those of `sub_orders` (None: all) are found here. `over_allocated` are the SKUs that `claims.settle` found so.
     """
     found: dict[Condition, str] = {}
     if over_allocated:

@@ -1,5 +1,7 @@
 """What falls due with time: orders that leave, ids and adjustments that are forgotten. Contract section 8.
 
+A deadline is a reminder alone: `worker.domain.retention` decides what leaves.
+
 Time here is stream time, the greatest record timestamp read in the partition: a replay of the same records retires the
 same orders.
 """

@@ -152,7 +152,7 @@ def refuse_outgrowth(order: OrderState | None, event: OrdersEvent | SubOrdersEve
 
 
 def bytes_max_by_count(order: OrderState, event: OrdersEvent | SubOrdersEvent) -> int:
-    """As `bytes_max_after`, if names were as long as they may be: more in most cases, and found at once.
+    """As `bytes_max_after`, if names were as long as they may be: more in most cases, and quick to find.
 
     But for the SKUs that are in the state, an entry each: they take no more bytes than it, or twice as many in JSON.
     """

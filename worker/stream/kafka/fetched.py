@@ -7,7 +7,7 @@ It differs from aiokafka in three ways:
   byte of a name that is not ASCII becomes `?`, if the name is not UTF-8.
 - Records are created as `InputRecord`, a batch at a time, instead of as the client's class and then again.
 - A batch that cannot be read (its checksum is wrong, or it does not decompress) does not fail the whole fetch. aiokafka
-  would raise after it took out the records of other partitions, and continue behind them, so they would be lost. Here,
+  would raise after it took out the records of other partitions, and continue after them, so they would be lost. Here,
   an `Unreadable` takes the place of the batch.
 
 The other modules below the public interface are `open_batches` and `producer`.
@@ -44,7 +44,7 @@ def read_as_input_records() -> None:
 
 
 class Unreadable:
-    """Stands for a batch that cannot be read, behind the last record before it. Use as a record raises its error.
+    """Stands for a batch that cannot be read, after the last record before it. Use as a record raises its error.
 
     `offset` is the next offset to read. The consumer's position stays there.
     """
@@ -148,7 +148,7 @@ def _repair(buffer: bytearray, position: int) -> int:
     for _ in ("timestamp", "offset"):
         _, position = _varint(buffer, position)
     for _ in ("key", "value"):
-        position = _behind(buffer, position)
+        position = _position_after(buffer, position)
     headers, position = _varint(buffer, position)
     for _ in range(headers):
         length, start = _varint(buffer, position)
@@ -158,11 +158,11 @@ def _repair(buffer: bytearray, position: int) -> int:
             name.decode()
         except UnicodeDecodeError:
             buffer[start:position] = bytes(byte if byte <= _ASCII_MAX else _UNREADABLE for byte in name)
-        position = _behind(buffer, position)
+        position = _position_after(buffer, position)
     return end
 
 
-def _behind(buffer: bytearray, position: int) -> int:
-    """Return the position behind the bytes whose length stands at `position`; a length of -1 means no bytes."""
+def _position_after(buffer: bytearray, position: int) -> int:
+    """Return the position after the bytes whose length stands at `position`; a length of -1 means no bytes."""
     length, position = _varint(buffer, position)
     return position + max(length, 0)

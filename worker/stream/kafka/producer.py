@@ -11,7 +11,8 @@ Transactions have two protocols:
   because the brokers would delay each other.
 
 aiokafka's own producer sends one request after the other, which takes five round trips, and hides its retries. This one
-sends what it can together, so a transaction takes three round trips in both protocols.
+sends together what may go together. So a transaction takes three round trips in both protocols, each of one or more
+requests.
 
 After an error the producer only aborts and stops (`ProducerState`). Its successor takes the transactional id's next
 epoch, so the broker rejects requests of the old producer that still arrive: they are *fenced*.
@@ -84,13 +85,14 @@ _NOTHING_OPEN: Final = (ProducerState.UNINITIALIZED, ProducerState.READY, Produc
 
 
 class TransactionalProducer:
-    """The only user of one transactional id. After any exception it may only abort and stop.
+    """The present user of one transactional id: a successor fences it. After any exception it may only abort and stop.
 
     Its methods wait without a time limit, so callers must set one. A call that `state` does not allow raises
     ForbiddenTransition.
 
-    If a broker handles a transaction's first produce and its offset commit at once, it rejects one, because both make
-    it query the coordinator for the same transactional id. So the producer keeps one connection per broker.
+    If a broker handles a transaction's first produce and its offset commit together, it rejects one, because both make
+    it query the coordinator for the same transactional id. So the producer keeps one connection per broker: a broker
+    handles the requests of one connection one after the other.
     """
 
     def __init__(self, config: EngineConfig, partition: int) -> None:
@@ -143,7 +145,10 @@ class TransactionalProducer:
         self._enter(ProducerState.READY)
 
     async def take_over(self) -> None:
-        """Connect and take the id's next epoch, like `start`, if topics may be missing. Nothing can be written then."""
+        """Connect and take the id's next epoch, like `start`, also where topics are missing.
+
+        A producer that begins like this cannot write. It only ends what an earlier one left open.
+        """
         with self._entering(ProducerState.FINISHED):
             await self._client.bootstrap()
             await self._take_epoch()
@@ -190,9 +195,10 @@ class TransactionalProducer:
         await together(steps)
 
     async def write(self, rounds: Sequence[Sequence[Filled]], offsets: Mapping[str, int]) -> dict[str, int]:
-        """Write batches, those of one topic in order, and the group's next offsets by topic.
+        """Write batches, and the group's next offsets by topic.
 
-        Return the offset of the last record by topic, -1 if the broker does not report it. After an error the
+        A round has at most one batch of each topic. Rounds are sent one after the other, so a topic's batches stay in
+        order. Return the offset of the last record by topic, -1 if the broker does not report it. After an error the
         transaction must not be committed, because the commit would succeed without what was rejected.
         """
         ends: dict[str, int] = {}
@@ -205,7 +211,7 @@ class TransactionalProducer:
                 await self._write_batches(rounds, ends)
             elif not self._is_added:
                 # The offsets go first and open the transaction. While markers of the previous one are missing, a broker
-                # rejects offsets at once, but delays records by 20 ms (add.partitions.to.txn.retry.backoff.ms).
+                # rejects offsets immediately, but delays records by 20 ms (add.partitions.to.txn.retry.backoff.ms).
                 await self._commit_offsets(offsets)
                 await self._write_batches(rounds, ends)
             else:
@@ -213,10 +219,10 @@ class TransactionalProducer:
         return ends
 
     async def end(self, *, commit: bool) -> None:
-        """Commit or abort the open transaction. Without one, do nothing.
+        """Commit or abort the open transaction. If none is open, do nothing.
 
         After a commit the producer is READY for the next transaction, after an abort it is FINISHED. Raises
-        ForbiddenTransition for a commit after an error.
+        ForbiddenTransition for a commit of a transaction that had an error.
         """
         if self.state in _NOTHING_OPEN:
             return

@@ -22,7 +22,7 @@ class Reaper:
     def __init__(self) -> None:
         self._endings: set[asyncio.Task[None]] = set()
 
-    def bury(self, client: Stoppable) -> None:
+    def close_later(self, client: Stoppable) -> None:
         """Begin to close a client, without waiting for it."""
         ending = asyncio.get_running_loop().create_task(self._end(client), name="closing a client")
         self._endings.add(ending)

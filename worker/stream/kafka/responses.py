@@ -1,4 +1,4 @@
-"""Reading what brokers answer to a producer's requests: error numbers, exceptions, and several answers at once."""
+"""Reading what brokers answer to a producer's requests: error numbers, exceptions, and several answers together."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def codes_of_partitions(answer: Answer) -> Iterable[tuple[str, int]]:
 
 
 async def together(steps: Sequence[Coroutine[Any, Any, object]]) -> None:
-    """Await all steps at once. After the first error, cancel the others and raise it.
+    """Await all steps together. After the first error, cancel the others and raise it.
 
     This is not a task group: on Python 3.11, a task group that fails leaves its task marked as cancelled
     (`Task.cancelling`), but the task of a partition goes on after errors.

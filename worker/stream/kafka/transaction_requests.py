@@ -219,7 +219,7 @@ def produce_request(
 def offsets_request(
     transactional_id: str, group_id: str, producer_id: int, epoch: int, partition: int, offsets: Mapping[str, int]
 ) -> TxnOffsetCommitRequest_v5:
-    """Make the request that commits offsets. It names no member of the group, because the epoch is the fence."""
+    """Make the request that commits offsets. It names no member of the group, because the epoch fences."""
     topics = [(topic, [(partition, offset, NONE, "", NO_TAGS)], NO_TAGS) for topic, offset in offsets.items()]
     return TxnOffsetCommitRequest_v5(
         transactional_id, group_id, producer_id, epoch, NONE, NO_MEMBER, None, topics, NO_TAGS

@@ -1,9 +1,10 @@
 """Accepting a recreated topic: an operator decides that an input is read on, although the state knows another topic.
 
 The new topic becomes another *generation* of the input. It is read from its beginning or its end, and its records get
-identities that include the generation. Reading from the beginning is always safe, because events that are already known
-are applied once. Each partition is accepted in one transaction under the transactional id of its worker. So it is
-accepted or not, and after an interruption the command can be repeated: accepted partitions fit already.
+identities that include the generation. Reading from the beginning is always safe, because events that were
+applied before are not applied again. Each partition is accepted in one transaction under the transactional id of its
+worker. So it is accepted or not, and after an interruption the command can be repeated: accepted partitions fit
+already.
 """
 
 from __future__ import annotations

@@ -4,16 +4,18 @@ A topic can be deleted and recreated, and an unclean leader election loses recor
 records that are gone. A partition that continued would process records twice, or skip records that it never read. So
 the state records what the topics must hold, and a partition that starts compares that with what they hold.
 
+The guards have the numbers that docs/design.md gives them:
+
 | guard | compares |
 |---|---|
-| state lost | a state without positions, and whether anything was ever written from it |
-| journal | the journal's next offset by the state, and where it ends |
-| position | each position, and the input's first and last offset |
-| state records | how many records the state has, and how many were written |
-| last record | the last record that was read of each input, and the record there today |
+| G2 state lost | a state without positions, with the journal and the group's offsets, which must be empty then |
+| G3 journal | the journal's next offset as the state has it, with the offset where the journal ends |
+| G5 position | each position, with the input's first and last offset |
+| G6 state records | how many keys the state has, with how many its last transaction recorded |
+| G7 last record | the last record that was read of each input, with the record there today |
 
-If all of that fits, a topic may have another id, as after a restore from a copy. If the record that would prove it has
-expired, the id alone decides.
+An input may have another id than before, as after a restore from a copy, if its *anchor* still lies where it was read.
+The anchor is a record that was read before the id changed. If it has expired, another id is a breach.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ class Bounds(NamedTuple):
 
 @dataclass(frozen=True)
 class Found:
-    """What the topics hold of a partition, as read after its fence."""
+    """What the topics hold of a partition, as read after its fence record."""
 
     bounds: Mapping[str, Bounds]
     """By topic: each input and the journal."""
@@ -54,20 +56,20 @@ class Found:
     has_journal_end: bool
     """Whether a committed record lies where the journal's last record was written."""
     journal_beyond: int | None
-    """The offset of the first committed record behind the journal's end by the state; None if there is none."""
+    """The offset of the first committed record after the end that the state has for the journal; None without one."""
     state_records: int | None
-    """How many records the restore found; None if the state came from memory."""
+    """How many keys the restore found; None if the state came from memory."""
     group_offsets: Mapping[str, int]
     """The group's committed offsets of this partition by input; only read if the state has no positions."""
 
 
 class Breach(NamedTuple):
-    """A difference between state and topics. The sentence says what was found, and how to repair it."""
+    """A difference between state and topics. The sentence names what was found, and how to repair it."""
 
     topic: str
     sentence: str
     what: str = ""
-    """The first half of the sentence, if the topic is an input."""
+    """If the topic is an input: what was found, without the repair. The acceptance of an input reports it."""
 
 
 @dataclass(frozen=True)
@@ -80,18 +82,21 @@ class Guards:
     state: str
 
     def breach(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Breach | None:
-        """The first difference, None if all fits. `checkpoint` is None if the state has no positions."""
+        """The first difference, None if all fits: a start asks for it.
+
+        `checkpoint` is None if the state has no positions.
+        """
         return next(self._breaches(checkpoint, known, found), None)
 
     def breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> list[Breach]:
-        """What does not fit, the first thing of each topic."""
+        """The first difference of each topic: `stockfreeze verify` and `stockfreeze topics` ask for them."""
         first: dict[str, Breach] = {}
         for breach in self._breaches(checkpoint, known, found):
             first.setdefault(breach.topic, breach)
         return list(first.values())
 
     def input_breach(self, topic: str, checkpoint: Checkpoint, known: KnownTopics, found: Found) -> Breach | None:
-        """The first difference of one input, None if it fits."""
+        """The first difference of one input, None if it fits: the acceptance of an input asks for it."""
         is_changed, anchor = topic in known.changed(found.ids), known.anchors.get(topic)
         breaches = self._input(topic, checkpoint.positions[topic], anchor, found, is_changed=is_changed)
         return next(breaches, None)
@@ -137,7 +142,7 @@ class Guards:
                 f"records or was recreated; {way_out}",
             )
         elif not found.has_journal_end:
-            # Aborted records may have grown a recreated journal to the expected end.
+            # Aborted records take offsets too. With them, a recreated journal may have reached the expected end.
             yield Breach(
                 self.journal,
                 f"the journal {place} has no record at offset {last}, where its last one lies by the state: it lost "
@@ -156,9 +161,9 @@ class Guards:
         if UNKNOWN not in (expected, has) and has is not None and has != expected:
             yield Breach(
                 self.state,
-                f"the state {self._place(self.state)} has {has} records, but {expected} were written: some are "
-                "lost, for example by a cleanup.policy other than compact; restore the topic from a backup, or "
-                f"{BEGIN_ANEW}",
+                f"the state {self._place(self.state)} has {has} keys, but {expected} by its last transaction: "
+                "some are lost, for example by a cleanup.policy other than compact; restore the topic from a backup, "
+                f"or {BEGIN_ANEW}",
             )
 
     def _input(
@@ -188,9 +193,10 @@ class Guards:
 
 
 def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool) -> list[LastRecord]:
-    """The records of an input that must still lie where they were read: the last one, and perhaps the anchor.
+    """The records of an input that must still lie where they were read: the last one and, for a changed id, the anchor.
 
-    If the topic's id has changed, the last record may come from the new topic, so the anchor is needed too.
+    If the topic's id has changed, the last record may already come from the new topic. So the anchor, which was read
+    before the change, is needed too.
     """
     proofs = [] if position.last is None else [position.last]
     if is_changed and anchor is not None and anchor not in proofs:
@@ -201,6 +207,6 @@ def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool
 def _ways_out(topic: str) -> str:
     return (
         "restore it from a copy that has the same offsets and timestamps, or stop all workers and run `stockfreeze "
-        f"topics accept {topic} --from beginning`, which reads it from its first record: events that are already known "
-        "are applied once"
+        f"topics accept {topic} --from beginning`, which reads it from its first record; events that were applied "
+        "before are not applied again"
     )

@@ -1,6 +1,7 @@
 """Reads what a partition needs to start, with a consumer of its own: state, first and last offsets, single records.
 
-The engine's consumer cannot be used, because it reads many partitions, and other requests wait behind its fetches.
+The engine's consumer cannot be used, because it reads many partitions, and other requests wait until its fetches are
+answered.
 """
 
 from __future__ import annotations
@@ -67,14 +68,14 @@ class PartitionReader:
         )
 
     async def start(self) -> None:
-        """Connect, and load the metadata of all topics at once, because each later topic costs 100 ms."""
+        """Connect, and load the metadata of all topics together, because each later topic costs 100 ms."""
         config = self._config
         self._consumer._client.set_topics([*config.inputs, config.journal_topic, config.state_topic])  # noqa: SLF001
         await bounded(self._consumer.start(), self._config.step_ms_max, "starting the restore")
 
     def close(self) -> None:
         """Disconnect, in the background."""
-        self._reaper.bury(self._consumer)
+        self._reaper.close_later(self._consumer)
 
     async def bounds(self, topics: Iterable[str]) -> dict[str, Bounds]:
         """The first and the last offset of this partition of each topic."""

@@ -1,6 +1,6 @@
 """The start of a partition: fence earlier producers, restore the state, and compare it with the topics.
 
-Every question is asked after the fence, when no other worker writes for this partition any more. The comparison itself
+Every question is asked after fencing, when no other worker writes for this partition any more. The comparison itself
 is pure (`worker.stream.start.guards`). If state and topics do not belong together, the partition must not be processed.
 
 A worked example: worker A is paused, and the group gives its partition to worker B.
@@ -8,10 +8,10 @@ A worked example: worker A is paused, and the group gives its partition to worke
     state topic, by offset
     40  positions: next offset 10       the last transaction that A committed
     41  (marker)
-    42  fence of B                      B took the next epoch first, so A can commit nothing behind 42
+    42  fence record of B               B took the next epoch first, so A can commit nothing after 42
     43  (marker)
 
-    1. B fences. If A had left a transaction open, the broker aborts it now.
+    1. B fences A. If A had left a transaction open, the broker aborts it now.
     2. B asks where its inputs, the journal and the state begin and end.
     3. B restores the records up to offset 42, and so has all that A ever committed: the next offset is 10.
        If B had this partition before, up to offset 40, nothing was committed between 40 and 42. Then it takes the state
@@ -110,14 +110,14 @@ class PartitionStart(Generic[P]):
         self._guards = Guards(partition, config.inputs, config.journal_topic, config.state_topic)
 
     async def fence(self, writer: TransactionWriter) -> int:
-        """Fence earlier producers, so that only `writer` writes for this partition. Return the fence's offset."""
+        """Fence earlier producers, so that only `writer` writes here. Return the fence record's offset."""
         await writer.start()
         self._fence_offset = await writer.fence()
         log.info("earlier workers fenced off", extra={"partition": self._partition, "fence_offset": self._fence_offset})
         return self._fence_offset
 
     async def run(self, writer: TransactionWriter, memory: Memory[P] | None) -> Standing[P]:
-        """Restore or resume the state after the fence, and compare it with the topics.
+        """Restore or resume the state after fencing, and compare it with the topics.
 
         Raises Breached if they do not belong together, Halt if the state cannot be used, and errors of the broker.
         """
@@ -137,7 +137,7 @@ class PartitionStart(Generic[P]):
         finally:
             reader.close()
         last_offset = UNKNOWN if state.checkpoint is None else state.checkpoint.journal.last_offset
-        writer.journal_ends(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
+        writer.note_journal_end(JournalEnd(last_offset, bounds[self._config.journal_topic].end))
         return await self._record(state, bounds, writer, fence_offset)
 
     # -- the state
@@ -230,7 +230,7 @@ class PartitionStart(Generic[P]):
             for topic, position in checkpoint.positions.items()
             if topic in found
         }
-        # The last records of all inputs are read at once, then the anchors.
+        # The last records of all inputs are read together, then the anchors.
         for number in range(max(map(len, proofs.values()), default=0)):
             offsets = {topic: given[number].offset for topic, given in proofs.items() if number < len(given)}
             there = {t: offset for t, offset in offsets.items() if bounds[t].begin <= offset < bounds[t].end}
@@ -252,7 +252,7 @@ class PartitionStart(Generic[P]):
         return await self._reader.has_record(journal, begin, last)
 
     async def _journal_beyond(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> int | None:
-        """The offset of the first committed record behind the journal's end by the state. Aborted ones are skipped."""
+        """The offset of the first committed record after the journal's end as the state has it; None without one."""
         journal = self._config.journal_topic
         begin, end = checkpoint.journal.next_offset, bounds[journal].end
         if begin == UNKNOWN or begin >= end:

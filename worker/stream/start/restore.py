@@ -96,9 +96,10 @@ class StateReader:
         return restored
 
     async def unchanged(self, since_offset: int, fence_offset: int) -> bool:
-        """Whether the state topic has no committed record between `since_offset` and the fence.
+        """Whether the state topic has no committed record between `since_offset` and the fence record.
 
-        If the fence does not lie behind `since_offset`, the topic was recreated and is shorter, so the answer is no.
+        If the fence record does not have the greater offset, the topic was recreated and is shorter, so the answer is
+        no.
         """
         if fence_offset <= since_offset:
             return False

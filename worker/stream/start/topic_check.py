@@ -97,7 +97,7 @@ class TopicCheck:
 
     def close(self) -> None:
         """Disconnect, in the background."""
-        self._reaper.bury(_Closing(self._admin))
+        self._reaper.close_later(_Closing(self._admin))
 
     async def look(self) -> TopicsSeen:
         """Read the partition count of all topics, and their ids.
@@ -176,7 +176,7 @@ class TopicCheck:
         except LeaderNotAvailableError as error:
             raise StepTimeout("the state topic has no leader yet") from error
         finally:
-            self._reaper.bury(consumer)
+            self._reaper.close_later(consumer)
 
 
 async def _read_formats(consumer: Consumer, sources: list[TopicPartition]) -> dict[int, int]:

@@ -1,8 +1,9 @@
 """A partition's state, kept in memory while the group has revoked the partition, to save reading it again.
 
-It may be used again only if nothing was written to the state topic since. The topic proves that, because each commit of
-a successor writes a positions record, and compaction keeps the latest of those. So there must be no committed record
-between this process's last record and its next fence. The fence must lie behind that record, in the same topic.
+It may be used again only if no other worker has processed anything since. The state topic proves that, because each
+batch that a successor commits writes a positions record, and compaction keeps the latest of those. So there must be no
+committed record between this process's last record and the fence record of its next start. The fence record must have
+the greater offset, and the topic must have the same id: otherwise the topic was recreated.
 """
 
 from __future__ import annotations
@@ -28,3 +29,4 @@ class Memory(Generic[P]):
     state_offset: int
     """The offset of the last record that this process wrote to the state topic."""
     partition_count: int
+    """How many partitions the topics had then."""

@@ -84,7 +84,7 @@ class JournalEnd(NamedTuple):
     last_offset: int = UNKNOWN
     """The offset of its last record."""
     next_offset: int = UNKNOWN
-    """Its next offset: behind the marker of that record's transaction, or behind records aborted since."""
+    """Its next offset: after the marker of that record's transaction, or after records aborted since."""
 
 
 class Checkpoint(NamedTuple):

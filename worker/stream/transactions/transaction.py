@@ -1,12 +1,14 @@
-"""The transactions of one partition: the fence first, then one transaction per batch.
+"""The transactions of one partition: first the one with the fence record, then one transaction per batch.
 
-The transactional id is the fence. Offsets are committed without the group's metadata, so only the epoch of the id
-stops an old worker that still runs. A writer is never shared. It is never used again after an error, for two reasons.
+Offsets are committed without the group's metadata. So an old worker that still runs is fenced by one thing alone: its
+successor took the next epoch of the transactional id. A writer is never shared, because both users would have one
+epoch, and neither could be fenced. It is never used again after an error, for two reasons.
 The sequence numbers of a failed produce cannot be reused. And if a commit was not answered, only the state topic proves
 whether it succeeded.
 
 The epoch does not stop a system with another APP_ID on the same topics. And a topic may be deleted and recreated while
-a worker runs. So each commit also checks that its records lie exactly where the state and the journal continue.
+a worker runs. So each commit also checks that its records begin exactly at the next offsets of the state and
+the journal.
 
 A worked example of that check, for the journal. Each transaction ends with one marker, which takes an offset:
 
@@ -53,7 +55,7 @@ class TransactionWriter:
         self._producer = TransactionalProducer(config, partition)
         self._batches = OpenBatches(config.produce_batch_bytes_max, clock.now_ms)
         self._next: dict[str, int] = {}
-        """The next offset of the state and of the journal, once known: behind the previous transaction's marker."""
+        """The next offset of the state and of the journal, once known: after the previous transaction's marker."""
         self._journal_last = UNKNOWN
         """The offset of the last record of the journal."""
 
@@ -74,8 +76,8 @@ class TransactionWriter:
             raise KafkaError("the broker did not report the offset of the fence record")
         return offset
 
-    def journal_ends(self, end: JournalEnd) -> None:
-        """Note where the journal ends after the fence, because the next transaction continues there."""
+    def note_journal_end(self, end: JournalEnd) -> None:
+        """Note where the journal ends after the fence record, because the next transaction continues there."""
         self._journal_last = end.last_offset
         self._next[self._config.journal_topic] = end.next_offset
 
@@ -84,7 +86,7 @@ class TransactionWriter:
         journal = self._config.journal_topic
         count = self._batches.count(journal)
         last_offset = self._next[journal] + count - 1 if count else self._journal_last
-        return JournalEnd(last_offset, self._behind(journal, count))
+        return JournalEnd(last_offset, self._next_after(journal, count))
 
     async def committed_offsets(self) -> dict[str, int]:
         """The group's committed offsets of this partition, by input topic."""
@@ -114,15 +116,15 @@ class TransactionWriter:
         self._check_places(ends, counts)
         await bounded(self._producer.end(commit=True), step_ms, "committing")
         end = ends.get(config.state_topic, -1)
-        if end >= 0:
+        if end >= 0:  # of the first transaction, no next offset was known: it is where its records begin
             self._next.setdefault(config.state_topic, end + 1 - counts[config.state_topic])
         if config.journal_topic in self._next and (journal_count := counts[config.journal_topic]):
             self._journal_last = self._next[config.journal_topic] + journal_count - 1
-        self._next = {topic: self._behind(topic, counts[topic]) for topic in self._next}
+        self._next = {topic: self._next_after(topic, counts[topic]) for topic in self._next}
         return end
 
-    def _behind(self, topic: str, record_count: int) -> int:
-        """The next offset of a topic behind one transaction's records and its marker."""
+    def _next_after(self, topic: str, record_count: int) -> int:
+        """The next offset of a topic after one transaction's records and its marker."""
         return self._next[topic] + (record_count + MARKERS if record_count else 0)
 
     def _check_places(self, ends: Mapping[str, int], counts: Mapping[str, int]) -> None:
@@ -143,4 +145,4 @@ class TransactionWriter:
         except Exception as error:  # noqa: BLE001 - after any error, the next producer of this id aborts
             log.debug("the next producer must abort", extra={"partition": self._partition, "error": repr(error)})
         finally:
-            self._reaper.bury(self._producer)
+            self._reaper.close_later(self._producer)

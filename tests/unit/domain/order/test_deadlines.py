@@ -1,4 +1,4 @@
-"""Reminders in the order of their times, a few at once."""
+"""Reminders in the order of their times, a few together."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def test_another_number_of_state_records_than_were_written_is_a_loss(has: int) -
     breach = _breach(state_records=has)
     assert breach is not None
     assert breach.topic == "state"
-    assert f"state/3 has {has} records, but 6 were written" in breach.sentence
+    assert f"state/3 has {has} keys, but 6 by its last transaction" in breach.sentence
 
 
 def test_a_state_in_memory_is_not_counted() -> None:

@@ -70,7 +70,7 @@ async def test_another_writer_to_the_state_is_found_before_the_commit(
 ) -> None:
     brokers.base_offset = 10
     assert await writer.fence() == 10
-    brokers.base_offset = 12  # behind the marker of the fence
+    brokers.base_offset = 12  # after the marker of the fence record
     writer.append(RECORDS)
     assert await writer.commit({"a": 5}) == 13
     brokers.base_offset = 16  # a record and a marker are in between
@@ -106,7 +106,7 @@ async def test_an_offset_that_is_not_reported_raises_no_suspicion(writer: Transa
 async def test_a_journal_that_does_not_go_on_where_it_ended_stops_the_commit(
     writer: TransactionWriter, brokers: Brokers, ends_at: int, begins_at: int
 ) -> None:
-    writer.journal_ends(JournalEnd(next_offset=ends_at))
+    writer.note_journal_end(JournalEnd(next_offset=ends_at))
     writer.append(RECORDS[:1])
     brokers.base_offset = begins_at
     with pytest.raises(StateTaken, match=f"out/3 does not continue at offset {ends_at}"):
@@ -117,7 +117,7 @@ async def test_the_journal_continues_behind_the_marker_of_its_transaction(
     writer: TransactionWriter, brokers: Brokers
 ) -> None:
     brokers.base_offset = 100
-    writer.journal_ends(JournalEnd(95, 100))
+    writer.note_journal_end(JournalEnd(95, 100))
     assert writer.journal_end() == (95, 100)
     writer.append(RECORDS[:1])
     assert writer.journal_end() == (100, 102)
