@@ -52,7 +52,7 @@ CancelledRow = tuple[bytes, list[int], list[int]]
 """log, times, units."""
 
 TakenBackRow = tuple[int, int, list[int], int, bool]
-"""voided_at, reinstated_at, withdrawals, created_again_after, is_withdrawn."""
+"""voided_at, reinstated_at, withdrawals, created_again_after, is_withdrawn. None is a time before all others."""
 
 SubOrderRow = tuple[
     int,
