@@ -23,6 +23,7 @@ from schemas.inputs import (
     StockAdjusted,
     StockCounted,
     StockEvent,
+    StockTransferred,
     SubOrderCreated,
     SubOrdersEvent,
     SubOrderSplit,
@@ -77,7 +78,7 @@ _DECODE: Final = {
     Topic.STOCK: msgspec.json.Decoder[InputEvent](StockEvent).decode,
     Topic.COMMANDS: msgspec.json.Decoder[InputEvent](Command).decode,
 }
-_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, SubOrderCreated, SubOrderSplit})
+_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, StockTransferred, SubOrderCreated, SubOrderSplit})
 _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -250,6 +251,9 @@ def _check_further(event: InputEvent) -> int:
             return _check_count(event)
         case StockAdjusted(delta=0):
             _refuse_field("delta", "is 0")
+        case StockTransferred():
+            if event.to_warehouse_id == event.from_warehouse_id:
+                _refuse_field("to_warehouse_id", "is the same as from_warehouse_id")
         case SubOrderSplit():
             _check_split(event)
         case _:

@@ -248,6 +248,15 @@ class StockAdjusted(Event, tag="stock.adjusted", kw_only=True):
     reason: Text | None = None
 
 
+class StockTransferred(Event, tag="stock.transferred", kw_only=True):
+    """Goods went from one warehouse to another: each line leaves the one and arrives at the other at `occurred_at`."""
+
+    from_warehouse_id: Id
+    to_warehouse_id: Id
+    lines: Lines
+    reason: Text | None = None
+
+
 class ArchiveRequested(OrderEvent, tag="archive.requested", kw_only=True):
     """Asks whether an order may be archived; answered on the eligibility topic."""
 
@@ -278,6 +287,6 @@ SubOrdersEvent = (
 )
 TakingBack = OrderReinstated | SubOrderWithdrawn | SubOrderReinstated | SubOrderShipmentVoided | SubOrderReturnWithdrawn
 """The events that take back or withdraw; they may not lie in the future."""
-StockEvent = StockCounted | StockAdjusted
+StockEvent = StockCounted | StockAdjusted | StockTransferred
 Command = ArchiveRequested | DeadLetterDiscarded
 InputEvent = OrdersEvent | SubOrdersEvent | StockEvent | Command

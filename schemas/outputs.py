@@ -42,7 +42,7 @@ OrderStatus = Literal[
     "completed",
     "partially_shipped",
 ]
-Movement = Literal["count", "adjust", "freeze", "release", "unfreeze", "restock"]
+Movement = Literal["count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"]
 Alert = Literal["oversold", "over_allocated", "over_returned", "superseded_shipped", "conflict", "flooding"]
 Severity = Literal["info", "warning", "critical"]
 

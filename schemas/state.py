@@ -13,7 +13,7 @@ Keys are `kind/account/…`, each part percent-encoded:
 | `retired/A/ORDER` | `RetiredOrder`: an order that left by retention |
 | `pending/A/ORDER` | `PendingState`: what the pending dead letters of an order were refused with |
 | `stock/A/WAREHOUSE/SKU` | `StockState`: the count of a stock key |
-| `adjustment/A/ID` | `AdjustmentState`, ID the hexadecimal hash of the event id |
+| `adjustment/A/ID` | `AdjustmentState`: an adjustment or a transfer, ID the hexadecimal hash of the event id |
 | `flood/A` | `FloodState`: a flood of bad records from an account, until it ceases |
 | `part/A/WAREHOUSE/ORIGIN/SNAPSHOT/PART` | `PartState`: one part of a remembered snapshot |
 
@@ -213,10 +213,11 @@ class StockState(msgspec.Struct, array_like=True, gc=False):
 
 
 class AdjustmentState(msgspec.Struct, array_like=True, gc=False):
-    """An adjustment: its identity, the later of its time and its record's, and its flow; none where its key's count
-    already had it.
+    """An adjustment or a transfer: its identity, the later of its time and its record's, and its flows, but for those
+    that their key's count already had.
 
-    There are several flows where the id was forgotten and used again while the first flow still counts.
+    An adjustment has one flow, a transfer two for each SKU. There are more where the id was forgotten and used again
+    while the first flows still count. Version 1 has no transfers.
     """
 
     version: int

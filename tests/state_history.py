@@ -164,6 +164,7 @@ def _taken_back_today(telling: _Telling) -> None:
 def _stock_today(telling: _Telling) -> None:
     at = TODAY
     telling.say("stock.adjusted", at + 120, event_id="today", sku="folded", delta=5)
+    telling.say("stock.transferred", at + 130, event_id="moved", lines=[*lines(2), *lines(1), *lines(4, "gone")])
     telling.count({"k": 80, "new": 3}, at + 200, snapshot_id="complete")
     telling.count({"sku/1": 4}, at + 210, snapshot_id="zeros", warehouse_id="z", parts=2, absent="zero")
     telling.count({"k": 70, "unknown": 1}, at + 300, snapshot_id="half", part=2, parts=2)
@@ -203,6 +204,10 @@ def what_follows(starts: dict[str, int]) -> list[InputRecord]:
     telling.say("order.cancelled", at - 399, order_id="revived")
     telling.sub("returned", "kept", "s", at - 306)
     telling.sub("shipment_voided", "returning", "s", at - 304)
+    telling.say("stock.transferred", at + 130, event_id="moved", lines=lines(2))
+    telling.say("stock.transferred", at + 131, event_id="today", lines=lines(2))
+    back = {"from_warehouse_id": "x", "to_warehouse_id": "w"}
+    telling.say("stock.transferred", TODAY + 150, event_id="half stale", **back, lines=lines(1))
     telling.sub("shipped", "split", "held", at)
     telling.sub("delivered", "split", "sent", at)
     telling.sub("returned", "returning", "s", at, return_id="started")

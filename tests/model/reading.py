@@ -241,6 +241,13 @@ TYPES: dict[str, dict[str, Fields]] = {
             "delta": _whole(-BILLION, zero=False),
             "reason?": _text,
         },
+        "stock.transferred": {
+            **COMMON,
+            "from_warehouse_id": _id,
+            "to_warehouse_id": _id,
+            "lines": LINES,
+            "reason?": _text,
+        },
     },
     COMMANDS: {
         "archive.requested": ORDER,
@@ -284,6 +291,8 @@ def _beyond_fields(event: Event, kind: str) -> None:
         _distinct([count["sku"] for count in event["counts"]])
         if event["part"] > event["parts"]:
             raise ValueError("part")
+    if kind == "stock.transferred" and event["from_warehouse_id"] == event["to_warehouse_id"]:
+        raise ValueError("to_warehouse_id")
     if kind == "sub_order.split":
         children = [child["sub_order_id"] for child in event["children"]]
         _distinct([*children, event["sub_order_id"]])

@@ -8,9 +8,10 @@ Choices where the contract leaves room:
 - A dead letter of an order that left the state is not pending: there is nothing it could hold back.
 - A dead letter stays pending when its replay is refused, with any code.
 - A stale event leaves its identity, like any record that is not dead-lettered.
-- An adjustment's identity is kept for `retention_days` after the later of its `occurred_at` and the timestamp of
-  its record, that moment included: in it the same adjustment is not yet `too_late`.
-- An old adjustment with an id that is known and other content is `too_late`: the codes are decided in their order.
+- The identity of an adjustment or transfer is kept for `retention_days` after the later of its `occurred_at` and the
+  timestamp of its record, that moment included: in it a repeat is not yet `too_late`.
+- An old adjustment or transfer with an id that is known and other content is `too_late`: the codes are decided
+  in their order.
 - Folding old flows into their count changes nothing that can be seen, so the model never folds.
 """
 
@@ -28,6 +29,8 @@ from tests.model.stock import NOTHING, Ground, Key, Sums, movements
 from tests.model.units import Flow, Picture, picture_of
 
 GRACE_DAYS = 400
+OF_STOCK_KEYS = ("stock.adjusted", "stock.transferred")
+"""Their identities are scoped to the account."""
 
 
 class AccountPolicies(NamedTuple):
@@ -193,7 +196,7 @@ class Model:
         retention_ms = account.policies.retention_days * DAY_MS
         if event["type"] == "stock.counted":
             return bool(event["as_of"] < self.stream_time - retention_ms - GRACE_DAYS * DAY_MS)
-        if event["type"] == "stock.adjusted":
+        if event["type"] in OF_STOCK_KEYS:
             is_repeat = self._same_id(account, event) == event
             return bool(event["occurred_at"] < self.stream_time - retention_ms) and not is_repeat
         if "order_id" not in event or event["type"] in reading.TYPES[reading.COMMANDS]:
@@ -205,7 +208,7 @@ class Model:
     @staticmethod
     def _same_id(account: Account, event: Event) -> Event | None:
         """The accepted event that has this one's identity."""
-        if event["type"] == "stock.adjusted":
+        if event["type"] in OF_STOCK_KEYS:
             return account.adjusted.get(event["event_id"], (None, 0))[0]
         if event["type"] in reading.TYPES[reading.COMMANDS] or event["type"] == "stock.counted":
             return None
@@ -222,7 +225,7 @@ class Model:
         kind = event["type"]
         if kind == "stock.counted":
             return _take_count(account, event, record.timestamp)
-        if kind == "stock.adjusted":
+        if kind in OF_STOCK_KEYS:
             return self._adjust(account, event, record.timestamp)
         if kind == "archive.requested":
             order_id = event["order_id"]
@@ -266,12 +269,19 @@ class Model:
             return Step({"duplicate"})
         until = max(event["occurred_at"], timestamp) + account.policies.retention_days * DAY_MS
         account.adjusted[event["event_id"]] = (event, until)
-        key = (event["warehouse_id"], event["sku"])
-        count = account.ground.counts.get(key)
-        if count is not None and event["occurred_at"] <= count.version.as_of:
-            return Step({"stale"})
-        account.ground.adjustments.append(Flow(*key, event["occurred_at"], event["delta"]))
-        return Step({"applied"})
+        if event["type"] == "stock.adjusted":
+            flows = [Flow(event["warehouse_id"], event["sku"], event["occurred_at"], event["delta"])]
+            known = account.ground.adjustments
+        else:
+            flows = [
+                Flow(event[name], line["sku"], event["occurred_at"], sign * line["quantity"])
+                for line in event["lines"]
+                for name, sign in (("from_warehouse_id", -1), ("to_warehouse_id", 1))
+            ]
+            known = account.ground.transfers
+        new = [flow for flow in flows if not account.ground.has_counted(flow)]
+        known += new
+        return Step({"applied"} if new else {"stale"})
 
     def _dead_letter(self, record: Record, step: Step, named: tuple[str, str] | None) -> None:
         step.event = _as_far_as_read(record)

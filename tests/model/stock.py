@@ -46,12 +46,14 @@ class Sums:
     shipped_effect: int = 0
     restocked_effect: int = 0
     adjusted_effect: int = 0
+    transferred_effect: int = 0
 
     @property
     def on_hand(self) -> int | None:
         if self.count is None:
             return None
-        return self.count.on_hand + self.shipped_effect + self.restocked_effect + self.adjusted_effect
+        effects = self.shipped_effect, self.restocked_effect, self.adjusted_effect, self.transferred_effect
+        return self.count.on_hand + sum(effects)
 
     @property
     def available(self) -> int | None:
@@ -79,6 +81,8 @@ class Ground:
     past_shipments: list[Flow] = field(default_factory=list)
     past_restocks: list[Flow] = field(default_factory=list)
     adjustments: list[Flow] = field(default_factory=list)
+    transfers: list[Flow] = field(default_factory=list)
+    """The halves of all transfers; those that leave are negative."""
     counts: dict[Key, Count] = field(default_factory=dict)
 
     def shipments(self) -> list[Flow]:
@@ -87,13 +91,19 @@ class Ground:
     def restocks(self) -> list[Flow]:
         return [*self.past_restocks, *(flow for order in self.orders.values() for flow in order.restocks)]
 
+    def has_counted(self, flow: Flow) -> bool:
+        """Whether the count of a flow's key has it already."""
+        count = self.counts.get((flow.warehouse_id, flow.sku))
+        return count is not None and flow.at <= count.version.as_of
+
     def flows_between(self, key: Key, after: int, until: int) -> int:
-        """What shipments, restocks and adjustments in (after, until] did to a key."""
+        """What shipments, restocks, adjustments and transfers in (after, until] did to a key."""
 
         def within(flows: Iterable[Flow]) -> int:
             return sum(f.quantity for f in flows if (f.warehouse_id, f.sku) == key and after < f.at <= until)
 
-        return within(self.restocks()) + within(self.adjustments) - within(self.shipments())
+        others = within(self.adjustments) + within(self.transfers)
+        return within(self.restocks()) + others - within(self.shipments())
 
     def stock(self) -> dict[Key, Sums]:
         stock: dict[Key, Sums] = defaultdict(Sums)
@@ -113,6 +123,9 @@ class Ground:
         for flow in self.adjustments:
             sums = stock[flow.warehouse_id, flow.sku]
             sums.adjusted_effect += flow.quantity if _after(flow, sums.count) else 0
+        for flow in self.transfers:
+            sums = stock[flow.warehouse_id, flow.sku]
+            sums.transferred_effect += flow.quantity if _after(flow, sums.count) else 0
         return dict(stock)
 
 
@@ -169,8 +182,10 @@ def _steps(old: Sums, new: Sums) -> list[tuple[str, int, int, int]]:
     adjusted = new.adjusted_effect - old.adjusted_effect
     adjusted += 0 if shipped else by_shipments
     adjusted += 0 if restocked else by_returns
+    transferred = new.transferred_effect - old.transferred_effect
     return [
         ("adjust", adjusted, 0, adjusted),
+        ("transfer", transferred, 0, transferred),
         ("freeze", max(0, claimed), max(0, claimed), 0),
         ("release", shipped, -shipped, by_shipments if shipped else 0),
         ("unfreeze", max(0, -claimed), -max(0, -claimed), 0),

@@ -187,7 +187,15 @@ def _adjustment(r: Random) -> tuple[str, dict[str, Any]]:
     }
 
 
-ACTS = ("order",) * 4 + ("sub-order",) * 11 + ("count", "count", "adjust", "archive")
+def _transfer(r: Random, menu: Menu) -> tuple[str, dict[str, Any]]:
+    from_warehouse, to_warehouse = r.sample(WAREHOUSES, 2)
+    if not menu.clean and r.randint(0, 9) == 9:
+        to_warehouse = from_warehouse  # which is dead-lettered
+    warehouses = {"from_warehouse_id": from_warehouse, "to_warehouse_id": to_warehouse}
+    return STOCK, {"type": "stock.transferred", **warehouses, "lines": _lines(r)}
+
+
+ACTS = ("order",) * 4 + ("sub-order",) * 11 + ("count", "count", "adjust", "transfer", "archive")
 DIRTY = ("repeat", "repeat", "conflict", "spoil", "spoil", "replay", "mend", "discard")
 
 
@@ -226,6 +234,8 @@ def _content(r: Random, act: str, menu: Menu) -> tuple[str, dict[str, Any]]:
             return _count(r, menu)
         case "adjust":
             return _adjustment(r)
+        case "transfer":
+            return _transfer(r, menu)
         case "archive":
             return COMMANDS, {"type": "archive.requested", "order_id": r.choice(ORDER_IDS)}
         case _:

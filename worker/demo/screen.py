@@ -36,6 +36,7 @@ STATUS_COLOURS = {
 MOVEMENT_COLOURS = {
     "count": "white",
     "adjust": "magenta",
+    "transfer": "bright_magenta",
     "freeze": "cyan",
     "release": "green",
     "unfreeze": "yellow",

@@ -78,9 +78,11 @@ class Account:
         return max(order.occurred_at_max, order.seen_at) + self.retention_ms
 
     def drops_at(self, kept: AdjustmentState) -> int:
-        """When nothing needs an adjustment any more: its id is forgotten and its flows are older than any that is kept.
+        """When nothing needs an adjustment or a transfer any more.
 
-        The id is still remembered in the last millisecond in which the same adjustment is not `too_late`.
+        Its id is forgotten then, and its flows are older than any that is kept.
+
+        The id is still remembered in the last millisecond in which a repeat of it is not `too_late`.
         """
         retention_ms = self.retention_ms
         forgotten_at = kept.seen_at + retention_ms + 1

@@ -67,7 +67,7 @@ class Books:
     def moves_horizon(self, account: Account) -> int:
         """Movements after this time are remembered: no order that has one of them has left by retention.
 
-        An adjustment before it is too late, and its id is forgotten where it was seen before it too.
+        An adjustment or transfer before it is too late, and its id is forgotten where it was seen before it too.
         """
         return self.stream_time_ms - account.retention_ms
 
@@ -139,23 +139,22 @@ class Books:
             self._dirty_stock[stock] = None
 
     def adjustment(self, account: Account, event_hash: bytes) -> AdjustmentState | None:
-        """A known adjustment, while its id is remembered."""
+        """A known adjustment or transfer, while its id is remembered."""
         known = account.adjustments.get(event_hash)
         if known is None or known.seen_at < self.moves_horizon(account):
             return None
         return known
 
     def keep_adjustment(
-        self, account: Account, event_hash: bytes, content: bytes, seen_at: int, flow: Flow | None
+        self, account: Account, event_hash: bytes, content: bytes, seen_at: int, flows: list[Flow]
     ) -> None:
-        """Remember an adjustment by the hash of its id. `seen_at` is the later of its time and its record's timestamp,
-        in milliseconds.
+        """Remember an adjustment or a transfer by the hash of its id. `seen_at` is the later of its time and its
+        record's timestamp, in milliseconds.
 
-        `flow` is None where the key's count had it already. Flows of an earlier use of a forgotten id are kept too.
+        `flows` lack those that their key's count had already. Flows of an earlier use of a forgotten id are kept too.
         """
         before = account.adjustments.get(event_hash)
-        flows = [] if before is None else before.flows
-        kept = AdjustmentState(VERSION, content, seen_at, flows if flow is None else [*flows, flow])
+        kept = AdjustmentState(VERSION, content, seen_at, flows if before is None else [*before.flows, *flows])
         if before is None:
             self.state_records += 1
         account.adjustments[event_hash] = kept

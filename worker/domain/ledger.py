@@ -22,12 +22,13 @@ from schemas.inputs import (
     StockAdjusted,
     StockCounted,
     StockEvent,
+    StockTransferred,
     SubOrdersEvent,
     TakingBack,
 )
 from schemas.state import VERSION, AccountState
 from worker.domain.accounts import Account
-from worker.domain.adjusting import take_adjustment
+from worker.domain.adjusting import take_adjustment, take_transfer
 from worker.domain.books import Books
 from worker.domain.cause import Cause
 from worker.domain.consequences import Consequences
@@ -192,6 +193,8 @@ class Ledger:
                 return self._count(account, event, decoded.as_of_ms, cause)
             case StockAdjusted():
                 return take_adjustment(self._books, account, event, decoded.occurred_at_ms, cause)
+            case StockTransferred():
+                return take_transfer(self._books, account, event, decoded.occurred_at_ms, cause)
             case _:
                 assert_never(event)
 

@@ -47,7 +47,7 @@ SEVERITIES: Final[dict[Alert, Severity]] = {
 }
 
 _MOVEMENT_TALLY: Final = {
-    name: ("movement", name) for name in ("count", "adjust", "freeze", "release", "unfreeze", "restock")
+    name: ("movement", name) for name in ("count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock")
 }
 
 # A member is looked up in its class by a method in Python: too dear for every record.

@@ -1,7 +1,8 @@
 """Retention: what leaves the state with time, and when. Contract section 8.
 
 An order that may be archived leaves `retention_days` after its last event; its id is kept for 400 days more. The id of
-an adjustment is forgotten likewise. Time is stream time, the greatest record timestamp read in the partition.
+an adjustment or a transfer is forgotten likewise. Time is stream time, the greatest record timestamp read in the
+partition.
 
 A deadline is a reminder, and each record takes only some of those that are due. So an order may be due before its turn
 comes: `open_or_retire` is how every event gets its order.

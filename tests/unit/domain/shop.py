@@ -233,6 +233,8 @@ def body_of(kind: str, at: int = 0, /, **fields: object) -> Fields:
         body["warehouse_id"] = "w"
     if kind == "stock.adjusted":
         body["sku"] = "k"
+    if kind == "stock.transferred":
+        body |= {"from_warehouse_id": "w", "to_warehouse_id": "x"}
     if kind in ("sub_order.return_started", "sub_order.returned", "sub_order.return_withdrawn"):
         body["return_id"] = "r"
     if kind == "sub_order.returned":

@@ -48,6 +48,7 @@ COUNTED: dict[str, Any] = {
     "counts": [{"sku": "s-1", "on_hand": -3}],
 }
 ADJUSTED: dict[str, Any] = {**COMMON, "type": "stock.adjusted", "warehouse_id": "w-1", "sku": "s-1", "delta": 3}
+TRANSFERRED = {**CREATED, "type": "stock.transferred", "from_warehouse_id": "a", "to_warehouse_id": "b"}
 DISCARDED: dict[str, Any] = {
     **COMMON,
     "type": "dead_letter.discarded",
@@ -295,6 +296,12 @@ def test_every_type_belongs_to_one_topic_only() -> None:
         ),
         (Topic.STOCK, COUNTED, {"absent": "gone"}, 'The field absent is "gone", and must be one of unknown, zero.'),
         (Topic.STOCK, ADJUSTED, {"delta": 0}, "The field delta is 0."),
+        (
+            Topic.STOCK,
+            TRANSFERRED,
+            {"to_warehouse_id": "a"},
+            "The field to_warehouse_id is the same as from_warehouse_id.",
+        ),
         (
             Topic.COMMANDS,
             DISCARDED,

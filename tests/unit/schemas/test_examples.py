@@ -36,6 +36,7 @@ BEYOND_JSON_SCHEMA = (
     "sku-twice-with-different-counts",
     "child-id-twice",
     "child-is-its-parent",
+    "to-the-same-warehouse",
 )
 """What JSON Schema cannot say: for these only the decoder counts."""
 

@@ -48,7 +48,7 @@ def _ends(menu: Menu) -> Counter[str]:
 
 def test_histories_have_every_outcome_every_refusal_and_every_movement() -> None:
     ends = _ends(Menu(jumps=True)) + _ends(Menu())
-    movements = {"count", "adjust", "freeze", "release", "unfreeze", "restock"}
+    movements = {"count", "adjust", "transfer", "freeze", "release", "unfreeze", "restock"}
     answers = {"archive.eligible", "archive.revoked", "archive.rejected", "drift.detected", "drift.summary"}
     alerts = {"oversold", "over_allocated", "over_returned", "superseded_shipped"}
     assert {"applied", "duplicate", "stale", *CODES, *movements, *answers, *alerts} <= set(ends)

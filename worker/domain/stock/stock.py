@@ -253,10 +253,10 @@ class Stock:
         delta = self.on_hand - before
         return Posting("count", delta, 0, delta, self.on_hand, self.frozen) if delta or first else None
 
-    def adjust(self, at: int, delta: int) -> Posting | None:
-        """Apply an adjustment. Returns the movement, None where on_hand did not move."""
+    def adjust(self, movement: str, at: int, delta: int) -> Posting | None:
+        """Apply an adjustment, or one half of a transfer. Returns the movement, None where on_hand did not move."""
         moved = self.flow(at, delta)
-        return Posting("adjust", moved, 0, moved, self.on_hand, self.frozen) if moved else None
+        return Posting(movement, moved, 0, moved, self.on_hand, self.frozen) if moved else None
 
     def post(self, before: Claim | None, after: Claim) -> list[Posting]:
         """Move the key from one claim of an order to the next.

@@ -248,7 +248,7 @@ def _move_positions_without_outputs(transactions: Transactions) -> None:
         (_lose_a_status, {Kind.LOST}),
         (_change_a_level, {Kind.OUTPUT}),
         (_split_a_transaction, {Kind.TORN}),
-        (_move_positions_without_outputs, {Kind.TORN}),
+        (_move_positions_without_outputs, {Kind.LOST, Kind.TORN}),
     ],
 )
 @pytest.mark.parametrize("seed", range(3))
