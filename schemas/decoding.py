@@ -24,6 +24,7 @@ from schemas.inputs import (
     StockCounted,
     StockEvent,
     StockTransferred,
+    SubOrderCreated,
     SubOrdersEvent,
     SubOrderSplit,
 )
@@ -77,7 +78,7 @@ _DECODE: Final = {
     Topic.STOCK: msgspec.json.Decoder[InputEvent](StockEvent).decode,
     Topic.COMMANDS: msgspec.json.Decoder[InputEvent](Command).decode,
 }
-_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, StockTransferred, SubOrderSplit})
+_CHECKED_FURTHER: Final = frozenset({StockCounted, StockAdjusted, StockTransferred, SubOrderCreated, SubOrderSplit})
 _SYNTAX: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -260,7 +261,11 @@ def _check_ids(part: msgspec.Struct, path: str) -> None:
 
 
 def _check_further(event: InputEvent) -> int:
-    """Checks one field against another; returns the `as_of` of a count in milliseconds, else 0."""
+    """Checks one field against another, and drops a stated default; returns the `as_of` of a count in ms, else 0."""
+    if type(event) is SubOrderCreated:  # before the others, as it is the most frequent
+        if event.revision == 0:
+            event.revision = None
+        return 0
     match event:
         case StockCounted():
             return _check_count(event)

@@ -13,7 +13,24 @@ from typing import Final
 import msgspec
 from xxhash import xxh3_64_digest, xxh3_128_hexdigest
 
-from schemas.inputs import InputEvent, StockCounted
+from schemas.inputs import (
+    InputEvent,
+    StockCounted,
+    SubOrderCreated,
+    SubOrderInTransit,
+    SubOrderLabelIssued,
+    SubOrderShipped,
+    SubOrderSplit,
+)
+
+_SINCE_VERSION_1: Final[dict[type, tuple[str, ...]]] = {
+    SubOrderCreated: ("revision",),
+    SubOrderSplit: ("split_reason",),
+    SubOrderLabelIssued: ("carrier",),
+    SubOrderShipped: ("carrier",),
+    SubOrderInTransit: ("carrier",),
+}
+"""Fields that programs of state version 1 did not know: they ignored them, and took identities without them."""
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -36,3 +53,9 @@ def alert_id_of(alert: str, account_id: str, ids: Mapping[str, object]) -> str:
     Its record is cleared by the same, perhaps years later. So how it is computed is part of the wire's format, too.
     """
     return f"{alert}-{xxh3_128_hexdigest(_encode([account_id, alert, sorted(ids.items())]))}"
+
+
+def content_of_version_1(event: InputEvent) -> bytes:
+    """Returns the hash of the event's content as a program of state version 1 took it: without the fields since."""
+    fields = dict.fromkeys(_SINCE_VERSION_1.get(type(event), ()))
+    return xxh3_64_digest(_encode(msgspec.structs.replace(event, **fields)))

@@ -29,6 +29,7 @@ Text = Annotated[str, Meta(max_length=1000)]
 Time = Annotated[str, Meta(max_length=1000, extra_json_schema={"format": "date-time", "pattern": TIME_PATTERN})]
 Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
 SignedQuantity = Annotated[int, Meta(ge=-QUANTITY_MAX, le=QUANTITY_MAX)]
+Revision = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
 Reserved = Annotated[int, Meta(ge=0, le=QUANTITY_MAX)]
 SplitReason = Literal["warehouse", "carrier", "compliance", "availability", "seller_rule"]
 Origin = Literal["erp", "wms", "marketplace"]
@@ -109,11 +110,18 @@ class OrderCancelled(OrderEvent, tag="order.cancelled", kw_only=True):
     reason: Text | None = None
 
 
+class OrderReinstated(OrderEvent, tag="order.reinstated", kw_only=True):
+    """The order is not cancelled after all: every `order.cancelled` that happened not later counts for nothing."""
+
+    reason: Text | None = None
+
+
 class SubOrderCreated(SubOrderEvent, tag="sub_order.created", kw_only=True):
-    """A part of the order, shipped as one from one warehouse."""
+    """A part of the order, shipped as one from one warehouse; the greatest `revision` wins (without one, 0)."""
 
     warehouse_id: Id
     lines: Lines
+    revision: Revision | None = None
     carrier: Text | None = None
     split_reason: SplitReason | None = None
 
@@ -122,24 +130,28 @@ class SubOrderSplit(SubOrderEvent, tag="sub_order.split", kw_only=True):
     """The sub-order is superseded by `children`: distinct ids, none of them its own."""
 
     children: Annotated[list[Child], Meta(min_length=1, max_length=100, extra_json_schema={"uniqueItems": True})]
+    split_reason: SplitReason | None = None
 
 
 class SubOrderLabelIssued(SubOrderEvent, tag="sub_order.label_issued", kw_only=True):
     """A shipping label was made: the sub-order is no longer on hold."""
 
     tracking_number: Text | None = None
+    carrier: Text | None = None
 
 
 class SubOrderShipped(SubOrderEvent, tag="sub_order.shipped", kw_only=True):
     """The goods left the warehouse at `occurred_at`: frozen units are released."""
 
     tracking_number: Text | None = None
+    carrier: Text | None = None
 
 
 class SubOrderInTransit(SubOrderEvent, tag="sub_order.in_transit", kw_only=True):
     """The carrier has the goods; they are shipped, if no earlier event implied it."""
 
     tracking_number: Text | None = None
+    carrier: Text | None = None
 
 
 class SubOrderOnHold(SubOrderEvent, tag="sub_order.on_hold", kw_only=True):
@@ -187,6 +199,33 @@ class SubOrderReturned(SubOrderEvent, tag="sub_order.returned", kw_only=True):
     warehouse_id: Id | None = None
 
 
+class SubOrderWithdrawn(SubOrderEvent, tag="sub_order.withdrawn", kw_only=True):
+    """The parcel is called off: its units are the order's again. It may be created again."""
+
+    reason: Text | None = None
+
+
+class SubOrderReinstated(SubOrderEvent, tag="sub_order.reinstated", kw_only=True):
+    """The sub-order is not cancelled after all: every cancellation of it that happened not later counts for nothing."""
+
+    reason: Text | None = None
+
+
+class SubOrderShipmentVoided(SubOrderEvent, tag="sub_order.shipment_voided", kw_only=True):
+    """The goods did not leave, or are back unshipped: every shipment and return that happened not later counts for
+    nothing.
+    """
+
+    reason: Text | None = None
+
+
+class SubOrderReturnWithdrawn(SubOrderEvent, tag="sub_order.return_withdrawn", kw_only=True):
+    """The buyer keeps the goods: what happened of the return `return_id` until then counts for nothing."""
+
+    return_id: Id
+    reason: Text | None = None
+
+
 class StockCounted(Event, tag="stock.counted", kw_only=True):
     """One part of a snapshot of a warehouse, as its origin saw it at `as_of`; a SKU stands in it once."""
 
@@ -228,7 +267,7 @@ class DeadLetterDiscarded(OrderEvent, tag="dead_letter.discarded", kw_only=True)
     dead_letter_id: Annotated[str, Meta(min_length=1, max_length=512, extra_json_schema=_NO_CONTROL_CHARACTERS)]
 
 
-OrdersEvent = OrderCreated | OrderAmended | OrderCancelled
+OrdersEvent = OrderCreated | OrderAmended | OrderCancelled | OrderReinstated
 SubOrdersEvent = (
     SubOrderCreated
     | SubOrderSplit
@@ -241,7 +280,13 @@ SubOrdersEvent = (
     | SubOrderCancelled
     | SubOrderReturnStarted
     | SubOrderReturned
+    | SubOrderWithdrawn
+    | SubOrderReinstated
+    | SubOrderShipmentVoided
+    | SubOrderReturnWithdrawn
 )
+TakingBack = OrderReinstated | SubOrderWithdrawn | SubOrderReinstated | SubOrderShipmentVoided | SubOrderReturnWithdrawn
+"""The events that take back or withdraw; they may not lie in the future."""
 StockEvent = StockCounted | StockAdjusted | StockTransferred
 Command = ArchiveRequested | DeadLetterDiscarded
 InputEvent = OrdersEvent | SubOrdersEvent | StockEvent | Command

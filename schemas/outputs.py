@@ -20,6 +20,7 @@ Units = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 OptionalId = str | UnsetType
 SubOrderStatus = Literal[
     "superseded",
+    "withdrawn",
     "on_hold",
     "returned",
     "delivered",

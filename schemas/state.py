@@ -40,31 +40,40 @@ Rank = tuple[int, str]
 """The time and the id of the event that gave a fact."""
 
 LinesRank = tuple[int, int, str]
-"""The revision, the time and the id of the event that gave an order its lines."""
+"""The revision, the time and the id of the event that gave an order or a sub-order its lines."""
 
 ClaimRow = tuple[int, int, int, list[int], list[int], list[int]]
 """open, shipped, restocked, shipments, returns, moves."""
 
-ReturnRow = tuple[bool, int | None, dict[str, int] | None, Rank | None, bool, Rank | None, str | None, Rank | None]
-"""started, returned_at, lines, lines_rank, restock, restock_rank, warehouse, warehouse_rank."""
+ReturnRow = tuple[
+    bool, int | None, dict[str, int] | None, Rank | None, bool, Rank | None, str | None, Rank | None, bytes, int
+]
+"""started, returned_at, lines, lines_rank, restock, restock_rank, warehouse, warehouse_rank, timeline, withdrawn_at."""
+
+CancelledRow = tuple[bytes, list[int], list[int]]
+"""log, times, units."""
+
+TakenBackRow = tuple[int, int, list[int], int, bool]
+"""voided_at, reinstated_at, withdrawals, created_again_after, is_withdrawn. None is a time before all others."""
 
 SubOrderRow = tuple[
     int,
     dict[str, int] | None,
     str | None,
     str | None,
-    Rank | None,
+    LinesRank | None,
     list[str],
-    int | None,
     int | None,
     int,
     int | None,
     int | None,
-    list[tuple[int, dict[str, int]]],
+    bytes,
+    dict[str, CancelledRow],
     dict[str, ReturnRow],
+    TakenBackRow | None,
 ]
-"""status, lines, warehouse, parent, lines_rank, children, shipped_at, moved_at, marks, held_at, resumed_at, cancels,
-returns.
+"""status, lines, warehouse, parent, lines_rank, children, shipped_at, marks, held_at, resumed_at, timeline, cancels,
+returns, taken_back.
 """
 
 AlertRow = tuple[OrderAlert, str, str]
@@ -86,10 +95,59 @@ OrderRow = tuple[
     list[str],
     list[AlertRow],
     dict[str, SubOrderRow],
+    int | None,
+    int,
 ]
 """version, claims, known, eligible, occurred_at_max, seen_at, status, lines, lines_rank, cancelled_at, uncovered,
-identities, dead_letters, alerts, sub_orders. Their meaning: `worker.domain.order.state`.
+identities, dead_letters, alerts, sub_orders, reinstated_at, identities_of_1. Their meaning:
+`worker.domain.order.state`.
 """
+
+
+ReturnRow1 = tuple[bool, int | None, dict[str, int] | None, Rank | None, bool, Rank | None, str | None, Rank | None]
+"""A `ReturnRow` of version 1, up to warehouse_rank."""
+
+SubOrderRow1 = tuple[
+    int,
+    dict[str, int] | None,
+    str | None,
+    str | None,
+    Rank | None,
+    list[str],
+    int | None,
+    int | None,
+    int,
+    int | None,
+    int | None,
+    list[tuple[int, dict[str, int]]],
+    dict[str, ReturnRow1],
+]
+"""A `SubOrderRow` of version 1: status, lines, warehouse, parent, lines_rank, children, shipped_at, moved_at, marks,
+held_at, resumed_at, cancels, returns. shipped_at was the earliest `shipped`, moved_at the earliest of the others that
+imply a shipment.
+"""
+
+OrderRow1 = tuple[
+    int,
+    dict[str, dict[str, ClaimRow]],
+    bool,
+    bool,
+    int,
+    int,
+    int,
+    dict[str, dict[str, int]] | None,
+    LinesRank | None,
+    int | None,
+    dict[str, dict[str, int]],
+    bytes,
+    list[str],
+    list[AlertRow],
+    dict[str, SubOrderRow1],
+]
+"""An `OrderRow` of version 1, up to sub_orders."""
+
+ORDER_ROW_1_BEGINS: Final = b"\x9f\x01"
+"""An array of 15 elements, the first of them version 1."""
 
 
 class OrderHead(msgspec.Struct, array_like=True, gc=False):
@@ -213,6 +271,7 @@ State = RetiredOrder | AccountState | StockState | AdjustmentState | FloodState 
 
 encode: Final = msgspec.msgpack.Encoder().encode
 decode_order_row: Final = msgspec.msgpack.Decoder(OrderRow).decode
+decode_order_row_1: Final = msgspec.msgpack.Decoder(OrderRow1).decode
 decode_order_head: Final = msgspec.msgpack.Decoder(OrderHead).decode
 decode_order_marks: Final = msgspec.msgpack.Decoder(OrderMarks).decode
 decode_retired: Final = msgspec.msgpack.Decoder(RetiredOrder).decode

@@ -134,8 +134,31 @@ def _orders_today(telling: _Telling) -> None:
     telling.sub("created", "failed", "s", at + 1, lines=lines(1))
     telling.sub("cancelled", "failed", "s", at + 2)
     telling.sub("failed_to_deliver", "failed", "s", at + 3)
+    _taken_back_today(telling)
     telling.order("oversold", at, ordered(1000))
     telling.order("waiting", at, [*ordered(2), *ordered(1, "w", "folded")])
+
+
+def _taken_back_today(telling: _Telling) -> None:
+    at = TODAY
+    telling.order("revived", at, ordered(2))
+    telling.say("order.cancelled", at + 1, order_id="revived")
+    telling.say("order.reinstated", at + 2, order_id="revived")
+    telling.shipped_order("voided", 3, at)
+    telling.sub("returned", "voided", "s", at + 70, lines=lines(1))
+    telling.sub("shipment_voided", "voided", "s", at + 80)
+    telling.shipped_order("kept", 2, at)
+    telling.sub("return_started", "kept", "s", at + 90, lines=lines(1))
+    telling.sub("return_withdrawn", "kept", "s", at + 95)
+    telling.order("created again", at, ordered(5))
+    telling.sub("created", "created again", "s", at + 1, lines=lines(5))
+    telling.sub("cancelled", "created again", "s", at + 2, lines=lines(5))
+    telling.sub("reinstated", "created again", "s", at + 3)
+    telling.sub("cancelled", "created again", "s", at + 4, lines=lines(2))
+    telling.sub("shipped", "created again", "s", at + 5)
+    telling.sub("withdrawn", "created again", "s", at + 6)
+    telling.sub("created", "created again", "s", at + 7, lines=lines(4), revision=1)
+    telling.sub("withdrawn", "created again", "s", at + 8)
 
 
 def _stock_today(telling: _Telling) -> None:
@@ -173,6 +196,14 @@ def what_follows(starts: dict[str, int]) -> list[InputRecord]:
     for known in before[1], before[-1]:  # an id that is forgotten, and one that is not
         telling.send(Topic(known.topic), known.value or b"", account_id=(known.key or b"").decode())
     telling.say("stock.adjusted", TODAY + 120, event_id="today", sku="folded", delta=6)
+    telling.sub("created", "created again", "s", at, lines=lines(3), revision=2)
+    telling.sub("shipped", "created again", "s", at - 395)
+    telling.sub("cancelled", "created again", "s", at - 392, lines=lines(3))
+    telling.sub("shipped", "voided", "s", at - 330)
+    telling.sub("shipped", "voided", "s", at)
+    telling.say("order.cancelled", at - 399, order_id="revived")
+    telling.sub("returned", "kept", "s", at - 306)
+    telling.sub("shipment_voided", "returning", "s", at - 304)
     telling.say("stock.transferred", at + 130, event_id="moved", lines=lines(2))
     telling.say("stock.transferred", at + 131, event_id="today", lines=lines(2))
     back = {"from_warehouse_id": "x", "to_warehouse_id": "w"}

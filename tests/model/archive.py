@@ -24,12 +24,7 @@ def blocking(picture: Picture) -> list[dict[str, Any]]:
 
 def refusal(picture: Picture, *, dead_letter_pending: bool) -> str | None:
     """Why a known order is not eligible; None if it is."""
-    if (
-        not picture.placed
-        or blocking(picture)
-        or any(row.open for row in picture.rows)
-        or not (picture.leaves or picture.cancelled)
-    ):
+    if not picture.placed or blocking(picture) or any(row.open for row in picture.rows):
         return "VALIDATION_ERROR"
     if picture.return_under_way:
         return "RETURN_IN_PROGRESS"

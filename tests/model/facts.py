@@ -1,7 +1,7 @@
 """What is known about one order, from all its accepted events together (contract section 3).
 
 Nothing here is incremental: `facts_of` reads the whole list. *Latest* is the greatest (occurred_at, event_id); ids
-compare by code points, which is the order of their UTF-8 bytes.
+compare by code points, which is the order of their UTF-8 bytes. What was taken back is left out before anything else.
 
 Choices where the contract leaves room:
 - `lines` of a cancellation or a return that name a SKU twice add up, as everywhere else.
@@ -20,7 +20,10 @@ from typing import Any
 from tests.model.reading import Event
 
 SHIPS = ("shipped", "in_transit", "delivered", "failed_to_deliver", "return_started", "returned")
+RETURNS = ("return_started", "returned")
 UNHOLDS = ("label_issued", "shipped", "in_transit", "delivered", "failed_to_deliver", "cancelled", "returned")
+
+NEVER = -(10**18)
 
 Units = dict[str, int]
 
@@ -53,11 +56,16 @@ class SubOrder:
     whole: bool = False
     said: set[str] = field(default_factory=set)
     held: bool = False
+    withdrawn: bool = False
     returns: dict[str, Return] = field(default_factory=dict)
 
     @property
     def superseded(self) -> bool:
         return bool(self.children)
+
+    @property
+    def is_leaf(self) -> bool:
+        return not self.superseded and not self.withdrawn
 
 
 @dataclass
@@ -78,10 +86,66 @@ def facts_of(events: list[Event], default_warehouse: str) -> Facts:
         for line in max(placing, key=_revision)["lines"]:
             key = (line.get("warehouse_id", default_warehouse), line["sku"])
             facts.lines[key] = facts.lines.get(key, 0) + line["quantity"]
-    facts.cancelled = any(e["type"] == "order.cancelled" for e in events)
+    facts.cancelled = bool(_order_cancellations(events))
     for sub_order_id in _named(events):
         facts.sub_orders[sub_order_id] = _sub_order(sub_order_id, events)
     return facts
+
+
+def _latest(events: list[Event], kind: str) -> int:
+    return max((int(e["occurred_at"]) for e in events if e["type"] == kind), default=NEVER)
+
+
+def _order_cancellations(events: list[Event]) -> list[int]:
+    """When the order was cancelled, but for what was taken back."""
+    reinstated = _latest(events, "order.reinstated")
+    return [e["occurred_at"] for e in events if e["type"] == "order.cancelled" and e["occurred_at"] > reinstated]
+
+
+def _that_count(sub_order_id: str, events: list[Event]) -> list[Event]:
+    """The sub-order's own events that nothing takes back; of a split all stay (its children do)."""
+    own = [e for e in events if e.get("sub_order_id") == sub_order_id]
+    created_again = _created_again_after(sub_order_id, events)
+    voided = _latest(own, "sub_order.shipment_voided")
+    reinstated = _latest(own, "sub_order.reinstated")
+    counting = []
+    for event in own:
+        kind = event["type"].removeprefix("sub_order.")
+        until = created_again
+        if kind in SHIPS:
+            until = max(until, voided)
+        if kind in RETURNS:
+            of_return = [e for e in own if e.get("return_id") == event["return_id"]]
+            until = max(until, _latest(of_return, "sub_order.return_withdrawn"))
+        if kind == "cancelled":
+            until = max(until, reinstated)
+        if event["occurred_at"] > until:
+            counting.append(event)
+    return counting
+
+
+def _withdrawals(sub_order_id: str, events: list[Event]) -> list[int]:
+    return [
+        e["occurred_at"] for e in events if e["type"] == "sub_order.withdrawn" and e["sub_order_id"] == sub_order_id
+    ]
+
+
+def _lines_given_at(sub_order_id: str, events: list[Event]) -> int | None:
+    sources = _line_sources(sub_order_id, events)
+    return max(_revision(e) for e, _ in sources)[1] if sources else None
+
+
+def _created_again_after(sub_order_id: str, events: list[Event]) -> int:
+    given_at = _lines_given_at(sub_order_id, events)
+    return max(
+        (at for at in _withdrawals(sub_order_id, events) if given_at is not None and at < given_at), default=NEVER
+    )
+
+
+def _is_withdrawn(sub_order_id: str, events: list[Event]) -> bool:
+    """Whether it is, if it has no children."""
+    withdrawals, given_at = _withdrawals(sub_order_id, events), _lines_given_at(sub_order_id, events)
+    return bool(withdrawals) and (given_at is None or max(withdrawals) >= given_at)
 
 
 def traces_of(events: list[Event]) -> dict[str, Any]:
@@ -89,15 +153,19 @@ def traces_of(events: list[Event]) -> dict[str, Any]:
     traces: dict[str, Any] = {}
     placing = [_revision(e) for e in events if e["type"] in ("order.created", "order.amended")]
     traces["revision"] = max(placing, default=None)
-    traces["order cancelled"] = max((e["occurred_at"] for e in events if e["type"] == "order.cancelled"), default=None)
+    for kind in ("order.cancelled", "order.reinstated"):
+        traces[kind] = max((e["occurred_at"] for e in events if e["type"] == kind), default=None)
     for sub in _named(events):
         own = [e for e in events if e.get("sub_order_id") == sub]
-        traces[f"{sub} lines"] = max((_moment(e) for e, _ in _line_sources(sub, events)), default=None)
+        traces[f"{sub} lines"] = max((_revision(e) for e, _ in _line_sources(sub, events)), default=None)
         for kind in {e["type"] for e in own}:
-            times = [e["occurred_at"] for e in own if e["type"] == kind]
-            traces[f"{sub} {kind}"] = (min(times), max(times))
-        traces[f"{sub} cancelled"] = _staircase(own)
-        traces[f"{sub} whole"] = any(e["type"] == "sub_order.cancelled" and "lines" not in e for e in own)
+            traces[f"{sub} {kind}"] = {(e["occurred_at"], e.get("return_id")) for e in own if e["type"] == kind}
+        traces[f"{sub} cancelled"] = {
+            (e["occurred_at"], sku, quantity)
+            for e in own
+            if e["type"] == "sub_order.cancelled"
+            for sku, quantity in (add_up(e["lines"]) if "lines" in e else {None: 0}).items()
+        }
         for event in own:
             for name in ("lines", "restock", "warehouse_id"):
                 if "return_id" in event and name in event:
@@ -141,7 +209,7 @@ def _warehouse(sub_order_id: str, events: list[Event], asked: frozenset[str] = f
     sources = _line_sources(sub_order_id, events)
     if not sources or sub_order_id in asked:
         return None
-    event, source = max(sources, key=lambda pair: _moment(pair[0]))
+    event, source = max(sources, key=lambda pair: _revision(pair[0]))
     if "warehouse_id" in source:
         return str(source["warehouse_id"])
     return _warehouse(event["sub_order_id"], events, asked | {sub_order_id})
@@ -149,7 +217,7 @@ def _warehouse(sub_order_id: str, events: list[Event], asked: frozenset[str] = f
 
 def _sub_order(sub_order_id: str, events: list[Event]) -> SubOrder:
     sub = SubOrder()
-    own = [e for e in events if e.get("sub_order_id") == sub_order_id]
+    own = _that_count(sub_order_id, events)
     by_kind: dict[str, list[Event]] = {}
     for event in own:
         by_kind.setdefault(event["type"].removeprefix("sub_order."), []).append(event)
@@ -157,18 +225,23 @@ def _sub_order(sub_order_id: str, events: list[Event]) -> SubOrder:
     warehouse_id = _warehouse(sub_order_id, events)
     if warehouse_id is not None:
         sub.warehouse_id = warehouse_id
-        _, source = max(_line_sources(sub_order_id, events), key=lambda pair: _moment(pair[0]))
+        _, source = max(_line_sources(sub_order_id, events), key=lambda pair: _revision(pair[0]))
         sub.lines = add_up(source["lines"])
-    sub.children = {child["sub_order_id"] for e in by_kind.get("split", []) for child in e["children"]}
+    sub.children = {
+        child["sub_order_id"]
+        for e in events
+        if e["type"] == "sub_order.split" and e["sub_order_id"] == sub_order_id
+        for child in e["children"]
+    }
+    sub.withdrawn = not sub.children and _is_withdrawn(sub_order_id, events)
     sub.said = set(by_kind) & {"in_transit", "delivered", "failed_to_deliver"}
 
     ships = [e["occurred_at"] for kind in SHIPS for e in by_kind.get(kind, [])]
     sub.shipped = bool(ships)
-    if ships:
-        sub.shipped_at = min([e["occurred_at"] for e in by_kind.get("shipped", [])] or ships)
+    sub.shipped_at = min(ships, default=None)
 
     cancels = by_kind.get("cancelled", [])
-    in_time = [e for e in cancels if sub.shipped_at is None or sub.superseded or e["occurred_at"] <= sub.shipped_at]
+    in_time = [e for e in cancels if sub.shipped_at is None or not sub.is_leaf or e["occurred_at"] <= sub.shipped_at]
     sub.cancelled = _most_cancelled(in_time, sub.lines)
     sub.whole = any("lines" not in e for e in cancels)
     if sub.lines is not None:
@@ -177,11 +250,12 @@ def _sub_order(sub_order_id: str, events: list[Event]) -> SubOrder:
 
     holds = [e["occurred_at"] for e in by_kind.get("on_hold", [])]
     unholds = [e["occurred_at"] for kind in UNHOLDS for e in by_kind.get(kind, [])]
-    unholds += [e["occurred_at"] for e in events if e["type"] == "order.cancelled"]
+    unholds += _order_cancellations(events)
     sub.held = bool(holds) and all(max(holds) >= at for at in unholds)
 
-    for return_id in {e["return_id"] for e in own if "return_id" in e}:
-        sub.returns[return_id] = _return([e for e in own if e.get("return_id") == return_id])
+    returns = [e for kind in RETURNS for e in by_kind.get(kind, [])]
+    for return_id in {e["return_id"] for e in returns}:
+        sub.returns[return_id] = _return([e for e in returns if e["return_id"] == return_id])
     return sub
 
 
@@ -194,21 +268,6 @@ def _most_cancelled(cancels: list[Event], lines: Units | None) -> Units:
     if lines is None:
         return most
     return {sku: min(quantity, lines[sku]) for sku, quantity in most.items() if sku in lines}
-
-
-def _staircase(own: list[Event]) -> set[tuple[str, int, int]]:
-    """The cancelled lines (sku, quantity, occurred_at) that no other line exceeds at an earlier or the same time."""
-    said = {
-        (sku, quantity, e["occurred_at"])
-        for e in own
-        if e["type"] == "sub_order.cancelled" and "lines" in e
-        for sku, quantity in add_up(e["lines"]).items()
-    }
-    return {
-        (sku, quantity, at)
-        for sku, quantity, at in said
-        if not any(s == sku and q >= quantity and t <= at and (q, t) != (quantity, at) for s, q, t in said)
-    }
 
 
 def _return(events: list[Event]) -> Return:

@@ -178,10 +178,11 @@ LINES = _list(_object({"sku": _id, "quantity": QUANTITY}), 1, 1000)
 ORDER_LINES = _list(_object({"sku": _id, "quantity": QUANTITY, "warehouse_id?": _id}), 1, 1000)
 CHILDREN = _list(_object({"sub_order_id": _id, "lines": LINES, "warehouse_id?": _id}), 1, 100)
 COUNTS = _list(_object({"sku": _id, "on_hand": _whole(-BILLION), "reserved?": _whole(0)}), 0, 5000)
+SPLIT_REASON = _one_of("warehouse", "carrier", "compliance", "availability", "seller_rule")
 COMMON: Fields = {"event_id": _id, "account_id": _id, "occurred_at": time_ms, "source?": _text}
 ORDER: Fields = {**COMMON, "order_id": _id}
 SUB_ORDER: Fields = {**ORDER, "sub_order_id": _id}
-TRACKED: Fields = {**SUB_ORDER, "tracking_number?": _text}
+TRACKED: Fields = {**SUB_ORDER, "tracking_number?": _text, "carrier?": _text}
 REASONED: Fields = {**SUB_ORDER, "reason?": _text}
 
 TYPES: dict[str, dict[str, Fields]] = {
@@ -189,16 +190,18 @@ TYPES: dict[str, dict[str, Fields]] = {
         "order.created": {**ORDER, "lines": ORDER_LINES},
         "order.amended": {**ORDER, "revision": QUANTITY, "lines": ORDER_LINES},
         "order.cancelled": {**ORDER, "reason?": _text},
+        "order.reinstated": {**ORDER, "reason?": _text},
     },
     SUB_ORDERS: {
         "sub_order.created": {
             **SUB_ORDER,
             "warehouse_id": _id,
             "lines": LINES,
+            "revision?": _whole(0),
             "carrier?": _text,
-            "split_reason?": _one_of("warehouse", "carrier", "compliance", "availability", "seller_rule"),
+            "split_reason?": SPLIT_REASON,
         },
-        "sub_order.split": {**SUB_ORDER, "children": CHILDREN},
+        "sub_order.split": {**SUB_ORDER, "children": CHILDREN, "split_reason?": SPLIT_REASON},
         "sub_order.label_issued": TRACKED,
         "sub_order.shipped": TRACKED,
         "sub_order.in_transit": TRACKED,
@@ -214,6 +217,10 @@ TYPES: dict[str, dict[str, Fields]] = {
             "restock": _boolean,
             "warehouse_id?": _id,
         },
+        "sub_order.withdrawn": REASONED,
+        "sub_order.reinstated": REASONED,
+        "sub_order.shipment_voided": REASONED,
+        "sub_order.return_withdrawn": {**REASONED, "return_id": _id},
     },
     STOCK: {
         "stock.counted": {
@@ -249,6 +256,15 @@ TYPES: dict[str, dict[str, Fields]] = {
 }
 
 
+TAKING_BACK = (
+    "order.reinstated",
+    "sub_order.withdrawn",
+    "sub_order.reinstated",
+    "sub_order.shipment_voided",
+    "sub_order.return_withdrawn",
+)
+
+
 def read(topic: str, value: bytes | None) -> Event:
     """The event in a value of a topic (name without prefix); raises Refusal: undecodable, unknown_type or invalid."""
     tree = parse(value)
@@ -265,6 +281,8 @@ def read(topic: str, value: bytes | None) -> Event:
     event.pop("source", None)
     if event.get("absent") == "unknown":
         del event["absent"]
+    if kind == "sub_order.created" and event.get("revision") == 0:
+        del event["revision"]
     return {"type": kind, **event}
 
 

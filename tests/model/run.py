@@ -199,6 +199,7 @@ class Model:
         if (
             event["occurred_at"] > record.timestamp + 24 * HOUR_MS
             or event.get("as_of", 0) > record.timestamp + 5 * MINUTE_MS
+            or (event["type"] in reading.TAKING_BACK and event["occurred_at"] > record.timestamp + 5 * MINUTE_MS)
         ):
             raise Refusal("future")
         account = self.account(event["account_id"])

@@ -1,8 +1,8 @@
 """From facts to units, statuses, flows and the conditions of alerts (contract sections 3 and 4).
 
 Choices where the contract leaves room:
-- `over_returned` is not raised for a sub-order that is superseded (its returns count for nothing) or whose lines
-  are not known (it moves nothing, and its lines may still come).
+- `over_returned` is not raised for a sub-order that is superseded or withdrawn (its returns count for nothing) or
+  whose lines are not known (it moves nothing, and its lines may still come).
 - Children of a superseded sub-order count with their lines as known now, wherever they are; a child whose lines are
   not known counts 0.
 """
@@ -61,9 +61,9 @@ class Picture:
 def picture_of(facts: Facts) -> Picture:
     picture = Picture(placed=facts.placed, cancelled=facts.cancelled)
     for sub_order_id, sub in sorted(facts.sub_orders.items()):
-        rows = [] if sub.superseded else leaf_rows(sub_order_id, sub, order_cancelled=facts.cancelled)
+        rows = leaf_rows(sub_order_id, sub, order_cancelled=facts.cancelled) if sub.is_leaf else []
         taken, over = returned_units(sub)
-        if sub.superseded:
+        if not sub.is_leaf:
             if sub.shipped:
                 picture.alerts.add(("superseded_shipped", sub_order_id, None))
         else:
@@ -72,7 +72,7 @@ def picture_of(facts: Facts) -> Picture:
             picture.return_under_way |= any(r.started and not r.returned for r in sub.returns.values())
         picture.rows += rows
         picture.shipments += [Flow(r.warehouse_id, r.sku, _known(sub.shipped_at), r.shipped) for r in rows if r.shipped]
-        if not sub.superseded:
+        if sub.is_leaf:
             picture.restocks += _restocks(sub, taken)
         shipped_units = sum(row.shipped for row in rows)
         back = sum(quantity for _, _, quantity in taken)
@@ -113,7 +113,7 @@ def leaf_rows(sub_order_id: str, sub: SubOrder, *, order_cancelled: bool) -> lis
 
 def returned_units(sub: SubOrder) -> tuple[list[tuple[str, str, int]], set[str]]:
     """What each return brought back, as (return_id, sku, quantity), and the SKUs of which more came back than left."""
-    if sub.superseded or sub.lines is None:
+    if not sub.is_leaf or sub.lines is None:
         return [], set()
     left = {row.sku: row.shipped for row in leaf_rows("", sub, order_cancelled=False)}
     taken, over = [], set()
@@ -143,6 +143,7 @@ def _restocks(sub: SubOrder, taken: list[tuple[str, str, int]]) -> list[Flow]:
 def sub_order_status(sub: SubOrder, *, all_back: bool, order_cancelled: bool) -> str:
     rules = [
         ("superseded", sub.superseded),
+        ("withdrawn", sub.withdrawn),
         ("on_hold", sub.held),
         ("returned", all_back),
         ("delivered", "delivered" in sub.said),
@@ -160,7 +161,7 @@ def order_status(picture: Picture) -> str:
     if picture.uncovered:
         statuses.add("processing")
     if not statuses:
-        return "cancelled" if picture.cancelled else "processing"
+        return "cancelled" if picture.cancelled or picture.placed else "processing"
     if len(statuses) > 1:
         statuses.discard("cancelled")
     if len(statuses) == 1:
@@ -201,10 +202,13 @@ def uncovered_units(facts: Facts, rows: list[Row]) -> dict[tuple[str, str], int]
 
 
 def superseded_parts(facts: Facts, sku: str) -> list[tuple[str, int]]:
-    """What superseded sub-orders still cover, as (warehouse_id, quantity): cancelled by their lines, in no child."""
+    """What superseded and withdrawn sub-orders still cover: cancelled by their lines, in no child.
+
+    As (warehouse_id, quantity).
+    """
     parts = []
     for sub in facts.sub_orders.values():
-        if sub.superseded and sub.lines is not None and sub.warehouse_id is not None:
+        if not sub.is_leaf and sub.lines is not None and sub.warehouse_id is not None:
             in_children = sum((facts.sub_orders[child].lines or {}).get(sku, 0) for child in sub.children)
             quantity = sub.lines.get(sku, 0)
             parts.append((sub.warehouse_id, max(0, min(sub.cancelled.get(sku, 0), quantity - in_children))))

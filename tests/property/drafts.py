@@ -35,11 +35,13 @@ class Menu:
     """What may happen in a history.
 
     `clean`: only what invariant 4 speaks of, so nothing that ends in a dead letter and no `absent: zero`.
+    `taking_back`: few sub-orders and times, and most that happens takes back or is taken back.
     """
 
     clean: bool = False
     jumps: bool = False
     counts: bool = True
+    taking_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,9 @@ def _children(r: Random, parent: str) -> list[dict[str, Any]]:
 
 
 def _order_event(r: Random) -> tuple[str, dict[str, Any]]:
-    kind = r.choice(("order.created",) * 5 + ("order.amended",) * 3 + ("order.cancelled",))
+    kind = r.choice(("order.created",) * 5 + ("order.amended",) * 3 + ("order.cancelled",) * 2 + ("order.reinstated",))
     body: dict[str, Any] = {"type": kind, "order_id": r.choice(ORDER_IDS)}
-    if kind != "order.cancelled":
+    if kind in ("order.created", "order.amended"):
         body["lines"] = _order_lines(r)
     if kind == "order.amended":
         body["revision"] = r.randint(1, 3)
@@ -114,21 +116,34 @@ SUB_ORDER_KINDS = (
     + ("shipped", "cancelled", "delivered", "returned") * 4
     + ("split",) * 3
     + ("in_transit", "label_issued", "on_hold", "failed_to_deliver", "return_started") * 2
+    + ("withdrawn", "withdrawn", "reinstated", "shipment_voided", "return_withdrawn")
 )
 
 
-def _sub_order_event(r: Random) -> tuple[str, dict[str, Any]]:
-    kind = r.choice(SUB_ORDER_KINDS)
-    parent = r.choice(SUB_ORDER_IDS)
+TAKING_BACK_KINDS = (
+    ("withdrawn", "reinstated", "shipment_voided", "return_withdrawn", "cancelled", "created") * 2
+    + ("shipped", "in_transit", "delivered", "failed_to_deliver", "return_started", "returned")
+    + ("label_issued", "on_hold", "split")
+)
+
+
+def _sub_order_event(r: Random, menu: Menu) -> tuple[str, dict[str, Any]]:
+    kind = r.choice(TAKING_BACK_KINDS if menu.taking_back else SUB_ORDER_KINDS)
+    parent = r.choice(SUB_ORDER_IDS[:2] if menu.taking_back else SUB_ORDER_IDS)
     body: dict[str, Any] = {"type": f"sub_order.{kind}", "order_id": r.choice(ORDER_IDS), "sub_order_id": parent}
     if kind == "created":
         body |= {"warehouse_id": r.choice(WAREHOUSES), "lines": _lines(r)}
+        body |= _maybe(r, "revision", lambda: r.choice((0, 0, 1, 2))) | _maybe(r, "split_reason", lambda: "carrier")
     elif kind == "split":
-        body["children"] = _children(r, parent)
+        body |= {"children": _children(r, parent), **_maybe(r, "split_reason", lambda: "warehouse")}
     elif kind == "cancelled":
         body |= _maybe(r, "lines", lambda: _lines(r, 2))
     elif kind in ("return_started", "returned"):
         body |= {"return_id": r.choice(RETURN_IDS), **_maybe(r, "lines", lambda: _lines(r, 2))}
+    elif kind == "return_withdrawn":
+        body["return_id"] = r.choice(RETURN_IDS)
+    elif kind in ("label_issued", "shipped", "in_transit"):
+        body |= _maybe(r, "carrier", lambda: "c")
     if kind == "returned":
         body |= {"restock": r.randint(0, 3) > 0, **_maybe(r, "warehouse_id", lambda: r.choice(WAREHOUSES))}
     return SUB_ORDERS, body
@@ -224,4 +239,4 @@ def _content(r: Random, act: str, menu: Menu) -> tuple[str, dict[str, Any]]:
         case "archive":
             return COMMANDS, {"type": "archive.requested", "order_id": r.choice(ORDER_IDS)}
         case _:
-            return _sub_order_event(r)
+            return _sub_order_event(r, menu)

@@ -205,9 +205,11 @@ def histories(menu: Menu, chapters: int = 6) -> st.SearchStrategy[list[Record]]:
     return st.lists(chapter, min_size=1, max_size=chapters).map(lambda told: assemble([d for c in told for d in c]))
 
 
-def clean_histories(chapters: int = 5, *, counts: bool = True) -> st.SearchStrategy[list[Record]]:
+def clean_histories(
+    chapters: int = 5, *, counts: bool = True, taking_back: bool = False
+) -> st.SearchStrategy[list[Record]]:
     """Histories that end alike in any order and repetition: only the first record of each identity is kept."""
-    return histories(Menu(clean=True, counts=counts), chapters).map(distinct)
+    return histories(Menu(clean=True, counts=counts, taking_back=taking_back), chapters).map(distinct)
 
 
 def distinct(records: Sequence[Record]) -> list[Record]:

@@ -109,7 +109,7 @@ def statuses_of(real: Real) -> dict[tuple[str, str], dict[str, Any]]:
     """Every order of which more is known than a dead letter."""
     statuses = {}
     for view in real.processor.ledger.orders():
-        if not view.placed and not view.sub_orders and view.status != "cancelled":
+        if not view.known:
             continue
         statuses[view.account_id, view.order_id] = {
             "order_id": view.order_id,

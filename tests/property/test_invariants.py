@@ -67,7 +67,7 @@ def leaf_lines(model: Model, account_id: str, order_id: str) -> Counter[tuple[st
         {
             (sub_order_id, sku): quantity
             for sub_order_id, sub in facts.sub_orders.items()
-            if not sub.superseded
+            if sub.is_leaf
             for sku, quantity in (sub.lines or {}).items()
         }
     )
@@ -83,5 +83,5 @@ def test_what_is_eligible_is_placed_and_terminal_with_nothing_open(
         for status in statuses_of(real).values():
             if status["eligible"]:
                 assert status["placed"]
-                assert {*status["sub_orders"].values()} - {"superseded"} <= TERMINAL
+                assert {*status["sub_orders"].values()} - {"superseded", "withdrawn"} <= TERMINAL
                 assert not any(row["open"] for row in status["units"])

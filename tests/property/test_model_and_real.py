@@ -43,6 +43,13 @@ def test_every_record_has_the_outcome_and_the_outputs_of_the_model(
     hold_against_each_other(records, policies)
 
 
+@given(histories(Menu(counts=False, taking_back=True)), st.sampled_from(RULES))
+def test_what_is_taken_back_counts_for_nothing_as_in_the_model(
+    records: list[Record], policies: AccountPolicies
+) -> None:
+    hold_against_each_other(records, policies)
+
+
 @given(histories(Menu(jumps=True), 4), st.sampled_from(RULES))
 def test_orders_leave_and_late_events_are_refused_as_in_the_model(
     records: list[Record], policies: AccountPolicies

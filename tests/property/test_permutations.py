@@ -29,6 +29,15 @@ def test_any_permutation_and_repetition_ends_in_the_same_state(
     assert end_of(repeated, policies) == end_of(records, policies)
 
 
+@given(clean_histories(taking_back=True, counts=False), st.sampled_from(ADOPTING), st.randoms(use_true_random=False))
+def test_take_backs_may_come_at_any_point_and_again(
+    records: list[Record], policies: AccountPolicies, chance: Random
+) -> None:
+    repeated = [record for record in records for _ in range(chance.choice((1, 1, 2)))]
+    chance.shuffle(repeated)
+    assert end_of(repeated, policies) == end_of(records, policies)
+
+
 @given(clean_histories(4, counts=False), st.lists(drafts(Menu(clean=True)), max_size=30), st.data())
 def test_a_count_may_come_at_any_point(records: list[Record], counting: list[Any], data: st.DataObject) -> None:
     counts = [record for record in distinct(assemble(counting)) if record.topic == STOCK]

@@ -19,7 +19,8 @@ from worker.domain.floods import Floods
 from worker.domain.order.archive import statuses_of
 from worker.domain.order.deadlines import Deadline, DeadlineHeap
 from worker.domain.order.limits import SMALL_STATE_BYTES
-from worker.domain.order.state import OrderState, decode_order, encode_order
+from worker.domain.order.rows import decode_order, encode_order
+from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import PROCESSING, STATUSES
 from worker.domain.order.units import unit_rows
 from worker.domain.outbox import Outbox, Record

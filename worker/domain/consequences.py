@@ -25,9 +25,9 @@ from worker.domain.order.claims import (
     ship_directly,
 )
 from worker.domain.order.conditions import REFUSED, conditions_of, ids_of, was_computed
-from worker.domain.order.facts import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.order.state import OrderState
 from worker.domain.order.statuses import leaf_mask, status_of_mask, sub_order_status
+from worker.domain.order.touch import NOTHING, SHIPS, Shortcut, Touch
 from worker.domain.policies import KEPT_AFTER_RETENTION_MS
 from worker.domain.stock.stock import Posting, Stock, SuspectMovement
 from worker.domain.violations import InvariantViolation

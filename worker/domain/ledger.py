@@ -24,6 +24,7 @@ from schemas.inputs import (
     StockEvent,
     StockTransferred,
     SubOrdersEvent,
+    TakingBack,
 )
 from schemas.state import VERSION, AccountState
 from worker.domain.accounts import Account
@@ -35,6 +36,7 @@ from worker.domain.counting import take_part
 from worker.domain.effects import APPLIED, DUPLICATE, STALE, Effect
 from worker.domain.order import facts
 from worker.domain.order.archive import rejection_of, statuses_of
+from worker.domain.order.identities import content_of, is_known_to_version_1
 from worker.domain.order.limits import DEAD_LETTERS_MAX, SMALL_IDENTITIES, is_small, refuse_outgrowth
 from worker.domain.outbox import Outbox, Record
 from worker.domain.policies import DAY_MS, KEPT_AFTER_RETENTION_MS, Policies
@@ -46,7 +48,8 @@ from worker.domain.views import AccountView, OrderView, StockView
 
 OCCURRED_AHEAD_MS_MAX: Final = DAY_MS
 COUNTED_AHEAD_MS_MAX: Final = 5 * 60_000
-"""How far `occurred_at` and `as_of` may lie after the record's timestamp."""
+TAKEN_BACK_AHEAD_MS_MAX: Final = 5 * 60_000
+"""How far after the record's timestamp `occurred_at`, `as_of`, and `occurred_at` of a take-back may lie."""
 
 
 FactsEvent = OrdersEvent | SubOrdersEvent
@@ -54,6 +57,7 @@ FactsEvent = OrdersEvent | SubOrdersEvent
 
 _ABOUT_FACTS: Final = frozenset(get_args(FactsEvent))
 _ABOUT_SUB_ORDERS: Final = frozenset(get_args(SubOrdersEvent))
+_TAKING_BACK: Final = frozenset(get_args(TakingBack))
 
 
 class Ledger:
@@ -156,8 +160,8 @@ class Ledger:
         program is wrong.
         """
         event = decoded.event
-        if decoded.occurred_at_ms > recorded_at + OCCURRED_AHEAD_MS_MAX:
-            raise RuleRefusal("future", "The field occurred_at is more than 24 h after the record's timestamp.")
+        if decoded.occurred_at_ms > recorded_at:
+            _refuse_future(event, decoded.occurred_at_ms - recorded_at)
         account = self._books.account(event.account_id)
         # Not isinstance, which the metaclass of structs makes costly; nor cast(), which is a call.
         kind = type(event)
@@ -300,8 +304,8 @@ class Ledger:
             )
         event_hash, content = identity_of(event)
         identities = b"" if order is None else order.identities
-        if order is not None and (known := _content_of(identities, event_hash)) is not None:
-            if known != content:
+        if order is not None and (known := content_of(identities, event_hash)) is not None:
+            if known != content and not is_known_to_version_1(order, event_hash, event):
                 raise RuleRefusal("conflict", "The field event_id was used before in this order, with other content.")
             order.seen_at = max(order.seen_at, cause.recorded_at)
             order.changed = True
@@ -383,9 +387,9 @@ class Ledger:
         return APPLIED if taking.is_new else STALE
 
 
-def _content_of(identities: bytes, event_hash: bytes) -> bytes | None:
-    """The content hash of an event id among an order's identities, None where the id is new."""
-    index = identities.find(event_hash)
-    while index > 0 and index % 16:  # found across or inside other entries
-        index = identities.find(event_hash, index + 1)
-    return None if index < 0 else identities[index + 8 : index + 16]
+def _refuse_future(event: InputEvent, ahead_ms: int) -> None:
+    """Raise RuleRefusal (future) for an event that happened too long after its record's timestamp."""
+    if ahead_ms > OCCURRED_AHEAD_MS_MAX:
+        raise RuleRefusal("future", "The field occurred_at is more than 24 h after the record's timestamp.")
+    if ahead_ms > TAKEN_BACK_AHEAD_MS_MAX and type(event) in _TAKING_BACK:
+        raise RuleRefusal("future", "The field occurred_at is more than 5 min after the record's timestamp.")

@@ -14,7 +14,8 @@ from heapq import nsmallest
 
 from schemas.state import decode_order_head, decode_order_marks, encode
 from worker.domain.books import Books, stock_view
-from worker.domain.order.state import OrderState, decode_order
+from worker.domain.order.rows import decode_order
+from worker.domain.order.state import OrderState
 from worker.domain.order.units import unit_rows
 from worker.domain.steps import in_slices
 from worker.domain.stock.stock import Stock

@@ -81,7 +81,7 @@ class Books:
             units[long_key(event["account_id"], unit["warehouse_id"], unit["sku"])] += unit["open"]
         self._touched |= {*self._open[key], *units}
         self._open[key] = units
-        leaves = {status for status in event["sub_orders"].values() if status != "superseded"}
+        leaves = {status for status in event["sub_orders"].values() if status not in ("superseded", "withdrawn")}
         if event["eligible"] and (not leaves <= TERMINAL or any(units.values())):
             raise Wrong(Kind.BOOKS, f"{key!r} is eligible: {json.dumps(event)}")
 

@@ -16,8 +16,9 @@ from schemas.inputs import InputEvent
 from schemas.times import time_text
 from schemas.topics import Topic
 from tests.named import named
-from worker.domain.order.facts import Touch, merge
+from worker.domain.order.facts import merge
 from worker.domain.order.state import OrderState
+from worker.domain.order.touch import Touch
 from worker.domain.order.units import unit_rows
 from worker.domain.policies import AccountPolicies, Policies
 from worker.domain.searches import LevelsWanted
@@ -236,7 +237,7 @@ def body_of(kind: str, at: int = 0, /, **fields: object) -> Fields:
         body["sku"] = "k"
     if kind == "stock.transferred":
         body |= {"from_warehouse_id": "w", "to_warehouse_id": "x"}
-    if kind in ("sub_order.return_started", "sub_order.returned"):
+    if kind in ("sub_order.return_started", "sub_order.returned", "sub_order.return_withdrawn"):
         body["return_id"] = "r"
     if kind == "sub_order.returned":
         body["restock"] = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.domain.shop import DAY, Shop, child, lines, ms, ordered
-from worker.domain.order.state import decode_order
+from worker.domain.order.rows import decode_order
 
 
 def test_a_status_record_is_written_whenever_any_of_it_changes(shop: Shop) -> None:

@@ -20,8 +20,8 @@ from tests.unit.domain.shop import (
     lines,
     ordered,
 )
-from worker.domain.ledger import _content_of
-from worker.domain.order.state import Claim, OrderState, encode_order
+from worker.domain.order.rows import encode_order
+from worker.domain.order.state import Claim, OrderState
 from worker.domain.policies import AccountPolicies
 from worker.domain.searches import LevelsWanted
 from worker.domain.violations import InvariantViolation
@@ -322,12 +322,3 @@ def test_an_eligible_order_with_open_units_stops_the_partition(shop: Shop) -> No
     shop.processor.restored(0)
     with pytest.raises(InvariantViolation, match="eligible"):
         shop.say("dead_letter.discarded", dead_letter_id="t/0/1")
-
-
-def test_an_identity_is_not_found_across_two_others_nor_in_their_contents() -> None:
-    identities = b"1234567_" + b"abcdefgh" + b"........" + b"12345678"
-    assert _content_of(identities, b"1234567_") == b"abcdefgh"
-    assert _content_of(identities, b"........") == b"12345678"
-    for found_elsewhere in (b"abcdefgh", b"4567_abc", b"efgh....", b"12345678", b"nowhere!"):
-        assert _content_of(identities, found_elsewhere) is None
-    assert _content_of(identities + b"abcdefgh" + b"ABCDEFGH", b"abcdefgh") == b"ABCDEFGH"

@@ -12,8 +12,8 @@ import worker.domain.stock.stock
 from schemas.decoding import Decoded
 from schemas.inputs import ArchiveRequested
 from worker.domain.order.claims import Difference, Settlement
-from worker.domain.order.facts import Touch
 from worker.domain.order.state import Claim, OrderState, ReturnFacts, SubOrderFacts
+from worker.domain.order.touch import Touch
 from worker.domain.stock.stock import Posting, Stock, SuspectMovement
 from worker.ops.garbage import NEW_OBJECTS_MAX, collect_little, set_apart
 from worker.stream.records import InputRecord

@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 from schemas.outputs import Blocking, SubOrderStatus
 from worker.domain.order.facts import in_order
 from worker.domain.order.state import OrderState, SubOrderFacts
-from worker.domain.order.statuses import PROCESSING, STATUSES, SUPERSEDED, TERMINAL, all_terminal, leaf_mask
+from worker.domain.order.statuses import NOT_LEAVES, PROCESSING, STATUSES, TERMINAL, all_terminal, leaf_mask
 
 STATUS_MESSAGE: Final = "Order status must be one of: delivered, cancelled, returned, failed_to_deliver"
 
@@ -26,10 +26,8 @@ def is_eligible(order: OrderState, mask: int) -> bool:
     """Whether the order may be archived now; `mask` is its `statuses.leaf_mask`."""
     if not all_terminal(mask) or order.lines is None or order.dead_letters:
         return False
-    if not mask and order.cancelled_at is None:  # no leaf
-        return False
     return not any(
-        sub_order.returns and sub_order.status != SUPERSEDED and _return_under_way(sub_order)
+        sub_order.returns and sub_order.status not in NOT_LEAVES and _return_under_way(sub_order)
         for sub_order in order.sub_orders.values()
     )
 
@@ -43,12 +41,12 @@ def rejection_of(order: OrderState | None) -> Rejection | None:
     blocking = [
         Blocking(sub_order_id=sub_order_id, status=_name(sub_order.status))
         for sub_order_id, sub_order in sorted(order.sub_orders.items())
-        if sub_order.status != SUPERSEDED and sub_order.status not in TERMINAL
+        if sub_order.status not in NOT_LEAVES and sub_order.status not in TERMINAL
     ]
     if order.uncovered:
         blocking.append(Blocking(sub_order_id=None, status=_name(PROCESSING)))
-    leaves = [sub_order for sub_order in order.sub_orders.values() if sub_order.status != SUPERSEDED]
-    if blocking or order.lines is None or not (leaves or order.cancelled_at is not None):
+    leaves = [sub_order for sub_order in order.sub_orders.values() if sub_order.status not in NOT_LEAVES]
+    if blocking or order.lines is None:
         return Rejection("VALIDATION_ERROR", STATUS_MESSAGE, blocking)
     if any(_return_under_way(leaf) for leaf in leaves):
         return Rejection("RETURN_IN_PROGRESS", "A return of the order is under way")
@@ -56,7 +54,7 @@ def rejection_of(order: OrderState | None) -> Rejection | None:
 
 
 def statuses_of(order: OrderState | None) -> dict[str, SubOrderStatus]:
-    """The status of every sub-order by id, superseded ones too."""
+    """The status of every sub-order by id, superseded and withdrawn ones too."""
     if order is None:
         return {}
     sub_orders = order.sub_orders
@@ -64,7 +62,7 @@ def statuses_of(order: OrderState | None) -> dict[str, SubOrderStatus]:
 
 
 def _name(status: int) -> SubOrderStatus:
-    return STATUSES[status]  # type: ignore[return-value]  # a sub-order's status is one of the first nine
+    return STATUSES[status]  # type: ignore[return-value]  # no sub-order is completed or partially shipped
 
 
 def _return_under_way(sub_order: SubOrderFacts) -> bool:

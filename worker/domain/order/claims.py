@@ -26,8 +26,8 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from worker.domain.order.facts import CANCELLED_WHOLE, shipped_at_of
 from worker.domain.order.state import Claim, OrderState, SubOrderFacts
+from worker.domain.order.taken_back import MARKED_CANCELLED, is_leaf, warehouse_of_return
 from worker.domain.order.units import cancelled_when_superseded, leaf_units, located_lines, returned_units
 from worker.domain.violations import InvariantViolation
 
@@ -82,13 +82,14 @@ def settle(order: OrderState, skus: Collection[str] | None) -> Settlement:
         warehouse, lines = located
         if skus is not None and lines.keys() != skus:
             lines = {sku: lines[sku] for sku in skus if sku in lines}
-        if sub_order.children:
+        holds = (not sub_order.children and sub_order.taken_back is None) or is_leaf(sub_order)  # most need no call
+        if not holds:
             for sku, quantity in lines.items():
                 cancelled = cancelled_when_superseded(order, sub_order, sku, quantity)
                 covers.setdefault(sku, []).append((warehouse, cancelled, 0))
         elif lines:
             _add_leaf(order, sub_order, warehouse, lines, claims, covers)
-        if sub_order.returns and not sub_order.children:
+        if sub_order.returns and holds:
             _add_returns(order, sub_order, warehouse, skus, claims)
     if order.lines is None:
         return Settlement(claims, {}, _NO_SKUS)
@@ -130,7 +131,7 @@ def _add_leaf(
     claims: dict[StockKey, Claim],
     covers: dict[str, list[_Cover]],
 ) -> None:
-    shipped_at = shipped_at_of(sub_order)
+    shipped_at = sub_order.shipped_at
     for sku, quantity, open_units, shipped, cancelled in leaf_units(order, sub_order, lines):
         live = quantity - cancelled
         if sku in covers:
@@ -157,7 +158,7 @@ def _add_returns(
 ) -> None:
     for facts, sku, units, _ in returned_units(order, sub_order):
         if units and facts.restock and facts.returned_at is not None and (skus is None or sku in skus):
-            claim = claims.setdefault((facts.warehouse or warehouse, sku), Claim())
+            claim = claims.setdefault((warehouse_of_return(sub_order, facts) or warehouse, sku), Claim())
             claim.restocked += units
             _insert(claim.returns, facts.returned_at, units)
 
@@ -276,7 +277,7 @@ def only_covers(order: OrderState, sub_order: SubOrderFacts) -> bool:
     No claim changes then. Where it is False, `settle` must find out what happens.
     """
     lines, warehouse, uncovered = sub_order.lines, sub_order.warehouse, order.uncovered
-    if not lines or warehouse is None or not _is_plain(order, sub_order) or shipped_at_of(sub_order) is not None:
+    if not lines or warehouse is None or not _is_plain(order, sub_order) or sub_order.shipped_at is not None:
         return False
     for sku, quantity in lines.items():  # noqa: SIM110  # a generator costs every such event more
         if uncovered.get(sku, _NOTHING).get(warehouse, 0) < quantity:
@@ -307,7 +308,7 @@ def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Differenc
 
     In order of warehouse and SKU. None where it is not all: `settle` must find out what happens then.
     """
-    lines, warehouse, at = sub_order.lines, sub_order.warehouse, shipped_at_of(sub_order)
+    lines, warehouse, at = sub_order.lines, sub_order.warehouse, sub_order.shipped_at
     if not lines or warehouse is None or at is None or not _is_plain(order, sub_order):
         return None
     claims = order.claims[warehouse]
@@ -326,9 +327,11 @@ def ship_directly(order: OrderState, sub_order: SubOrderFacts) -> list[Differenc
 
 
 def _is_plain(order: OrderState, sub_order: SubOrderFacts) -> bool:
-    """Whether nothing was cancelled, split or returned that the sub-order's units could depend on."""
-    return order.cancelled_at is None and not (
-        sub_order.cancels or sub_order.children or sub_order.returns or sub_order.marks & CANCELLED_WHOLE
+    """Whether nothing was cancelled, split, returned or taken back that the sub-order's units could depend on."""
+    return (
+        order.cancelled_at is None
+        and sub_order.taken_back is None
+        and not (sub_order.cancels or sub_order.children or sub_order.returns or sub_order.marks & MARKED_CANCELLED)
     )
 
 

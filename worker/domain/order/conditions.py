@@ -11,8 +11,9 @@ from typing import Final, assert_never
 
 from schemas.outputs import AlertIds
 from schemas.state import AlertRow
-from worker.domain.order.facts import in_order, shipped_at_of
+from worker.domain.order.facts import in_order
 from worker.domain.order.state import OrderState
+from worker.domain.order.taken_back import is_leaf
 from worker.domain.order.units import over_returned_skus
 
 REFUSED: Final[AlertRow] = ("order_refused", "", "")
@@ -33,10 +34,11 @@ def conditions_of(
     known = order.sub_orders
     for sub_order_id in in_order(known if sub_orders is None else sub_orders):
         sub_order = known[sub_order_id]
-        if sub_order.children:
-            if shipped_at_of(sub_order) is not None:
+        if not is_leaf(sub_order):
+            if sub_order.shipped_at is not None:
+                past = "split" if sub_order.children else "withdrawn"
                 found["superseded_shipped", sub_order_id, ""] = (
-                    f"Sub-order {sub_order_id} was split and is said to have shipped: its shipment counts for nothing."
+                    f"Sub-order {sub_order_id} was {past} and is said to have shipped: its shipment counts for nothing."
                 )
         elif sub_order.returns:
             for sku in sorted(over_returned_skus(order, sub_order)):

@@ -12,6 +12,9 @@ An example, of sub-order A, whose events come in the wrong order and one of them
     shipped at 10:00 again    09:00                  10:00                  nothing (None): nothing of it is new
     label issued at 11:00     09:00                  11:00                  A, no SKU: its status may differ
 
+An event may be taken back, before or after it arrives (`taken_back`). So its time is noted (`timeline`), and it adds to
+the facts only if it stands.
+
 `merge` is the one writer of facts. Each of its functions first finds what is new, then writes that, and returns what it
 touched.
 """
@@ -19,16 +22,14 @@ touched.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from enum import Enum
-from typing import Any, Final, final
-
-from mypy_extensions import mypyc_attr
+from typing import Any, Final
 
 from schemas.inputs import (
     Line,
     OrderAmended,
     OrderCancelled,
     OrderCreated,
+    OrderReinstated,
     OrdersEvent,
     SubOrderCancelled,
     SubOrderCreated,
@@ -37,57 +38,31 @@ from schemas.inputs import (
     SubOrderInTransit,
     SubOrderLabelIssued,
     SubOrderOnHold,
+    SubOrderReinstated,
     SubOrderReturned,
     SubOrderReturnStarted,
+    SubOrderReturnWithdrawn,
     SubOrdersEvent,
+    SubOrderShipmentVoided,
     SubOrderShipped,
     SubOrderSplit,
+    SubOrderWithdrawn,
 )
-from worker.domain.order.state import OrderState, ReturnFacts, SubOrderFacts
-
-IN_TRANSIT: Final = 1
-DELIVERED: Final = 2
-FAILED_TO_DELIVER: Final = 4
-CANCELLED_WHOLE: Final = 8
-"""Bits of `SubOrderFacts.marks`: an event of that kind is known."""
-
-
-class Shortcut(Enum):
-    """An event that in most cases changes units in one simple way: `claims` knows when that is all."""
-
-    COVERS = "covers"
-    """A sub-order got its first lines."""
-    SHIPS = "ships"
-    """A sub-order shipped."""
-
-
-@mypyc_attr(acyclic=True)
-@final
-class Touch:
-    """What an event changed the facts of; None stands for all.
-
-    rows: units may lie in other rows of the status record although every stock key's claim is the same.
-    """
-
-    __slots__ = ("rows", "shortcut", "skus", "sub_orders")
-
-    def __init__(
-        self,
-        sub_orders: Collection[str] | None,
-        skus: Collection[str] | None,
-        *,
-        rows: bool = False,
-        shortcut: Shortcut | None = None,
-    ) -> None:
-        self.sub_orders = sub_orders
-        self.skus = skus
-        self.rows = rows
-        self.shortcut = shortcut
-
-
-NOTHING: Final[Collection[str]] = ()
-COVERS: Final = Shortcut.COVERS
-SHIPS: Final = Shortcut.SHIPS
+from schemas.state import LinesRank
+from worker.domain.order import taken_back, timeline
+from worker.domain.order.state import OrderState, ReturnFacts, SubOrderFacts, name_sub_order
+from worker.domain.order.taken_back import (
+    MARKED_CANCELLED,
+    MARKED_DELIVERED,
+    MARKED_FAILED,
+    MARKED_IN_TRANSIT,
+    is_cancellation_gone,
+    is_return_gone,
+    note,
+    stands_in_return,
+)
+from worker.domain.order.timeline import CancelledUnits
+from worker.domain.order.touch import COVERS, NOTHING, SHIPS, Touch
 
 
 def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, default_warehouse: str) -> Touch | None:
@@ -98,14 +73,6 @@ def merge(order: OrderState, event: OrdersEvent | SubOrdersEvent, at: int, defau
     """
     # A dictionary, as to match the classes one by one costs more; a test walks the types.
     return _MERGES[type(event)](order, event, at, default_warehouse)
-
-
-def shipped_at_of(sub_order: SubOrderFacts) -> int | None:
-    """When the sub-order shipped: the earliest `shipped` event; without one, the earliest event that implies it.
-
-    None: not shipped.
-    """
-    return sub_order.moved_at if sub_order.shipped_at is None else sub_order.shipped_at
 
 
 def in_order(names: Collection[str]) -> list[str]:
@@ -143,6 +110,8 @@ def _place(order: OrderState, event: OrderCreated | OrderAmended, at: int, defau
 
 
 def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) -> Touch | None:
+    if order.reinstated_at is not None and at <= order.reinstated_at:
+        return None
     if order.cancelled_at is None:
         order.cancelled_at = at
         return Touch(None, None)
@@ -152,17 +121,10 @@ def _cancel_order(order: OrderState, _event: OrderCancelled, at: int, _: str) ->
     return None
 
 
-def _sub_order(order: OrderState, sub_order_id: str) -> SubOrderFacts:
-    sub_order = order.sub_orders.get(sub_order_id)
-    if sub_order is None:
-        sub_order = order.sub_orders[sub_order_id] = SubOrderFacts()
-    return sub_order
-
-
 def _give_lines(
-    sub_order: SubOrderFacts, rank: tuple[int, str], lines: dict[str, int], warehouse: str | None, parent: str | None
+    sub_order: SubOrderFacts, rank: LinesRank, lines: dict[str, int], warehouse: str | None, parent: str | None
 ) -> bool:
-    """Give a sub-order its lines and warehouse, unless a later event gave them already."""
+    """Give a sub-order its lines and warehouse, unless an event of a greater rank gave them already."""
     if sub_order.lines_rank is not None and rank <= sub_order.lines_rank:
         return False
     sub_order.lines, sub_order.warehouse, sub_order.parent, sub_order.lines_rank = lines, warehouse, parent, rank
@@ -170,32 +132,35 @@ def _give_lines(
 
 
 def _create(order: OrderState, event: SubOrderCreated, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
+    sub_order = name_sub_order(order, event.sub_order_id)
     before, was_elsewhere = sub_order.lines, (sub_order.warehouse, sub_order.parent) != (event.warehouse_id, None)
     lines = sum_lines(event.lines)
-    if not _give_lines(sub_order, (at, event.event_id), lines, event.warehouse_id, None):
+    if not _give_lines(sub_order, (event.revision or 0, at, event.event_id), lines, event.warehouse_id, None):
         return None
+    is_another = sub_order.taken_back is not None and taken_back.follow_lines(sub_order)
     if sub_order.children:  # those that name no warehouse follow this one's
-        return Touch(None, None, rows=was_elsewhere)
+        return Touch(None, None, rows=was_elsewhere or is_another)
     if before is None:
         return Touch((event.sub_order_id,), lines.keys(), rows=True, shortcut=COVERS)
-    return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=was_elsewhere or lines != before)
+    rows = was_elsewhere or is_another or lines != before
+    return Touch((event.sub_order_id,), lines.keys() | before.keys(), rows=rows)
 
 
 def _split(order: OrderState, event: SubOrderSplit, at: int, _: str) -> Touch | None:
     parent_id = event.sub_order_id
-    parent = _sub_order(order, parent_id)
+    parent = name_sub_order(order, parent_id)
     changed = rows = False
     for entry in event.children:
         if entry.sub_order_id not in parent.children:
             parent.children.append(entry.sub_order_id)
             changed = rows = True
         inherits = parent_id if entry.warehouse_id is None else None
-        child = _sub_order(order, entry.sub_order_id)
+        child = name_sub_order(order, entry.sub_order_id)
         named = (child.lines, child.warehouse, child.parent)
-        if _give_lines(child, (at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits):
+        if _give_lines(child, (0, at, event.event_id), sum_lines(entry.lines), entry.warehouse_id, inherits):
             changed = True
-            rows = rows or named != (child.lines, child.warehouse, child.parent)
+            is_another = child.taken_back is not None and taken_back.follow_lines(child)
+            rows = rows or is_another or named != (child.lines, child.warehouse, child.parent)
     return Touch(None, None, rows=rows) if changed else None
 
 
@@ -213,77 +178,77 @@ def _touch(
     *,
     changed: bool,
     units_changed: bool,
-    shortcut: Shortcut | None = None,
 ) -> Touch | None:
     if units_changed:
-        return Touch((sub_order_id,), (sub_order.lines or {}).keys(), shortcut=shortcut)
+        return Touch((sub_order_id,), (sub_order.lines or {}).keys())
     return Touch((sub_order_id,), NOTHING) if changed else None
 
 
 def _label(order: OrderState, event: SubOrderLabelIssued, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
-    return _touch(event.sub_order_id, sub_order, changed=_end_hold(sub_order, at), units_changed=False)
+    sub_order = name_sub_order(order, event.sub_order_id)
+    if not note(sub_order, at, timeline.LABEL):
+        return None
+    return Touch((event.sub_order_id,), NOTHING) if _end_hold(sub_order, at) else None
 
 
 def _hold(order: OrderState, event: SubOrderOnHold, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
-    if sub_order.held_at is not None and at <= sub_order.held_at:
+    sub_order = name_sub_order(order, event.sub_order_id)
+    if not note(sub_order, at, timeline.HOLD) or (sub_order.held_at is not None and at <= sub_order.held_at):
         return None
     sub_order.held_at = at
     return Touch((event.sub_order_id,), NOTHING)
 
 
-def _ship(order: OrderState, event: SubOrderShipped, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
-    resumed = _end_hold(sub_order, at)
-    shortcut = None
-    earlier = sub_order.shipped_at is None or at < sub_order.shipped_at
-    if earlier:
-        shortcut = SHIPS if shipped_at_of(sub_order) is None else None
-        sub_order.shipped_at = at
-    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=earlier, shortcut=shortcut)
+def _ship(kind: int, mark: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
+    """What merges an event of a shipment; `mark` is the bit that it leaves, or 0."""
 
-
-def _move(sub_order: SubOrderFacts, at: int) -> tuple[bool, bool]:
-    """Note an event that implies a shipment; return whether it is new, and whether it dates the shipment."""
-    if sub_order.moved_at is not None and at >= sub_order.moved_at:
-        return False, False
-    sub_order.moved_at = at
-    return True, sub_order.shipped_at is None
-
-
-def _mark(bit: int) -> Callable[[OrderState, Any, int, str], Touch | None]:
-    def merge_mark(
-        order: OrderState, event: SubOrderInTransit | SubOrderDelivered | SubOrderFailedToDeliver, at: int, _: str
+    def merge_shipment(
+        order: OrderState,
+        event: SubOrderShipped | SubOrderInTransit | SubOrderDelivered | SubOrderFailedToDeliver,
+        at: int,
+        _: str,
     ) -> Touch | None:
-        sub_order = _sub_order(order, event.sub_order_id)
-        changed = _end_hold(sub_order, at) or not sub_order.marks & bit
-        sub_order.marks |= bit
-        shortcut = SHIPS if shipped_at_of(sub_order) is None else None
-        moved, dates = _move(sub_order, at)
-        return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=dates, shortcut=shortcut)
+        sub_order = name_sub_order(order, event.sub_order_id)
+        if not note(sub_order, at, kind):
+            return None
+        changed = _end_hold(sub_order, at) or sub_order.marks | mark != sub_order.marks
+        sub_order.marks |= mark
+        before = sub_order.shipped_at
+        if before is not None and at >= before:
+            return Touch((event.sub_order_id,), NOTHING) if changed else None
+        sub_order.shipped_at = at
+        shortcut = SHIPS if before is None else None
+        return Touch((event.sub_order_id,), (sub_order.lines or {}).keys(), shortcut=shortcut)
 
-    return merge_mark
+    return merge_shipment
+
+
+def _date_shipment(sub_order: SubOrderFacts, at: int) -> bool:
+    """Note when goods had left at the latest; return whether that is earlier than was known."""
+    if sub_order.shipped_at is not None and at >= sub_order.shipped_at:
+        return False
+    sub_order.shipped_at = at
+    return True
 
 
 def _cancel(order: OrderState, event: SubOrderCancelled, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
-    resumed = _end_hold(sub_order, at)
+    sub_order = name_sub_order(order, event.sub_order_id)
+    if is_cancellation_gone(sub_order, at):
+        return None
+    stands = note(sub_order, at, timeline.CANCELLED_WHOLE if event.lines is None else timeline.CANCELLED_LINES)
+    new = False
+    for sku, units in sum_lines(event.lines or ()).items():
+        cancelled = sub_order.cancels.get(sku)
+        if cancelled is None:
+            cancelled = sub_order.cancels[sku] = CancelledUnits()
+        cancelled.note(at, units)
+        new |= stands and cancelled.stand(at, units)
+    if not stands:
+        return None
     if event.lines is None:
-        new = not sub_order.marks & CANCELLED_WHOLE
-        sub_order.marks |= CANCELLED_WHOLE
-    else:
-        units = sum_lines(event.lines)
-        # A cancellation adds nothing to one of at least as many units that happened no later.
-        new = not any(known_at <= at and _reaches(known, units) for known_at, known in sub_order.cancels)
-        if new:
-            kept = [(k_at, known) for k_at, known in sub_order.cancels if not (at <= k_at and _reaches(units, known))]
-            sub_order.cancels = [*kept, (at, units)]
-    return _touch(event.sub_order_id, sub_order, changed=resumed, units_changed=new)
-
-
-def _reaches(units: dict[str, int], others: dict[str, int]) -> bool:
-    return all(units.get(sku, 0) >= quantity for sku, quantity in others.items())
+        new = not sub_order.marks & MARKED_CANCELLED
+        sub_order.marks |= MARKED_CANCELLED
+    return _touch(event.sub_order_id, sub_order, changed=_end_hold(sub_order, at), units_changed=new)
 
 
 def _return(
@@ -300,45 +265,60 @@ def _return(
 
 
 def _start_return(order: OrderState, event: SubOrderReturnStarted, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
+    sub_order = name_sub_order(order, event.sub_order_id)
+    if is_return_gone(sub_order, sub_order.returns.get(event.return_id), at):
+        return None
     facts, changed = _return(sub_order, event.return_id, (at, event.event_id), event.lines)
+    facts.timeline = timeline.add(facts.timeline, at, timeline.RETURN_STARTED)
+    if not stands_in_return(sub_order, at):
+        return None
     changed |= not facts.started
     facts.started = True
-    moved, dates = _move(sub_order, at)
-    return _touch(event.sub_order_id, sub_order, changed=changed or moved, units_changed=changed or dates)
+    dates = _date_shipment(sub_order, at)
+    return _touch(event.sub_order_id, sub_order, changed=changed, units_changed=changed or dates)
 
 
 def _finish_return(order: OrderState, event: SubOrderReturned, at: int, _: str) -> Touch | None:
-    sub_order = _sub_order(order, event.sub_order_id)
+    sub_order = name_sub_order(order, event.sub_order_id)
+    if is_return_gone(sub_order, sub_order.returns.get(event.return_id), at):
+        return None
     rank = (at, event.event_id)
     facts, changed = _return(sub_order, event.return_id, rank, event.lines)
-    if facts.returned_at is None or at < facts.returned_at:
-        facts.returned_at = at
-        changed = True
+    facts.timeline = timeline.add(facts.timeline, at, timeline.RETURNED)
     if facts.restock_rank is None or rank > facts.restock_rank:
         facts.restock, facts.restock_rank = event.restock, rank
         changed = True
     if event.warehouse_id is not None and (facts.warehouse_rank is None or rank > facts.warehouse_rank):
         facts.warehouse, facts.warehouse_rank = event.warehouse_id, rank
         changed = True
+    if not stands_in_return(sub_order, at):
+        return None
+    if facts.returned_at is None or at < facts.returned_at:
+        facts.returned_at = at
+        changed = True
     resumed = _end_hold(sub_order, at)
-    moved, dates = _move(sub_order, at)
-    return _touch(event.sub_order_id, sub_order, changed=changed or resumed or moved, units_changed=changed or dates)
+    dates = _date_shipment(sub_order, at)
+    return _touch(event.sub_order_id, sub_order, changed=changed or resumed, units_changed=changed or dates)
 
 
 _MERGES: Final[dict[type, Callable[[OrderState, Any, int, str], Touch | None]]] = {
     OrderCreated: _place,
     OrderAmended: _place,
     OrderCancelled: _cancel_order,
+    OrderReinstated: taken_back.reinstate_order,
     SubOrderCreated: _create,
     SubOrderSplit: _split,
     SubOrderLabelIssued: _label,
-    SubOrderShipped: _ship,
-    SubOrderInTransit: _mark(IN_TRANSIT),
+    SubOrderShipped: _ship(timeline.SHIPPED, 0),
+    SubOrderInTransit: _ship(timeline.IN_TRANSIT, MARKED_IN_TRANSIT),
     SubOrderOnHold: _hold,
-    SubOrderDelivered: _mark(DELIVERED),
-    SubOrderFailedToDeliver: _mark(FAILED_TO_DELIVER),
+    SubOrderDelivered: _ship(timeline.DELIVERED, MARKED_DELIVERED),
+    SubOrderFailedToDeliver: _ship(timeline.FAILED, MARKED_FAILED),
     SubOrderCancelled: _cancel,
     SubOrderReturnStarted: _start_return,
     SubOrderReturned: _finish_return,
+    SubOrderWithdrawn: taken_back.withdraw,
+    SubOrderReinstated: taken_back.reinstate,
+    SubOrderShipmentVoided: taken_back.void_shipment,
+    SubOrderReturnWithdrawn: taken_back.withdraw_return,
 }

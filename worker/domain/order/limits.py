@@ -19,6 +19,7 @@ from schemas.inputs import (
     OrderAmended,
     OrderCancelled,
     OrderCreated,
+    OrderReinstated,
     OrdersEvent,
     SubOrderCancelled,
     SubOrderCreated,
@@ -27,14 +28,19 @@ from schemas.inputs import (
     SubOrderInTransit,
     SubOrderLabelIssued,
     SubOrderOnHold,
+    SubOrderReinstated,
     SubOrderReturned,
     SubOrderReturnStarted,
+    SubOrderReturnWithdrawn,
     SubOrdersEvent,
+    SubOrderShipmentVoided,
     SubOrderShipped,
     SubOrderSplit,
+    SubOrderWithdrawn,
 )
 from schemas.topics import RECORD_BYTES_MAX
-from worker.domain.order.state import OrderState, SubOrderFacts, encode_order
+from worker.domain.order.rows import encode_order
+from worker.domain.order.state import OrderState, SubOrderFacts
 from worker.domain.refusals import RuleRefusal
 
 DEAD_LETTERS_MAX: Final = 2000
@@ -62,8 +68,8 @@ _MOVES_BYTES: Final = 60
 """What one event may add to a claim that was there."""
 _ALERT_BYTES: Final = 30
 _FLOW_BYTES: Final = 30
-_LINE_BYTES: Final = 20
-"""A line in the facts, or units that no sub-order covers."""
+_LINE_BYTES: Final = 50
+"""A line in the facts (a cancelled one in the log, and among those that stand), or units that no sub-order covers."""
 _NAME_BYTES: Final = 80
 """A sub-order among statuses, or among those that keep an order from the archive, without its name."""
 _CHILD_BYTES: Final = 3000
@@ -232,7 +238,7 @@ def _skus_named_by(event: OrdersEvent | SubOrdersEvent) -> list[OwnedSkus]:
         case SubOrderSplit():
             children = [OwnedSkus(child.sub_order_id, [line.sku for line in child.lines]) for child in event.children]
             return [OwnedSkus(event.sub_order_id, []), *children]
-        case OrderCancelled():
+        case OrderCancelled() | OrderReinstated():
             return []
         case SubOrderCreated() | SubOrderCancelled() | SubOrderReturnStarted() | SubOrderReturned():
             return [OwnedSkus(event.sub_order_id, [line.sku for line in event.lines or ()])]
@@ -243,6 +249,10 @@ def _skus_named_by(event: OrdersEvent | SubOrdersEvent) -> list[OwnedSkus]:
             | SubOrderOnHold()
             | SubOrderDelivered()
             | SubOrderFailedToDeliver()
+            | SubOrderWithdrawn()
+            | SubOrderReinstated()
+            | SubOrderShipmentVoided()
+            | SubOrderReturnWithdrawn()
         ):
             return [OwnedSkus(event.sub_order_id, [])]
         case _:

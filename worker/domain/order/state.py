@@ -1,4 +1,4 @@
-"""An order as an object: decoded from its record when an event touches it, encoded again at the flush.
+"""An order as an object: decoded from its record when an event touches it, encoded again at the flush (`rows`).
 
 The shapes on the wire are rows (`schemas.state`); these are classes of their own because every rule reads them all the
 time, and a field of a compiled class takes a twentieth of what a field of a decoded struct does.
@@ -10,23 +10,11 @@ from typing import Final, final
 
 from mypy_extensions import mypyc_attr
 
-from schemas.state import (
-    VERSION,
-    AlertRow,
-    ClaimRow,
-    LinesRank,
-    OrderRow,
-    Rank,
-    ReturnRow,
-    SubOrderRow,
-    decode_order_row,
-    encode,
-)
+from schemas.state import AlertRow, ClaimRow, LinesRank, Rank
+from worker.domain.order.timeline import NEVER, CancelledUnits
 
 STATUS_UNKNOWN: Final = -1
 """`SubOrderFacts.status` before it was ever derived."""
-
-_NO_RETURNS: Final[dict[str, ReturnRow]] = {}
 
 
 @mypyc_attr(acyclic=True)
@@ -71,7 +59,11 @@ class Claim:
 @mypyc_attr(acyclic=True)
 @final
 class ReturnFacts:
-    """What is known of one return. Each `_rank` is the (time, event id) of the event that gave the fact."""
+    """What is known of one return. Each `_rank` is the (time, event id) of the event that gave the fact.
+
+    started, returned_at: of the events that stand. timeline: all that are not gone for good (`timeline`).
+    withdrawn_at: the latest `return_withdrawn`.
+    """
 
     __slots__ = (
         "lines",
@@ -80,8 +72,10 @@ class ReturnFacts:
         "restock_rank",
         "returned_at",
         "started",
+        "timeline",
         "warehouse",
         "warehouse_rank",
+        "withdrawn_at",
     )
 
     def __init__(self) -> None:
@@ -93,12 +87,39 @@ class ReturnFacts:
         self.restock_rank: Rank | None = None
         self.warehouse: str | None = None
         self.warehouse_rank: Rank | None = None
+        self.timeline = b""
+        self.withdrawn_at = NEVER
+
+
+@mypyc_attr(acyclic=True)
+@final
+class TakenBack:
+    """What was taken back of a sub-order, as times; see `taken_back`.
+
+    voided_at, reinstated_at: the latest `shipment_voided` and `reinstated`. withdrawals: every `withdrawn`, ascending.
+    Derived from them and the entry that gives the lines: created_again_after, the latest withdrawal before it, and
+    is_withdrawn, whether one is not before it.
+    """
+
+    __slots__ = ("created_again_after", "is_withdrawn", "reinstated_at", "voided_at", "withdrawals")
+
+    def __init__(self) -> None:
+        self.voided_at = NEVER
+        self.reinstated_at = NEVER
+        self.withdrawals: list[int] = []
+        self.created_again_after = NEVER
+        self.is_withdrawn = False
 
 
 @mypyc_attr(acyclic=True)
 @final
 class SubOrderFacts:
-    """What is known of one sub-order; `status` alone is derived (an index into `worker.domain.order.statuses`)."""
+    """What is known of one sub-order.
+
+    timeline: when its events happened (`timeline`). shipped_at (the earliest), held_at and resumed_at (the latest),
+    marks and the units of cancels are of the events that stand. taken_back: None while nothing was. status is derived
+    (an index into `worker.domain.order.statuses`).
+    """
 
     __slots__ = (
         "cancels",
@@ -107,12 +128,13 @@ class SubOrderFacts:
         "lines",
         "lines_rank",
         "marks",
-        "moved_at",
         "parent",
         "resumed_at",
         "returns",
         "shipped_at",
         "status",
+        "taken_back",
+        "timeline",
         "warehouse",
     )
 
@@ -121,15 +143,16 @@ class SubOrderFacts:
         self.lines: dict[str, int] | None = None
         self.warehouse: str | None = None
         self.parent: str | None = None
-        self.lines_rank: Rank | None = None
+        self.lines_rank: LinesRank | None = None
         self.children: list[str] = []
         self.shipped_at: int | None = None
-        self.moved_at: int | None = None
         self.marks = 0
         self.held_at: int | None = None
         self.resumed_at: int | None = None
-        self.cancels: list[tuple[int, dict[str, int]]] = []
+        self.timeline = b""
+        self.cancels: dict[str, CancelledUnits] = {}
         self.returns: dict[str, ReturnFacts] = {}
+        self.taken_back: TakenBack | None = None
 
 
 @mypyc_attr(acyclic=True)
@@ -140,7 +163,9 @@ class OrderState:
     claims: by warehouse, then SKU. known: an order or sub-order event of it was applied.
     seen_at: the timestamp of its last event's record.
     lines: by SKU, then warehouse. uncovered: open units that no sub-order covers, likewise.
-    identities: 16 bytes an event. dead_letters: pending ids.
+    cancelled_at: the latest cancellation, if it stands. reinstated_at: the latest `order.reinstated`.
+    identities: 16 bytes an event; the first identities_of_1 bytes were taken by a program of state version 1.
+    dead_letters: pending ids.
     alerts: the conditions that hold, as (alert, sub-order or "", SKU or "").
 
     Until the flush alone: record is the one it was decoded from (None: it is new), changed says that another must be
@@ -155,11 +180,13 @@ class OrderState:
         "dead_letters",
         "eligible",
         "identities",
+        "identities_of_1",
         "known",
         "lines",
         "lines_rank",
         "occurred_at_max",
         "record",
+        "reinstated_at",
         "seen_at",
         "sizeable",
         "status",
@@ -182,137 +209,21 @@ class OrderState:
         self.dead_letters: list[str] = []
         self.alerts: list[AlertRow] = []
         self.sub_orders: dict[str, SubOrderFacts] = {}
+        self.reinstated_at: int | None = None
+        self.identities_of_1 = 0
         self.record = record
         self.changed = False
         self.sizeable = False
 
 
-def decode_order(value: bytes) -> OrderState:
-    """The order of a record. Raises msgspec.DecodeError where it is none of this version."""
-    order = OrderState(record=value)
-    row: OrderRow = decode_order_row(value)
-    (
-        _,
-        claims,
-        order.known,
-        order.eligible,
-        order.occurred_at_max,
-        order.seen_at,
-        order.status,
-        order.lines,
-        order.lines_rank,
-        order.cancelled_at,
-        order.uncovered,
-        order.identities,
-        order.dead_letters,
-        order.alerts,
-        sub_orders,
-    ) = row
-    for warehouse, rows in claims.items():
-        order.claims[warehouse] = {sku: claim_of(row) for sku, row in rows.items()}
-    for sub_order_id, facts in sub_orders.items():
-        order.sub_orders[sub_order_id] = _sub_order_of(facts)
-    return order
-
-
-def encode_order(order: OrderState) -> bytes:
-    """The record of an order: the counterpart of `decode_order`."""
-    return encode(
-        (
-            VERSION,
-            {
-                warehouse: {sku: _claim_row(claim) for sku, claim in by_sku.items()}
-                for warehouse, by_sku in order.claims.items()
-            },
-            order.known,
-            order.eligible,
-            order.occurred_at_max,
-            order.seen_at,
-            order.status,
-            order.lines,
-            order.lines_rank,
-            order.cancelled_at,
-            order.uncovered,
-            order.identities,
-            order.dead_letters,
-            order.alerts,
-            {sub_order_id: _sub_order_row(sub_order) for sub_order_id, sub_order in order.sub_orders.items()},
-        )
-    )
+def name_sub_order(order: OrderState, sub_order_id: str) -> SubOrderFacts:
+    """The facts of a sub-order that an event names: new ones where none named it before."""
+    sub_order = order.sub_orders.get(sub_order_id)
+    if sub_order is None:
+        sub_order = order.sub_orders[sub_order_id] = SubOrderFacts()
+    return sub_order
 
 
 def claim_of(row: ClaimRow) -> Claim:
     """The claim of a row."""
     return Claim(row[0], row[1], row[2], row[3], row[4], row[5])
-
-
-def _claim_row(claim: Claim) -> ClaimRow:
-    return claim.open, claim.shipped, claim.restocked, claim.shipments, claim.returns, claim.moves
-
-
-def _sub_order_of(row: SubOrderRow) -> SubOrderFacts:
-    facts = SubOrderFacts()
-    (
-        facts.status,
-        facts.lines,
-        facts.warehouse,
-        facts.parent,
-        facts.lines_rank,
-        facts.children,
-        facts.shipped_at,
-        facts.moved_at,
-        facts.marks,
-        facts.held_at,
-        facts.resumed_at,
-        facts.cancels,
-        returns,
-    ) = row
-    for return_id, return_row in returns.items():
-        facts.returns[return_id] = _return_of(return_row)
-    return facts
-
-
-def _sub_order_row(facts: SubOrderFacts) -> SubOrderRow:
-    return (
-        facts.status,
-        facts.lines,
-        facts.warehouse,
-        facts.parent,
-        facts.lines_rank,
-        facts.children,
-        facts.shipped_at,
-        facts.moved_at,
-        facts.marks,
-        facts.held_at,
-        facts.resumed_at,
-        facts.cancels,
-        {return_id: _return_row(known) for return_id, known in facts.returns.items()} if facts.returns else _NO_RETURNS,
-    )
-
-
-def _return_of(row: ReturnRow) -> ReturnFacts:
-    facts = ReturnFacts()
-    (
-        facts.started,
-        facts.returned_at,
-        facts.lines,
-        facts.lines_rank,
-        facts.restock,
-        facts.restock_rank,
-        facts.warehouse,
-        facts.warehouse_rank,
-    ) = row
-    return facts
-
-
-def _return_row(facts: ReturnFacts) -> ReturnRow:
-    return (
-        facts.started,
-        facts.returned_at,
-        facts.lines,
-        facts.lines_rank,
-        facts.restock,
-        facts.restock_rank,
-        facts.warehouse,
-        facts.warehouse_rank,
-    )

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from worker.domain.order import units
-from worker.domain.order.facts import DELIVERED, FAILED_TO_DELIVER, IN_TRANSIT, shipped_at_of
 from worker.domain.order.state import OrderState, SubOrderFacts
+from worker.domain.order.taken_back import MARKED_DELIVERED, MARKED_FAILED, MARKED_IN_TRANSIT
 
 STATUSES: Final = (
     "superseded",
@@ -20,6 +20,7 @@ STATUSES: Final = (
     "processing",
     "completed",
     "partially_shipped",
+    "withdrawn",
 )
 """All statuses; the state and the masks below hold their indices. Append only: the numbers are in the state."""
 
@@ -34,9 +35,12 @@ PICKED_UP: Final = 7
 PROCESSING: Final = 8
 COMPLETED: Final = 9
 PARTIALLY_SHIPPED: Final = 10
+WITHDRAWN: Final = 11
+
+NOT_LEAVES: Final = frozenset({SUPERSEDED, WITHDRAWN})
 
 TERMINAL: Final = frozenset({DELIVERED_STATUS, CANCELLED, RETURNED, FAILED})
-_SUPERSEDED_BIT: Final = 1 << SUPERSEDED
+_LEAVES_MASK: Final = ~(1 << SUPERSEDED | 1 << WITHDRAWN)
 _TERMINAL_MASK: Final = 1 << DELIVERED_STATUS | 1 << CANCELLED | 1 << RETURNED | 1 << FAILED
 _SHIPPED_MASK: Final = 1 << PICKED_UP | 1 << IN_TRANSIT_STATUS | 1 << DELIVERED_STATUS | 1 << RETURNED | 1 << FAILED
 
@@ -45,19 +49,21 @@ def sub_order_status(order: OrderState, sub_order: SubOrderFacts) -> int:
     """The first status that holds, as an index of `STATUSES`."""
     if sub_order.children:
         return SUPERSEDED
+    if sub_order.taken_back is not None and sub_order.taken_back.is_withdrawn:
+        return WITHDRAWN
     if _is_held(order, sub_order):
         return ON_HOLD
     marks = sub_order.marks
-    shipped = shipped_at_of(sub_order) is not None
+    shipped = sub_order.shipped_at is not None
     if sub_order.returns and units.is_returned(order, sub_order):
         return RETURNED
-    if marks & DELIVERED:
+    if marks & MARKED_DELIVERED:
         return DELIVERED_STATUS
-    if marks & FAILED_TO_DELIVER or (shipped and units.is_cancelled_whole(order, sub_order)):
+    if marks & MARKED_FAILED or (shipped and units.is_cancelled_whole(order, sub_order)):
         return FAILED
     if not shipped:
         return CANCELLED if order.cancelled_at is not None or units.is_cancelled_whole(order, sub_order) else PROCESSING
-    return IN_TRANSIT_STATUS if marks & IN_TRANSIT else PICKED_UP
+    return IN_TRANSIT_STATUS if marks & MARKED_IN_TRANSIT else PICKED_UP
 
 
 def _is_held(order: OrderState, sub_order: SubOrderFacts) -> bool:
@@ -74,13 +80,13 @@ def leaf_mask(order: OrderState) -> int:
     mask = 1 << PROCESSING if order.uncovered else 0
     for sub_order in order.sub_orders.values():
         mask |= 1 << sub_order.status
-    return mask & ~_SUPERSEDED_BIT
+    return mask & _LEAVES_MASK
 
 
 def status_of_mask(order: OrderState, mask: int) -> int:
     """The status of the order, from its `leaf_mask`."""
-    if not mask:
-        return PROCESSING if order.cancelled_at is None else CANCELLED
+    if not mask:  # no leaf, and nothing open
+        return CANCELLED if order.cancelled_at is not None or order.lines is not None else PROCESSING
     return _STATUS_OF_MASK[mask]
 
 

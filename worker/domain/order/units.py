@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from worker.domain.order.facts import CANCELLED_WHOLE, in_order, shipped_at_of
+from worker.domain.order.facts import in_order
 from worker.domain.order.state import OrderState, ReturnFacts, SubOrderFacts
+from worker.domain.order.taken_back import MARKED_CANCELLED, is_leaf, lines_of_return
 from worker.domain.views import UnitRow
 from worker.domain.violations import InvariantViolation
 
@@ -38,16 +39,13 @@ def located_lines(order: OrderState, sub_order: SubOrderFacts) -> tuple[str, dic
 
 def cancelled_by_lines(sub_order: SubOrderFacts, sku: str, quantity: int, until: int | None) -> int:
     """Units cancelled by lines: the maximum over the events (not later than `until` if given), at most `quantity`."""
-    units = 0
-    for at, lines in sub_order.cancels:
-        if until is None or at <= until:
-            units = max(units, lines.get(sku, 0))
-    return min(units, quantity)
+    cancelled = sub_order.cancels.get(sku)
+    return 0 if cancelled is None else min(cancelled.most(until), quantity)
 
 
 def is_cancelled_whole(order: OrderState, sub_order: SubOrderFacts) -> bool:
     """Whether the sub-order itself is cancelled whole: by an event without lines, or by lines that reach every unit."""
-    if sub_order.marks & CANCELLED_WHOLE:
+    if sub_order.marks & MARKED_CANCELLED:
         return True
     located = located_lines(order, sub_order) if sub_order.cancels else None
     if located is None:
@@ -61,11 +59,11 @@ def leaf_units(order: OrderState, sub_order: SubOrderFacts, lines: dict[str, int
     Shipping beats cancelling, but for what was cancelled by lines before it shipped. Raises InvariantViolation where
     units do not add up to their quantity (contract section 10, 1).
     """
-    shipped_at = shipped_at_of(sub_order)
+    shipped_at = sub_order.shipped_at
     if not sub_order.cancels:
         if shipped_at is not None:
             return [(sku, quantity, 0, quantity, 0) for sku, quantity in lines.items()]
-        if order.cancelled_at is not None or sub_order.marks & CANCELLED_WHOLE:
+        if order.cancelled_at is not None or sub_order.marks & MARKED_CANCELLED:
             return [(sku, quantity, 0, 0, quantity) for sku, quantity in lines.items()]
         return [(sku, quantity, quantity, 0, 0) for sku, quantity in lines.items()]
     is_cancelled = order.cancelled_at is not None or is_cancelled_whole(order, sub_order)
@@ -85,7 +83,7 @@ def leaf_units(order: OrderState, sub_order: SubOrderFacts, lines: dict[str, int
 
 
 def cancelled_when_superseded(order: OrderState, sub_order: SubOrderFacts, sku: str, quantity: int) -> int:
-    """Units of a superseded sub-order that were cancelled by lines and that its children do not have."""
+    """Units of a superseded or withdrawn sub-order that were cancelled by lines and that its children do not have."""
     children = [located_lines(order, order.sub_orders[child]) for child in sub_order.children]
     of_children = sum(located[1].get(sku, 0) for located in children if located is not None)
     return max(0, min(cancelled_by_lines(sub_order, sku, quantity, None), quantity - of_children))
@@ -93,7 +91,7 @@ def cancelled_when_superseded(order: OrderState, sub_order: SubOrderFacts, sku: 
 
 def shipped_units(order: OrderState, sub_order: SubOrderFacts) -> dict[str, int]:
     """Units of every SKU of a leaf that left the warehouse; empty while it has not shipped or its lines are unknown."""
-    shipped_at = shipped_at_of(sub_order)
+    shipped_at = sub_order.shipped_at
     located = None if shipped_at is None else located_lines(order, sub_order)
     if located is None:
         return {}
@@ -114,7 +112,8 @@ def returned_units(order: OrderState, sub_order: SubOrderFacts) -> Iterator[tupl
         if facts.returned_at is not None
     ]
     for _, _, facts in sorted(finished, key=lambda entry: entry[:2]):
-        wanted = dict(left) if facts.lines is None else facts.lines
+        lines = lines_of_return(sub_order, facts)
+        wanted = dict(left) if lines is None else lines
         for sku, quantity in wanted.items():
             units = min(quantity, left.get(sku, 0))
             if units:
@@ -146,7 +145,7 @@ def unit_rows(order: OrderState) -> list[UnitRow]:
     sub_orders = order.sub_orders
     for sub_order_id in in_order(sub_orders):
         sub_order = sub_orders[sub_order_id]
-        if sub_order.children:
+        if (sub_order.children or sub_order.taken_back is not None) and not is_leaf(sub_order):
             continue
         located = located_lines(order, sub_order)
         if located is not None:

@@ -22,7 +22,7 @@ from tests.unit.domain.shop import (
     ordered,
     rows_of,
 )
-from worker.domain.order.facts import _MERGES, shipped_at_of
+from worker.domain.order.facts import _MERGES
 from worker.domain.order.units import warehouse_of
 
 SHIPPING = (
@@ -217,23 +217,23 @@ def test_what_only_shipped_goods_can_do_ships_them(event: Decoded) -> None:
 
 @pytest.mark.parametrize("kind", ["sub_order.label_issued", "sub_order.on_hold", "sub_order.cancelled"])
 def test_nothing_else_ships_them(kind: str) -> None:
-    assert shipped_at_of(order_of([decoded(kind, 5)]).sub_orders["s"]) is None
+    assert order_of([decoded(kind, 5)]).sub_orders["s"].shipped_at is None
 
 
-def test_goods_shipped_at_the_earliest_shipment_even_after_a_delivery() -> None:
+def test_goods_shipped_at_the_earliest_event_that_implies_it() -> None:
     events = (decoded("sub_order.delivered", 3), decoded("sub_order.shipped", 8), decoded("sub_order.shipped", 7))
     for arrival in permutations(events):
-        assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(7)
+        assert order_of(arrival).sub_orders["s"].shipped_at == ms(3)
 
 
-def test_without_a_shipment_the_earliest_event_that_implies_it_counts() -> None:
+def test_any_event_of_a_shipment_or_return_dates_it() -> None:
     events = (
         decoded("sub_order.delivered", 6),
         decoded("sub_order.in_transit", 4),
         decoded("sub_order.return_started", 5),
     )
     for arrival in permutations(events):
-        assert shipped_at_of(order_of(arrival).sub_orders["s"]) == ms(4)
+        assert order_of(arrival).sub_orders["s"].shipped_at == ms(4)
 
 
 # Returns.

@@ -27,7 +27,8 @@ from worker.domain.order.limits import (
     bytes_of,
     is_small,
 )
-from worker.domain.order.state import OrderState, decode_order
+from worker.domain.order.rows import decode_order
+from worker.domain.order.state import OrderState
 from worker.stream.processor import Outcome
 
 LINES: Final = 1000

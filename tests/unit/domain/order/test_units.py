@@ -9,6 +9,7 @@ import pytest
 from schemas.decoding import Decoded
 from tests.unit.domain.shop import Shop, child, decoded, lines, order_of, ordered, rows_of
 from worker.domain.order.state import OrderState, SubOrderFacts
+from worker.domain.order.timeline import CancelledUnits
 from worker.domain.order.units import (
     is_returned,
     over_returned_skus,
@@ -90,7 +91,7 @@ def test_only_the_cancellations_that_were_in_time_count_once_it_shipped() -> Non
 
 def test_units_that_do_not_add_up_stop_the_partition() -> None:
     order, spoilt = OrderState(), SubOrderFacts()
-    spoilt.lines, spoilt.warehouse, spoilt.cancels = {"k": -1}, "w", [(0, {"k": 1})]
+    spoilt.lines, spoilt.warehouse, spoilt.cancels = {"k": -1}, "w", {"k": CancelledUnits(b"", [0], [1])}
     order.sub_orders["s"] = spoilt
     with pytest.raises(InvariantViolation, match="SKU 'k'"):
         unit_rows(order)

@@ -175,8 +175,13 @@ def _first_with(transactions: Transactions, topic: str) -> dict[str, Block]:
     return next(transaction for transaction in transactions if topic in transaction)
 
 
+def _lose_one_of_several(transactions: Transactions, topic: str) -> None:
+    """The only record of a topic would be missed as a torn transaction."""
+    next(transaction for transaction in transactions if len(transaction.get(topic, [])) > 1)[topic].pop()
+
+
 def _lose_a_movement(transactions: Transactions) -> None:
-    _first_with(transactions, MOVEMENTS)[MOVEMENTS].pop()
+    _lose_one_of_several(transactions, MOVEMENTS)
 
 
 def _lose_all_movements_of_a_transaction(transactions: Transactions) -> None:
@@ -207,7 +212,7 @@ def _lose_a_dead_letter(transactions: Transactions) -> None:
 
 
 def _lose_a_status(transactions: Transactions) -> None:
-    _first_with(transactions, STATUS)[STATUS].pop()
+    _lose_one_of_several(transactions, STATUS)
 
 
 def _change_a_level(transactions: Transactions) -> None:
@@ -237,7 +242,7 @@ def _move_positions_without_outputs(transactions: Transactions) -> None:
         (_lose_all_movements_of_a_transaction, {Kind.LOST, Kind.TORN}),
         (_double_a_movement, {Kind.DOUBLED}),
         (_double_a_transaction, {Kind.TORN, Kind.COUNTS, Kind.DOUBLED}),
-        (_lose_a_transaction, {Kind.LOST, Kind.TORN, Kind.COUNTS}),
+        (_lose_a_transaction, {Kind.LOST, Kind.TORN, Kind.COUNTS, Kind.AHEAD}),
         (_lose_the_last_state, {Kind.TORN}),
         (_lose_a_dead_letter, {Kind.LOST, Kind.OUTPUT}),
         (_lose_a_status, {Kind.LOST}),

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from tests.state_fixture import CURRENT, read
-from worker.domain.order.state import Claim, OrderState, decode_order, encode_order
+from worker.domain.order.rows import decode_order, encode_order
+from worker.domain.order.state import Claim, OrderState
 
 RECORDS = [value for key, value in read(CURRENT).records if key.startswith("order/") and value is not None]
 """Between them they use every field: `test_state_fixture` sees to it."""
