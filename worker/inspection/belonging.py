@@ -13,7 +13,7 @@ from typing import Final
 
 from worker.inspection.topic_reader import TopicReader
 from worker.stream.records import InputRecord
-from worker.stream.start.guards import Bounds, Breach, Found, Guards, proofs_of
+from worker.stream.start.guards import Bounds, Breach, Found, Guards
 from worker.stream.start.restore import Restored
 from worker.stream.state.positions import LastRecord
 
@@ -51,15 +51,13 @@ class Belonging:
         """
         bounds = {self.guards.journal: journal.bounds}
         records: dict[str, dict[int, LastRecord | None]] = {}
-        changed = engine.known_topics.changed(self.ids)
+        proofs = self.guards.proofs(engine.positions, engine.known_topics, self.ids)
         for topic in self.guards.inputs:
             seen = await self.reader.bounds(topic, self.guards.partition)
             bounds[topic], records[topic] = Bounds(seen.start, seen.stable_end), {}
-            if (position := engine.positions.get(topic)) is not None:
-                anchor = engine.known_topics.anchors.get(topic)
-                for proof in proofs_of(position, anchor, is_changed=topic in changed):
-                    is_there = bounds[topic].begin <= proof.offset < bounds[topic].end
-                    records[topic][proof.offset] = await self._lying_at(topic, proof.offset) if is_there else None
+            for proof in proofs.get(topic, ()):
+                is_there = bounds[topic].begin <= proof.offset < bounds[topic].end
+                records[topic][proof.offset] = await self._lying_at(topic, proof.offset) if is_there else None
         has_end, beyond = _judged(engine, journal)
         found = Found(
             bounds=bounds,

@@ -22,7 +22,7 @@ from worker.stream.merge import Reading
 from worker.stream.start import partition_start
 from worker.stream.start.guards import Bounds
 from worker.stream.start.restore import Restored
-from worker.stream.state.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, begun_at
+from worker.stream.state.positions import NO_STREAM_TIME, Checkpoint, JournalEnd, LastRecord, begun_at
 from worker.stream.task import PartitionTask
 
 PARTITIONS = 8
@@ -133,6 +133,11 @@ class _Topics:
 
     async def bounds(self, topics: Iterable[str]) -> dict[str, Bounds]:
         return {topic: Bounds(0, self._stage.ends.get(topic, 1000)) for topic in topics}
+
+    async def lying_at(
+        self, proofs: Mapping[str, Sequence[LastRecord]], _bounds: Mapping[str, Bounds]
+    ) -> dict[str, dict[int, LastRecord | None]]:
+        return {topic: {proof.offset: proof for proof in given} for topic, given in proofs.items()}
 
     def close(self) -> None:
         """Nothing to close."""

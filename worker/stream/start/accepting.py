@@ -19,7 +19,7 @@ from worker.stream.config import EngineConfig
 from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.kafka.reaper import Reaper
 from worker.stream.records import OutputRecord
-from worker.stream.start.guards import BEGIN_ANEW, Bounds, Found, Guards, proofs_of
+from worker.stream.start.guards import BEGIN_ANEW, Bounds, Found, Guards
 from worker.stream.start.partition_reader import PartitionReader
 from worker.stream.start.restore import Restored, StateReader
 from worker.stream.state.known_topics import KnownTopics, encode_known_topics
@@ -28,7 +28,6 @@ from worker.stream.state.positions import (
     TOPICS_KEY,
     Checkpoint,
     LastRecord,
-    Position,
     begun_at,
     encode_checkpoint,
 )
@@ -113,7 +112,7 @@ def acceptance_of(guards: Guards, topic: str, restored: Restored, seen: Seen, st
 
 
 def _misfit(guards: Guards, topic: str, checkpoint: Checkpoint, known: KnownTopics, seen: Seen) -> str | None:
-    ids = {} if seen.topic_id is None else {topic: seen.topic_id}
+    ids = _ids(topic, seen.topic_id)
     found = Found(
         bounds={topic: seen.bounds},
         ids=ids,
@@ -129,6 +128,10 @@ def _misfit(guards: Guards, topic: str, checkpoint: Checkpoint, known: KnownTopi
     if known.changed(ids):
         return f"{topic}/{guards.partition} has another id than the topic that was read, but what was read lies there"
     return None
+
+
+def _ids(topic: str, topic_id: bytes | None) -> dict[str, bytes]:
+    return {} if topic_id is None else {topic: topic_id}
 
 
 class Acceptor:
@@ -191,21 +194,13 @@ class Acceptor:
                     f"the state was begun with {restored.partition_count} partitions, but the topics have "
                     f"{partition_count}: `stockfreeze topics check` shows which are wrong"
                 )
-            records = await self._lying(reader, restored, bounds[topic])
-            return acceptance_of(guards, topic, restored, Seen(self._topic_id, bounds[topic], records), self._start)
+            ids = _ids(topic, self._topic_id)
+            proofs = guards.proofs(restored.positions, restored.known_topics, ids)
+            lying = await reader.lying_at({topic: proofs.get(topic, [])}, bounds)
+            seen = Seen(self._topic_id, bounds[topic], lying[topic])
+            return acceptance_of(guards, topic, restored, seen, self._start)
         finally:
             reader.close()
-
-    async def _lying(self, reader: PartitionReader, restored: Restored, bounds: Bounds) -> dict[int, LastRecord | None]:
-        """Read the records that lie today at the offsets of the state's proofs."""
-        topic, known = self._topic, restored.known_topics
-        position = restored.positions.get(topic, Position(0))
-        is_changed = bool(self._topic_id is not None and known.changed({topic: self._topic_id}))
-        found: dict[int, LastRecord | None] = {}
-        for proof in proofs_of(position, known.anchors.get(topic), is_changed=is_changed):
-            is_there = bounds.begin <= proof.offset < bounds.end
-            found[proof.offset] = (await reader.records_at({topic: proof.offset}))[topic] if is_there else None
-        return found
 
 
 class _Unkept:

@@ -101,6 +101,20 @@ class Guards:
         breaches = self._input(topic, checkpoint.positions[topic], anchor, found, is_changed=is_changed)
         return next(breaches, None)
 
+    def proofs(
+        self, positions: Mapping[str, Position], known: KnownTopics, ids: Mapping[str, bytes]
+    ) -> dict[str, list[LastRecord]]:
+        """The records that must still lie where they were read, by input; an input without a position has none.
+
+        `ids` are the ids of the topics today. `Found.records` must have what lies at the offsets of the proofs.
+        """
+        changed = known.changed(ids)
+        return {
+            topic: _proofs_of(positions[topic], known.anchors.get(topic), is_changed=topic in changed)
+            for topic in self.inputs
+            if topic in positions
+        }
+
     def _breaches(self, checkpoint: Checkpoint | None, known: KnownTopics, found: Found) -> Iterator[Breach]:
         if checkpoint is None:
             yield from self._lost_state(found)
@@ -169,7 +183,7 @@ class Guards:
     def _input(
         self, topic: str, position: Position, anchor: LastRecord | None, found: Found, *, is_changed: bool
     ) -> Iterator[Breach]:
-        proofs = proofs_of(position, anchor, is_changed=is_changed)
+        proofs = _proofs_of(position, anchor, is_changed=is_changed)
         place, (begin, end) = self._place(topic), found.bounds[topic]
         if position.next_offset > end:
             yield self._accept(topic, f"{place} ends at offset {end}, but was read up to {position.next_offset}")
@@ -192,7 +206,7 @@ class Guards:
         return f"{topic}/{self.partition}"
 
 
-def proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool) -> list[LastRecord]:
+def _proofs_of(position: Position, anchor: LastRecord | None, *, is_changed: bool) -> list[LastRecord]:
     """The records of an input that must still lie where they were read: the last one and, for a changed id, the anchor.
 
     If the topic's id has changed, the last record may already come from the new topic. So the anchor, which was read

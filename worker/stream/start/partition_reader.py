@@ -151,6 +151,20 @@ class PartitionReader:
             await asyncio.sleep(0)
         return found
 
+    async def lying_at(
+        self, proofs: Mapping[str, Sequence[LastRecord]], bounds: Mapping[str, Bounds]
+    ) -> dict[str, dict[int, LastRecord | None]]:
+        """The records that lie today at the offsets of these proofs, by topic and offset; None where none lies."""
+        found: dict[str, dict[int, LastRecord | None]] = {topic: {} for topic in proofs}
+        # The first proofs of all topics are read together, then the second ones.
+        for number in range(max(map(len, proofs.values()), default=0)):
+            offsets = {topic: given[number].offset for topic, given in proofs.items() if number < len(given)}
+            there = {t: offset for t, offset in offsets.items() if bounds[t].begin <= offset < bounds[t].end}
+            lying = await self.records_at(there)
+            for topic, offset in offsets.items():
+                found[topic][offset] = lying.get(topic)
+        return found
+
     def _source(self, topic: str) -> TopicPartition:
         return TopicPartition(topic, self._partition)
 

@@ -33,7 +33,7 @@ from worker.stream.config import EngineConfig
 from worker.stream.errors import Breached, Halt, halt_at
 from worker.stream.processor import P
 from worker.stream.records import OutputRecord
-from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards, proofs_of
+from worker.stream.start.guards import ANOTHER_SYSTEM, Bounds, Found, Guards
 from worker.stream.start.partition_reader import PartitionReader
 from worker.stream.start.restore import Restored, StateReader
 from worker.stream.state.input_progress import InputProgress
@@ -47,7 +47,6 @@ from worker.stream.state.positions import (
     UNKNOWN,
     Checkpoint,
     JournalEnd,
-    LastRecord,
     Position,
     begun_at,
     encode_checkpoint,
@@ -195,10 +194,11 @@ class PartitionStart(Generic[P]):
 
     async def _check(self, state: _State[P], bounds: Mapping[str, Bounds], writer: TransactionWriter) -> None:
         checkpoint, known = state.checkpoint, state.known_topics
+        proofs = {} if checkpoint is None else self._guards.proofs(checkpoint.positions, known, self._ids)
         found = Found(
             bounds=bounds,
             ids=self._ids,
-            records={} if checkpoint is None else await self._records_of(checkpoint, known, bounds),
+            records=await self._reader.lying_at(proofs, bounds),
             has_journal_end=checkpoint is None or await self._has_journal_end(checkpoint, bounds),
             journal_beyond=None if checkpoint is None else await self._journal_beyond(checkpoint, bounds),
             state_records=state.state_records,
@@ -218,26 +218,6 @@ class PartitionStart(Generic[P]):
         if topic in self._config.inputs or topic in (self._config.journal_topic, self._config.state_topic):
             return "its records match the state, so the partition continues"
         return "its old records are gone; run `stockfreeze topics republish` to write levels and statuses again"
-
-    async def _records_of(
-        self, checkpoint: Checkpoint, known: KnownTopics, bounds: Mapping[str, Bounds]
-    ) -> dict[str, dict[int, LastRecord | None]]:
-        """The records that lie today at the offsets of the inputs' proofs."""
-        changed = set(known.changed(self._ids))
-        found: dict[str, dict[int, LastRecord | None]] = {topic: {} for topic in self._config.inputs}
-        proofs = {
-            topic: proofs_of(position, known.anchors.get(topic), is_changed=topic in changed)
-            for topic, position in checkpoint.positions.items()
-            if topic in found
-        }
-        # The last records of all inputs are read together, then the anchors.
-        for number in range(max(map(len, proofs.values()), default=0)):
-            offsets = {topic: given[number].offset for topic, given in proofs.items() if number < len(given)}
-            there = {t: offset for t, offset in offsets.items() if bounds[t].begin <= offset < bounds[t].end}
-            lying = await self._reader.records_at(there)
-            for topic, offset in offsets.items():
-                found[topic][offset] = lying.get(topic)
-        return found
 
     async def _has_journal_end(self, checkpoint: Checkpoint, bounds: Mapping[str, Bounds]) -> bool:
         """Whether the journal has its last record. Without one, or if it has expired, the answer is yes."""
