@@ -167,8 +167,8 @@ async def test_two_roles_lose_and_double_nothing_when_killed_and_rebalanced(
     await both.assert_sound()
     movements = await both.read(Topic.MOVEMENTS)
     assert len(movements) == PAIRS
-    told = [(record.partition, record.value) for record in await both.read(SUMS)]
-    assert len(told) == len(set(told)) == 2 * PAIRS
+    written = [(record.partition, record.value) for record in await both.read(SUMS)]
+    assert len(written) == len(set(written)) == 2 * PAIRS
     expected: Counter[bytes] = Counter(record.key for record in movements if record.key is not None)
     for number in range(PAIRS):
         expected[ACCOUNTS[number % len(ACCOUNTS)].encode()] += number

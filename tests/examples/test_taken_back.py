@@ -43,7 +43,7 @@ def test_an_amendment_alone_does_not_revive_a_cancelled_order(shop: ExampleShop)
 def test_a_cancellation_after_the_reinstatement_counts(shop: ExampleShop) -> None:
     shop.order(3, 10)
     shop.say("order.reinstated", 30)
-    late = shop.say("order.cancelled", 20)  # told late: it was taken back before
+    late = shop.say("order.cancelled", 20)  # arrives late: it was taken back before
     assert ("stale" in late.outcomes, late.moves) == (True, [])
     assert shop.say("order.cancelled", 30).moves == []  # not after it
     assert shop.say("order.cancelled", 31).moves == [("unfreeze", 3, -3, 0)]
@@ -153,14 +153,14 @@ def test_a_withdrawn_parcel_that_ships_raises_an_alert_and_moves_nothing(shop: E
 
 
 def test_a_parcel_created_again_is_not_born_cancelled_or_shipped(new_shop: NewShop) -> None:
-    told: list[tuple[str, int, dict[str, object]]] = [
+    events: list[tuple[str, int, dict[str, object]]] = [
         ("sub_order.created", 1, {"lines": lines(5)}),
         ("sub_order.cancelled", 2, {}),
         ("sub_order.shipped", 3, {}),
         ("sub_order.withdrawn", 3, {}),
         ("sub_order.created", 4, {"lines": lines(4), "revision": 1}),
     ]
-    for arrival in permutations(told):
+    for arrival in permutations(events):
         shop = new_shop()
         for kind, at, fields in arrival:
             shop.say(kind, at, **fields)

@@ -32,9 +32,13 @@ class Outcome(NamedTuple):
 
 def run_seed(seed: int) -> Outcome:
     """Run one seed here."""
-    plan = Plan.drawn(seed)
+    return run_plan(Plan.drawn(seed))
+
+
+def run_plan(plan: Plan) -> Outcome:
+    """Run the plan of a seed here."""
     result = run(plan)
-    return Outcome(seed, [str(finding) for finding in result.findings], result.figures, result.seconds)
+    return Outcome(plan.seed, [str(finding) for finding in result.findings], result.figures, result.seconds)
 
 
 def run_seeds(seeds: range) -> list[Outcome]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from schemas.encoding import envelope_of, json_string, key_of, level_changed, status_changed, stock_json
 from schemas.times import timestamp_text
@@ -18,18 +18,16 @@ from worker.clock import Chance, Clock
 from worker.domain.ledger import Ledger
 from worker.domain.views import OrderView, StockView
 from worker.inspection.state_reader import NewProcessor
+from worker.processors.ledger import PartitionProcessor
 from worker.stream.config import EngineConfig
 from worker.stream.kafka.client_log import ClientLog, RateLimit
 from worker.stream.kafka.fetched import read_as_input_records
 from worker.stream.kafka.reaper import Reaper
-from worker.stream.observer import BatchReport
+from worker.stream.observer import SilentObserver
 from worker.stream.records import OutputRecord
 from worker.stream.start.partition_start import PartitionStart
 from worker.stream.surroundings import Surroundings
 from worker.stream.transactions.transaction import TransactionWriter
-
-if TYPE_CHECKING:
-    from worker.processors.ledger import PartitionProcessor
 
 BATCH_RECORDS_MAX: Final = 2_000
 BATCH_BYTES_MAX: Final = 2 << 20
@@ -57,10 +55,10 @@ class Republisher:
         self._levels = f"{prefix}{Topic.LEVELS}"
         self._statuses = f"{prefix}{Topic.STATUS}"
         self._ids = ids
-        self._surroundings = Surroundings(
+        self._surroundings: Surroundings[PartitionProcessor] = Surroundings(
             config=config,
             processors=lambda partition, _: new_processor(partition),
-            observer=_Unwatched(),
+            observer=SilentObserver(),
             clock=clock,
             chance=Chance(),
             reaper=Reaper(),
@@ -81,7 +79,7 @@ class Republisher:
             start = PartitionStart(self._surroundings, partition, partition_count, self._ids, lambda _: None)
             fence_offset = await start.fence(writer)
             standing = await start.run(writer, None)
-            ledger = standing.processor.ledger  # no others are made here
+            ledger = standing.processor.ledger
             source = f"{self._config.state_topic}/{partition}/{fence_offset}"
             return await self._write(writer, partition, ledger, source, progress)
         finally:
@@ -157,25 +155,3 @@ def status_of(view: OrderView, source: str, number: int, occurred_at: str) -> by
         view.sub_orders,
         view.units,
     )
-
-
-class _Unwatched:
-    """An observer that counts nothing: a command has no metrics."""
-
-    def batch_committed(self, report: BatchReport[PartitionProcessor]) -> None:
-        """Do nothing."""
-
-    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
-        """Do nothing."""
-
-    def task_restarted(self, partition: int, cause: str) -> None:
-        """Do nothing."""
-
-    def partition_halted(self, partition: int, reason: str) -> None:
-        """Do nothing."""
-
-    def topic_made_anew(self, partition: int, topic: str) -> None:
-        """Do nothing."""
-
-    def partitions_assigned(self, partitions: frozenset[int]) -> None:
-        """Do nothing."""

@@ -74,3 +74,25 @@ class Observer(PartitionObserver, Protocol[P_contra]):
 
         Called once per rebalance. It is not called when partitions are revoked.
         """
+
+
+class SilentObserver:
+    """Counts nothing: for an engine, or a part of one, without metrics."""
+
+    def batch_committed(self, report: BatchReport[Processor]) -> None:
+        """Do nothing."""
+
+    def restore_finished(self, partition: int, records: int, seconds: float) -> None:
+        """Do nothing."""
+
+    def task_restarted(self, partition: int, cause: str) -> None:
+        """Do nothing."""
+
+    def partition_halted(self, partition: int, reason: str) -> None:
+        """Do nothing."""
+
+    def topic_made_anew(self, partition: int, topic: str) -> None:
+        """Do nothing."""
+
+    def partitions_assigned(self, partitions: frozenset[int]) -> None:
+        """Do nothing."""

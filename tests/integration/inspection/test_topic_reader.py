@@ -162,7 +162,7 @@ async def test_what_a_group_has_committed_is_told(
     place = (topic, 0)
     async with open_cluster({"bootstrap_servers": broker.bootstrap_servers}) as cluster, asyncio.timeout(10):
         # The marker that makes the offset visible is written after the commit was answered.
-        while (answer := await cluster.committed(names.app_id)).get(place) is None:  # noqa: ASYNC110 # no event tells
+        while (answer := await cluster.committed(names.app_id)).get(place) is None:  # noqa: ASYNC110 # there is no event to await
             await asyncio.sleep(0.05)
 
         assert answer == {place: 7}

@@ -14,8 +14,8 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from tests.brokers import Broker, Names
 from tests.integration.stream.toy import Toy, ToyTopics
-from tests.observer import SilentObserver
 from worker.stream import Engine, EngineConfig, EngineStatus, PartitionState
+from worker.stream.observer import SilentObserver
 from worker.stream.state.positions import POSITIONS_KEY, Position, decode_checkpoint
 
 WAIT_SECONDS = 30.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections import Counter
 
-from tests.observer import SilentObserver
 from tests.simulator.audit.auditor import Auditor
 from tests.simulator.audit.breakers import BREAKER, Breakers
 from tests.simulator.audit.findings import Kind
@@ -13,6 +12,7 @@ from tests.simulator.audit.recording import POISON
 from tests.simulator.scenario import Plan
 from tests.simulator.world import Simulation
 from worker.stream import BatchReport, Processor
+from worker.stream.observer import SilentObserver
 
 PROGRAM_ERRORS = (AttributeError, IndexError, KeyError, NameError, TypeError, ZeroDivisionError)
 """What no broker can be the cause of: the engine would recover from it, and nobody would know."""

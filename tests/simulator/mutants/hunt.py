@@ -26,7 +26,7 @@ from tests.simulator import hashes
 from tests.simulator.mutants.catalogue import BY_NAME
 from tests.simulator.mutants.seams import Stale, plant
 from tests.simulator.scenario import Plan
-from tests.simulator.seeds import run_seed
+from tests.simulator.seeds import run_plan
 
 SEEDS_MAX = 3000
 HUNT = "--hunt"
@@ -86,9 +86,10 @@ def _hunt_here(name: str, seeds: int) -> Hunted:
     began_at = time.perf_counter()
     with_loss = BY_NAME[name].with_loss
     for seed in range(seeds):
-        if with_loss is not None and (Plan.drawn(seed).loss is not None) is not with_loss:
+        plan = Plan.drawn(seed)
+        if with_loss is not None and (plan.loss is not None) is not with_loss:
             continue
-        findings = run_seed(seed).findings
+        findings = run_plan(plan).findings
         if findings:
             return Hunted(name, seed, findings[0], seed + 1, time.perf_counter() - began_at)
     return Hunted(name, None, "", seeds, time.perf_counter() - began_at)

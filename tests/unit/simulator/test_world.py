@@ -13,11 +13,11 @@ from aiokafka.protocol.produce import ProduceRequest_v7
 from aiokafka.protocol.transaction import EndTxnRequest_v0, TxnOffsetCommitRequest_v0
 
 from tests.integration.stream.toy import Toy, ToyTopics
-from tests.observer import SilentObserver
 from tests.simulator.faults.faults import AtRequest, AtTime, Fault, FaultPlan
 from tests.simulator.world import Fate, Simulation
 from worker.stream import Engine, EngineConfig
 from worker.stream.kafka.transaction_requests import EndTxnRequest_v5, ProduceRequest_v12, TxnOffsetCommitRequest_v5
+from worker.stream.observer import SilentObserver
 
 TOPICS = ToyTopics("out", "bad", "state")
 RECORDS = 20

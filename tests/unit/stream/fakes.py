@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping
 
-from tests.observer import SilentObserver
 from worker.clock import Chance, Clock
 from worker.stream import EngineConfig, InputRecord, Outcome, OutputRecord
 from worker.stream.kafka.client_log import ClientLog, RateLimit
 from worker.stream.kafka.reaper import Reaper
+from worker.stream.observer import SilentObserver
 from worker.stream.processor import Parties, Processor
 from worker.stream.surroundings import Surroundings
 

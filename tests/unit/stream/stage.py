@@ -13,12 +13,12 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient, Time, surroundings_at
 from worker.clock import Chance
 from worker.stream import Processor, task
 from worker.stream.feed import Feed, Inlet
 from worker.stream.merge import Reading
+from worker.stream.observer import SilentObserver
 from worker.stream.start import partition_start
 from worker.stream.start.guards import Bounds
 from worker.stream.start.restore import Restored

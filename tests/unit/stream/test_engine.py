@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from tests.observer import SilentObserver
 from tests.unit.stream.fakes import CONFIG, Obedient
 from worker.clock import Chance
 from worker.stream import Engine, EngineState, NotAssigned
 from worker.stream import engine as module
 from worker.stream.errors import NotReady
+from worker.stream.observer import SilentObserver
 from worker.stream.start.topic_check import TopicsSeen
 from worker.stream.status import ENGINE_TRANSITIONS
 from worker.stream.task import PartitionTask

@@ -13,8 +13,7 @@ import click
 
 from schemas.topics import LEDGER, Topic
 from worker.cli.asking import ask
-from worker.cli.commands import topics_accept as accepting
-from worker.cli.commands import topics_republish as republishing
+from worker.cli.commands import topics_accept, topics_republish
 from worker.cli.context import CommandError, json_option, with_settings
 from worker.cli.showing import examples, print_json, print_table
 from worker.settings import Settings
@@ -34,8 +33,8 @@ def command() -> None:
     """Create or check the topics, or go on after one was deleted and created again."""
 
 
-command.add_command(accepting.command)
-command.add_command(republishing.command)
+command.add_command(topics_accept.command)
+command.add_command(topics_republish.command)
 
 
 @command.command(
